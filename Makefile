@@ -1,0 +1,42 @@
+# The two commands of the README are `make demo` and `make test`; both do all the set-up on a fresh machine, which needs
+# Rust, a C++ compiler, python3 with pip, and make.
+
+# torch-sys would otherwise look for a torch of its own; tools/libtorch.sh has already settled which one is used.
+CARGO = env -u LIBTORCH_USE_PYTORCH -u LIBTORCH cargo
+PROGRAM = target/release/densesiam
+
+.PHONY: demo test build libtorch check parity bench clean
+
+demo: build
+	$(PROGRAM) demo
+
+test: libtorch
+	$(CARGO) test --release --workspace
+
+build: libtorch
+	$(CARGO) build --release --workspace
+
+libtorch:
+	@bash tools/libtorch.sh
+
+# Everything a change must pass besides its tests. cargo-deny checks licences and advisories; it is used where it is
+# installed (`cargo install cargo-deny`).
+check: libtorch
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check licenses bans sources; \
+	else echo "cargo-deny is not installed: licences were not checked"; fi
+
+# The test vectors alone, from DENSESIAM_FIXTURES or the copies in fixtures/; families that a folder lacks are named.
+parity: libtorch
+	$(CARGO) test --release -p densesiam-data -p densesiam-metrics -p densesiam-nn parity -- --nocapture
+
+# Our figures; benches/peers holds the same work in PyTorch, see docs/performance.md.
+bench: build
+	$(PROGRAM) bench step
+	@if [ -n "$(PICTURES)" ]; then $(PROGRAM) bench loader "$(PICTURES)"; \
+	else echo "make bench PICTURES=FOLDER measures the loader too"; fi
+
+clean:
+	$(CARGO) clean

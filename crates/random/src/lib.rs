@@ -1,0 +1,114 @@
+//! Randomness is a key, never state.
+//!
+//! Every random choice of a run is a function of `(seed, epoch, sample, view, purpose)`. The key is written,
+//! field by field and unhashed, into the 256-bit key of a ChaCha8 generator: two keys that differ anywhere give
+//! independent streams, a view can be recomputed from its key alone, the number of worker threads changes
+//! nothing, and resuming a run needs no saved generator. Replaying a picture's augmentation in every epoch is
+//! leaving `epoch` at 0.
+
+use rand::SeedableRng;
+pub use rand::{Rng, RngExt};
+pub use rand_chacha::ChaCha8Rng;
+
+/// What a random choice is for. Choices of different purpose never share a stream, so that adding a draw to one
+/// leaves all others as they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Purpose {
+    /// The order in which an epoch visits the samples.
+    Order = 1,
+    /// Crop box and flip of a view.
+    Geometry = 2,
+    /// Colour jitter, grayscale and blur of a view.
+    Photometric = 3,
+    /// The sample that stands in for an unreadable one.
+    Replacement = 4,
+    /// Points of the overlap at which dense outputs are compared.
+    Points = 5,
+    /// Initial value of a parameter; `sample` holds the hash of its name.
+    Weights = 6,
+    /// Made-up pictures of the demonstration.
+    Demo = 7,
+}
+
+/// The key of one stream of random numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Seed of the run (`run.seed`).
+    pub seed: u64,
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Index of the sample in its data set.
+    pub sample: u64,
+    /// View of the sample, 0 or 1; also the number of an attempt where a draw is repeated.
+    pub view: u32,
+    /// What the numbers are for.
+    pub purpose: Purpose,
+}
+
+impl Key {
+    /// A key for `purpose` with epoch, sample and view at 0.
+    pub fn new(seed: u64, purpose: Purpose) -> Self {
+        Self { seed, epoch: 0, sample: 0, view: 0, purpose }
+    }
+
+    /// The same key in another epoch.
+    pub fn epoch(self, epoch: u64) -> Self {
+        Self { epoch, ..self }
+    }
+
+    /// The same key for another sample.
+    pub fn sample(self, sample: u64) -> Self {
+        Self { sample, ..self }
+    }
+
+    /// The same key for another view (or attempt).
+    pub fn view(self, view: u32) -> Self {
+        Self { view, ..self }
+    }
+
+    /// The stream of random numbers that belongs to this key.
+    pub fn rng(self) -> ChaCha8Rng {
+        let mut bytes = [0u8; 32];
+        bytes[0..8].copy_from_slice(&self.seed.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.epoch.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.sample.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.view.to_le_bytes());
+        bytes[28] = self.purpose as u8;
+        ChaCha8Rng::from_seed(bytes)
+    }
+}
+
+/// FNV-1a, 64 bits: a name (of a parameter, of a file) as the `sample` of a key, and fingerprints of lists.
+pub fn hash(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |state, &byte| (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_the_key_selects_another_stream() {
+        let key = Key::new(1, Purpose::Geometry);
+        let others = [
+            Key { seed: 2, ..key },
+            key.epoch(1),
+            key.sample(1),
+            key.view(1),
+            Key { purpose: Purpose::Photometric, ..key },
+        ];
+        let first: u64 = key.rng().random();
+        assert_eq!(first, key.rng().random::<u64>(), "the same key must give the same stream");
+        for other in others {
+            assert_ne!(first, other.rng().random::<u64>(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn hash_is_fnv1a() {
+        assert_eq!(hash(b"encoder.conv1.weight"), 0x18af_8f52_a40e_e846);
+    }
+}

@@ -1,0 +1,27 @@
+//! The one error for a setting that cannot be: which key of the recipe, what it holds, what is allowed. Every crate
+//! that has settings checks them through this, so that all mistakes in a recipe read alike.
+
+/// A setting holds a value that is not allowed: the recipe's fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {value} is not possible; allowed: {allowed}")]
+pub struct SettingError {
+    /// Dotted key in the recipe, as it can be pasted on a command line.
+    pub key: &'static str,
+    /// What it holds.
+    pub value: String,
+    /// What would be accepted.
+    pub allowed: &'static str,
+}
+
+/// Errs with key, value and what is allowed unless `holds`.
+///
+/// # Errors
+/// [`SettingError`].
+pub fn require(
+    holds: bool,
+    key: &'static str,
+    value: &dyn ToString,
+    allowed: &'static str,
+) -> Result<(), SettingError> {
+    if holds { Ok(()) } else { Err(SettingError { key, value: value.to_string(), allowed }) }
+}

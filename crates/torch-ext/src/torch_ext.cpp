@@ -1,0 +1,81 @@
+// The few parts of libtorch that tch does not reach. Every function catches what C++ throws and hands it back as
+// a message, so that no exception crosses into Rust.
+#include <ATen/ATen.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <torch/csrc/api/include/torch/types.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace {
+
+// Runs `body`; returns null, or the message of what it threw (to be freed by torch_ext_free).
+template <typename Body>
+char* message_of(Body body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const std::exception& error) {
+    return strdup(error.what());
+  }
+}
+
+std::vector<at::Tensor> tensors(void* const* pointers, size_t count) {
+  std::vector<at::Tensor> list;
+  list.reserve(count);
+  for (size_t i = 0; i < count; i++) list.push_back(*static_cast<at::Tensor*>(pointers[i]));
+  return list;
+}
+
+}  // namespace
+
+extern "C" {
+
+void torch_ext_free(char* text) { free(text); }
+
+char* torch_ext_show_config() { return strdup(at::show_config().c_str()); }
+
+// One step of SGD with momentum over lists of parameters, their gradients and their momentum buffers, as
+// torch.optim.SGD computes it, in one pass over memory. Where `found_inf` (one float) is 1 nothing is changed.
+char* torch_ext_fused_sgd(void* const* parameters, void* const* gradients, void* const* momentum_buffers,
+                          size_t count, double weight_decay, double momentum, double learning_rate,
+                          bool first_step, void* found_inf) {
+  return message_of([&] {
+    at::NoGradGuard no_grad;
+    auto found = found_inf ? c10::optional<at::Tensor>(*static_cast<at::Tensor*>(found_inf)) : c10::nullopt;
+    auto stepped = tensors(parameters, count), by = tensors(gradients, count);
+    // Without momentum the kernel takes no buffers.
+    auto buffers = tensors(momentum_buffers, momentum == 0.0 ? 0 : count);
+    // The processor's kernel walks all as flat memory and does not look.
+    for (size_t i = 0; i < count; i++) TORCH_CHECK(stepped[i].strides() == by[i].strides(), "strides differ");
+    for (size_t i = 0; i < buffers.size(); i++)
+      TORCH_CHECK(stepped[i].strides() == buffers[i].strides(), "strides differ");
+    at::_fused_sgd_(stepped, by, buffers, weight_decay, momentum, learning_rate, /*dampening=*/0.0,
+                    /*nesterov=*/false, /*maximize=*/false, first_step, /*grad_scale=*/c10::nullopt, found);
+  });
+}
+
+// Sets `.grad` of every tensor to undefined (None), so that a parameter without a new gradient can be told apart.
+char* torch_ext_clear_gradients(void* const* parameters, size_t count) {
+  return message_of([&] {
+    for (auto& parameter : tensors(parameters, count)) parameter.mutable_grad().reset();
+  });
+}
+
+// The Euclidean norm of all tensors taken as one vector, on their device, left in `*norm` (to be owned by the caller).
+char* torch_ext_total_norm(void* const* list, size_t count, void** norm) {
+  return message_of([&] {
+    at::NoGradGuard no_grad;
+    *norm = new at::Tensor(at::stack(at::_foreach_norm(tensors(list, count), 2)).norm());
+  });
+}
+
+// Whether the current CUDA device convolves bf16 in hardware (compute capability 8.0 on). False without CUDA.
+bool torch_ext_cuda_has_bf16() {
+  const auto& hooks = at::detail::getCUDAHooks();
+  return hooks.hasCUDA() && hooks.supportsBFloat16ConvolutionWithCuDNNv8();
+}
+
+}  // extern "C"
