@@ -1,0 +1,136 @@
+//! The settings of the augmentation and what each may be.
+
+use densesiam_settings::{SettingError, require};
+use serde::{Deserialize, Serialize};
+
+/// Settings of the two views, the table `augment` of a recipe. Defaults: METHOD section 4, after the paper's
+/// pre-training appendix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Augmentation {
+    /// Side of the square views in pixels, at least 1.
+    pub size: u32,
+    /// Smallest and largest crop as a share of the picture's area, within `(0, 1]`.
+    pub scale: [f64; 2],
+    /// Smallest and largest width over height of a crop, drawn log-uniformly.
+    pub ratio: [f64; 2],
+    /// Brightness factor uniform in `[max(0, 1 - brightness), 1 + brightness]`.
+    pub brightness: f64,
+    /// Contrast factor, drawn as the brightness factor.
+    pub contrast: f64,
+    /// Saturation factor, drawn as the brightness factor.
+    pub saturation: f64,
+    /// Hue shift uniform in `[-hue, hue]`, in turns of the colour circle, at most 0.5.
+    pub hue: f64,
+    /// Probability that the four colour operations are applied (one draw for all).
+    pub jitter_probability: f64,
+    /// Probability that a view loses its colours.
+    pub grayscale_probability: f64,
+    /// Probability that a view is blurred.
+    pub blur_probability: f64,
+    /// Smallest and largest standard deviation of the Gaussian blur, in pixels of the view.
+    pub blur_sigma: [f64; 2],
+    /// Probability that a view is mirrored left to right.
+    pub flip_probability: f64,
+    /// How often the second crop is drawn again where it does not overlap the first.
+    pub overlap_tries: u32,
+}
+
+impl Default for Augmentation {
+    fn default() -> Self {
+        Self {
+            size: 224,
+            scale: [0.2, 1.0],
+            ratio: [0.75, 4.0 / 3.0],
+            brightness: 0.4,
+            contrast: 0.4,
+            saturation: 0.4,
+            hue: 0.1,
+            jitter_probability: 0.8,
+            grayscale_probability: 0.2,
+            blur_probability: 0.5,
+            blur_sigma: [0.1, 2.0],
+            flip_probability: 0.5,
+            overlap_tries: 10,
+        }
+    }
+}
+
+impl Augmentation {
+    /// Checks every setting against its range.
+    ///
+    /// # Errors
+    /// A [`SettingError`] for the first setting outside its range.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        self.validate_shape()?;
+        require_photometric(
+            [self.brightness, self.contrast, self.saturation],
+            self.hue,
+            [
+                self.jitter_probability,
+                self.grayscale_probability,
+                self.blur_probability,
+                self.flip_probability,
+            ],
+        )
+    }
+
+    fn validate_shape(&self) -> Result<(), SettingError> {
+        require((1..=8192).contains(&self.size), "augment.size", &self.size, "1 to 8192 pixels")?;
+        require_range(
+            "augment.scale",
+            self.scale,
+            1.0,
+            "[low, high] with 0 < low <= high <= 1 (share of the area)",
+        )?;
+        require_range(
+            "augment.ratio",
+            self.ratio,
+            100.0,
+            "[low, high] with 0 < low <= high <= 100 (width / height)",
+        )?;
+        require_range(
+            "augment.blur_sigma",
+            self.blur_sigma,
+            50.0,
+            "[low, high] with 0 < low <= high <= 50 (pixels)",
+        )?;
+        require(self.overlap_tries <= 1000, "augment.overlap_tries", &self.overlap_tries, "0 to 1000")
+    }
+}
+
+/// Checks what all augmentations have: strengths of brightness, contrast and saturation, of hue, and the probabilities
+/// of jitter, grayscale, blur and flip.
+pub(crate) fn require_photometric(
+    strengths: [f64; 3],
+    hue: f64,
+    probabilities: [f64; 4],
+) -> Result<(), SettingError> {
+    let keys = ["augment.brightness", "augment.contrast", "augment.saturation"];
+    for (key, strength) in keys.into_iter().zip(strengths) {
+        require(strength.is_finite() && strength >= 0.0, key, &strength, "a finite number from 0")?;
+    }
+    require((0.0..=0.5).contains(&hue), "augment.hue", &hue, "0 to 0.5")?;
+    let keys = [
+        "augment.jitter_probability",
+        "augment.grayscale_probability",
+        "augment.blur_probability",
+        "augment.flip_probability",
+    ];
+    for (key, probability) in keys.into_iter().zip(probabilities) {
+        require((0.0..=1.0).contains(&probability), key, &probability, "a probability, 0 to 1")?;
+    }
+    Ok(())
+}
+
+/// Checks a range of two numbers, above 0 and at most `top`.
+pub(crate) fn require_range(
+    key: &'static str,
+    range: [f64; 2],
+    top: f64,
+    allowed: &'static str,
+) -> Result<(), SettingError> {
+    let [low, high] = range;
+    let holds = low > 0.0 && low <= high && high <= top;
+    require(holds, key, &format!("[{low}, {high}]"), allowed)
+}

@@ -1,0 +1,271 @@
+//! From the bytes of a file to pixels, with a stated outcome for every kind of file that a folder may hold.
+//!
+//! The format is read from the content, never from the name. JPEG goes to zune-jpeg in its strict mode: the lenient
+//! mode paints the missing part of a truncated picture grey, and a training run would learn from the grey. Every
+//! other format goes to the `image` crate. Size limits are checked on the header, before pixels are allocated.
+
+use std::io::{self, Cursor};
+
+use image::error::ImageError;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use memchr::memchr_iter;
+use zune_core::bytestream::ZCursor;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+
+use crate::image::RgbImage;
+use crate::panics::caught;
+
+/// What a picture may cost before it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// Largest accepted `width * height`, in pixels.
+    pub max_pixels: u64,
+}
+
+impl Default for DecodeLimits {
+    /// 100 million pixels: 300 MB decoded, beyond any camera and short of a decompression bomb.
+    fn default() -> Self {
+        Self { max_pixels: 100_000_000 }
+    }
+}
+
+/// Why bytes did not become a picture. Every variant is about this one file, whose path is said by the caller.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The file has no bytes.
+    #[error("the file is empty; copy or download it again")]
+    Empty,
+    /// No known picture format begins like this.
+    #[error("not a picture: it begins with {start:?}, which no JPEG, PNG, BMP, GIF, WebP or TIFF file does")]
+    NotAPicture {
+        /// The first bytes, made readable.
+        start: String,
+    },
+    /// A picture format, or a flavour of one, that is not decoded here.
+    #[error("{format} of a kind that is not supported ({reason}); convert it to an ordinary JPEG or PNG")]
+    Unsupported {
+        /// The format that the content showed.
+        format: String,
+        /// The decoder's own words.
+        reason: String,
+    },
+    /// The header announces more pixels than the limit.
+    #[error(
+        "{width} x {height} pixels exceed the limit of {max_pixels}; shrink the picture or raise the limit"
+    )]
+    TooLarge {
+        /// Width in pixels.
+        width: u64,
+        /// Height in pixels.
+        height: u64,
+        /// The limit it broke.
+        max_pixels: u64,
+    },
+    /// The data ends before the picture does.
+    #[error(
+        "the {format} data ends before the picture does; the file was cut short, copy or download it again"
+    )]
+    Truncated {
+        /// The format that the content showed.
+        format: String,
+    },
+    /// The data contradicts its format.
+    #[error("damaged {format} data ({reason}); copy or download the file again")]
+    Damaged {
+        /// The format that the content showed.
+        format: String,
+        /// The decoder's own words.
+        reason: String,
+    },
+    /// The decoder panicked: its bug, but one that only this file brings out.
+    #[error("the decoder failed on this file ({message}); save the picture anew, or remove it")]
+    DecoderPanicked {
+        /// What the panic said.
+        message: String,
+    },
+}
+
+/// Decodes a picture of any supported format to 8-bit RGB, upright (EXIF orientation applied, transparency dropped,
+/// 16-bit samples scaled down, the first frame of an animation, CMYK as Adobe stores it).
+///
+/// # Errors
+/// A [`DecodeError`] that says what is wrong with the bytes.
+pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, DecodeError> {
+    let mut image = RgbImage::default();
+    decode_into(bytes, limits, &mut image)?;
+    Ok(image)
+}
+
+/// As [`decode`], into an image whose memory is used again. After an error its content is unspecified.
+///
+/// # Errors
+/// A [`DecodeError`] that says what is wrong with the bytes.
+pub fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) -> Result<(), DecodeError> {
+    guarded(|| decode_any(bytes, limits, image))
+}
+
+/// One file that a decoder trips over must not end a run of days.
+fn guarded(decode: impl FnOnce() -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+    caught(decode).unwrap_or_else(|message| Err(DecodeError::DecoderPanicked { message }))
+}
+
+fn decode_any(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) -> Result<(), DecodeError> {
+    if bytes.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Jpeg) => decode_jpeg(bytes, limits, image),
+        Ok(format) => decode_other(bytes, format, limits, image),
+        Err(_) => Err(DecodeError::NotAPicture { start: readable_start(bytes) }),
+    }
+}
+
+fn readable_start(bytes: &[u8]) -> String {
+    let start = &bytes[..bytes.len().min(12)];
+    start
+        .iter()
+        .map(|&byte| if byte.is_ascii_graphic() || byte == b' ' { byte as char } else { '.' })
+        .collect()
+}
+
+fn decode_jpeg(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) -> Result<(), DecodeError> {
+    let side = usize::from(u16::MAX);
+    let options = DecoderOptions::default().set_strict_mode(true).set_max_width(side).set_max_height(side);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(|error| jpeg_error(bytes, error))?;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    check_size(width as u64, height as u64, limits)?;
+    if !ends_with_its_picture(bytes) {
+        return Err(DecodeError::Truncated { format: "JPEG".into() });
+    }
+    (image.width, image.height) = (width as u32, height as u32);
+    image.pixels.resize(width * height * 3, 0);
+    decoder.decode_into(&mut image.pixels).map_err(|error| jpeg_error(bytes, error))?;
+    if let Some(orientation) = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)) {
+        turn(image, orientation);
+    }
+    Ok(())
+}
+
+/// Whether the picture's own end of image is there. Segments are skipped by their lengths, for an embedded thumbnail
+/// has an end of its own, and what follows the end is not looked at: phones append films and depth maps.
+fn ends_with_its_picture(bytes: &[u8]) -> bool {
+    const START_OF_IMAGE: u8 = 0xd8;
+    const END_OF_IMAGE: u8 = 0xd9;
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    while let Some((marker, segment)) = next_marker(rest) {
+        match marker {
+            END_OF_IMAGE => return true,
+            // Another picture begins before this one has ended.
+            START_OF_IMAGE => return false,
+            _ => rest = after_segment(segment),
+        }
+    }
+    false
+}
+
+/// The next marker that begins a segment or ends the picture, and what follows it. Passed over are a scan's
+/// entropy-coded data with its stuffed zeros and restarts, fill bytes, and the one other marker without a segment.
+fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    memchr_iter(0xff, bytes).find_map(|place| {
+        let (&marker, rest) = bytes[place + 1..].split_first()?;
+        (!matches!(marker, 0x00 | 0x01 | 0xd0..=0xd7 | 0xff)).then_some((marker, rest))
+    })
+}
+
+/// What follows a segment that begins with its length; nothing where the segment is cut.
+fn after_segment(segment: &[u8]) -> &[u8] {
+    let length = segment.first_chunk().map(|&length| usize::from(u16::from_be_bytes(length)));
+    length.and_then(|length| segment.get(length..)).unwrap_or_default()
+}
+
+fn jpeg_error(bytes: &[u8], error: zune_jpeg::errors::DecodeErrors) -> DecodeError {
+    use zune_jpeg::errors::DecodeErrors;
+    let format = "JPEG".to_owned();
+    match error {
+        DecodeErrors::Unsupported(scheme) => {
+            DecodeError::Unsupported { format, reason: format!("{scheme:?}") }
+        }
+        DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => DecodeError::Truncated { format },
+        _ if !ends_with_its_picture(bytes) => DecodeError::Truncated { format },
+        other => DecodeError::Damaged { format, reason: other.to_string() },
+    }
+}
+
+fn decode_other(
+    bytes: &[u8],
+    format: ImageFormat,
+    limits: &DecodeLimits,
+    image: &mut RgbImage,
+) -> Result<(), DecodeError> {
+    let explain = |error| other_error(format, error);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(allocation_limit(limits));
+    let mut decoder = reader.into_decoder().map_err(explain)?;
+    let (width, height) = decoder.dimensions();
+    check_size(width.into(), height.into(), limits)?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut decoded = DynamicImage::from_decoder(decoder).map_err(explain)?;
+    decoded.apply_orientation(orientation);
+    *image = from_dynamic(decoded);
+    Ok(())
+}
+
+/// Room for 16-bit RGBA of the largest accepted picture: what the decoders may allocate beside it.
+fn allocation_limit(limits: &DecodeLimits) -> Limits {
+    let mut allocation = Limits::no_limits();
+    allocation.max_alloc = Some(limits.max_pixels.saturating_mul(8).max(1 << 20));
+    allocation
+}
+
+fn other_error(format: ImageFormat, error: ImageError) -> DecodeError {
+    let name = format!("{format:?}").to_uppercase();
+    match error {
+        ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            DecodeError::Truncated { format: name }
+        }
+        ImageError::Unsupported(reason) => {
+            DecodeError::Unsupported { format: name, reason: reason.to_string() }
+        }
+        other => DecodeError::Damaged { format: name, reason: other.to_string() },
+    }
+}
+
+fn check_size(width: u64, height: u64, limits: &DecodeLimits) -> Result<(), DecodeError> {
+    let max_pixels = limits.max_pixels;
+    if width * height > max_pixels {
+        return Err(DecodeError::TooLarge { width, height, max_pixels });
+    }
+    Ok(())
+}
+
+fn turn(image: &mut RgbImage, orientation: Orientation) {
+    if orientation == Orientation::NoTransforms {
+        return;
+    }
+    let pixels = std::mem::take(&mut image.pixels);
+    if let Some(buffer) = image::RgbImage::from_raw(image.width, image.height, pixels) {
+        let mut turned = DynamicImage::ImageRgb8(buffer);
+        turned.apply_orientation(orientation);
+        *image = from_dynamic(turned);
+    }
+}
+
+fn from_dynamic(decoded: DynamicImage) -> RgbImage {
+    let buffer = decoded.into_rgb8();
+    RgbImage { width: buffer.width(), height: buffer.height(), pixels: buffer.into_raw() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panicking_decoder_is_an_error_of_its_file() {
+        let error = guarded(|| panic!("index out of bounds")).unwrap_err();
+        assert_eq!(error, DecodeError::DecoderPanicked { message: "index out of bounds".into() });
+        assert_eq!(guarded(|| Err(DecodeError::Empty)), Err(DecodeError::Empty));
+    }
+}

@@ -1,0 +1,128 @@
+//! Batches for evaluation, in the order of the set, made ahead by worker threads.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use densesiam_settings::require;
+
+use super::{EvaluationError, EvaluationSample, EvaluationScratch, EvaluationSettings, evaluation_sample};
+use crate::labelled::LabelledSet;
+use crate::loader::prefetch::{Prefetch, Production};
+
+/// Consecutive samples of one size.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EvaluationBatch {
+    /// Width of the pictures in pixels.
+    pub width: u32,
+    /// Height of the pictures in pixels.
+    pub height: u32,
+    /// Number of each picture in its set.
+    pub samples: Vec<usize>,
+    /// The pictures, `[B, height, width, 3]` bytes.
+    pub images: Vec<u8>,
+    /// The class of each pixel, `[B, height, width]`; 255 is void.
+    pub labels: Vec<u8>,
+}
+
+impl fmt::Debug for EvaluationBatch {
+    /// Without the pixels.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { width, height, samples, .. } = self;
+        write!(formatter, "EvaluationBatch {{ {width} x {height}, samples: {samples:?}, .. }}")
+    }
+}
+
+impl EvaluationBatch {
+    /// Joins samples of one size.
+    fn of(samples: Vec<EvaluationSample>) -> Self {
+        let (width, height) =
+            samples.first().map_or((0, 0), |sample| (sample.image.width, sample.image.height));
+        let mut batch = Self { width, height, samples: vec![], images: vec![], labels: vec![] };
+        for EvaluationSample { sample, image, labels } in samples {
+            batch.samples.push(sample);
+            batch.images.extend(image.pixels);
+            batch.labels.extend(labels.classes);
+        }
+        batch
+    }
+}
+
+/// An iterator over the batches of a set, every picture once and in order, whatever the number of workers; the last
+/// batch may be smaller. It ends after the first error. Dropping it ends its threads.
+pub struct EvaluationLoader {
+    prefetch: Prefetch<Reading>,
+    failed: bool,
+}
+
+impl EvaluationLoader {
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// An [`EvaluationError`] where a setting is outside its range or no thread can be started.
+    pub fn new(set: Arc<LabelledSet>, settings: EvaluationSettings) -> Result<Self, EvaluationError> {
+        let allowed = "1 to 8192 pixels";
+        require((1..=8192).contains(&settings.size), "evaluate.size", &settings.size, allowed)?;
+        require(settings.batch_size >= 1, "evaluate.batch_size", &settings.batch_size, "at least 1")?;
+        let batch_size = if settings.crop { settings.batch_size } else { 1 };
+        let steps = 0..set.len().div_ceil(batch_size) as u64;
+        let (workers, prefetch) = (settings.workers, settings.prefetch_batches);
+        let reading = Reading { set, settings, batch_size };
+        Ok(Self { prefetch: Prefetch::start(reading, steps, workers, prefetch)?, failed: false })
+    }
+}
+
+impl Iterator for EvaluationLoader {
+    type Item = Result<EvaluationBatch, EvaluationError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let draft = self.prefetch.next().map_err(|message| EvaluationError::WorkerPanicked { message });
+        let batch = draft.transpose()?.and_then(|draft| {
+            let samples: Result<_, _> = draft.samples.into_iter().flatten().collect();
+            Ok(EvaluationBatch::of(samples?))
+        });
+        self.failed = batch.is_err();
+        Some(batch)
+    }
+}
+
+/// What the workers do.
+struct Reading {
+    set: Arc<LabelledSet>,
+    settings: EvaluationSettings,
+    batch_size: usize,
+}
+
+/// A batch in the making: what each place holds, places beyond the end of the set nothing.
+struct Draft {
+    step: u64,
+    samples: Vec<Option<Result<EvaluationSample, EvaluationError>>>,
+}
+
+impl Production for Reading {
+    type Batch = Draft;
+    type Scratch = EvaluationScratch;
+
+    fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    fn scratch(&self) -> EvaluationScratch {
+        EvaluationScratch::default()
+    }
+
+    fn open(&self, step: u64, _: Option<Draft>) -> Draft {
+        Draft { step, samples: (0..self.batch_size).map(|_| None).collect() }
+    }
+
+    fn produce(&self, slot: usize, scratch: &mut EvaluationScratch, draft: &Mutex<Draft>) {
+        let lock = || draft.lock().unwrap_or_else(PoisonError::into_inner);
+        let sample = lock().step as usize * self.batch_size + slot;
+        if sample < self.set.len() {
+            let read = evaluation_sample(&self.set, sample, &self.settings, scratch);
+            lock().samples[slot] = Some(read);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Label maps: PNG files whose pixel values are label values, read by index and mapped to classes.
+//!
+//! Palette PNGs (VOC, COCO-Stuff tools) carry the label as the palette *index*; the colours are for the eye only.
+//! The general picture decoder would give the colours, so label maps have a decoder of their own.
+
+use std::io::{self, Cursor};
+use std::path::{Path, PathBuf};
+
+use png::{BitDepth, ColorType, Transformations};
+
+use crate::decode::DecodeLimits;
+use crate::taxonomy::{Meaning, Taxonomy, VOID};
+
+/// The class of each pixel of a picture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelMap {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// `height * width` class numbers, row by row; 255 ([`VOID`]) is void.
+    pub classes: Vec<u8>,
+}
+
+/// Why a file is no label map of its data set.
+#[derive(Debug, thiserror::Error)]
+pub enum LabelError {
+    /// The file cannot be read.
+    #[error("cannot read the label map {}: {source}", path.display())]
+    Read {
+        /// The label map.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The content is no whole PNG.
+    #[error(
+        "{} is not a readable PNG ({reason}); label maps are 8-bit grey or palette PNGs, copy the file again",
+        path.display()
+    )]
+    NotPng {
+        /// The label map.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The pixels are colours, or wider than 8 bits.
+    #[error(
+        "{} holds {kind} pixels; a label map is a grey or palette PNG of at most 8 bits whose pixel values (palette \
+         indices) are the label values: use the data set's index maps, not its coloured pictures",
+        path.display()
+    )]
+    NotIndexed {
+        /// The label map.
+        path: PathBuf,
+        /// What the pixels are, for example `8-bit RGB`.
+        kind: String,
+    },
+    /// The header announces more pixels than the limit.
+    #[error("{}: {width} x {height} pixels exceed the limit of {max_pixels}", path.display())]
+    TooLarge {
+        /// The label map.
+        path: PathBuf,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// The limit it broke.
+        max_pixels: u64,
+    },
+    /// A pixel has a value that the taxonomy does not know.
+    #[error(
+        "{}: label value {value} in column {x}, row {y} is outside the taxonomy {taxonomy} of {classes} classes; \
+         choose the taxonomy that these labels were made for",
+        path.display()
+    )]
+    Outside {
+        /// The label map.
+        path: PathBuf,
+        /// The value found.
+        value: u8,
+        /// Column of the first such pixel, from 0.
+        x: u32,
+        /// Row of the first such pixel, from 0.
+        y: u32,
+        /// Name of the taxonomy.
+        taxonomy: String,
+        /// Its number of classes.
+        classes: usize,
+    },
+}
+
+impl LabelMap {
+    /// Reads a label map and maps its values to classes, void to 255.
+    ///
+    /// # Errors
+    /// A [`LabelError`] that names the file, and for a value outside the taxonomy the value and its pixel.
+    pub fn read(path: &Path, taxonomy: &Taxonomy, limits: &DecodeLimits) -> Result<Self, LabelError> {
+        let bytes = std::fs::read(path).map_err(|source| LabelError::Read { path: path.into(), source })?;
+        let mut map = decode_indices(&bytes, path, limits)?;
+        map.map(taxonomy, path)?;
+        Ok(map)
+    }
+
+    /// Replaces label values by class numbers.
+    fn map(&mut self, taxonomy: &Taxonomy, path: &Path) -> Result<(), LabelError> {
+        for (pixel, value) in self.classes.iter_mut().enumerate() {
+            *value = match taxonomy.meaning(*value) {
+                Meaning::Class(class) => class,
+                Meaning::Void => VOID,
+                Meaning::Outside => {
+                    let (x, y) = (pixel as u32 % self.width, pixel as u32 / self.width);
+                    let (taxonomy, classes) = (taxonomy.name.clone(), taxonomy.classes.len());
+                    let path = path.into();
+                    return Err(LabelError::Outside { path, value: *value, x, y, taxonomy, classes });
+                }
+            };
+        }
+        Ok(())
+    }
+}
+
+/// The pixel values of a PNG as stored: grey levels unscaled, palette indices unexpanded.
+fn decode_indices(bytes: &[u8], path: &Path, limits: &DecodeLimits) -> Result<LabelMap, LabelError> {
+    let explain =
+        |error: png::DecodingError| LabelError::NotPng { path: path.into(), reason: error.to_string() };
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.set_transformations(Transformations::IDENTITY);
+    let header = decoder.read_header_info().map_err(explain)?;
+    let (width, height) = (header.width, header.height);
+    let bits = bits_of_an_index(header.color_type, header.bit_depth)
+        .map_err(|kind| LabelError::NotIndexed { path: path.into(), kind })?;
+    if u64::from(width) * u64::from(height) > limits.max_pixels {
+        let max_pixels = limits.max_pixels;
+        return Err(LabelError::TooLarge { path: path.into(), width, height, max_pixels });
+    }
+    let mut reader = decoder.read_info().map_err(explain)?;
+    let mut packed = vec![0; reader.output_buffer_size().unwrap_or_default()];
+    let frame = reader.next_frame(&mut packed).map_err(explain)?;
+    let rows = packed.chunks(frame.line_size.max(1));
+    let classes = rows.flat_map(|row| unpacked(row, bits).take(width as usize)).collect();
+    Ok(LabelMap { width, height, classes })
+}
+
+/// Bits of one pixel, or in words what the pixels are instead of indices.
+fn bits_of_an_index(colour: ColorType, depth: BitDepth) -> Result<u8, String> {
+    match (colour, depth) {
+        (ColorType::Grayscale | ColorType::Indexed, depth) if depth != BitDepth::Sixteen => Ok(depth as u8),
+        (colour, depth) => Err(format!("{}-bit {colour:?}", depth as u8)),
+    }
+}
+
+/// The values of a row, of which a byte holds several where `bits` (1, 2, 4 or 8) is below 8, the leftmost highest.
+fn unpacked(row: &[u8], bits: u8) -> impl Iterator<Item = u8> + '_ {
+    let mask = u8::MAX >> (8 - bits);
+    row.iter().flat_map(move |&byte| (0..8 / bits).rev().map(move |place| (byte >> (place * bits)) & mask))
+}

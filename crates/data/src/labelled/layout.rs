@@ -1,0 +1,212 @@
+//! The layouts of data sets: how each is recognised, and where its pictures and labels lie.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::DataSetError;
+use crate::index::ImageIndex;
+use crate::taxonomy::Taxonomy;
+
+/// The class list of the layout [`Layout::Folder`], in the data set's root.
+pub const CLASS_FILE: &str = "classes.txt";
+
+/// The curated COCO pictures of unsupervised segmentation (IIC, PiCIE): file stems, one a line.
+const CURATED: [(&str, &str); 2] = [
+    ("train", include_str!("../../assets/coco27/curated_train2017.txt")),
+    ("val", include_str!("../../assets/coco27/curated_val2017.txt")),
+];
+
+/// How the names of CamVid's five sequences begin.
+const CAMVID_SEQUENCES: [&str; 5] = ["0001TP", "0006R0", "0016E5", "Seq05VD", "0005VD"];
+
+/// How the files of a data set are arranged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// `images/SPLIT/x.jpg`, `labels/SPLIT/x.png`, with CamVid's file names and 11 classes.
+    Camvid,
+    /// `{train,val}2017/x.jpg`, also within `images/`; `stuffthingmaps/{train,val}2017/x.png`, or `annotations/`;
+    /// splits `train` and `val`, the 49,629 and 2,175 pictures of the curated lists alone.
+    Coco27,
+    /// `leftImg8bit/SPLIT/CITY/x_leftImg8bit.png`, `gtFine/SPLIT/CITY/x_gtFine_labelIds.png`; 27 classes.
+    Cityscapes,
+    /// `JPEGImages/x.jpg`, `SegmentationClass/x.png`, `ImageSets/Segmentation/SPLIT.txt`.
+    Voc2012,
+    /// `SPLIT/images` and `SPLIT/labels`, or `images/SPLIT` and `labels/SPLIT`, or `images` and `labels` without
+    /// splits; labels are `x.png`, classes in `classes.txt`.
+    Folder,
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Camvid => "camvid",
+            Self::Coco27 => "coco27",
+            Self::Cityscapes => "cityscapes",
+            Self::Voc2012 => "voc2012",
+            Self::Folder => "folder",
+        })
+    }
+}
+
+/// The pictures of a split and the rule that leads to their labels.
+pub(super) struct SplitFiles {
+    pub(super) pictures: ImageIndex,
+    layout: Layout,
+    labels: PathBuf,
+}
+
+impl SplitFiles {
+    /// Where the label map of a picture lies; `relative` is the picture's path within its folder.
+    pub(super) fn label_of(&self, relative: &Path) -> PathBuf {
+        let stem = relative.file_stem().unwrap_or_default().to_string_lossy();
+        let name = match self.layout {
+            Layout::Cityscapes => {
+                format!("{}_gtFine_labelIds.png", stem.strip_suffix("_leftImg8bit").unwrap_or(&stem))
+            }
+            _ => format!("{stem}.png"),
+        };
+        self.labels.join(relative).with_file_name(name)
+    }
+}
+
+impl Layout {
+    /// What [`Layout::detect`] looks for, in words.
+    pub(super) const LOOKED_FOR: &str = "leftImg8bit/ (cityscapes), JPEGImages/ (voc2012), stuffthingmaps/ or \
+        [images/]train2017/ or [images/]val2017/ (coco27), classes.txt (folder), images/ with CamVid's file names (camvid)";
+
+    /// Recognises the layout of a data set by what lies in its root.
+    ///
+    /// # Errors
+    /// [`DataSetError::UnknownLayout`], saying what was looked for.
+    pub fn detect(root: &Path) -> Result<Self, DataSetError> {
+        let has = |names: &[&str]| names.iter().any(|name| root.join(name).is_dir());
+        if has(&["leftImg8bit"]) {
+            Ok(Self::Cityscapes)
+        } else if has(&["JPEGImages"]) {
+            Ok(Self::Voc2012)
+        } else if has(&["stuffthingmaps", "train2017", "val2017", "images/train2017", "images/val2017"]) {
+            Ok(Self::Coco27)
+        } else if root.join(CLASS_FILE).is_file() {
+            Ok(Self::Folder)
+        } else if holds_camvid(&root.join("images")) {
+            Ok(Self::Camvid)
+        } else {
+            Err(DataSetError::UnknownLayout { root: root.into() })
+        }
+    }
+
+    /// The classes that label maps of this layout hold; `folder` reads them from the root's `classes.txt`.
+    ///
+    /// # Errors
+    /// A [`DataSetError`] where `classes.txt` is missing or unusable.
+    pub fn taxonomy(self, root: &Path) -> Result<Taxonomy, DataSetError> {
+        let taxonomy = match self {
+            Self::Camvid => Ok(Taxonomy::camvid()),
+            Self::Coco27 => Taxonomy::coco27(),
+            Self::Cityscapes => Ok(Taxonomy::cityscapes27()),
+            Self::Voc2012 => Ok(Taxonomy::voc2012()),
+            Self::Folder => Taxonomy::read(&root.join(CLASS_FILE)).map_err(Into::into),
+        };
+        Ok(taxonomy?)
+    }
+
+    /// The pictures of a split, whether or not they have labels.
+    ///
+    /// # Errors
+    /// A [`DataSetError`] where folders or lists are missing or hold no picture.
+    pub fn pictures(self, root: &Path, split: &str) -> Result<ImageIndex, DataSetError> {
+        match self {
+            Self::Coco27 => curated_pictures(root, split),
+            Self::Cityscapes => {
+                let folder = self.first_there(split, vec![root.join("leftImg8bit").join(split)])?;
+                Ok(ImageIndex::scan(&folder)?)
+            }
+            Self::Voc2012 => listed_pictures(root, split),
+            Self::Camvid | Self::Folder => {
+                let folder = self.first_there(split, picture_folders(root, split))?;
+                Ok(ImageIndex::scan(&folder)?)
+            }
+        }
+    }
+
+    /// The pictures of a split and where their labels lie.
+    pub(super) fn split(self, root: &Path, split: &str) -> Result<SplitFiles, DataSetError> {
+        let pictures = self.pictures(root, split)?;
+        let tried = match self {
+            Self::Coco27 => ["stuffthingmaps", "annotations"]
+                .map(|name| root.join(name).join(format!("{split}2017")))
+                .into(),
+            Self::Cityscapes => vec![root.join("gtFine").join(split)],
+            Self::Voc2012 => vec![root.join("SegmentationClass")],
+            Self::Camvid | Self::Folder => {
+                // The label folder stands beside the picture folder that was found, in the same of the three forms.
+                let within = pictures.root().strip_prefix(root).unwrap_or(Path::new(""));
+                let rename =
+                    |part: &std::ffi::OsStr| if part == "images" { "labels".into() } else { part.to_owned() };
+                vec![root.join(within.iter().map(rename).collect::<PathBuf>())]
+            }
+        };
+        Ok(SplitFiles { pictures, layout: self, labels: self.first_there(split, tried)? })
+    }
+
+    fn first_there(self, split: &str, tried: Vec<PathBuf>) -> Result<PathBuf, DataSetError> {
+        let found = tried.iter().find(|path| path.is_dir()).cloned();
+        found.ok_or_else(|| DataSetError::MissingPart { layout: self, split: split.into(), tried })
+    }
+}
+
+/// Where pictures of a split may lie in a plain folder, best first. `images` itself counts only where it is not
+/// divided into splits, lest one split be taken for another.
+pub(super) fn picture_folders(root: &Path, split: &str) -> Vec<PathBuf> {
+    let images = root.join("images");
+    let mut folders = vec![root.join(split).join("images"), images.join(split)];
+    if !["train", "val", "test"].iter().any(|name| images.join(name).is_dir()) {
+        folders.push(images);
+    }
+    folders
+}
+
+/// Whether a folder, or a folder in it, holds a file that is called as CamVid's frames are.
+fn holds_camvid(images: &Path) -> bool {
+    let mut entries = walkdir::WalkDir::new(images).max_depth(2).into_iter().filter_map(Result::ok);
+    let of_camvid = |name: &str| CAMVID_SEQUENCES.iter().any(|start| name.starts_with(start));
+    entries.any(|entry| entry.file_type().is_file() && of_camvid(&entry.file_name().to_string_lossy()))
+}
+
+fn curated_pictures(root: &Path, split: &str) -> Result<ImageIndex, DataSetError> {
+    let curated = CURATED.iter().find(|(name, _)| *name == split);
+    let (_, stems) = curated.ok_or_else(|| DataSetError::NoCuratedList { split: split.into() })?;
+    let folder = format!("{split}2017");
+    let tried = vec![root.join(&folder), root.join("images").join(&folder)];
+    let folder = Layout::Coco27.first_there(split, tried)?;
+    Ok(ImageIndex::from_names(&folder, stems.lines().map(|stem| format!("{stem}.jpg")))?)
+}
+
+fn listed_pictures(root: &Path, split: &str) -> Result<ImageIndex, DataSetError> {
+    let path = root.join("ImageSets/Segmentation").join(format!("{split}.txt"));
+    let text = std::fs::read_to_string(&path).map_err(|source| DataSetError::Unreadable { path, source })?;
+    let stems = text.lines().map(str::trim).filter(|stem| !stem.is_empty());
+    Ok(ImageIndex::from_names(&root.join("JPEGImages"), stems.map(|stem| format!("{stem}.jpg")))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_curated_lists_have_the_published_lengths_and_no_name_twice() {
+        for ((split, stems), count) in CURATED.iter().zip([49_629, 2_175]) {
+            let mut names: Vec<_> = stems.lines().collect();
+            assert_eq!(names.len(), count, "{split}");
+            assert!(
+                names.iter().all(|name| name.len() == 12 && name.bytes().all(|byte| byte.is_ascii_digit()))
+            );
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{split}");
+        }
+    }
+}

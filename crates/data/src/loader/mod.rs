@@ -1,0 +1,226 @@
+//! Batches of view pairs, made ahead by worker threads.
+//!
+//! A batch is a function of the settings and its step alone: not of the number of workers, not of what was loaded
+//! before. So a run resumes in the middle of an epoch by starting at a step, with the unreadable files met so far. An
+//! unreadable file is replaced by another sample that its key determines, counted, and listed; a data set of which too
+//! much is unreadable is an error.
+
+mod batch;
+mod pairs;
+pub(crate) mod prefetch;
+mod production;
+mod sample;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use densesiam_settings::{SettingError, require};
+
+use crate::augment::Augmentation;
+use crate::decode::DecodeLimits;
+use crate::index::ImageIndex;
+use prefetch::Prefetch;
+use production::{BatchMaker, Draft};
+
+pub use batch::Batch;
+pub use pairs::{PairAugmentation, PairBatch};
+pub use sample::{SampleError, SampleScratch, SampleSource, load_sample};
+
+/// Unreadable files that an error message lists.
+const LISTED: usize = 5;
+
+/// How batches are made, of views that `A` draws.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoaderSettings<A = Augmentation> {
+    /// How views are drawn.
+    pub augmentation: A,
+    /// Samples in a batch, at least 1.
+    pub batch_size: usize,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Batches that are made ahead, at least 1; the loader's memory is so many batches and one picture a worker.
+    pub prefetch_batches: usize,
+    /// Share of the data set that may be unreadable before loading fails, within 0 and 1.
+    pub max_bad_share: f64,
+    /// Shortest accepted side of a picture in pixels; smaller ones count as unreadable.
+    pub min_side: u32,
+    /// Largest picture that is decoded.
+    pub limits: DecodeLimits,
+    /// The first step, counted from 0 over the whole run.
+    pub start_step: u64,
+    /// The step before which the run ends.
+    pub total_steps: u64,
+    /// The unreadable files that an earlier part of the run has met, as its [`Loader::bad_files`] said: they count
+    /// from the start, so that a resumed run fails where an uninterrupted one does. Numbers beyond the index are
+    /// ignored.
+    pub known_bad: Vec<(u64, String)>,
+}
+
+impl<A: Default> Default for LoaderSettings<A> {
+    /// Batches of 64 without end, one worker.
+    fn default() -> Self {
+        Self {
+            augmentation: A::default(),
+            batch_size: 64,
+            seed: 0,
+            workers: 1,
+            prefetch_batches: 2,
+            max_bad_share: 0.1,
+            min_side: 1,
+            limits: DecodeLimits::default(),
+            start_step: 0,
+            total_steps: u64::MAX,
+            known_bad: Vec::new(),
+        }
+    }
+}
+
+/// Why there is no next batch.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A setting is outside its range.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The data set does not fill one batch.
+    #[error(
+        "{} holds {pictures} pictures, fewer than one batch of {batch_size}; add pictures or lower train.batch_size",
+        root.display()
+    )]
+    SmallerThanBatch {
+        /// The data set.
+        root: PathBuf,
+        /// Pictures in it.
+        pictures: usize,
+        /// Samples in a batch.
+        batch_size: usize,
+    },
+    /// Too much of the data set is unreadable.
+    #[error(
+        "{count} of {pictures} pictures ({:.1} %) are unreadable, more than the {:.1} % allowed; \
+         repair or remove them, or raise data.max_bad_share; the first are:{}",
+        *count as f64 * 100.0 / *pictures as f64, max_bad_share * 100.0, listed(first)
+    )]
+    TooManyBad {
+        /// Distinct unreadable files so far.
+        count: usize,
+        /// Pictures in the data set.
+        pictures: usize,
+        /// The share that is allowed.
+        max_bad_share: f64,
+        /// The first few, in order of their paths, and why.
+        first: Vec<(PathBuf, String)>,
+    },
+    /// Many draws in a row found no readable picture.
+    #[error(
+        "found no readable picture in {count} tries; are these pictures at all? the first are:{}",
+        listed(first)
+    )]
+    NothingReadable {
+        /// Distinct unreadable files so far.
+        count: usize,
+        /// The first few, in order of their paths, and why.
+        first: Vec<(PathBuf, String)>,
+    },
+    /// A worker thread could not be started.
+    #[error("cannot start a worker thread: {0}; lower data.workers")]
+    Thread(#[from] io::Error),
+    /// A worker thread panicked: a bug in this program.
+    #[error("a worker thread stopped unexpectedly ({message}); please report this as a bug")]
+    WorkerPanicked {
+        /// What the panic said.
+        message: String,
+    },
+}
+
+fn listed(files: &[(PathBuf, String)]) -> String {
+    files.iter().map(|(path, reason)| format!("\n  {}: {reason}", path.display())).collect()
+}
+
+/// The running loader of views that `A` draws. Dropping it ends its threads.
+pub struct Loader<A: PairAugmentation = Augmentation> {
+    prefetch: Prefetch<BatchMaker<A>>,
+    bad: BTreeMap<u64, String>,
+}
+
+impl<A: PairAugmentation> Loader<A> {
+    /// Starts the workers on the batches from `start_step` on.
+    ///
+    /// # Errors
+    /// A [`LoadError`] where a setting is outside its range or the data set smaller than a batch.
+    pub fn new(index: Arc<ImageIndex>, mut settings: LoaderSettings<A>) -> Result<Self, LoadError> {
+        check(&index, &settings)?;
+        let mut bad: BTreeMap<_, _> = std::mem::take(&mut settings.known_bad).into_iter().collect();
+        bad.retain(|&sample, _| sample < index.len() as u64);
+        let (workers, prefetch) = (settings.workers, settings.prefetch_batches);
+        let steps = settings.start_step..settings.total_steps;
+        let prefetch = Prefetch::start(BatchMaker::new(index, settings), steps, workers, prefetch)?;
+        Ok(Self { prefetch, bad })
+    }
+
+    /// Waits for the batch of the next step; `None` after the last.
+    ///
+    /// # Errors
+    /// A [`LoadError`] where too much of the data set is unreadable or a worker panicked.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "a lending iterator: batches are given back by `recycle`"
+    )]
+    pub fn next(&mut self) -> Result<Option<A::Batch>, LoadError> {
+        let next = self.prefetch.next();
+        let Some(mut draft) = next.map_err(|message| LoadError::WorkerPanicked { message })? else {
+            return Ok(None);
+        };
+        // Counted on delivery, not when a worker finds them: which step fails does not depend on the workers.
+        self.bad.extend(std::mem::take(&mut draft.bad));
+        let BatchMaker { index, settings, .. } = self.prefetch.production();
+        if draft.exhausted {
+            return Err(LoadError::NothingReadable { count: self.bad.len(), first: self.first_bad() });
+        }
+        if self.bad.len() as f64 > settings.max_bad_share * index.len() as f64 {
+            return Err(LoadError::TooManyBad {
+                count: self.bad.len(),
+                pictures: index.len(),
+                max_bad_share: settings.max_bad_share,
+                first: self.first_bad(),
+            });
+        }
+        let size = settings.augmentation.size();
+        Ok(Some(A::deliver(draft.finish(size))))
+    }
+
+    /// Gives the memory of a batch back, so that the next one need not allocate.
+    pub fn recycle(&mut self, batch: A::Batch) {
+        self.prefetch.recycle(Draft::recycled(A::memory(batch)));
+    }
+
+    /// The unreadable files met so far, the known ones included, in the order of the index: sample and reason, each
+    /// once.
+    pub fn bad_files(&self) -> Vec<(u64, String)> {
+        self.bad.iter().map(|(&sample, reason)| (sample, reason.clone())).collect()
+    }
+
+    fn first_bad(&self) -> Vec<(PathBuf, String)> {
+        let index = &self.prefetch.production().index;
+        self.bad
+            .iter()
+            .take(LISTED)
+            .map(|(&sample, reason)| (index.path(sample as usize), reason.clone()))
+            .collect()
+    }
+}
+
+fn check<A: PairAugmentation>(index: &ImageIndex, settings: &LoaderSettings<A>) -> Result<(), LoadError> {
+    settings.augmentation.validate()?;
+    let share = settings.max_bad_share;
+    require((0.0..=1.0).contains(&share), "data.max_bad_share", &share, "a share, 0 to 1")?;
+    require(settings.batch_size >= 1, "train.batch_size", &settings.batch_size, "at least 1")?;
+    if index.len() < settings.batch_size {
+        let (pictures, batch_size) = (index.len(), settings.batch_size);
+        return Err(LoadError::SmallerThanBatch { root: index.root().into(), pictures, batch_size });
+    }
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! Ordered, bounded prefetch by worker threads, whatever the batches hold.
+//!
+//! Workers claim single samples, in order, within a window of whole batches: memory is bounded by the window, and a
+//! batch is ready after the time of its slowest sample. What a sample holds must depend on its step and slot alone;
+//! then the batches do not depend on the number of workers. One lock guards the bookkeeping and is held for moments;
+//! each batch has its own lock, held while a finished sample is copied in.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::panics::caught;
+
+/// What is produced, and how.
+pub(crate) trait Production: Send + Sync + 'static {
+    /// What is delivered.
+    type Batch: Send;
+    /// Memory of one worker.
+    type Scratch;
+
+    /// Samples in a batch.
+    fn batch_size(&self) -> usize;
+    /// Memory for a new worker.
+    fn scratch(&self) -> Self::Scratch;
+    /// Prepares the batch of a step, in the memory of an earlier one where there is one. Called in order of steps.
+    fn open(&self, step: u64, recycled: Option<Self::Batch>) -> Self::Batch;
+    /// Makes one sample and puts it into its batch.
+    fn produce(&self, slot: usize, scratch: &mut Self::Scratch, batch: &Mutex<Self::Batch>);
+}
+
+/// The running workers and the batches they are making.
+pub(crate) struct Prefetch<P: Production> {
+    shared: Arc<Shared<P>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+struct Shared<P: Production> {
+    production: P,
+    prefetch: usize,
+    state: Mutex<State<P::Batch>>,
+    /// A sample may be claimed, or the workers shall end.
+    claimable: Condvar,
+    /// The first batch is complete, or a worker failed.
+    deliverable: Condvar,
+}
+
+struct State<B> {
+    /// Steps that no worker has begun.
+    unopened: Range<u64>,
+    /// Batches being made or waiting for delivery, in order of steps.
+    open: VecDeque<Open<B>>,
+    /// Batch and slot of the next sample to be claimed; the batch counts from the first open one.
+    next: (usize, usize),
+    /// Memory of delivered batches.
+    recycled: Vec<B>,
+    /// Set when the workers shall end.
+    stop: bool,
+    /// What a worker said when it panicked.
+    panic: Option<String>,
+}
+
+struct Open<B> {
+    batch: Arc<Mutex<B>>,
+    missing: usize,
+    step: u64,
+}
+
+struct Claim<B> {
+    batch: Arc<Mutex<B>>,
+    step: u64,
+    slot: usize,
+}
+
+/// A lock that a panicking worker held is still consistent here: the panic is reported and the batch never delivered.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<P: Production> Prefetch<P> {
+    /// Starts `workers` threads on the batches of `steps`, at most `prefetch` batches ahead (both at least 1).
+    pub(crate) fn start(
+        production: P,
+        steps: Range<u64>,
+        workers: usize,
+        prefetch: usize,
+    ) -> std::io::Result<Self> {
+        let state = State {
+            unopened: steps,
+            open: VecDeque::new(),
+            next: (0, 0),
+            recycled: Vec::new(),
+            stop: false,
+            panic: None,
+        };
+        let shared = Arc::new(Shared {
+            production,
+            prefetch: prefetch.max(1),
+            state: Mutex::new(state),
+            claimable: Condvar::new(),
+            deliverable: Condvar::new(),
+        });
+        // Built empty first: where a thread cannot be started, dropping `prefetch` ends those before it.
+        let mut prefetch = Self { shared, workers: Vec::new() };
+        for number in 0..workers.max(1) {
+            let shared = Arc::clone(&prefetch.shared);
+            let builder = std::thread::Builder::new().name(format!("loader-{number}"));
+            prefetch.workers.push(builder.spawn(move || shared.work())?);
+        }
+        Ok(prefetch)
+    }
+
+    /// What is being made.
+    pub(crate) fn production(&self) -> &P {
+        &self.shared.production
+    }
+
+    /// Waits for the next batch; `None` after the last.
+    ///
+    /// # Errors
+    /// The message of a worker that panicked.
+    pub(crate) fn next(&mut self) -> Result<Option<P::Batch>, String> {
+        let mut state = lock(&self.shared.state);
+        loop {
+            if let Some(message) = &state.panic {
+                return Err(message.clone());
+            }
+            match state.open.front() {
+                Some(first) if first.missing == 0 => break,
+                None if state.unopened.is_empty() => return Ok(None),
+                _ => state = wait(&self.shared.deliverable, state),
+            }
+        }
+        let batch = state.open.pop_front().and_then(|open| Arc::into_inner(open.batch));
+        state.next.0 -= 1;
+        self.shared.claimable.notify_all();
+        Ok(batch.map(|batch| batch.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Gives the memory of a batch back.
+    pub(crate) fn recycle(&mut self, batch: P::Batch) {
+        let mut state = lock(&self.shared.state);
+        if state.recycled.len() < self.shared.prefetch {
+            state.recycled.push(batch);
+        }
+    }
+}
+
+impl<P: Production> Drop for Prefetch<P> {
+    fn drop(&mut self) {
+        lock(&self.shared.state).stop = true;
+        self.shared.claimable.notify_all();
+        for worker in self.workers.drain(..) {
+            // Panics were caught and reported inside the worker.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl<P: Production> Shared<P> {
+    fn work(&self) {
+        if let Err(message) = caught(|| self.work_to_the_end()) {
+            lock(&self.state).panic = Some(message);
+            self.claimable.notify_all();
+            self.deliverable.notify_all();
+        }
+    }
+
+    fn work_to_the_end(&self) {
+        let mut scratch = None;
+        while let Some(Claim { batch, step, slot }) = self.claim() {
+            let scratch = scratch.get_or_insert_with(|| self.production.scratch());
+            self.production.produce(slot, scratch, &batch);
+            drop(batch);
+            self.finish(step);
+        }
+    }
+
+    /// The next sample to make, waiting for room in the window; `None` when there is nothing left to do.
+    fn claim(&self) -> Option<Claim<P::Batch>> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.stop || state.panic.is_some() {
+                return None;
+            }
+            if state.next.0 < state.open.len() {
+                break;
+            }
+            if state.open.len() < self.prefetch {
+                let step = state.unopened.next()?;
+                let recycled = state.recycled.pop();
+                let batch = Arc::new(Mutex::new(self.production.open(step, recycled)));
+                state.open.push_back(Open { batch, missing: self.production.batch_size(), step });
+            } else if state.unopened.is_empty() {
+                return None;
+            } else {
+                state = wait(&self.claimable, state);
+            }
+        }
+        let (position, slot) = state.next;
+        state.next =
+            if slot + 1 == self.production.batch_size() { (position + 1, 0) } else { (position, slot + 1) };
+        let open = &state.open[position];
+        Some(Claim { batch: Arc::clone(&open.batch), step: open.step, slot })
+    }
+
+    fn finish(&self, step: u64) {
+        let mut state = lock(&self.state);
+        if let Some(open) = state.open.iter_mut().find(|open| open.step == step) {
+            open.missing -= 1;
+        }
+        if state.open.front().is_some_and(|first| first.missing == 0) {
+            self.deliverable.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    /// Batches of four numbers `4 step + slot`; counts how many batches were opened.
+    struct Numbers {
+        opened: Arc<AtomicU64>,
+        panic_at: Option<u64>,
+    }
+
+    impl Production for Numbers {
+        type Batch = (u64, [u64; 4]);
+        type Scratch = ();
+
+        fn batch_size(&self) -> usize {
+            4
+        }
+
+        fn scratch(&self) {}
+
+        fn open(&self, step: u64, _: Option<Self::Batch>) -> Self::Batch {
+            self.opened.fetch_add(1, Ordering::SeqCst);
+            (step, [0; 4])
+        }
+
+        fn produce(&self, slot: usize, (): &mut (), batch: &Mutex<Self::Batch>) {
+            let number = 4 * batch.lock().unwrap().0 + slot as u64;
+            assert_ne!(Some(number), self.panic_at, "no such number");
+            std::thread::sleep(Duration::from_micros(number * 7919 % 300));
+            batch.lock().unwrap().1[slot] = number;
+        }
+    }
+
+    fn start(panic_at: Option<u64>, workers: usize, prefetch: usize) -> (Prefetch<Numbers>, Arc<AtomicU64>) {
+        let opened = Arc::new(AtomicU64::new(0));
+        let numbers = Numbers { opened: Arc::clone(&opened), panic_at };
+        (Prefetch::start(numbers, 5..25, workers, prefetch).unwrap(), opened)
+    }
+
+    #[test]
+    fn batches_come_in_order_for_any_number_of_workers() {
+        for (workers, prefetch) in [(1, 1), (3, 2), (8, 1), (8, 5)] {
+            let (mut prefetch, _) = start(None, workers, prefetch);
+            for step in 5..25 {
+                let expected = [0, 1, 2, 3].map(|slot| 4 * step + slot);
+                assert_eq!(prefetch.next(), Ok(Some((step, expected))));
+            }
+            assert_eq!(prefetch.next(), Ok(None));
+            assert_eq!(prefetch.next(), Ok(None));
+        }
+    }
+
+    #[test]
+    fn the_window_bounds_what_is_opened() {
+        let (mut prefetch, opened) = start(None, 4, 3);
+        prefetch.next().unwrap();
+        std::thread::sleep(Duration::from_millis(60));
+        assert_eq!(opened.load(Ordering::SeqCst), 4);
+    }
+
+    #[test]
+    fn a_panic_is_reported_and_ends_the_workers() {
+        let (mut prefetch, _) = start(Some(30), 3, 2);
+        let mut delivered = 0;
+        let message = loop {
+            match prefetch.next() {
+                Ok(Some(_)) => delivered += 1,
+                Ok(None) => panic!("the panic was lost"),
+                Err(message) => break message,
+            }
+        };
+        assert!(delivered <= 2 && message.contains("no such number"), "{delivered} {message}");
+        assert!(prefetch.next().is_err());
+    }
+
+    #[test]
+    fn dropping_early_ends_the_workers() {
+        for _ in 0..50 {
+            let (mut prefetch, _) = start(None, 4, 2);
+            prefetch.next().unwrap();
+        }
+        drop(start(None, 4, 2));
+    }
+}

@@ -1,0 +1,130 @@
+//! How the samples of a batch are filled in: the schedule, replacements for unreadable files, and the pixels.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use densesiam_random::{Key, Purpose, RngExt};
+
+use super::pairs::{PairAugmentation, PairBatch};
+use super::prefetch::Production;
+use super::{LoaderSettings, SampleScratch, SampleSource, load_sample};
+use crate::index::ImageIndex;
+use crate::order::{Order, steps_per_epoch};
+
+/// Samples that are tried in one place of a batch. With nine of ten files unreadable, all fail once in 10^11 places.
+const TRIES: u32 = 250;
+
+/// A batch in the making and what was found unreadable on the way.
+pub(super) struct Draft<P> {
+    step: u64,
+    epoch: u64,
+    samples: Vec<u64>,
+    views: [Vec<u8>; 2],
+    /// What was drawn for each place that is filled.
+    pairs: Vec<Option<P>>,
+    pub(super) bad: Vec<(u64, String)>,
+    /// Whether some place found no readable sample at all.
+    pub(super) exhausted: bool,
+}
+
+impl<P> Draft<P> {
+    /// Nothing but memory, for [`Production::open`].
+    pub(super) fn recycled(views: [Vec<u8>; 2]) -> Self {
+        let (samples, pairs, bad) = Default::default();
+        Self { step: 0, epoch: 0, samples, views, pairs, bad, exhausted: false }
+    }
+
+    fn fill(&mut self, slot: usize, sample: u64, pair: P, scratch: &SampleScratch) {
+        self.samples[slot] = sample;
+        self.pairs[slot] = Some(pair);
+        for (views, view) in self.views.iter_mut().zip(scratch.views()) {
+            views[slot * view.len()..][..view.len()].copy_from_slice(view);
+        }
+    }
+
+    /// The finished batch; every place is filled unless the draft is exhausted.
+    pub(super) fn finish(self, size: u32) -> PairBatch<P> {
+        let Self { step, epoch, samples, views, pairs, .. } = self;
+        PairBatch { step, epoch, size, samples, views, pairs: pairs.into_iter().flatten().collect() }
+    }
+}
+
+/// Makes the batches of a data set.
+pub(super) struct BatchMaker<A> {
+    pub(super) index: Arc<ImageIndex>,
+    pub(super) settings: LoaderSettings<A>,
+    /// The epoch that was opened last and its order.
+    order: Mutex<(u64, Order)>,
+}
+
+impl<A: PairAugmentation> BatchMaker<A> {
+    pub(super) fn new(index: Arc<ImageIndex>, settings: LoaderSettings<A>) -> Self {
+        let epoch = settings.start_step / steps_per_epoch(index.len(), settings.batch_size);
+        let order = Mutex::new((epoch, Order::new(index.len(), settings.seed, epoch)));
+        Self { index, settings, order }
+    }
+
+    fn source(&self) -> SampleSource<'_, A> {
+        SampleSource {
+            index: &self.index,
+            augmentation: &self.settings.augmentation,
+            seed: self.settings.seed,
+            limits: self.settings.limits,
+            min_side: self.settings.min_side,
+        }
+    }
+
+    /// The sample that is tried in place of `scheduled` after `attempt` tries failed.
+    fn replacement(&self, scheduled: u64, epoch: u64, attempt: u32) -> u64 {
+        let key =
+            Key::new(self.settings.seed, Purpose::Replacement).epoch(epoch).sample(scheduled).view(attempt);
+        key.rng().random_range(0..self.index.len() as u64)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<A: PairAugmentation> Production for BatchMaker<A> {
+    type Batch = Draft<A::Pair>;
+    type Scratch = SampleScratch;
+
+    fn batch_size(&self) -> usize {
+        self.settings.batch_size
+    }
+
+    fn scratch(&self) -> SampleScratch {
+        SampleScratch::new(self.settings.augmentation.size())
+    }
+
+    fn open(&self, step: u64, recycled: Option<Self::Batch>) -> Self::Batch {
+        let LoaderSettings { batch_size, seed, ref augmentation, .. } = self.settings;
+        let steps = steps_per_epoch(self.index.len(), batch_size);
+        let epoch = step / steps;
+        let mut order = lock(&self.order);
+        if order.0 != epoch {
+            *order = (epoch, Order::new(self.index.len(), seed, epoch));
+        }
+        let samples = order.1.batch(step % steps, batch_size);
+        let side = augmentation.size() as usize;
+        let mut views = recycled.map(|draft| draft.views).unwrap_or_default();
+        views.iter_mut().for_each(|view| view.resize(batch_size * side * side * 3, 0));
+        Draft { step, epoch, samples, pairs: vec![None; batch_size], ..Draft::recycled(views) }
+    }
+
+    fn produce(&self, slot: usize, scratch: &mut SampleScratch, draft: &Mutex<Self::Batch>) {
+        let (scheduled, epoch) = {
+            let draft = lock(draft);
+            (draft.samples[slot], draft.epoch)
+        };
+        let mut sample = scheduled;
+        for attempt in 0..TRIES {
+            match load_sample(&self.source(), sample, epoch, scratch) {
+                Ok(pair) => return lock(draft).fill(slot, sample, pair, scratch),
+                Err(error) => lock(draft).bad.push((sample, error.to_string())),
+            }
+            sample = self.replacement(scheduled, epoch, attempt);
+        }
+        lock(draft).exhausted = true;
+    }
+}

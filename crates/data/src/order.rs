@@ -1,0 +1,56 @@
+//! The order in which an epoch visits its samples: a shuffle that seed and epoch determine.
+
+use densesiam_random::{Key, Purpose, RngExt};
+
+/// One epoch's permutation of the samples `0..n`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    samples: Vec<u32>,
+}
+
+impl Order {
+    /// Shuffles `n` samples (at most 2^32) for an epoch, counted from 0; Fisher-Yates from a key.
+    pub fn new(n: usize, seed: u64, epoch: u64) -> Self {
+        let mut rng = Key::new(seed, Purpose::Order).epoch(epoch).rng();
+        let mut samples: Vec<u32> = (0..n as u32).collect();
+        for last in (1..samples.len()).rev() {
+            samples.swap(last, rng.random_range(0..=last as u32) as usize);
+        }
+        Self { samples }
+    }
+
+    /// The samples of batch `step` of this epoch, `step < steps_per_epoch(n, batch_size)`.
+    pub fn batch(&self, step: u64, batch_size: usize) -> Vec<u64> {
+        let start = step as usize * batch_size;
+        self.samples[start..start + batch_size].iter().map(|&sample| sample.into()).collect()
+    }
+}
+
+/// Whole batches in an epoch of `n` samples; the rest of the shuffle is left out (another rest in every epoch).
+pub fn steps_per_epoch(n: usize, batch_size: usize) -> u64 {
+    (n / batch_size) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_epoch_is_another_permutation() {
+        let first = Order::new(1000, 7, 0);
+        let mut sorted = first.samples.clone();
+        sorted.sort_unstable();
+        assert!(sorted.into_iter().eq(0..1000));
+        assert_eq!(first, Order::new(1000, 7, 0));
+        assert_ne!(first, Order::new(1000, 7, 1));
+        assert_ne!(first, Order::new(1000, 8, 0));
+    }
+
+    #[test]
+    fn batches_cut_the_permutation_in_order() {
+        let order = Order::new(10, 7, 0);
+        assert_eq!(steps_per_epoch(10, 3), 3);
+        let joined: Vec<u64> = (0..3).flat_map(|step| order.batch(step, 3)).collect();
+        assert!(joined.iter().zip(&order.samples).all(|(&a, &b)| a == u64::from(b)));
+    }
+}

@@ -1,0 +1,72 @@
+//! One antialiased resampling from a crop box straight to the output size, without an image in between.
+//!
+//! Bilinear (triangle) kernel, widened where the picture shrinks, as Pillow and torchvision do with antialiasing.
+//! The box is continuous; pixels just outside it take part in the outermost samples, as in Pillow's `resize(box=)`.
+
+use densesiam_geometry::Region;
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+
+use crate::image::RgbImage;
+
+/// Why a resampling was refused: a bug of the caller, for crops are drawn inside their picture.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot resample {region:?} of a {width} x {height} picture ({reason}); the box must lie inside the picture"
+)]
+pub struct ResizeError {
+    region: Region,
+    width: u32,
+    height: u32,
+    reason: String,
+}
+
+/// The memory that resampling needs, kept between pictures; one for each worker.
+#[derive(Debug, Default)]
+pub struct ResizeScratch {
+    resizer: Resizer,
+}
+
+/// Resamples the part `region` of a picture (image space, pixels) to `width x height`, into `out`
+/// (`height * width * 3` bytes, interleaved).
+///
+/// # Errors
+/// A [`ResizeError`] where the box does not lie in the picture or `out` has another length.
+pub fn resize_region(
+    image: &RgbImage,
+    region: &Region,
+    (width, height): (u32, u32),
+    scratch: &mut ResizeScratch,
+    out: &mut [u8],
+) -> Result<(), ResizeError> {
+    let explain =
+        |reason: String| ResizeError { region: *region, width: image.width, height: image.height, reason };
+    let source = TypedImageRef::<U8x3>::from_buffer(image.width, image.height, &image.pixels)
+        .map_err(|error| explain(error.to_string()))?;
+    let mut target =
+        TypedImage::<U8x3>::from_buffer(width, height, out).map_err(|error| explain(error.to_string()))?;
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
+        region.x0,
+        region.y0,
+        region.width(),
+        region.height(),
+    );
+    scratch.resizer.resize_typed(&source, &mut target, &options).map_err(|error| explain(error.to_string()))
+}
+
+/// Resamples a whole picture to `width x height`; sides in pixels.
+///
+/// # Errors
+/// A [`ResizeError`] where the picture has no pixels.
+pub fn resize_to(
+    image: &RgbImage,
+    width: u32,
+    height: u32,
+    scratch: &mut ResizeScratch,
+) -> Result<RgbImage, ResizeError> {
+    let whole = Region { x0: 0.0, y0: 0.0, x1: image.width.into(), y1: image.height.into() };
+    let mut out = RgbImage::new(width, height);
+    resize_region(image, &whole, (width, height), scratch, &mut out.pixels)?;
+    Ok(out)
+}

@@ -1,0 +1,101 @@
+//! A taxonomy from a text file: one class a line, the label value is the number of the line from 0.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Class, Taxonomy};
+
+/// The last word of a line that marks its class as a thing.
+const THING: &str = "thing";
+
+/// Classes that 8-bit labels can hold beside void.
+const MOST: usize = 255;
+
+/// Why a class file is unusable.
+#[derive(Debug, thiserror::Error)]
+pub enum ClassFileError {
+    /// The file system refused.
+    #[error("cannot read {}: {source}; check that it is there and that you may read it", path.display())]
+    Unreadable {
+        /// The class file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line names no class.
+    #[error(
+        "line {line} of {} names no class; every line does, for its number is a label value",
+        path.display()
+    )]
+    EmptyLine {
+        /// The class file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// No class or too many.
+    #[error("{} names {found} classes; it must name between 1 and {MOST}, one a line", path.display())]
+    Count {
+        /// The class file.
+        path: PathBuf,
+        /// Classes found.
+        found: usize,
+    },
+}
+
+impl Taxonomy {
+    /// Reads a class file: one name a line, label values 0, 1, ... in order, 255 void. A line whose last word, set
+    /// apart by a space or tab, is `thing` marks a thing (`traffic light thing`); the others are stuff.
+    ///
+    /// # Errors
+    /// A [`ClassFileError`] where the file cannot be read, a line is empty or there are more than 255 classes.
+    pub fn read(path: &Path) -> Result<Self, ClassFileError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ClassFileError::Unreadable { path: path.into(), source })?;
+        let classes: Vec<Class> = text.trim_end().lines().map(parse_line).collect();
+        if let Some(line) = classes.iter().position(|class| class.name.is_empty()) {
+            // A file of nothing but white space has one line, which is empty.
+            return Err(ClassFileError::EmptyLine { path: path.into(), line: line + 1 });
+        }
+        if !(1..=MOST).contains(&classes.len()) {
+            return Err(ClassFileError::Count { path: path.into(), found: classes.len() });
+        }
+        Ok(Self::direct(&path.display().to_string(), classes))
+    }
+}
+
+fn parse_line(line: &str) -> Class {
+    match line.trim().rsplit_once([' ', '\t']) {
+        Some((name, THING)) => Class { name: name.trim_end().into(), thing: true },
+        _ => Class { name: line.trim().into(), thing: false },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::taxonomy::Meaning;
+
+    fn read(text: &str) -> Result<Taxonomy, ClassFileError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("classes.txt");
+        std::fs::write(&path, text).unwrap();
+        Taxonomy::read(&path)
+    }
+
+    #[test]
+    fn lines_are_label_values_and_a_last_word_marks_things() {
+        let taxonomy = read("meadow\ntraffic light\tthing\r\nsomething\nparked car thing\n\n").unwrap();
+        assert_eq!(taxonomy.names(), ["meadow", "traffic light", "something", "parked car"]);
+        assert_eq!(taxonomy.things(), [false, true, false, true]);
+        assert_eq!(taxonomy.meaning(3), Meaning::Class(3));
+        assert_eq!((taxonomy.meaning(4), taxonomy.meaning(255)), (Meaning::Outside, Meaning::Void));
+    }
+
+    #[test]
+    fn holes_and_excess_are_refused_by_line_and_number() {
+        assert!(read("a\n\nb\n").unwrap_err().to_string().contains("line 2"));
+        assert!(matches!(read("").unwrap_err(), ClassFileError::Count { found: 0, .. }));
+        assert!(matches!(read(&"x\n".repeat(256)).unwrap_err(), ClassFileError::Count { found: 256, .. }));
+    }
+}

@@ -1,0 +1,211 @@
+//! Every layout is recognised and opened from small files that are arranged as the real data sets are.
+
+use std::fs;
+use std::path::Path;
+
+use densesiam_data::demo::{DemoSettings, write_demo};
+use densesiam_data::labelled::{DataSetError, LabelledSet, Layout, training_pictures};
+use densesiam_data::taxonomy::Taxonomy;
+use tempfile::TempDir;
+
+use crate::files::{write_label, write_picture};
+
+const SIZE: (u32, u32) = (4, 3);
+
+/// Pictures and label maps of all zeros at the given paths.
+fn data_set(pairs: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (picture, label) in pairs {
+        write_picture(&folder.path().join(picture), SIZE);
+        write_label(&folder.path().join(label), SIZE, &[0; 12]);
+    }
+    folder
+}
+
+/// The paths of a set relative to its root.
+fn pairs(root: &Path, set: &LabelledSet) -> Vec<(String, String)> {
+    let relative = |path: &Path| path.strip_prefix(root).unwrap().display().to_string();
+    set.pictures.iter().map(|files| (relative(&files.picture), relative(&files.label))).collect()
+}
+
+/// Opens a split by detection and expects exactly these pairs.
+fn check(folder: &TempDir, layout: Layout, split: &str, classes: usize, expected: &[(&str, &str)]) {
+    let root = folder.path();
+    assert_eq!(Layout::detect(root).unwrap(), layout);
+    let set = LabelledSet::open(root, None, split, None).unwrap_or_else(|error| panic!("{error}"));
+    let found = pairs(root, &set);
+    assert!(
+        found.iter().map(|(picture, label)| (picture.as_str(), label.as_str())).eq(expected.iter().copied())
+    );
+    assert_eq!((set.name.clone(), set.taxonomy.classes.len()), (format!("{layout} {split}"), classes));
+    assert_eq!(training_pictures(root, None, split).unwrap().len(), expected.len());
+}
+
+#[test]
+fn camvid() {
+    let all = [
+        ("images/train/0001TP_006690.jpg", "labels/train/0001TP_006690.png"),
+        ("images/train/0006R0_f00930.jpg", "labels/train/0006R0_f00930.png"),
+        ("images/val/0016E5_07959.jpg", "labels/val/0016E5_07959.png"),
+    ];
+    let folder = data_set(&all);
+    check(&folder, Layout::Camvid, "train", 11, &all[..2]);
+    check(&folder, Layout::Camvid, "val", 11, &all[2..]);
+}
+
+#[test]
+fn cityscapes() {
+    let all = [
+        (
+            "leftImg8bit/val/frankfurt/frankfurt_000000_000294_leftImg8bit.png",
+            "gtFine/val/frankfurt/frankfurt_000000_000294_gtFine_labelIds.png",
+        ),
+        (
+            "leftImg8bit/val/lindau/lindau_000001_000019_leftImg8bit.png",
+            "gtFine/val/lindau/lindau_000001_000019_gtFine_labelIds.png",
+        ),
+    ];
+    let folder = data_set(&all);
+    check(&folder, Layout::Cityscapes, "val", 27, &all);
+    let nineteen = LabelledSet::open(folder.path(), None, "val", Some(Taxonomy::cityscapes19())).unwrap();
+    assert_eq!(nineteen.taxonomy.classes.len(), 19);
+}
+
+#[test]
+fn voc2012() {
+    let all = [
+        ("JPEGImages/2007_000033.jpg", "SegmentationClass/2007_000033.png"),
+        ("JPEGImages/2007_000042.jpg", "SegmentationClass/2007_000042.png"),
+        ("JPEGImages/2008_000001.jpg", "SegmentationClass/2008_000001.png"),
+    ];
+    let folder = data_set(&all);
+    let lists = folder.path().join("ImageSets/Segmentation");
+    fs::create_dir_all(&lists).unwrap();
+    fs::write(lists.join("val.txt"), "2007_000033\n2007_000042\n").unwrap();
+    check(&folder, Layout::Voc2012, "val", 21, &all[..2]);
+    let error = LabelledSet::open(folder.path(), None, "train", None).unwrap_err();
+    assert!(error.to_string().contains("ImageSets/Segmentation/train.txt"), "{error}");
+}
+
+#[test]
+fn folders_with_a_class_file_in_three_arrangements() {
+    for (picture, label) in [
+        ("val/images/a.jpg", "val/labels/a.png"),
+        ("images/val/a.jpg", "labels/val/a.png"),
+        ("images/a.jpg", "labels/a.png"),
+        ("images/day/a.jpg", "labels/day/a.png"),
+    ] {
+        let folder = data_set(&[(picture, label)]);
+        fs::write(folder.path().join("classes.txt"), "ground\ncar thing\n").unwrap();
+        check(&folder, Layout::Folder, "val", 2, &[(picture, label)]);
+    }
+}
+
+#[test]
+fn a_split_is_not_taken_for_another() {
+    let folder = data_set(&[("images/train/a.jpg", "labels/train/a.png")]);
+    fs::write(folder.path().join("classes.txt"), "ground\n").unwrap();
+    let message = LabelledSet::open(folder.path(), None, "val", None).unwrap_err().to_string();
+    assert!(message.contains("split \"val\"") && message.contains("val/images"), "{message}");
+}
+
+#[test]
+fn the_demo_is_a_folder_data_set() {
+    let folder = tempfile::tempdir().unwrap();
+    write_demo(folder.path(), &DemoSettings { train: 3, val: 2, width: 24, height: 16, seed: 1 }).unwrap();
+    let set = LabelledSet::open(folder.path(), None, "val", None).unwrap();
+    assert_eq!((set.len(), set.taxonomy.names()), (2, densesiam_data::demo::CLASSES.to_vec()));
+    assert_eq!(training_pictures(folder.path(), None, "train").unwrap().len(), 3);
+}
+
+/// The pictures of the whole curated validation list, as hard links of one picture; the labels of `labelled` of them.
+fn curated_val(pictures: &str, labels: &str, labelled: usize) -> TempDir {
+    let folder = data_set(&[("picture.jpg", "label.png")]);
+    let list = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/coco27/curated_val2017.txt");
+    for (number, stem) in fs::read_to_string(list).unwrap().lines().enumerate() {
+        let link = |from: &str, to: String| {
+            let to = folder.path().join(to);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::hard_link(folder.path().join(from), to).unwrap();
+        };
+        link("picture.jpg", format!("{pictures}/{stem}.jpg"));
+        if number < labelled {
+            link("label.png", format!("{labels}/{stem}.png"));
+        }
+    }
+    // Not on the list.
+    write_picture(&folder.path().join(pictures).join("000000000001.jpg"), SIZE);
+    folder
+}
+
+#[test]
+fn coco27_takes_the_curated_pictures_alone() {
+    for (pictures, labels) in
+        [("val2017", "stuffthingmaps/val2017"), ("images/val2017", "annotations/val2017")]
+    {
+        let folder = curated_val(pictures, labels, usize::MAX);
+        assert_eq!(Layout::detect(folder.path()).unwrap(), Layout::Coco27);
+        let set = LabelledSet::open(folder.path(), None, "val", None).unwrap();
+        assert_eq!((set.len(), set.taxonomy.classes.len()), (2_175, 27));
+        let first = &pairs(folder.path(), &set)[0];
+        assert_eq!(*first, (format!("{pictures}/000000000139.jpg"), format!("{labels}/000000000139.png")));
+    }
+}
+
+#[test]
+fn coco27_names_a_missing_label_and_an_unknown_split() {
+    let folder = curated_val("val2017", "stuffthingmaps/val2017", 2);
+    let message = LabelledSet::open(folder.path(), None, "val", None).unwrap_err().to_string();
+    let third = "000000000785";
+    assert!(
+        message.contains(&format!("val2017/{third}.jpg")) && message.contains(&format!("{third}.png")),
+        "{message}"
+    );
+    let error = LabelledSet::open(folder.path(), None, "test", None).unwrap_err();
+    assert!(matches!(error, DataSetError::NoCuratedList { .. }), "{error}");
+    assert_eq!(training_pictures(folder.path(), None, "val").unwrap().len(), 2_175);
+}
+
+#[test]
+fn pictures_without_labels_serve_training() {
+    for (paths, split, count) in [
+        (&["a.jpg", "deep/er/b.png"][..], "train", 2),
+        (&["images/a.jpg", "labels/a.png"], "train", 1),
+        (&["images/train/a.jpg", "images/val/b.jpg"], "train", 1),
+        (&["train/images/a.jpg", "val/images/b.jpg"], "val", 1),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        paths.iter().for_each(|path| write_picture(&folder.path().join(path), SIZE));
+        assert_eq!(training_pictures(folder.path(), None, split).unwrap().len(), count, "{paths:?}");
+        let message = LabelledSet::open(folder.path(), None, split, None).unwrap_err().to_string();
+        assert!(message.contains("leftImg8bit/") && message.contains("classes.txt"), "{message}");
+    }
+}
+
+#[test]
+fn a_given_layout_and_taxonomy_need_no_detection() {
+    let folder = data_set(&[("images/a.jpg", "labels/a.png")]);
+    let set =
+        LabelledSet::open(folder.path(), Some(Layout::Folder), "val", Some(Taxonomy::voc2012())).unwrap();
+    assert_eq!(set.len(), 1);
+    let layout: Layout = serde_json::from_str("\"cityscapes\"").unwrap();
+    let message = LabelledSet::open(folder.path(), Some(layout), "val", None).unwrap_err().to_string();
+    assert!(message.contains("the cityscapes layout") && message.contains("leftImg8bit/val"), "{message}");
+}
+
+/// The real CamVid, where the environment says that it is there.
+#[test]
+fn the_real_camvid_has_367_and_101_pictures() {
+    let Some(root) = std::env::var_os("DENSESIAM_CAMVID") else {
+        eprintln!("SKIPPED: set DENSESIAM_CAMVID to the folder of CamVid to run this test");
+        return;
+    };
+    for (split, count) in [("train", 367), ("val", 101)] {
+        let set = LabelledSet::open(Path::new(&root), None, split, None).unwrap();
+        assert_eq!((set.name.clone(), set.len()), (format!("camvid {split}"), count));
+        for files in &set.pictures {
+            let limits = densesiam_data::decode::DecodeLimits::default();
+            densesiam_data::label::LabelMap::read(&files.label, &set.taxonomy, &limits).unwrap();
+        }
+    }
+}
