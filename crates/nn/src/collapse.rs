@@ -1,0 +1,31 @@
+//! Numbers that tell a healthy run from a collapsed one. All stay on the device until they are read.
+
+use tch::{Kind, Tensor};
+
+use crate::losses::normalised;
+
+/// Standard deviation over the samples of L2-normalised outputs `[rows, D]`, mean over channels, times `sqrt(D)`:
+/// 1 for directions spread evenly over the sphere, 0 when all outputs are the same (SimSiam, figure 2).
+pub fn spread(z: &Tensor) -> Tensor {
+    let z = z.detach().to_kind(Kind::Float);
+    let channels = z.size()[1] as f64;
+    normalised(&z, 1).std_dim(0, false, false).mean(Kind::Float) * channels.sqrt()
+}
+
+/// How the pseudo-categories (argmax over the channels of `[B, N, ...]`) are used by all positions of a batch.
+#[derive(Debug)]
+pub struct CategoryUse {
+    /// Entropy of the histogram over `ln N`: 1 when all categories are used alike, 0 when only one is.
+    pub entropy: Tensor,
+    /// Number of categories that occur at all.
+    pub used: Tensor,
+}
+
+/// Measures the use of pseudo-categories; ours.
+pub fn category_use(z: &Tensor) -> CategoryUse {
+    let categories = z.size()[1];
+    let counts = z.detach().argmax(1, false).flatten(0, -1).bincount::<&Tensor>(None, categories);
+    let share = counts.to_kind(Kind::Float) / counts.sum(Kind::Float);
+    let entropy = -(share.xlogy(&share)).sum(Kind::Float) / (categories.max(2) as f64).ln();
+    CategoryUse { entropy, used: counts.gt(0).sum(Kind::Float) }
+}

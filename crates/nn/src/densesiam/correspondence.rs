@@ -1,0 +1,168 @@
+//! Which outputs of the two views are compared: the tensors that follow from the geometry of a batch.
+//!
+//! Everything here is computed on the processor in float64, from crop boxes and keyed random numbers, and handed to
+//! the device as a few small tensors: the step itself never asks where the views lie.
+
+use densesiam_geometry::{Point, Region, View};
+use densesiam_random::{Key, RngExt};
+use tch::{Device, Kind, Tensor};
+
+use super::settings::{CorrespondenceStrategy, PointStrategy, Settings};
+use crate::losses::loss_kind;
+
+/// How the pairs of PixSim are found, with the tensors it takes.
+#[derive(Debug)]
+pub enum Matching {
+    /// At the points of the grid.
+    Points,
+    /// At the points of the grid once [`Hard`] ones have been chosen.
+    HardPoints(Hard),
+    /// By the encoder's features.
+    Features,
+    /// Cells of view 1 and cells of view 2 that are close: `[B, cells, cells]` of 0 and 1.
+    Pairs(Tensor),
+    /// Windows of 2 x 2 points in both views: `[B, 9, 4, 2]`.
+    Windows([Tensor; 2]),
+}
+
+/// Points among which the hard ones are to be found.
+#[derive(Debug)]
+pub struct Hard {
+    /// Points to choose from, in both views: `[B, k K K, 1, 2]`.
+    pub candidates: [Tensor; 2],
+    /// Points that fill up the grid: `[B, K K - chosen, 1, 2]`.
+    pub filling: [Tensor; 2],
+    /// How many are to be chosen.
+    pub chosen: i64,
+}
+
+/// The correspondence of one batch; `B'` samples have an overlap.
+#[derive(Debug)]
+pub struct Correspondence {
+    /// Index of the samples with an overlap, `[B']`; `None` when all have one.
+    pub kept: Option<Tensor>,
+    /// The same points in view 1 and view 2, as `grid_sample` takes them: `[B', K, K, 2]`.
+    pub grid: [Tensor; 2],
+    /// How the pairs of PixSim are found.
+    pub matching: Matching,
+    /// How many samples were left out.
+    pub left_out: usize,
+}
+
+impl Correspondence {
+    /// The correspondence of a batch, or `None` when no dense loss can be computed from it: nothing is sampled in
+    /// the overlap, or fewer than two samples have one (batch norm needs two rows, whatever the map's size).
+    ///
+    /// `keys` holds the key of each sample (purpose points), for the strategies that draw; `cells` is the side of
+    /// the encoder's map; `kind` the model's kind.
+    pub fn new(
+        settings: &Settings,
+        geometry: &[[View; 2]],
+        keys: &[Key],
+        cells: usize,
+        (kind, device): (Kind, Device),
+    ) -> Option<Self> {
+        let overlap = |(index, views): (usize, &[View; 2])| Some((index, views[0].overlap(&views[1])?));
+        let overlaps: Vec<(usize, Region)> = geometry.iter().enumerate().filter_map(overlap).collect();
+        if !settings.needs_overlap() || overlaps.len() < 2 {
+            return None;
+        }
+        let batch = Batch { overlaps, geometry, keys, kind: loss_kind(kind), device };
+        let left_out = geometry.len() - batch.overlaps.len();
+        let k = settings.pixsim.grid;
+        let grid = match settings.pixsim.points {
+            PointStrategy::Uniform => batch.grid([k, k], |_, key, region| uniform(key, region, k * k)),
+            _ => batch.grid([k, k], |_, _, region| region.cell_centres(k)),
+        };
+        let matching = match settings.pixsim.correspondence {
+            CorrespondenceStrategy::Location => batch.points(settings),
+            CorrespondenceStrategy::FeatureSimilarity => Matching::Features,
+            CorrespondenceStrategy::CoordinateDistance => Matching::Pairs(batch.pairs(cells)),
+            CorrespondenceStrategy::CandidateRegions => Matching::Windows(batch.windows()),
+        };
+        Some(Self { kept: (left_out > 0).then(|| batch.kept()), grid, matching, left_out })
+    }
+}
+
+/// The samples of a batch that have an overlap.
+struct Batch<'b> {
+    overlaps: Vec<(usize, Region)>,
+    geometry: &'b [[View; 2]],
+    keys: &'b [Key],
+    kind: Kind,
+    device: Device,
+}
+
+impl Batch<'_> {
+    fn kept(&self) -> Tensor {
+        let kept: Vec<i64> = self.overlaps.iter().map(|&(index, _)| index as i64).collect();
+        Tensor::from_slice(&kept).to_device(self.device)
+    }
+
+    /// Points of the overlap in the coordinates of both views: two `[B', shape.., 2]`.
+    fn grid(&self, shape: [usize; 2], points: impl Fn(usize, Key, &Region) -> Vec<Point>) -> [Tensor; 2] {
+        let mut coordinates = [const { Vec::<f64>::new() }; 2];
+        for (index, overlap) in &self.overlaps {
+            for image in points(*index, self.keys[*index], overlap) {
+                for (view, coordinates) in self.geometry[*index].iter().zip(&mut coordinates) {
+                    let point = view.view_from_image(image);
+                    coordinates.extend([point.x, point.y]);
+                }
+            }
+        }
+        let [rows, columns] = shape.map(|side| side as i64);
+        coordinates.map(|values| {
+            let grid = Tensor::from_slice(&values).view([self.overlaps.len() as i64, rows, columns, 2]);
+            grid.to_kind(self.kind).to_device(self.device)
+        })
+    }
+
+    fn points(&self, settings: &Settings) -> Matching {
+        let Some((factor, share)) = settings.pixsim.points.bias() else { return Matching::Points };
+        let wanted = settings.pixsim.grid * settings.pixsim.grid;
+        let chosen = (share * wanted as f64).round() as usize;
+        let (candidates, filling) = (factor * wanted, wanted - chosen);
+        // One stream gives both: first the candidates, then the filling.
+        let drawn = |key: Key, region: &Region| uniform(key, region, candidates + filling);
+        Matching::HardPoints(Hard {
+            candidates: self
+                .grid([candidates, 1], |_, key, region| drawn(key, region)[..candidates].to_vec()),
+            filling: self.grid([filling, 1], |_, key, region| drawn(key, region)[candidates..].to_vec()),
+            chosen: chosen as i64,
+        })
+    }
+
+    fn windows(&self) -> [Tensor; 2] {
+        let points = |region: &Region| region.half_windows().iter().flat_map(|w| w.cell_centres(2)).collect();
+        self.grid([9, 4], |_, _, region| points(region))
+    }
+
+    /// 1 where the centres of a cell of view 1 and a cell of view 2 are closer than 0.7 of the larger cell's
+    /// diagonal, else 0: `[B', cells^2, cells^2]`.
+    fn pairs(&self, cells: usize) -> Tensor {
+        let mut close = Vec::<f32>::new();
+        for &(index, _) in &self.overlaps {
+            let [view1, view2] = &self.geometry[index];
+            let diagonal = |view: &View| view.crop.width().hypot(view.crop.height()) / cells as f64;
+            let limit = 0.7 * diagonal(view1).max(diagonal(view2));
+            let centres2 = cell_centres(view2, cells);
+            for one in cell_centres(view1, cells) {
+                let is_close = |two: &Point| (one.x - two.x).hypot(one.y - two.y) < limit;
+                close.extend(centres2.iter().map(|two| f32::from(u8::from(is_close(two)))));
+            }
+        }
+        let side = (cells * cells) as i64;
+        Tensor::from_slice(&close).view([-1, side, side]).to_kind(self.kind).to_device(self.device)
+    }
+}
+
+/// Image points at the centres of a view's cells, in the order of its feature map.
+fn cell_centres(view: &View, cells: usize) -> Vec<Point> {
+    let whole = Region { x0: -1.0, y0: -1.0, x1: 1.0, y1: 1.0 };
+    whole.cell_centres(cells).into_iter().map(|point| view.image_from_view(point)).collect()
+}
+
+fn uniform(key: Key, region: &Region, count: usize) -> Vec<Point> {
+    let mut stream = key.rng();
+    (0..count).map(|_| region.at(stream.random(), stream.random())).collect()
+}

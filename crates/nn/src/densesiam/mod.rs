@@ -1,0 +1,221 @@
+//! DenseSiam for pre-training: one encoder, three losses on its last feature map (eq. 7).
+//!
+//! ```text
+//!            +- mean ----- projector - predictor ------------- global   (SimSiam)
+//! encoder f -+- projector - predictor - grid ----------------- PixSim   (eq. 1)
+//!            +- masks of PixSim x f - projector - predictor -- RegionSim (eq. 4 to 6)
+//! ```
+//!
+//! View 1, then view 2, pass separately through encoder and heads: batch statistics are per view. Every
+//! stop-gradient of the method is a `detach` in this file.
+
+mod correspondence;
+mod pixsim;
+mod regionsim;
+mod settings;
+
+use tch::Tensor;
+
+pub use correspondence::{Correspondence, Hard, Matching};
+pub(crate) use pixsim::sample;
+pub use pixsim::{DenseOutputs, Link, PixSim};
+pub use regionsim::{RegionOutputs, RegionSim, region_embeddings};
+pub use settings::{
+    CorrespondenceStrategy, EncoderSettings, GlobalRegion, GlobalSettings, Order, PixSimSettings,
+    PointStrategy, RegionLoss, RegionSimSettings, Settings,
+};
+
+use crate::heads::{Form, Head};
+use crate::layers::Mode;
+use crate::losses::{Distance, contrast, loss_kind, zero_like};
+use crate::resnet::ResNet;
+use crate::store::Store;
+
+/// Encoder and heads. Heads exist only where their loss has a weight: with PixSim and RegionSim off this is SimSiam.
+#[derive(Debug)]
+pub struct DenseSiam {
+    encoder: ResNet,
+    global: Option<Global>,
+    pixsim: Option<PixSim>,
+    regionsim: Option<RegionSim>,
+    settings: Settings,
+}
+
+#[derive(Debug)]
+struct Global {
+    projector: Head,
+    predictor: Head,
+}
+
+/// The losses of one step, scalars on the device in the kind of the losses. A loss that is off is 0.
+#[derive(Debug)]
+pub struct Losses {
+    /// `L_global`
+    pub global: Tensor,
+    /// `L_pix`, eq. 1
+    pub pixel: Tensor,
+    /// `L_reg`, eq. 5
+    pub region: Tensor,
+    /// Eq. 7: the weighted sum, to be differentiated.
+    pub total: Tensor,
+}
+
+/// What a step leaves to look at.
+#[derive(Debug)]
+pub struct Output {
+    /// The losses.
+    pub losses: Losses,
+    /// Projections of the global branch in view 1, `[B, D]`, where it is on.
+    pub global_z: Option<Tensor>,
+    /// Projections of PixSim in view 1 at the grid, `[B', N, K, K]`, where they were computed.
+    pub pixel_z: Option<Tensor>,
+}
+
+impl DenseSiam {
+    /// Builds the model in `store`: names start with `encoder`, `global_`, `pixel_` or `region_`.
+    pub fn new(store: &Store, settings: &Settings) -> Self {
+        let root = store.root();
+        let (encoder, channels) = (&settings.encoder, settings.encoder_channels());
+        let or = |value: i64, default: i64| if value == 0 { default } else { value };
+        let global = (settings.global.weight > 0.0).then(|| {
+            let dim = or(settings.global.dim, channels);
+            let hidden = or(settings.global.predictor_hidden, (dim / 4).max(1));
+            Global {
+                projector: Head::projector(&(&root / "global_projector"), Form::Rows, channels, dim, dim),
+                predictor: Head::predictor(&(&root / "global_predictor"), Form::Rows, dim, hidden),
+            }
+        });
+        let dense = settings.has_pixsim() || settings.has_regionsim();
+        Self {
+            encoder: ResNet::new(&(&root / "encoder"), encoder.architecture, encoder.zero_residual),
+            global,
+            pixsim: dense.then(|| PixSim::new(&root, settings)),
+            regionsim: settings
+                .has_regionsim()
+                .then(|| RegionSim::new(&root, "region", channels, settings.regionsim.dim)),
+            settings: settings.clone(),
+        }
+    }
+
+    /// One step in training mode: both views `[B, 3, H, W]` to the losses. `correspondence` is `None` where no
+    /// dense loss can be computed; `regions` says whether RegionSim has started.
+    pub fn forward(
+        &self,
+        views: [&Tensor; 2],
+        correspondence: Option<&Correspondence>,
+        regions: bool,
+    ) -> Output {
+        let f = views.map(|view| self.encoder.forward(view, Mode::Train).c5);
+        // Without a PixSim loss the projector only serves RegionSim, and rests until that has started.
+        let wanted = self.settings.has_pixsim() || regions;
+        let dense = correspondence.filter(|_| wanted).zip(self.pixsim.as_ref());
+        let (global, global_z) = self.global_loss(&f, correspondence);
+        let (pixel, region, pixel_z) = match dense {
+            Some((correspondence, pixsim)) => self.dense_losses(pixsim, &f, correspondence, regions),
+            None => (zero_like(&global), zero_like(&global), None),
+        };
+        let Settings { global: of_global, pixsim: of_pixel, regionsim: of_region, .. } = &self.settings;
+        let total = of_global.weight * &global + of_pixel.weight * &pixel + of_region.weight * &region;
+        Output { losses: Losses { global, pixel, region, total }, global_z, pixel_z }
+    }
+
+    /// Whether there is a PixSim projector, whose channels are the pseudo-categories.
+    pub fn has_categories(&self) -> bool {
+        self.pixsim.is_some()
+    }
+
+    /// Pseudo-category of each cell of a view, `[B, 3, H, W]` to `[B, side, side]`, in evaluation mode; `None`
+    /// where there is no PixSim.
+    pub fn categories(&self, view: &Tensor, side: i64) -> Option<Tensor> {
+        let pixsim = self.pixsim.as_ref()?;
+        Some(tch::no_grad(|| pixsim.categories(&self.encoder.forward(view, Mode::Evaluate).c5, side)))
+    }
+
+    /// `L_global`: SimSiam on the pooled features.
+    fn global_loss(
+        &self,
+        f: &[Tensor; 2],
+        correspondence: Option<&Correspondence>,
+    ) -> (Tensor, Option<Tensor>) {
+        let Some((global, pooled)) = self.global.as_ref().zip(self.pool(f, correspondence)) else {
+            return (zero_like(&f[0]), None);
+        };
+        let kind = loss_kind(f[0].kind());
+        let z = pooled.map(|f| global.projector.forward(&f, Mode::Train));
+        let [p1, p2] = z.each_ref().map(|z| global.predictor.forward(z, Mode::Train).to_kind(kind));
+        let [z1, z2] = z.map(|z| z.to_kind(kind));
+        let loss =
+            (Distance::Cosine.mean(&p1, &z2.detach()) + Distance::Cosine.mean(&p2, &z1.detach())) * 0.5;
+        (loss, Some(z1.detach()))
+    }
+
+    /// What the global branch sees of each view: `[B, C]`; `None` when no sample has the overlap it asks for.
+    fn pool(&self, f: &[Tensor; 2], correspondence: Option<&Correspondence>) -> Option<[Tensor; 2]> {
+        let mean = |f: &Tensor| f.mean_dim([2i64, 3].as_slice(), false, f.kind());
+        match self.settings.global.region {
+            GlobalRegion::Whole => Some(f.each_ref().map(mean)),
+            GlobalRegion::Overlap => {
+                let sampled = sample_features(f, correspondence?);
+                Some(sampled.map(|sampled| mean(&sampled).to_kind(f[0].kind())))
+            }
+        }
+    }
+
+    /// `L_pix` (eq. 1) and, once it has started, `L_reg` (eq. 5).
+    fn dense_losses(
+        &self,
+        pixsim: &PixSim,
+        f: &[Tensor; 2],
+        correspondence: &Correspondence,
+        regions: bool,
+    ) -> (Tensor, Tensor, Option<Tensor>) {
+        let f = keep(f, correspondence);
+        let DenseOutputs { z, p, links, grid, z_at_grid } = pixsim.forward(&f, correspondence);
+        let pixel = match &p {
+            Some([p1, p2]) => {
+                let [z1, z2] = &z;
+                (pixsim.compare(p1, &z2.detach(), &links[0]) + pixsim.compare(p2, &z1.detach(), &links[1]))
+                    * 0.5
+            }
+            None => zero_like(&z[0]),
+        };
+        let region = match self.regionsim.as_ref().filter(|_| regions) {
+            Some(regionsim) => {
+                let region = |view: usize| {
+                    let f_at_grid = pixsim::sample(&f[view], &grid[view]);
+                    regionsim.forward(&z_at_grid[view], &f_at_grid, f[view].kind())
+                };
+                self.region_loss(&region(0), &region(1))
+            }
+            None => zero_like(&z[0]),
+        };
+        let [z1, _] = z_at_grid;
+        (pixel, region, Some(z1.detach()))
+    }
+
+    /// Eq. 5. As released, its targets keep their gradient unless `regionsim.stop_gradient` is set; eq. 1 on regions
+    /// always stops it, as eq. 1 does.
+    fn region_loss(&self, one: &RegionOutputs, two: &RegionOutputs) -> Tensor {
+        let settings = &self.settings.regionsim;
+        let target = |r: &Tensor| if settings.stop_gradient { r.detach() } else { r.shallow_clone() };
+        let direction = |q: &Tensor, r: &Tensor| match settings.loss {
+            RegionLoss::Contrast => contrast(q, &target(r), settings.temperature),
+            RegionLoss::Similarity => {
+                self.settings.pixsim.distance.mean(&q.transpose(1, 2), &r.detach().transpose(1, 2))
+            }
+        };
+        (direction(&one.q, &two.r) + direction(&two.q, &one.r)) * 0.5
+    }
+}
+
+/// The features of the samples that have an overlap.
+fn keep(f: &[Tensor; 2], correspondence: &Correspondence) -> [Tensor; 2] {
+    f.each_ref()
+        .map(|f| correspondence.kept.as_ref().map_or(f.shallow_clone(), |kept| f.index_select(0, kept)))
+}
+
+/// `G(f, g)` of both views: two `[B', C, K, K]`, in the kind of the losses.
+fn sample_features(f: &[Tensor; 2], correspondence: &Correspondence) -> [Tensor; 2] {
+    let [f1, f2] = keep(f, correspondence);
+    [pixsim::sample(&f1, &correspondence.grid[0]), pixsim::sample(&f2, &correspondence.grid[1])]
+}

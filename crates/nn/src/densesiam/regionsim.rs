@@ -1,0 +1,51 @@
+//! RegionSim: what a pseudo-category covers should be described alike in both views (section 3.3, eq. 4 to 6).
+
+use tch::{Kind, Tensor};
+
+use crate::heads::{Form, Head};
+use crate::layers::Mode;
+use crate::store::Scope;
+
+/// Projector and predictor of RegionSim, over rows of region embeddings.
+#[derive(Debug)]
+pub struct RegionSim {
+    projector: Head,
+    predictor: Head,
+}
+
+/// Region outputs of one view.
+#[derive(Debug)]
+pub struct RegionOutputs {
+    /// Projected region embeddings `r`: `[B', N, D]`.
+    pub r: Tensor,
+    /// Their predictions `q`: `[B', N, D]`.
+    pub q: Tensor,
+}
+
+/// Eq. 4: the sum of the features under each soft mask. `z` `[B, N, K, K]` and `f` `[B, C, K, K]` to `[B, N, C]`.
+pub fn region_embeddings(z: &Tensor, f: &Tensor) -> Tensor {
+    let masks = z.softmax(1, z.kind()).flatten(2, -1);
+    masks.bmm(&f.flatten(2, -1).transpose(1, 2))
+}
+
+impl RegionSim {
+    /// `NAME_projector` and `NAME_predictor` for features of `channels`.
+    pub fn new(scope: &Scope, name: &str, channels: i64, dim: i64) -> Self {
+        let below = |part: &str| scope / format!("{name}_{part}").as_str();
+        Self {
+            projector: Head::projector(&below("projector"), Form::Rows, channels, dim, dim),
+            predictor: Head::predictor(&below("predictor"), Form::Rows, dim, dim),
+        }
+    }
+
+    /// Eq. 5's `r` and `q` from `z` and `f` at the same positions, both in the kind of the losses; the heads compute in
+    /// `kind`.
+    pub fn forward(&self, z: &Tensor, f: &Tensor, kind: Kind) -> RegionOutputs {
+        let embeddings = region_embeddings(z, f);
+        let regions = embeddings.size()[1];
+        let r = self.projector.forward(&embeddings.flatten(0, 1).to_kind(kind), Mode::Train);
+        let q = self.predictor.forward(&r, Mode::Train);
+        let per_image = |x: &Tensor| x.to_kind(z.kind()).view([-1, regions, x.size()[1]]);
+        RegionOutputs { r: per_image(&r), q: per_image(&q) }
+    }
+}

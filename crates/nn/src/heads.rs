@@ -1,0 +1,94 @@
+//! Projectors and predictors: each is a table of layers over one small type, for feature maps or for rows.
+//!
+//! The names of a head's layers count ReLUs as PyTorch's `Sequential` does: `0` linear, `1` norm, (`2` ReLU), `3`, ...
+
+use tch::Tensor;
+
+use crate::layers::{BatchNorm, Convolution, Linear, Mode};
+use crate::store::Scope;
+
+/// What a head is applied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Feature maps `[B, C, h, w]`, by 1x1 convolutions.
+    Maps,
+    /// Rows `[rows, C]`, by linear layers.
+    Rows,
+}
+
+#[derive(Debug)]
+enum Mapping {
+    Maps(Convolution),
+    Rows(Linear),
+}
+
+impl Mapping {
+    fn new(scope: &Scope, form: Form, channels: [i64; 2], bias: bool) -> Self {
+        match form {
+            Form::Maps => Self::Maps(Convolution::of_head(scope, channels, bias)),
+            Form::Rows => Self::Rows(Linear::new(scope, channels, bias)),
+        }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        match self {
+            Self::Maps(convolution) => convolution.forward(x),
+            Self::Rows(linear) => linear.forward(x),
+        }
+    }
+}
+
+/// A stack of `mapping, batch norm, ReLU` layers with a last layer of its own kind.
+#[derive(Debug)]
+pub struct Head {
+    hidden: Vec<(Mapping, BatchNorm)>,
+    output: Mapping,
+    output_norm: Option<BatchNorm>,
+}
+
+impl Head {
+    /// A projector: two hidden layers, then an output without bias and batch norm without affine
+    /// (METHOD 4: `C - hidden - hidden - out`).
+    pub fn projector(scope: &Scope, form: Form, channels: i64, hidden: i64, out: i64) -> Self {
+        let output = Mapping::new(&(scope / "6"), form, [hidden, out], false);
+        Self::with_output(scope, form, [channels, hidden, out], output)
+    }
+
+    fn with_output(scope: &Scope, form: Form, [channels, hidden, out]: [i64; 3], output: Mapping) -> Self {
+        let norm = |index: &str, channels| BatchNorm::affine(&(scope / index), channels, 1.0);
+        Self {
+            hidden: vec![
+                (Mapping::new(&(scope / "0"), form, [channels, hidden], false), norm("1", hidden)),
+                (Mapping::new(&(scope / "3"), form, [hidden, hidden], false), norm("4", hidden)),
+            ],
+            output,
+            output_norm: Some(BatchNorm::plain(&(scope / "7"), out)),
+        }
+    }
+
+    /// A projector whose channels are classes: as [`Head::projector`] on maps, with `width` hidden channels and a bias
+    /// at the output, as released (METHOD 5).
+    pub fn labeller(scope: &Scope, width: i64, classes: i64) -> Self {
+        let output = Mapping::new(&(scope / "6"), Form::Maps, [width, classes], true);
+        Self::with_output(scope, Form::Maps, [width, width, classes], output)
+    }
+
+    /// A predictor: one hidden layer, then an output with bias and no norm (METHOD 4: `out - hidden - out`).
+    pub fn predictor(scope: &Scope, form: Form, channels: i64, hidden: i64) -> Self {
+        let norm = BatchNorm::affine(&(scope / "1"), hidden, 1.0);
+        Self {
+            hidden: vec![(Mapping::new(&(scope / "0"), form, [channels, hidden], false), norm)],
+            output: Mapping::new(&(scope / "3"), form, [hidden, channels], true),
+            output_norm: None,
+        }
+    }
+
+    /// `[B, C, h, w]` to `[B, out, h, w]`, or `[rows, C]` to `[rows, out]`.
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+        let activate = |x: Tensor, (mapping, norm): &(Mapping, BatchNorm)| {
+            norm.forward(&mapping.forward(&x), mode).relu_()
+        };
+        let output = self.output.forward(&self.hidden.iter().fold(x.shallow_clone(), activate));
+        self.output_norm.as_ref().map_or(output.shallow_clone(), |norm| norm.forward(&output, mode))
+    }
+}

@@ -1,0 +1,114 @@
+//! The three layers that everything is made of, with PyTorch's meaning and names.
+
+use tch::Tensor;
+
+use crate::store::{Initial, Scope};
+
+/// Whether batch norm uses (and records) the statistics of the batch, or the recorded ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Statistics of the batch, which also move the running ones.
+    Train,
+    /// The running statistics.
+    Evaluate,
+}
+
+/// A two-dimensional convolution, weight `[out, in, k, k]`.
+#[derive(Debug)]
+pub struct Convolution {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    stride: i64,
+    padding: i64,
+}
+
+impl Convolution {
+    /// An encoder's convolution: no bias, padding `kernel / 2`, Kaiming normal fan-out.
+    pub fn of_encoder(scope: &Scope, channels: [i64; 2], kernel: i64, stride: i64) -> Self {
+        let shape = [channels[1], channels[0], kernel, kernel];
+        let weight = scope.parameter("weight", &shape, Initial::KaimingNormalFanOut);
+        Self { weight, bias: None, stride, padding: kernel / 2 }
+    }
+
+    /// A head's 1x1 convolution, uniform in `+-1/sqrt(in)`.
+    pub fn of_head(scope: &Scope, channels: [i64; 2], bias: bool) -> Self {
+        let initial = Initial::UniformFanIn(channels[0]);
+        let weight = scope.parameter("weight", &[channels[1], channels[0], 1, 1], initial);
+        let bias = bias.then(|| scope.parameter("bias", &[channels[1]], initial));
+        Self { weight, bias, stride: 1, padding: 0 }
+    }
+
+    /// `[B, in, h, w]` to `[B, out, h', w']`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let weight = self.weight.to_kind(x.kind());
+        let bias = self.bias.as_ref().map(|bias| bias.to_kind(x.kind()));
+        x.conv2d(&weight, bias.as_ref(), [self.stride; 2], [self.padding; 2], [1; 2], 1)
+    }
+}
+
+/// A linear layer over rows, weight `[out, in]`, uniform in `+-1/sqrt(in)`.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// A layer from `channels[0]` to `channels[1]`.
+    pub fn new(scope: &Scope, channels: [i64; 2], bias: bool) -> Self {
+        let initial = Initial::UniformFanIn(channels[0]);
+        let weight = scope.parameter("weight", &[channels[1], channels[0]], initial);
+        let bias = bias.then(|| scope.parameter("bias", &[channels[1]], initial));
+        Self { weight, bias }
+    }
+
+    /// `[rows, in]` to `[rows, out]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let bias = self.bias.as_ref().map(|bias| bias.to_kind(x.kind()));
+        x.linear(&self.weight.to_kind(x.kind()), bias.as_ref())
+    }
+}
+
+/// Batch norm over all axes but the second: momentum 0.1, eps 1e-5, unbiased running variance.
+#[derive(Debug)]
+pub struct BatchNorm {
+    affine: Option<(Tensor, Tensor)>,
+    running_mean: Tensor,
+    running_var: Tensor,
+    batches_tracked: Tensor,
+}
+
+impl BatchNorm {
+    /// With a weight that starts at `weight` and a bias that starts at 0.
+    pub fn affine(scope: &Scope, channels: i64, weight: f64) -> Self {
+        let weight = scope.parameter("weight", &[channels], Initial::Constant(weight));
+        let bias = scope.parameter("bias", &[channels], Initial::Constant(0.0));
+        Self::with(scope, channels, Some((weight, bias)))
+    }
+
+    /// Without weight and bias.
+    pub fn plain(scope: &Scope, channels: i64) -> Self {
+        Self::with(scope, channels, None)
+    }
+
+    fn with(scope: &Scope, channels: i64, affine: Option<(Tensor, Tensor)>) -> Self {
+        Self {
+            affine,
+            running_mean: scope.buffer("running_mean", &[channels], 0.0),
+            running_var: scope.buffer("running_var", &[channels], 1.0),
+            // Only kept because torchvision's strict loading wants it.
+            batches_tracked: scope.counter("num_batches_tracked"),
+        }
+    }
+
+    /// Normalises `[B, C, ...]`.
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+        let train = mode == Mode::Train;
+        if train {
+            let _ = self.batches_tracked.shallow_clone().g_add_scalar_(1);
+        }
+        let (weight, bias) = self.affine.as_ref().map_or((None, None), |(w, b)| (Some(w), Some(b)));
+        let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
+        x.batch_norm(weight, bias, mean, var, train, 0.1, 1e-5, true)
+    }
+}

@@ -1,0 +1,69 @@
+//! The distances of eq. 2 and 3 and the contrastive loss of eq. 6.
+//!
+//! No function here stops a gradient: that is done, in sight, where a loss is put together.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+/// `D` of eq. 1. Both distances are a negative inner product of an encoded prediction and an encoded target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Distance {
+    /// Negative cosine similarity, eq. 2; in `[-1, 1]`.
+    #[serde(rename = "cosine")]
+    Cosine,
+    /// Cross-entropy of softmax outputs, eq. 3; at least the entropy of the target.
+    #[serde(rename = "ce")]
+    CrossEntropy,
+}
+
+impl Distance {
+    /// The prediction's factor of the inner product, same shape as `p`; `channels` is the axis of the channels.
+    pub fn encode_prediction(self, p: &Tensor, channels: i64) -> Tensor {
+        match self {
+            Self::Cosine => normalised(p, channels),
+            Self::CrossEntropy => p.log_softmax(channels, p.kind()),
+        }
+    }
+
+    /// The target's factor of the inner product, same shape as `z`.
+    pub fn encode_target(self, z: &Tensor, channels: i64) -> Tensor {
+        match self {
+            Self::Cosine => normalised(z, channels),
+            Self::CrossEntropy => z.softmax(channels, z.kind()),
+        }
+    }
+
+    /// `D(p, z)` at every position: `[B, D, ...]` to `[B, ...]`.
+    pub fn at_each(self, p: &Tensor, z: &Tensor) -> Tensor {
+        let product = self.encode_prediction(p, 1) * self.encode_target(z, 1);
+        -product.sum_dim_intlist(1, false, product.kind())
+    }
+
+    /// `D(p, z)`, mean over all positions and samples.
+    pub fn mean(self, p: &Tensor, z: &Tensor) -> Tensor {
+        self.at_each(p, z).mean(p.kind())
+    }
+}
+
+/// `x` divided by its L2 norm along an axis, with PyTorch's floor of 1e-12 under the norm.
+pub(crate) fn normalised(x: &Tensor, axis: i64) -> Tensor {
+    let norm = x.norm_scalaropt_dim(2.0, [axis], true).clamp_min(1e-12);
+    x / norm
+}
+
+/// Eq. 6: every region of `q` against all regions of the same image in `r`, both `[B, N, D]`; mean over `B` and `N`.
+pub fn contrast(q: &Tensor, r: &Tensor, temperature: f64) -> Tensor {
+    let logits = normalised(q, 2).bmm(&normalised(r, 2).transpose(1, 2)) / temperature;
+    let positive = logits.diagonal(0, 1, 2);
+    (logits.logsumexp([2], false) - positive).mean(logits.kind())
+}
+
+/// Zero, for a loss that has nothing to be computed from.
+pub(crate) fn zero_like(x: &Tensor) -> Tensor {
+    Tensor::zeros([0i64; 0], (loss_kind(x.kind()), x.device()))
+}
+
+/// The kind that losses are computed in: float64 for float64, float32 for everything else.
+pub(crate) fn loss_kind(kind: Kind) -> Kind {
+    if kind == Kind::Double { Kind::Double } else { Kind::Float }
+}

@@ -1,0 +1,194 @@
+//! DenseSiam for unsupervised segmentation (section 4, eq. 8): the projector of PixSim names the class of each pixel.
+//!
+//! View 1 is cropped in pixels, view 2 whole; the crop and flip of view 1 are applied to the *features* of view 2, so
+//! that the network becomes invariant to the first and equivariant to the second. After that all positions of the two
+//! maps correspond. Tensors carry the released names, with `kernel_*` for RegionSim. Every stop-gradient is a
+//! `detach` in this file.
+
+mod settings;
+
+use tch::{Kind, Tensor};
+
+pub use settings::{
+    Auxiliary, Labelling, Rebalance, SegmentEncoder, SegmentPixSim, SegmentRegionSim, Settings,
+};
+
+use crate::densesiam::{RegionLoss, RegionOutputs, RegionSim, sample};
+use crate::heads::{Form, Head};
+use crate::layers::Mode;
+use crate::losses::{contrast, loss_kind, zero_like};
+use crate::pyramid::Pyramid;
+use crate::resnet::ResNet;
+use crate::store::{Scope, Store};
+
+/// Encoder, pyramid and heads.
+#[derive(Debug)]
+pub struct Segmenter {
+    encoder: ResNet,
+    pyramid: Pyramid,
+    projector: Head,
+    predictor: Option<Head>,
+    auxiliary: Option<(Head, Head)>,
+    regionsim: Option<RegionSim>,
+    settings: Settings,
+}
+
+/// The weighted losses of one step, scalars on the device; one that is off is 0.
+#[derive(Debug)]
+pub struct Losses {
+    /// `w_pix L_pix`
+    pub pixel: Tensor,
+    /// `w_aux L_aux`
+    pub auxiliary: Tensor,
+    /// `L_seg`
+    pub labelling: Tensor,
+    /// `0.1 L_reg`
+    pub region: Tensor,
+    /// Eq. 8, to be differentiated.
+    pub total: Tensor,
+}
+
+/// What a step leaves to look at.
+#[derive(Debug)]
+pub struct Output {
+    /// The losses.
+    pub losses: Losses,
+    /// The projector's output for view 1, `[B, N, h, w]`.
+    pub z: Tensor,
+}
+
+impl Segmenter {
+    /// Builds the model in `store`, under the released names.
+    pub fn new(store: &Store, settings: &Settings) -> Self {
+        let root = store.root();
+        let (width, architecture) = (settings.encoder.width, settings.encoder.architecture);
+        let has = |weight: f64| weight > 0.0;
+        let pair = |scope: &Scope, projector: &str, predictor: &str, classes: i64| {
+            (
+                Head::labeller(&(scope / projector), width, classes),
+                Head::predictor(&(scope / predictor), Form::Maps, classes, width),
+            )
+        };
+        let (projector, predictor) =
+            (Head::labeller(&(&root / "projector"), width, settings.classes), &root / "predictor");
+        Self {
+            encoder: ResNet::new(&(&root / "backbone"), architecture, settings.encoder.zero_residual),
+            pyramid: Pyramid::new(&(&root / "decoder"), architecture, width),
+            projector,
+            predictor: has(settings.pixsim.weight)
+                .then(|| Head::predictor(&predictor, Form::Maps, settings.classes, width)),
+            auxiliary: has(settings.auxiliary.weight)
+                .then(|| pair(&root, "aux_projector", "aux_predictor", settings.auxiliary.classes)),
+            regionsim: has(settings.regionsim.weight).then(|| RegionSim::new(&root, "kernel", width, width)),
+            settings: settings.clone(),
+        }
+    }
+
+    /// One step in training mode. `view1` is cropped in pixels; `view2` is whole, and `align` (`[B, h, w, 2]`, see
+    /// `grid_sample`) brings its features to the crop and flip of view 1. Without `align` both are already aligned.
+    pub fn forward(&self, view1: &Tensor, view2: &Tensor, align: Option<&Tensor>, regions: bool) -> Output {
+        let f1 = self.features(view1, Mode::Train);
+        let f2 = self.features(view2, Mode::Train);
+        let f2 = align.map_or(f2.shallow_clone(), |align| sample(&f2, align).to_kind(f2.kind()));
+        let kind = loss_kind(f1.kind());
+        let project = |head: &Head, f: &Tensor| head.forward(f, Mode::Train);
+        let [z1, z2] = [&f1, &f2].map(|f| project(&self.projector, f));
+        let (w_pixel, w_auxiliary) = self.settings.weights();
+        let similarity = |predictor: &Head, z1: &Tensor, z2: &Tensor| {
+            let [p1, p2] = [z1, z2].map(|z| project(predictor, z).to_kind(kind));
+            let distance = self.settings.pixsim.distance;
+            let [z1, z2] = [z1, z2].map(|z| z.to_kind(kind));
+            (distance.mean(&p1, &z2.detach()) + distance.mean(&p2, &z1.detach())) * 0.5
+        };
+        let off = || zero_like(&f1);
+        let pixel =
+            self.predictor.as_ref().map_or_else(off, |predictor| w_pixel * similarity(predictor, &z1, &z2));
+        let auxiliary = self.auxiliary.as_ref().map_or_else(off, |(projector, predictor)| {
+            w_auxiliary * similarity(predictor, &project(projector, &f1), &project(projector, &f2))
+        });
+        let [z1, z2] = [z1, z2].map(|z| z.to_kind(kind));
+        let labelling = match self.settings.labelling.weight {
+            0.0 => off(),
+            weight => (self.labelling_loss(&z1) + self.labelling_loss(&z2)) * (0.5 * weight),
+        };
+        let region = match self.regionsim.as_ref().filter(|_| regions) {
+            Some(regionsim) => {
+                let region = |z: &Tensor, f: &Tensor| regionsim.forward(z, &f.to_kind(kind), f.kind());
+                self.region_loss(&region(&z1, &f1), &region(&z2, &f2)) * self.settings.regionsim.weight
+            }
+            None => off(),
+        };
+        let total = &pixel + &auxiliary + &labelling + &region;
+        Output { losses: Losses { pixel, auxiliary, labelling, region, total }, z: z1.detach() }
+    }
+
+    /// The projector's output in evaluation mode: `[B, 3, H, W]` to `[B, N, H/4, W/4]` in the kind of the losses. Its
+    /// argmax is the segmentation; there is no predictor at inference.
+    pub fn logits(&self, pictures: &Tensor) -> Tensor {
+        let z = self.projector.forward(&self.features(pictures, Mode::Evaluate), Mode::Evaluate);
+        z.to_kind(loss_kind(z.kind()))
+    }
+
+    /// The pyramid's map: `[B, 3, H, W]` to `[B, width, H/4, W/4]`.
+    pub fn features(&self, pictures: &Tensor, mode: Mode) -> Tensor {
+        self.pyramid.forward(&self.encoder.forward(pictures, mode))
+    }
+
+    /// Cross-entropy of `z` `[B, N, h, w]` against its own argmax, with the weights of the classes.
+    fn labelling_loss(&self, z: &Tensor) -> Tensor {
+        let labels = z.detach().argmax(1, false);
+        let entropy = -z.log_softmax(1, z.kind()).gather(1, &labels.unsqueeze(1), false).squeeze_dim(1);
+        let counts = || labels.flatten(0, -1).bincount::<&Tensor>(None, z.size()[1]).to_kind(z.kind());
+        let weights = match self.settings.labelling.rebalance {
+            Rebalance::None => return entropy.mean(z.kind()),
+            Rebalance::Frequency => {
+                let counts = counts();
+                &counts / counts.sum(z.kind())
+            }
+            Rebalance::Inverse => {
+                let counts = counts();
+                let used = counts.gt(0).sum(z.kind());
+                counts.sum(z.kind()) / (counts.clamp_min(1) * used)
+            }
+        };
+        (entropy * weights.take(&labels)).mean(z.kind())
+    }
+
+    /// Eq. 5 over all positions; as released its targets keep their gradient.
+    fn region_loss(&self, one: &RegionOutputs, two: &RegionOutputs) -> Tensor {
+        let settings = &self.settings.regionsim;
+        let target = |r: &Tensor| if settings.stop_gradient { r.detach() } else { r.shallow_clone() };
+        let direction = |q: &Tensor, r: &Tensor| match settings.loss {
+            RegionLoss::Contrast => contrast(q, &target(r), settings.temperature),
+            RegionLoss::Similarity => {
+                self.settings.pixsim.distance.mean(&q.transpose(1, 2), &r.detach().transpose(1, 2))
+            }
+        };
+        (direction(&one.q, &two.r) + direction(&two.q, &one.r)) * 0.5
+    }
+}
+
+/// The grid that brings a whole view's features to the crop and flip of the other view: `[B, cells, cells, 2]`.
+/// `boxes` are crop boxes in fractions of the whole view.
+pub fn alignment(
+    boxes: &[densesiam_geometry::Region],
+    flips: &[bool],
+    cells: usize,
+    kind: Kind,
+    device: tch::Device,
+) -> Tensor {
+    let mut coordinates = Vec::with_capacity(boxes.len() * cells * cells * 2);
+    for (crop, &flip) in boxes.iter().zip(flips) {
+        for row in 0..cells {
+            for column in 0..cells {
+                let column = if flip { cells - 1 - column } else { column };
+                let centre = |index: usize| (index as f64 + 0.5) / cells as f64;
+                let point = crop.at(centre(column), centre(row));
+                coordinates.extend([2.0 * point.x - 1.0, 2.0 * point.y - 1.0]);
+            }
+        }
+    }
+    let side = cells as i64;
+    let grid = Tensor::from_slice(&coordinates).view([boxes.len() as i64, side, side, 2]);
+    grid.to_kind(loss_kind(kind)).to_device(device)
+}

@@ -1,0 +1,163 @@
+//! What can be set about unsupervised segmentation; each component of the paper's table 5 is one key.
+
+use densesiam_settings::{SettingError, require};
+use serde::{Deserialize, Serialize};
+
+use crate::densesiam::RegionLoss;
+use crate::losses::Distance;
+use crate::resnet::Architecture;
+
+/// Model and losses of unsupervised segmentation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Pseudo-categories, `N`: the classes of the data set.
+    pub classes: i64,
+    /// `[encoder]`
+    pub encoder: SegmentEncoder,
+    /// `[pixsim]`
+    pub pixsim: SegmentPixSim,
+    /// `[auxiliary]`
+    pub auxiliary: Auxiliary,
+    /// `[labelling]`
+    pub labelling: Labelling,
+    /// `[regionsim]`
+    pub regionsim: SegmentRegionSim,
+}
+
+/// The encoder and the pyramid on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SegmentEncoder {
+    /// Which ResNet.
+    pub architecture: Architecture,
+    /// Start the last batch norm of each residual block at 0; not for segmentation (METHOD 4).
+    pub zero_residual: bool,
+    /// Channels of the pyramid and of every head.
+    pub width: i64,
+}
+
+impl Default for SegmentEncoder {
+    fn default() -> Self {
+        Self { architecture: Architecture::ResNet18, zero_residual: false, width: 128 }
+    }
+}
+
+/// Pixel consistency over all positions of the aligned maps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SegmentPixSim {
+    /// Weight of its loss, on top of the balance with the auxiliary head.
+    pub weight: f64,
+    /// `D` of eq. 1.
+    pub distance: Distance,
+}
+
+impl Default for SegmentPixSim {
+    fn default() -> Self {
+        Self { weight: 1.0, distance: Distance::CrossEntropy }
+    }
+}
+
+/// The over-clustering head: eq. 1 on more pseudo-categories.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Auxiliary {
+    /// Weight of its loss, on top of the balance; 0 turns it off.
+    pub weight: f64,
+    /// Its pseudo-categories, `A`.
+    pub classes: i64,
+    /// Weigh PixSim by `ln A / (ln A + ln N)` and this by `ln N / (ln A + ln N)` (eq. 8).
+    pub balance: bool,
+}
+
+impl Default for Auxiliary {
+    fn default() -> Self {
+        Self { weight: 1.0, classes: 128, balance: true }
+    }
+}
+
+/// How classes weigh in the cross-entropy against the own argmax.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rebalance {
+    /// All alike.
+    None,
+    /// `count / total` of the batch and view, plain mean: as released, frequent classes weigh more.
+    Frequency,
+    /// `total / (used * count)`: every class that occurs weighs the same in sum ("class-balanced", the paper).
+    Inverse,
+}
+
+/// Cross-entropy of the projector's output against its own argmax.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Labelling {
+    /// Weight of its loss; 0 turns it off.
+    pub weight: f64,
+    /// How classes weigh in it.
+    pub rebalance: Rebalance,
+}
+
+impl Default for Labelling {
+    fn default() -> Self {
+        Self { weight: 1.0, rebalance: Rebalance::Frequency }
+    }
+}
+
+/// Region consistency over the aligned maps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SegmentRegionSim {
+    /// Weight of its loss; 0 turns it off.
+    pub weight: f64,
+    /// What is minimised.
+    pub loss: RegionLoss,
+    /// Temperature of eq. 6.
+    pub temperature: f64,
+    /// Stop the gradient at the targets of eq. 5; the released code does not.
+    pub stop_gradient: bool,
+}
+
+impl Default for SegmentRegionSim {
+    fn default() -> Self {
+        Self { weight: 0.1, loss: RegionLoss::Contrast, temperature: 0.1, stop_gradient: false }
+    }
+}
+
+impl Settings {
+    /// Weights of PixSim and of the auxiliary head in eq. 8.
+    pub fn weights(&self) -> (f64, f64) {
+        let (pixsim, auxiliary) = (self.pixsim.weight, self.auxiliary.weight);
+        if auxiliary == 0.0 || pixsim == 0.0 || !self.auxiliary.balance {
+            return (pixsim, auxiliary);
+        }
+        let (a, n) = ((self.auxiliary.classes as f64).ln(), (self.classes as f64).ln());
+        (pixsim * a / (a + n), auxiliary * n / (a + n))
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first setting that cannot be.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        let weight = |key, weight: f64| {
+            require(weight >= 0.0 && weight.is_finite(), key, &weight, "a finite number from 0")
+        };
+        weight("pixsim.weight", self.pixsim.weight)?;
+        weight("auxiliary.weight", self.auxiliary.weight)?;
+        weight("labelling.weight", self.labelling.weight)?;
+        weight("regionsim.weight", self.regionsim.weight)?;
+        let some = self.pixsim.weight + self.auxiliary.weight + self.regionsim.weight > 0.0;
+        require(some, "pixsim.weight", &0, "a weight above 0 for PixSim, the auxiliary head or RegionSim")?;
+        require(self.classes >= 2, "data.classes", &self.classes, "at least 2 classes")?;
+        require(
+            self.auxiliary.classes >= 2,
+            "auxiliary.classes",
+            &self.auxiliary.classes,
+            "at least 2 classes",
+        )?;
+        require(self.encoder.width >= 1, "encoder.width", &self.encoder.width, "at least 1 channel")?;
+        let temperature = self.regionsim.temperature;
+        require(temperature > 0.0, "regionsim.temperature", &temperature, "above 0")
+    }
+}

@@ -1,0 +1,201 @@
+//! The named tensors of a model: its parameters and buffers, in the order of their creation.
+//!
+//! tch's own `VarStore` renames duplicates silently, adopts the kind of the file it loads and draws from a global
+//! generator. Here a duplicate name is a bug and panics, loading is strict, and the initial value of a parameter is
+//! a function of the seed and its name alone.
+
+use std::cell::RefCell;
+use std::ops::Div;
+
+use densesiam_random::{Key, Purpose, hash};
+use rand_distr::{Distribution, StandardNormal, Uniform};
+use tch::{Device, Kind, Tensor};
+
+/// Initial value of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initial {
+    /// Normal with variance `2 / fan_out`: the encoder's convolutions (He et al. 2015, as torchvision).
+    KaimingNormalFanOut,
+    /// Uniform in `+-1/sqrt(fan_in)`: heads, linear layers and their biases (PyTorch's default; METHOD 4).
+    UniformFanIn(i64),
+    /// The same value everywhere.
+    Constant(f64),
+}
+
+/// One named tensor of a model.
+#[derive(Debug)]
+pub struct Entry {
+    /// Full dotted name, as in a PyTorch state dict.
+    pub name: String,
+    /// The tensor; it shares memory with the layer that uses it.
+    pub tensor: Tensor,
+    /// Whether it is a parameter (trained) or a buffer (running statistics).
+    pub trainable: bool,
+}
+
+/// Weights that do not fit the model.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum WeightsError {
+    /// The model has names that the weights lack.
+    #[error("{} of the model's tensors are missing, the first is {}: another architecture or heads?", .0.len(), .0[0])]
+    Missing(Vec<String>),
+    /// The weights have names that the model lacks.
+    #[error("{} tensors do not belong to this model, the first is {}: another architecture or heads?", .0.len(), .0[0])]
+    Unexpected(Vec<String>),
+    /// A tensor has another shape.
+    #[error("{name} has shape {found:?}, the model needs {expected:?}: another architecture or head width?")]
+    Shape {
+        /// Name of the tensor.
+        name: String,
+        /// Its shape in the model.
+        expected: Vec<i64>,
+        /// Its shape in the weights.
+        found: Vec<i64>,
+    },
+}
+
+/// The named tensors of one model, all of one kind (but for integer counters) on one device.
+#[derive(Debug)]
+pub struct Store {
+    kind: Kind,
+    device: Device,
+    seed: u64,
+    entries: RefCell<Vec<Entry>>,
+}
+
+impl Store {
+    /// An empty store; parameters will be of `kind`, on `device`, drawn from `seed`.
+    pub fn new(kind: Kind, device: Device, seed: u64) -> Self {
+        Self { kind, device, seed, entries: RefCell::default() }
+    }
+
+    /// The scope without a prefix.
+    pub fn root(&self) -> Scope<'_> {
+        Scope { store: self, prefix: String::new() }
+    }
+
+    /// All entries, in the order of their creation.
+    pub fn entries(&self) -> Vec<Entry> {
+        let copy = |entry: &Entry| Entry {
+            name: entry.name.clone(),
+            tensor: entry.tensor.shallow_clone(),
+            trainable: entry.trainable,
+        };
+        self.entries.borrow().iter().map(copy).collect()
+    }
+
+    /// Names and tensors, parameters and buffers alike: the state dict.
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        self.entries().into_iter().map(|entry| (entry.name, entry.tensor)).collect()
+    }
+
+    /// Names and tensors of the parameters alone.
+    pub fn parameters(&self) -> Vec<(String, Tensor)> {
+        let parameters = self.entries().into_iter().filter(|entry| entry.trainable);
+        parameters.map(|entry| (entry.name, entry.tensor)).collect()
+    }
+
+    /// Copies `state` into the model's tensors, casting to their kind. Every name must occur on both sides.
+    ///
+    /// # Errors
+    /// [`WeightsError`], and then nothing was copied.
+    pub fn load(&self, state: &[(String, Tensor)]) -> Result<(), WeightsError> {
+        let entries = self.entries();
+        let find = |name: &str| state.iter().find(|(other, _)| other == name).map(|(_, tensor)| tensor);
+        let missing: Vec<_> =
+            entries.iter().filter(|e| find(&e.name).is_none()).map(|e| e.name.clone()).collect();
+        let known = |name: &String| entries.iter().any(|entry| entry.name == *name);
+        let unexpected: Vec<_> =
+            state.iter().map(|(name, _)| name.clone()).filter(|name| !known(name)).collect();
+        if !missing.is_empty() {
+            return Err(WeightsError::Missing(missing));
+        }
+        if !unexpected.is_empty() {
+            return Err(WeightsError::Unexpected(unexpected));
+        }
+        let pairs = || entries.iter().filter_map(|entry| Some((entry, find(&entry.name)?)));
+        for (entry, tensor) in pairs() {
+            let (expected, found) = (entry.tensor.size(), tensor.size());
+            if expected != found {
+                return Err(WeightsError::Shape { name: entry.name.clone(), expected, found });
+            }
+        }
+        tch::no_grad(|| pairs().for_each(|(entry, tensor)| entry.tensor.shallow_clone().copy_(tensor)));
+        Ok(())
+    }
+}
+
+/// A place in a store's hierarchy of names; `&scope / "layer1"` is the place below.
+#[derive(Clone, Debug)]
+pub struct Scope<'s> {
+    store: &'s Store,
+    prefix: String,
+}
+
+impl<'s> Div<&str> for &Scope<'s> {
+    type Output = Scope<'s>;
+
+    fn div(self, name: &str) -> Scope<'s> {
+        Scope { store: self.store, prefix: self.full_name(name) }
+    }
+}
+
+impl Scope<'_> {
+    fn full_name(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+
+    /// A new parameter. Four-dimensional ones are laid out channels last.
+    pub fn parameter(&self, name: &str, shape: &[i64], initial: Initial) -> Tensor {
+        let name = self.full_name(name);
+        let value = initial_value(self.store, &name, shape, initial);
+        self.add(name, value.set_requires_grad(true), true)
+    }
+
+    /// A new buffer of the store's kind, filled with `value`.
+    pub fn buffer(&self, name: &str, shape: &[i64], value: f64) -> Tensor {
+        let tensor = Tensor::full(shape, value, (self.store.kind, self.store.device));
+        self.add(self.full_name(name), tensor, false)
+    }
+
+    /// A new integer scalar that starts at 0.
+    pub fn counter(&self, name: &str) -> Tensor {
+        let tensor = Tensor::zeros([0i64; 0], (Kind::Int64, self.store.device));
+        self.add(self.full_name(name), tensor, false)
+    }
+
+    fn add(&self, name: String, tensor: Tensor, trainable: bool) -> Tensor {
+        let mut entries = self.store.entries.borrow_mut();
+        assert!(entries.iter().all(|entry| entry.name != name), "the name {name} is taken");
+        entries.push(Entry { name, tensor: tensor.shallow_clone(), trainable });
+        tensor
+    }
+}
+
+fn initial_value(store: &Store, name: &str, shape: &[i64], initial: Initial) -> Tensor {
+    let count = shape.iter().product::<i64>() as usize;
+    let mut stream = Key::new(store.seed, Purpose::Weights).sample(hash(name.as_bytes())).rng();
+    let values: Vec<f32> = match initial {
+        Initial::Constant(value) => vec![value as f32; count],
+        Initial::KaimingNormalFanOut => {
+            let fan_out = shape[0] * shape[2..].iter().product::<i64>();
+            let deviation = (2.0 / fan_out as f64).sqrt() as f32;
+            let normal = StandardNormal.sample_iter(&mut stream).map(|x: f32| x * deviation);
+            normal.take(count).collect()
+        }
+        Initial::UniformFanIn(fan_in) => {
+            let bound = 1.0 / (fan_in as f32).sqrt();
+            // The bounds are finite and in order: the distribution always exists.
+            Uniform::new_inclusive(-bound, bound)
+                .map(|uniform| uniform.sample_iter(&mut stream).take(count).collect())
+                .unwrap_or_default()
+        }
+    };
+    let tensor = Tensor::from_slice(&values).reshape(shape).to_kind(store.kind).to_device(store.device);
+    if shape.len() == 4 { channels_last(&tensor) } else { tensor }
+}
+
+/// The same `[B, C, H, W]` tensor with its channels next to each other in memory (PyTorch's channels_last).
+pub fn channels_last(tensor: &Tensor) -> Tensor {
+    tensor.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}

@@ -1,0 +1,10 @@
+//! Integration tests of the networks and losses, in one binary: each further one links libtorch again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail as tests do")]
+
+mod fixtures;
+mod laws;
+mod names;
+mod parity;
+mod pretrain_parity;
+mod segment_parity;
