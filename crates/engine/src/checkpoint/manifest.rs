@@ -1,0 +1,87 @@
+//! The manifest of a checkpoint: what lies beside it, so that damage is seen before it is trained on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::CheckpointError;
+
+/// The manifest's name within a checkpoint's folder.
+pub(super) const MANIFEST: &str = "manifest.json";
+/// The way in which this program stores checkpoints.
+pub(super) const FORMAT: u64 = 1;
+
+/// The size and checksum of a file as it was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// CRC-32C (Castagnoli) of the contents.
+    pub crc32c: u32,
+}
+
+impl FileRecord {
+    /// Takes in the file's next bytes.
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        self.crc32c = crc32c::crc32c_append(self.crc32c, bytes);
+    }
+
+    /// Errs unless `contents` are what was recorded.
+    pub(super) fn verify(&self, path: &Path, contents: &[u8]) -> Result<(), CheckpointError> {
+        let path = path.to_owned();
+        let mut found = Self::default();
+        found.extend(contents);
+        if found.bytes != self.bytes {
+            Err(CheckpointError::Truncated { path, expected: self.bytes, found: found.bytes })
+        } else if found.crc32c != self.crc32c {
+            Err(CheckpointError::Checksum { path, expected: self.crc32c, found: found.crc32c })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What a checkpoint says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The way in which it is stored.
+    pub format: u64,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// When it was written, in seconds since 1970 (UTC).
+    pub created: u64,
+    /// The files beside the manifest, by name.
+    pub files: BTreeMap<String, FileRecord>,
+    /// What else the program wants to know when it resumes: seed, fingerprint of the data, the recipe's hash.
+    pub run: Value,
+}
+
+impl Manifest {
+    /// Reads the manifest of the checkpoint in `folder`.
+    pub(super) fn read(folder: &Path) -> Result<Self, CheckpointError> {
+        let path = folder.join(MANIFEST);
+        let text = fs::read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                CheckpointError::NotFound { path: folder.to_owned() }
+            }
+            _ => CheckpointError::read(&path, source),
+        })?;
+        let damaged = |reason: serde_json::Error| CheckpointError::Manifest {
+            path: path.clone(),
+            reason: reason.to_string(),
+        };
+        // The format is looked at first: a later one may have other fields.
+        let value: Value = serde_json::from_slice(&text).map_err(damaged)?;
+        match value.get("format").and_then(Value::as_u64) {
+            Some(found) if found != FORMAT => {
+                Err(CheckpointError::FormatVersion { path, found, supported: FORMAT })
+            }
+            _ => serde_json::from_value(value).map_err(damaged),
+        }
+    }
+}

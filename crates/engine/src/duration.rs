@@ -1,0 +1,218 @@
+//! Lengths of training with their unit in the recipe (`"200 epochs"`), resolved once to steps, so that no reader has
+//! to guess what a bare number counts.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A length of training, as a recipe states it. Written and read as text: `"200 epochs"`, `"20 steps"`,
+/// `"50000 images"`, `"0.5 of training"`, `"never"`. A bare number counts steps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Duration {
+    /// Passes over the data set, not below 0; may be fractional.
+    Epochs(f64),
+    /// Optimizer steps.
+    Steps(u64),
+    /// Pictures seen, all processes together.
+    Images(u64),
+    /// A share of the whole training, in 0..=1.
+    OfTraining(f64),
+    /// Never comes.
+    Never,
+}
+
+/// A duration that cannot be understood, or cannot be resolved.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DurationError {
+    /// The text is no duration: the recipe's fault.
+    #[error(
+        "{text:?} is not a duration; allowed: \"200 epochs\", \"20 steps\", \"50000 images\", \
+         \"0.5 of training\" (0 to 1), \"never\""
+    )]
+    Syntax {
+        /// The text found.
+        text: String,
+    },
+    /// The length of the training itself is given by a unit that refers to it, or is unlimited.
+    #[error("training cannot last {text:?}; give epochs, steps or images")]
+    NoLength {
+        /// The duration found.
+        text: String,
+    },
+}
+
+/// What a duration is resolved against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// Steps in one pass over the data set, at least 1.
+    pub steps_per_epoch: u64,
+    /// Pictures in one step, all processes together, at least 1.
+    pub batch_size: u64,
+    /// Steps of the whole training.
+    pub total_steps: u64,
+}
+
+impl Horizon {
+    /// The horizon of a training of length `training`.
+    ///
+    /// # Errors
+    /// [`DurationError::NoLength`] when `training` is a share of itself, or never ends.
+    pub fn new(training: Duration, steps_per_epoch: u64, batch_size: u64) -> Result<Self, DurationError> {
+        let horizon = Self { steps_per_epoch, batch_size, total_steps: 0 };
+        match training {
+            Duration::OfTraining(_) | Duration::Never => {
+                Err(DurationError::NoLength { text: training.to_string() })
+            }
+            _ => Ok(Self { total_steps: training.resolve(&horizon).unwrap_or(0), ..horizon }),
+        }
+    }
+}
+
+impl Duration {
+    /// The duration in steps, `None` for never. Fractions are rounded to the nearest step, pictures up to whole
+    /// steps; what is longer than nothing is at least one step.
+    pub fn resolve(&self, horizon: &Horizon) -> Option<u64> {
+        match *self {
+            Self::Epochs(epochs) => Some(share(epochs, horizon.steps_per_epoch)),
+            Self::Steps(steps) => Some(steps),
+            Self::Images(images) => Some(images.div_ceil(horizon.batch_size.max(1))),
+            Self::OfTraining(fraction) => Some(share(fraction, horizon.total_steps)),
+            Self::Never => None,
+        }
+    }
+}
+
+/// `factor` times `steps`, rounded; at least 1 unless the factor is 0.
+fn share(factor: f64, steps: u64) -> u64 {
+    let rounded = (factor * steps as f64).round() as u64;
+    if factor > 0.0 { rounded.max(1) } else { 0 }
+}
+
+/// Whether something that happens every `every` steps is due once `step` steps are done (so never at 0).
+/// `every` of `None` or 0 is never. `at_end` holds the total where the last step counts as due as well.
+pub fn is_due(step: u64, every: Option<u64>, at_end: Option<u64>) -> bool {
+    let multiple = every.is_some_and(|every| every > 0 && step.is_multiple_of(every));
+    step > 0 && (multiple || at_end == Some(step))
+}
+
+impl fmt::Display for Duration {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Epochs(epochs) => write!(formatter, "{epochs} epochs"),
+            Self::Steps(steps) => write!(formatter, "{steps} steps"),
+            Self::Images(images) => write!(formatter, "{images} images"),
+            Self::OfTraining(fraction) => write!(formatter, "{fraction} of training"),
+            Self::Never => write!(formatter, "never"),
+        }
+    }
+}
+
+impl FromStr for Duration {
+    type Err = DurationError;
+
+    fn from_str(text: &str) -> Result<Self, DurationError> {
+        parse(text.trim()).ok_or_else(|| DurationError::Syntax { text: text.to_owned() })
+    }
+}
+
+fn parse(text: &str) -> Option<Duration> {
+    if text == "never" {
+        return Some(Duration::Never);
+    }
+    // What a script gives as a bare number (`train.log_every=10`) counts steps.
+    if let Ok(steps) = text.parse() {
+        return Some(Duration::Steps(steps));
+    }
+    let (number, unit) = text.split_once(char::is_whitespace)?;
+    match unit.trim() {
+        "epoch" | "epochs" => Some(Duration::Epochs(real(number, f64::MAX)?)),
+        "step" | "steps" => Some(Duration::Steps(number.parse().ok()?)),
+        "image" | "images" => Some(Duration::Images(number.parse().ok()?)),
+        "of training" => Some(Duration::OfTraining(real(number, 1.0)?)),
+        _ => None,
+    }
+}
+
+/// A number in 0..=`highest`.
+fn real(text: &str, highest: f64) -> Option<f64> {
+    text.parse().ok().filter(|value| (0.0..=highest).contains(value))
+}
+
+impl TryFrom<String> for Duration {
+    type Error = DurationError;
+
+    fn try_from(text: String) -> Result<Self, DurationError> {
+        text.parse()
+    }
+}
+
+impl From<Duration> for String {
+    fn from(duration: Duration) -> Self {
+        duration.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HORIZON: Horizon = Horizon { steps_per_epoch: 10, batch_size: 4, total_steps: 100 };
+
+    fn steps(text: &str) -> Option<u64> {
+        text.parse::<Duration>().unwrap().resolve(&HORIZON)
+    }
+
+    #[test]
+    fn every_unit_resolves_to_steps() {
+        assert_eq!(steps("3 epochs"), Some(30));
+        assert_eq!(steps("0.25 epochs"), Some(3));
+        assert_eq!(steps("1 step"), Some(1));
+        assert_eq!(steps("41 images"), Some(11));
+        assert_eq!(steps("0.5 of training"), Some(50));
+        assert_eq!(steps("never"), None);
+    }
+
+    #[test]
+    fn only_nothing_resolves_to_zero() {
+        assert_eq!(steps("0.001 epochs"), Some(1));
+        assert_eq!(steps("0.0001 of training"), Some(1));
+        assert_eq!(steps("0 epochs"), Some(0));
+        assert_eq!(steps("0 steps"), Some(0));
+    }
+
+    #[test]
+    fn text_survives_the_round_trip() {
+        for text in ["200 epochs", "1.5 epochs", "20 steps", "50000 images", "0.5 of training", "never"] {
+            let duration: Duration = serde_json::from_str(&format!("{text:?}")).unwrap();
+            assert_eq!(serde_json::to_string(&duration).unwrap(), format!("{text:?}"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused_with_the_allowed_forms() {
+        for text in
+            ["steps", "-1 steps", "1.5 steps", "2 of training", "NaN epochs", "inf epochs", "5 hours", ""]
+        {
+            let error = text.parse::<Duration>().unwrap_err().to_string();
+            assert!(error.contains("\"200 epochs\"") && error.contains("\"never\""), "{error}");
+        }
+    }
+
+    #[test]
+    fn training_needs_a_length_of_its_own() {
+        assert_eq!(Horizon::new(Duration::Epochs(10.0), 10, 4).unwrap(), HORIZON);
+        assert!(Horizon::new(Duration::OfTraining(0.5), 10, 4).is_err());
+        assert!(Horizon::new(Duration::Never, 10, 4).is_err());
+    }
+
+    #[test]
+    fn due_at_multiples_and_if_asked_at_the_end() {
+        let due = |every, at_end| (0..=10).filter(|&step| is_due(step, every, at_end)).collect::<Vec<_>>();
+        assert_eq!(due(Some(4), None), [4, 8]);
+        assert_eq!(due(Some(4), Some(10)), [4, 8, 10]);
+        assert_eq!(due(None, Some(10)), [10]);
+        assert!(due(Some(0), None).is_empty());
+    }
+}

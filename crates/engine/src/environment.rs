@@ -1,0 +1,139 @@
+//! What a run ran on, for `environment.json`: enough to explain a difference between two runs, and nothing that
+//! identifies the machine or its user.
+
+use std::fs;
+use std::num::NonZero;
+use std::process::Command;
+use std::thread::available_parallelism;
+
+use serde::Serialize;
+use tch::Device;
+
+use crate::device::Precision;
+
+/// Versions and hardware. What the system does not say is `null`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Environment {
+    /// The program's version.
+    pub program: String,
+    /// The git commit of the working folder, with `-dirty` where it differs from it.
+    pub git: Option<String>,
+    /// libtorch's version.
+    pub libtorch: Option<String>,
+    /// The kind of processor.
+    pub processor: Option<String>,
+    /// Logical processors that this process may use.
+    pub processors: usize,
+    /// Main memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// The operating system and its kernel.
+    pub operating_system: String,
+    /// The device: `cpu`, `cuda:0`.
+    pub device: String,
+    /// The arithmetic of convolutions and linear layers.
+    pub precision: Precision,
+    /// Threads within a libtorch operation.
+    pub threads: usize,
+}
+
+impl Environment {
+    /// Looks around. `program` is the program's version, the rest what the run has resolved.
+    pub fn collect(program: &str, device: Device, precision: Precision, threads: usize) -> Self {
+        Self {
+            program: program.to_owned(),
+            git: git_revision(),
+            libtorch: libtorch_version(),
+            processor: processor_of(&read("/proc/cpuinfo")),
+            processors: available_parallelism().map_or(1, NonZero::get),
+            memory_bytes: memory_of(&read("/proc/meminfo")),
+            operating_system: operating_system(&read("/etc/os-release"), &read("/proc/sys/kernel/osrelease")),
+            device: device_name(device),
+            precision,
+            threads,
+        }
+    }
+}
+
+/// The version of the libtorch in use, `2.11.0`, or `None` if it does not say.
+pub fn libtorch_version() -> Option<String> {
+    version_of(&densesiam_torch_ext::show_config())
+}
+
+/// `cpu`, `cuda:0`, as recipes write devices.
+fn device_name(device: Device) -> String {
+    match device {
+        Device::Cpu => "cpu".to_owned(),
+        Device::Cuda(index) => format!("cuda:{index}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+/// A file's text; empty where there is none, as outside Linux.
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// `TORCH_VERSION=2.11.0, ` within libtorch's build settings.
+fn version_of(config: &str) -> Option<String> {
+    let (_, rest) = config.split_once("TORCH_VERSION=")?;
+    rest.split([',', ' ', '\n']).next().filter(|version| !version.is_empty()).map(str::to_owned)
+}
+
+fn processor_of(cpuinfo: &str) -> Option<String> {
+    let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
+    line.split_once(':').map(|(_, name)| name.trim().to_owned())
+}
+
+fn memory_of(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+}
+
+fn operating_system(os_release: &str, kernel: &str) -> String {
+    let name = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    let name = name.map_or(std::env::consts::OS, |name| name.trim_matches('"'));
+    format!("{name} {} {}", kernel.trim(), std::env::consts::ARCH)
+}
+
+/// The commit of the working folder, if it is a git repository and git is there.
+fn git_revision() -> Option<String> {
+    let output = Command::new("git")
+        .args(["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"])
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    String::from_utf8(output.stdout).ok().map(|revision| revision.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loaded_libtorch_says_its_version() {
+        assert_eq!(libtorch_version().as_deref(), Some("2.11.0"));
+        assert_eq!(version_of("- Build settings: TORCH_VERSION=2.11.0, USE_CUDA=0"), Some("2.11.0".into()));
+        assert_eq!(version_of("nothing"), None);
+    }
+
+    #[test]
+    fn what_linux_writes_is_understood() {
+        assert_eq!(
+            processor_of("processor\t: 0\nmodel name\t: A CPU @ 2 GHz\n"),
+            Some("A CPU @ 2 GHz".into())
+        );
+        assert_eq!(memory_of("MemTotal:       16384 kB\nMemFree: 1 kB\n"), Some(16_777_216));
+        let system = operating_system("NAME=x\nPRETTY_NAME=\"Debian 12\"\n", "6.1.0\n");
+        assert_eq!(system, format!("Debian 12 6.1.0 {}", std::env::consts::ARCH));
+        assert!(processor_of("").is_none() && memory_of("").is_none());
+    }
+
+    #[test]
+    fn the_environment_is_json_without_the_hosts_name() {
+        let environment = Environment::collect("0.1.0", Device::Cpu, Precision::Fp32, 2);
+        let json = serde_json::to_value(&environment).unwrap();
+        assert_eq!(json["device"], "cpu");
+        assert_eq!(json["precision"], "fp32");
+        assert!(json.get("hostname").is_none() && json.get("host").is_none());
+    }
+}

@@ -1,0 +1,97 @@
+//! Asking a run to stop: a signal sets a flag that the loop looks at between steps, so that it can save and leave.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::flag;
+
+/// The exit status of a process that the second Ctrl-C ends, as shells report it: 128 + SIGINT.
+const SECOND_INTERRUPT: i32 = 130;
+
+/// A signal by which a run is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGTERM: a supervisor's or a cluster's request.
+    Terminate,
+    /// SIGUSR1: the warning that Slurm's `--signal` sends before the time is up.
+    User1,
+}
+
+const SIGNALS: [(Signal, i32); 3] =
+    [(Signal::Interrupt, SIGINT), (Signal::Terminate, SIGTERM), (Signal::User1, SIGUSR1)];
+
+/// The handlers cannot be put in place.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot handle the signals by which a run is stopped: {source}")]
+pub struct InterruptError {
+    #[from]
+    source: io::Error,
+}
+
+/// Watches for signals from [`Interrupt::install`] to the end of the process.
+#[derive(Clone, Debug)]
+pub struct Interrupt {
+    /// The signal's number, 0 for none yet.
+    received: Arc<AtomicUsize>,
+}
+
+impl Interrupt {
+    /// Takes over SIGINT, SIGTERM and SIGUSR1; a second SIGINT ends the process at once. A write beyond the limit on
+    /// file sizes becomes an error of the write, where the system would end the process (SIGXFSZ). Once a process.
+    ///
+    /// # Errors
+    /// [`InterruptError`] when the system refuses.
+    pub fn install() -> Result<Self, InterruptError> {
+        let received = Arc::new(AtomicUsize::new(0));
+        let interrupted = Arc::new(AtomicBool::new(false));
+        // In the order in which they act: the first SIGINT passes the shutdown by, then arms it.
+        flag::register_conditional_shutdown(SIGINT, SECOND_INTERRUPT, Arc::clone(&interrupted))?;
+        flag::register(SIGINT, interrupted)?;
+        for (_, number) in SIGNALS {
+            flag::register_usize(number, Arc::clone(&received), number as usize)?;
+        }
+        flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+        Ok(Self { received })
+    }
+
+    /// The last signal received, if any.
+    pub fn requested(&self) -> Option<Signal> {
+        let received = self.received.load(Ordering::SeqCst);
+        SIGNALS.iter().find(|(_, number)| *number as usize == received).map(|(signal, _)| *signal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use signal_hook::low_level::raise;
+    use std::process::Command;
+
+    /// Handlers are of the whole process, so all that is said of them is said in one test.
+    #[test]
+    fn signals_are_seen_and_a_second_interrupt_ends_the_process() {
+        let interrupt = Interrupt::install().unwrap();
+        assert_eq!(interrupt.requested(), None);
+        for (signal, number) in [SIGNALS[2], SIGNALS[1], SIGNALS[0]] {
+            raise(number).unwrap();
+            assert_eq!(interrupt.requested(), Some(signal));
+        }
+        raise(SIGXFSZ).unwrap();
+        assert_eq!(interrupt.requested(), Some(Signal::Interrupt));
+        if std::env::var_os("RAISE_TWICE").is_some() {
+            raise(SIGINT).unwrap();
+            unreachable!("the second interrupt ends the process");
+        }
+        let name = "interrupt::tests::signals_are_seen_and_a_second_interrupt_ends_the_process";
+        let twice = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env("RAISE_TWICE", "1")
+            .output()
+            .unwrap();
+        assert_eq!(twice.status.code(), Some(SECOND_INTERRUPT));
+    }
+}

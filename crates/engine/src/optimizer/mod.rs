@@ -1,0 +1,298 @@
+//! SGD and LARS over named parameters. tch's own optimizers cannot save their momentum; here the state is named
+//! tensors, so that a checkpoint holds all that a bit-exact resume needs.
+
+mod groups;
+mod lars;
+mod settings;
+
+use std::collections::HashMap;
+
+use densesiam_torch_ext::{SgdStep, clear_gradients, fused_sgd, total_norm};
+use tch::{Device, Kind, Tensor, no_grad};
+
+pub use self::groups::{GroupError, GroupRate, GroupRule, GroupSummary, assign};
+pub use self::settings::{FixedPredictor, OptimizerKind, OptimizerSettings};
+
+/// A parameter's momentum in a state is called this, followed by the parameter's name.
+const MOMENTUM: &str = "momentum.";
+
+/// A saved state that is not of this optimizer's parameters: another model's or recipe's checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// A tensor is not there.
+    #[error(
+        "the optimizer's state lacks {name:?}; resume with the recipe that the checkpoint was written by"
+    )]
+    Missing {
+        /// The tensor's name.
+        name: String,
+    },
+    /// A tensor is of no parameter, or there twice.
+    #[error(
+        "the optimizer's state holds {name:?}, which is no parameter's or there twice; resume with the recipe that the checkpoint was written by"
+    )]
+    Unexpected {
+        /// The tensor's name.
+        name: String,
+    },
+    /// A tensor has another shape or element type.
+    #[error("the optimizer's state holds {name:?} as {found}; expected {expected}")]
+    Mismatch {
+        /// The tensor's name.
+        name: String,
+        /// The parameter's type and shape.
+        expected: String,
+        /// The state's.
+        found: String,
+    },
+}
+
+/// Steps named parameters by their gradients, in groups, and holds their momentum.
+#[derive(Debug)]
+pub struct Optimizer {
+    settings: OptimizerSettings,
+    peak_learning_rate: f64,
+    groups: Vec<Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    name: String,
+    rate: GroupRate,
+    weight_decay: f64,
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    name: String,
+    parameter: Tensor,
+    /// Zeros until the first gradient: `momentum * 0 + gradient` is exactly what PyTorch's first step sets.
+    momentum: Tensor,
+}
+
+impl Optimizer {
+    /// An optimizer of `parameters`, stepped in the groups that `rules` make of their names. `batch_size` counts the
+    /// pictures of a step, all processes together, and scales the learning rate. Without
+    /// `decay_norms_and_biases`, the one-dimensional parameters of a group become one of their own, without decay.
+    ///
+    /// # Errors
+    /// [`GroupError`] when rules and names do not cover each other.
+    pub fn new(
+        settings: &OptimizerSettings,
+        batch_size: u64,
+        parameters: &[(String, Tensor)],
+        rules: &[GroupRule],
+    ) -> Result<Self, GroupError> {
+        let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+        let assigned = assign(&names, rules)?;
+        let groups = rules.iter().zip(&assigned).flat_map(|(rule, places)| {
+            let (flat, rest): (Vec<_>, Vec<_>) = places
+                .iter()
+                .map(|&place| &parameters[place])
+                .partition(|(_, tensor)| tensor.dim() <= 1 && !settings.decay_norms_and_biases);
+            [
+                Group::new(rule, &rule.name, settings.weight_decay, &rest),
+                Group::new(rule, &format!("{}, norms and biases", rule.name), 0.0, &flat),
+            ]
+        });
+        Ok(Self {
+            settings: settings.clone(),
+            peak_learning_rate: settings.peak_learning_rate(batch_size),
+            groups: groups.filter(|group| !group.members.is_empty()).collect(),
+        })
+    }
+
+    /// The learning rate at the schedule's peak.
+    pub fn peak_learning_rate(&self) -> f64 {
+        self.peak_learning_rate
+    }
+
+    /// One line a group, in the order in which they are stepped.
+    pub fn summary(&self) -> Vec<GroupSummary> {
+        self.groups.iter().map(|group| group.summary(self.peak_learning_rate)).collect()
+    }
+
+    /// Forgets all gradients, so that only what the next backward pass reaches is stepped.
+    pub fn zero_gradients(&mut self) {
+        let parameters: Vec<Tensor> = self.members().map(|member| member.parameter.shallow_clone()).collect();
+        clear_gradients(&parameters);
+    }
+
+    /// The norm of all gradients taken as one vector, before any clipping: a float32 scalar on their device, 0 when
+    /// there are none. Nothing is asked back from the device.
+    pub fn gradient_norm(&self) -> Tensor {
+        let gradients: Vec<Tensor> = self.members().filter_map(Member::gradient).collect();
+        match no_grad(|| total_norm(&gradients)) {
+            Some(norm) => norm.to_kind(Kind::Float),
+            None => Tensor::zeros([], (Kind::Float, self.device())),
+        }
+    }
+
+    /// One step with the scheduled `learning_rate` (groups with a fixed one use the peak). A parameter without a
+    /// gradient is left as it is, its momentum too. Where `found_inf` (one float32 on the parameters' device, see
+    /// [`not_finite`]) holds 1, nothing is changed.
+    pub fn step(&mut self, learning_rate: f64, found_inf: Option<&Tensor>) {
+        no_grad(|| {
+            self.clip_gradients();
+            for group in &self.groups {
+                group.step(
+                    &self.settings,
+                    group.learning_rate(learning_rate, self.peak_learning_rate),
+                    found_inf,
+                );
+            }
+        });
+    }
+
+    /// The state as named tensors, one a parameter: `momentum.<name>`. They share memory with the optimizer: save
+    /// them before the next step.
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        self.members().map(|member| (member.state_name(), member.momentum.shallow_clone())).collect()
+    }
+
+    /// Takes over a state as [`Optimizer::state`] gives it; on an error nothing is changed.
+    ///
+    /// # Errors
+    /// [`StateError`] unless the state holds exactly this optimizer's tensors.
+    pub fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<(), StateError> {
+        let mut found = HashMap::new();
+        for (name, tensor) in state {
+            if found.insert(name.as_str(), tensor).is_some() {
+                return Err(StateError::Unexpected { name: name.clone() });
+            }
+        }
+        let mut pairs = Vec::with_capacity(found.len());
+        for member in self.members() {
+            let name = member.state_name();
+            let Some(tensor) = found.remove(name.as_str()) else {
+                return Err(StateError::Missing { name });
+            };
+            member.accepts(name, tensor)?;
+            pairs.push((member.momentum.shallow_clone(), tensor));
+        }
+        if let Some(name) = found.keys().min() {
+            return Err(StateError::Unexpected { name: (*name).to_owned() });
+        }
+        no_grad(|| pairs.iter_mut().for_each(|(momentum, tensor)| momentum.copy_(tensor)));
+        Ok(())
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        self.groups.iter().flat_map(|group| &group.members)
+    }
+
+    fn device(&self) -> Device {
+        self.members().next().map_or(Device::Cpu, |member| member.parameter.device())
+    }
+
+    /// Scales the gradients down to the limit, as `torch.nn.utils.clip_grad_norm_` does.
+    fn clip_gradients(&self) {
+        let limit = self.settings.clip_gradient_norm;
+        if limit > 0.0 {
+            let factor = (limit / (self.gradient_norm() + 1e-6)).clamp_max(1.0);
+            for mut gradient in self.members().filter_map(Member::gradient) {
+                let _ = gradient.multiply_(&factor);
+            }
+        }
+    }
+}
+
+impl Group {
+    fn new(rule: &GroupRule, name: &str, weight_decay: f64, parameters: &[&(String, Tensor)]) -> Self {
+        let members = parameters.iter().map(|(name, parameter)| Member::new(name, parameter)).collect();
+        Self { name: name.to_owned(), rate: rule.rate, weight_decay, members }
+    }
+
+    fn learning_rate(&self, scheduled: f64, peak: f64) -> f64 {
+        match self.rate {
+            GroupRate::Scheduled(factor) => scheduled * factor,
+            GroupRate::Fixed => peak,
+        }
+    }
+
+    fn step(&self, settings: &OptimizerSettings, learning_rate: f64, found_inf: Option<&Tensor>) {
+        let (mut parameters, mut gradients, mut momenta) = (Vec::new(), Vec::new(), Vec::new());
+        for member in &self.members {
+            if let Some(gradient) = member.gradient() {
+                gradients.push(self.update(settings, &member.parameter, gradient));
+                parameters.push(member.parameter.shallow_clone());
+                momenta.push(member.momentum.shallow_clone());
+            }
+        }
+        // LARS has put the weight decay into the gradient, since the trust ratio scales it too.
+        let weight_decay = if settings.kind == OptimizerKind::Lars { 0.0 } else { self.weight_decay };
+        let step = SgdStep { learning_rate, momentum: settings.momentum, weight_decay, first_step: false };
+        if !parameters.is_empty() {
+            fused_sgd(&parameters, &gradients, &momenta, step, found_inf);
+        }
+    }
+
+    /// What enters the momentum, in the parameter's memory layout.
+    fn update(&self, settings: &OptimizerSettings, parameter: &Tensor, gradient: Tensor) -> Tensor {
+        let update = match settings.kind {
+            OptimizerKind::Sgd => gradient,
+            OptimizerKind::Lars => {
+                lars::scaled_gradient(parameter, &gradient, self.weight_decay, settings.trust_coefficient)
+            }
+        };
+        in_layout_of(parameter, update)
+    }
+
+    fn summary(&self, peak: f64) -> GroupSummary {
+        GroupSummary {
+            name: self.name.clone(),
+            tensors: self.members.len(),
+            parameters: self.members.iter().map(|member| member.parameter.numel() as u64).sum(),
+            peak_learning_rate: self.learning_rate(peak, peak),
+            fixed: self.rate == GroupRate::Fixed,
+            weight_decay: self.weight_decay,
+        }
+    }
+}
+
+impl Member {
+    fn new(name: &str, parameter: &Tensor) -> Self {
+        let momentum = no_grad(|| parameter.zeros_like());
+        Self { name: name.to_owned(), parameter: parameter.shallow_clone(), momentum }
+    }
+
+    fn gradient(&self) -> Option<Tensor> {
+        Some(self.parameter.grad()).filter(Tensor::defined)
+    }
+
+    fn state_name(&self) -> String {
+        format!("{MOMENTUM}{}", self.name)
+    }
+
+    fn accepts(&self, name: String, tensor: &Tensor) -> Result<(), StateError> {
+        let describe = |tensor: &Tensor| format!("{:?} {:?}", tensor.kind(), tensor.size());
+        let (expected, found) = (describe(&self.momentum), describe(tensor));
+        if expected == found { Ok(()) } else { Err(StateError::Mismatch { name, expected, found }) }
+    }
+}
+
+/// `tensor` with the strides of `parameter`: the fused kernel walks both as flat memory, and would mix the elements
+/// of a channels_last kernel with those of a contiguous gradient. Copied only where the order in memory differs.
+fn in_layout_of(parameter: &Tensor, tensor: Tensor) -> Tensor {
+    let (size, expected, found) = (parameter.size(), parameter.stride(), tensor.stride());
+    if expected == found {
+        return tensor;
+    }
+    // The stride along a side of 1, as of 1x1 kernels, moves nothing.
+    if (0..size.len()).all(|axis| size[axis] == 1 || expected[axis] == found[axis]) {
+        return tensor.as_strided(size, expected, None);
+    }
+    let mut copy = parameter.empty_like();
+    copy.copy_(&tensor);
+    copy
+}
+
+/// 1 where `value` (a scalar, such as a gradient norm or a loss) is infinite or not a number, else 0: a float32
+/// scalar on its device, for [`Optimizer::step`].
+pub fn not_finite(value: &Tensor) -> Tensor {
+    value.isfinite().logical_not().to_kind(Kind::Float)
+}
+
+#[cfg(test)]
+mod tests;
