@@ -1,0 +1,23 @@
+//! Scores of unsupervised segmentation (METHOD section 5): one [`ConfusionMatrix`] over the whole set, one
+//! [`Matching`] of its clusters to the ground-truth classes, and the [`SegmentationScores`] that follow.
+//!
+//! ```text
+//! let mut matrix = ConfusionMatrix::new(27, 27, 255);
+//! matrix.update(&labels, &clusters)?;                     // per batch; `merge` joins processes
+//! let matching = Matching::one_to_one(&matrix);           // once, over the whole set
+//! let scores = SegmentationScores::new(&matrix, &matching, Some(&is_thing))?;
+//! ```
+//!
+//! All scores are **fractions** in `0..=1`, `None` where there is nothing to score; percent belongs to the printer.
+//! Class and cluster indices count from 0.
+
+mod assignment;
+mod confusion;
+mod segmentation;
+
+#[cfg(test)]
+mod parity;
+
+pub use assignment::{Matching, MatchingRule};
+pub use confusion::{ConfusionError, ConfusionMatrix};
+pub use segmentation::{ClassScores, MeanScores, ScoreError, SegmentationScores, ThingsStuff};
