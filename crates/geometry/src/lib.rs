@@ -59,7 +59,7 @@ impl Region {
         Point { x: self.x0 + u * self.width(), y: self.y0 + v * self.height() }
     }
 
-    /// The centres of `k x k` equal cells of the region, row by row (METHOD: `(i + 0.5) / K`).
+    /// The centres of `k x k` equal cells of the region, row by row (`(i + 0.5) / K`).
     pub fn cell_centres(&self, k: usize) -> Vec<Point> {
         let centre = |i: usize| (i as f64 + 0.5) / k as f64;
         (0..k).flat_map(|row| (0..k).map(move |column| self.at(centre(column), centre(row)))).collect()

@@ -10,7 +10,7 @@ use crate::ConfusionMatrix;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MatchingRule {
-    /// Every class has at most one cluster: the assignment of METHOD section 5, and of published figures.
+    /// Every class has at most one cluster: the assignment of the paper, section 4, and of published figures.
     OneToOne,
     /// Every cluster stands for its majority class: an upper bound that grows with the number of clusters.
     ManyToOne,

@@ -1,4 +1,4 @@
-//! Scores of unsupervised segmentation (METHOD section 5): one [`ConfusionMatrix`] over the whole set, one
+//! Scores of unsupervised segmentation (the paper, section 4): one [`ConfusionMatrix`] over the whole set, one
 //! [`Matching`] of its clusters to the ground-truth classes, and the [`SegmentationScores`] that follow.
 //!
 //! ```text

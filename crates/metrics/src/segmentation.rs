@@ -165,7 +165,7 @@ impl ThingsStuff {
         Self { things: over(true), stuff: over(false) }
     }
 
-    /// FIELD 0.2: `new_hist[cluster of class] = hist[class]` orders the rows by cluster; then `[:T, :T]`, `[T:, T:]`.
+    /// The released evaluators: `new_hist[cluster of class] = hist[class]` orders the rows by cluster; then `[:T, :T]`, `[T:, T:]`.
     fn legacy(matrix: &ConfusionMatrix, matching: &Matching, is_thing: &[bool]) -> Option<Self> {
         let classes: Vec<usize> = matching.class_of_cluster().iter().copied().collect::<Option<_>>()?;
         if matching.rule() != MatchingRule::OneToOne || classes.len() != matrix.classes() {

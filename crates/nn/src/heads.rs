@@ -48,7 +48,7 @@ pub struct Head {
 
 impl Head {
     /// A projector: two hidden layers, then an output without bias and batch norm without affine
-    /// (METHOD 4: `C - hidden - hidden - out`).
+    /// (the paper, section 5.1: `C - hidden - hidden - out`).
     pub fn projector(scope: &Scope, form: Form, channels: i64, hidden: i64, out: i64) -> Self {
         let output = Mapping::new(&(scope / "6"), form, [hidden, out], false);
         Self::with_output(scope, form, [channels, hidden, out], output)
@@ -67,13 +67,13 @@ impl Head {
     }
 
     /// A projector whose channels are classes: as [`Head::projector`] on maps, with `width` hidden channels and a bias
-    /// at the output, as released (METHOD 5).
+    /// at the output, as released (the paper, section 4).
     pub fn labeller(scope: &Scope, width: i64, classes: i64) -> Self {
         let output = Mapping::new(&(scope / "6"), Form::Maps, [width, classes], true);
         Self::with_output(scope, Form::Maps, [width, width, classes], output)
     }
 
-    /// A predictor: one hidden layer, then an output with bias and no norm (METHOD 4: `out - hidden - out`).
+    /// A predictor: one hidden layer, then an output with bias and no norm (the paper, section 5.1: `out - hidden - out`).
     pub fn predictor(scope: &Scope, form: Form, channels: i64, hidden: i64) -> Self {
         let norm = BatchNorm::affine(&(scope / "1"), hidden, 1.0);
         Self {

@@ -66,7 +66,7 @@ pub struct ResNet {
 
 impl ResNet {
     /// Builds the encoder below `scope`. With `zero_residual` the last batch norm of each residual block starts at
-    /// weight 0, so that every block starts as the identity (METHOD 4; Goyal et al. 2017).
+    /// weight 0, so that every block starts as the identity (the paper, section 5.1; Goyal et al. 2017).
     pub fn new(scope: &Scope, architecture: Architecture, zero_residual: bool) -> Self {
         let stem = (
             Convolution::of_encoder(&(scope / "conv1"), [3, 64], 7, 2),

@@ -16,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 pub enum Initial {
     /// Normal with variance `2 / fan_out`: the encoder's convolutions (He et al. 2015, as torchvision).
     KaimingNormalFanOut,
-    /// Uniform in `+-1/sqrt(fan_in)`: heads, linear layers and their biases (PyTorch's default; METHOD 4).
+    /// Uniform in `+-1/sqrt(fan_in)`: heads, linear layers and their biases (PyTorch's default; the paper, section 5.1).
     UniformFanIn(i64),
     /// The same value everywhere.
     Constant(f64),

@@ -86,7 +86,7 @@ pub struct ViewPair {
 
 /// Draws both views of a picture of `width x height` pixels. `key` names seed, epoch and sample; its view and purpose
 /// are not read. Where the crops have nothing in common the second is drawn again, `settings.overlap_tries` times at
-/// most (METHOD section 2; attempt `a` of the second view has `1 + 2 a` as the view of its key).
+/// most (ours; attempt `a` of the second view has `1 + 2 a` as the view of its key).
 pub fn draw_views(settings: &Augmentation, (width, height): (u32, u32), key: Key) -> ViewPair {
     let geometry = |view: u32| {
         let key = Key { purpose: Purpose::Geometry, ..key.view(view) };

@@ -3,7 +3,7 @@
 use densesiam_settings::{SettingError, require};
 use serde::{Deserialize, Serialize};
 
-/// Settings of the two views, the table `augment` of a recipe. Defaults: METHOD section 4, after the paper's
+/// Settings of the two views, the table `augment` of a recipe. Defaults: the paper, section 5.1, after the paper's
 /// pre-training appendix.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

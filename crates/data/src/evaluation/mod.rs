@@ -37,7 +37,7 @@ pub struct EvaluationSettings {
 }
 
 impl Default for EvaluationSettings {
-    /// The evaluation of METHOD section 5: shorter side 320, centre crop 320; batches of 32, one worker.
+    /// The evaluation of the paper, section 4: shorter side 320, centre crop 320; batches of 32, one worker.
     fn default() -> Self {
         Self {
             size: 320,

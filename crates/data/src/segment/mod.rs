@@ -2,7 +2,7 @@
 //!
 //! Both views start from the same square frame of the picture ([`crate::frame`]) and differ in their colours. View 1
 //! is cropped, in pixels; view 2 shows the whole frame, and the same crop and flip are applied to its *features*
-//! ([`SegmentBatch::boxes`], [`SegmentBatch::flips`]). METHOD section 5.
+//! ([`SegmentBatch::boxes`], [`SegmentBatch::flips`]). the paper, section 4.
 //!
 //! The release changes the colours of the whole frame at `base_size` (640) and scales afterwards. Here each view is
 //! resampled from the original picture to its final size first and coloured there, on a quarter of the pixels. So that

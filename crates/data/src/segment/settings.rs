@@ -29,7 +29,7 @@ pub enum CropRounding {
     Released,
 }
 
-/// Settings of the two views of segmentation, the table `augment` of a recipe. Defaults: METHOD section 5, after the
+/// Settings of the two views of segmentation, the table `augment` of a recipe. Defaults: the paper, section 4, after the
 /// released configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -25,7 +25,7 @@ pub struct Settings {
 pub struct EncoderSettings {
     /// Which ResNet.
     pub architecture: Architecture,
-    /// Start the last batch norm of each residual block at 0 (METHOD 4).
+    /// Start the last batch norm of each residual block at 0 (the paper, section 5.1).
     pub zero_residual: bool,
 }
 

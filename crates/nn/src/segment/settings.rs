@@ -30,7 +30,7 @@ pub struct Settings {
 pub struct SegmentEncoder {
     /// Which ResNet.
     pub architecture: Architecture,
-    /// Start the last batch norm of each residual block at 0; not for segmentation (METHOD 4).
+    /// Start the last batch norm of each residual block at 0; not for segmentation (the paper, section 5.1).
     pub zero_residual: bool,
     /// Channels of the pyramid and of every head.
     pub width: i64,

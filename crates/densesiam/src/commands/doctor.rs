@@ -1,0 +1,87 @@
+//! `densesiam doctor`: whether this machine and these pictures are fit for training.
+
+use std::path::Path;
+
+use densesiam_data::decode::DecodeLimits;
+use densesiam_data::index::ImageIndex;
+use densesiam_data::survey::Survey;
+use densesiam_engine::device::{DeviceRequest, PrecisionRequest, resolve_threads};
+use densesiam_engine::environment::Environment;
+use serde_json::{Value, json};
+use tch::Cuda;
+
+use super::bench::matrix_product_rate;
+use crate::error::Error;
+
+/// How many pictures of a folder are decoded.
+const LOOKED_AT: usize = 64;
+
+/// Prints what there is, as lines or as JSON.
+pub(super) fn run(pictures: Option<&Path>, json: bool) -> Result<(), Error> {
+    let device = DeviceRequest::Auto.resolve()?;
+    let (precision, why) = PrecisionRequest::Auto.resolve(device);
+    let threads = resolve_threads(0);
+    let environment = Environment::collect(env!("CARGO_PKG_VERSION"), device, precision, threads);
+    let mut findings = match serde_json::to_value(&environment) {
+        Ok(Value::Object(findings)) => findings,
+        _ => return Err(Error::Internal("the environment is no JSON object".into())),
+    };
+    densesiam_engine::device::set_threads(threads);
+    findings.insert("precision_reason".into(), json!(why));
+    findings
+        .insert("cuda_devices".into(), json!(if Cuda::is_available() { Cuda::device_count() } else { 0 }));
+    let rate = |kind| (matrix_product_rate(kind, device) * 10.0).round() / 10.0;
+    findings.insert("gflops_fp32".into(), json!(rate(tch::Kind::Float)));
+    findings.insert("gflops_bf16".into(), json!(rate(tch::Kind::BFloat16)));
+    findings.insert("disk_free_bytes".into(), json!(disk_free(Path::new("."))));
+    if let Some(root) = pictures {
+        findings.insert("pictures".into(), look_at(root)?);
+    }
+    let findings = Value::Object(findings);
+    match (json, &findings) {
+        (false, Value::Object(findings)) => {
+            for (key, value) in findings {
+                print_finding(key, value);
+            }
+        }
+        _ => println!("{findings:#}"),
+    }
+    Ok(())
+}
+
+/// One line for a plain value, one for each part of a larger one; bytes in GB.
+fn print_finding(key: &str, value: &Value) {
+    match (key.strip_suffix("_bytes"), value) {
+        (_, Value::Null) => println!("{key:28} not known"),
+        (Some(key), Value::Number(bytes)) => {
+            println!("{key:28} {:.1} GB", bytes.as_f64().unwrap_or_default() / 1e9);
+        }
+        (_, Value::Object(parts)) => {
+            parts.iter().for_each(|(part, value)| print_finding(&format!("{key}.{part}"), value));
+        }
+        (_, Value::Array(lines)) => {
+            println!("{key:28} {}", lines.len());
+            lines.iter().for_each(|line| println!("  {}", line.as_str().unwrap_or_default()));
+        }
+        (_, Value::String(text)) => println!("{key:28} {text}"),
+        (_, value) => println!("{key:28} {value}"),
+    }
+}
+
+fn look_at(root: &Path) -> Result<Value, Error> {
+    let index = ImageIndex::scan(root)?;
+    let survey = Survey::of(&index, LOOKED_AT, &DecodeLimits::default());
+    let line = |(sample, why): &(usize, String)| format!("{}: {why}", index.path(*sample).display());
+    let unreadable: Vec<String> = survey.unreadable.iter().map(line).collect();
+    Ok(json!({
+        "found": index.len(),
+        "looked_at": survey.looked_at,
+        "median_shorter_side": survey.median_shorter_side(),
+        "unreadable": unreadable,
+    }))
+}
+
+/// Free bytes of the file system that holds `path`.
+fn disk_free(path: &Path) -> Option<u64> {
+    fs4::available_space(path).ok()
+}

@@ -1,0 +1,128 @@
+//! `densesiam pretrain FOLDER`: size, batch and duration from the pictures and the machine, said aloud.
+
+use std::path::{Path, PathBuf};
+
+use densesiam_data::decode::DecodeLimits;
+use densesiam_data::index::ImageIndex;
+use densesiam_engine::device::resolve_threads;
+use tch::Device;
+
+use crate::error::Error;
+use crate::recipe::pretrain::PretrainRecipe;
+use crate::recipe::{builtin, keys};
+use crate::run::look_at;
+
+/// How many pictures are looked at for their size.
+const LOOKED_AT: usize = 32;
+
+/// The run directory that the pictures below `root` have under these settings.
+pub(super) fn run_directory(root: &str, settings: &[String]) -> Result<PathBuf, Error> {
+    let text = builtin::find("folder_r18").unwrap_or_default();
+    let mut named = vec![format!("run.name={}", name(root))];
+    named.extend_from_slice(settings);
+    let recipe: PretrainRecipe = keys::load(text, "folder_r18", &named)?;
+    Ok(Path::new(&recipe.run.dir).join(recipe.run.name))
+}
+
+/// The name of the folder itself, also of `.` and `../..`.
+fn name(root: &str) -> String {
+    let path = Path::new(root).canonicalize().ok();
+    let name = path.as_deref().and_then(Path::file_name);
+    name.map_or("pictures".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The folder recipe for the pictures below `root`.
+pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, Error> {
+    let index = ImageIndex::scan(Path::new(root))?;
+    let text = builtin::find("folder_r18").unwrap_or_default();
+    let plain: PretrainRecipe = keys::load(text, "folder_r18", settings)?;
+    let device = plain.run.device.resolve()?;
+    let threads = resolve_threads(plain.run.threads);
+    let limits = DecodeLimits { max_pixels: plain.data.max_pixels };
+    let shorter_side = look_at(&index, LOOKED_AT, &limits)?.median_shorter_side().unwrap_or_default();
+    let given = |key: &str| settings.iter().any(|setting| setting.split('=').next() == Some(key));
+    let size = if given("augment.size") { plain.augment.size } else { size(shorter_side, device) };
+    let batch = batch_size(index.len(), device);
+    let epochs = epochs(index.len(), size, threads, device);
+    let chosen = [
+        ("run.name", name(root), "the folder's".to_owned()),
+        ("data.root", root.to_owned(), "as you said".to_owned()),
+        (
+            "augment.size",
+            size.to_string(),
+            format!("their shorter side is {shorter_side} px (median), on {}", place(device, threads)),
+        ),
+        ("train.batch_size", batch.to_string(), "a power of two, with some steps an epoch".to_owned()),
+        (
+            "train.duration",
+            format!("{epochs} epochs"),
+            "what about two hours of a ResNet-18 allow, within 20 and 800".to_owned(),
+        ),
+    ];
+    eprintln!("chosen for {} pictures in {root}; say otherwise with key=value:", index.len());
+    let mut all = Vec::new();
+    for (key, value, why) in chosen.into_iter().filter(|(key, ..)| !given(key)) {
+        eprintln!("  {key}={value}: {why}");
+        all.push(format!("{key}={value}"));
+    }
+    all.extend_from_slice(settings);
+    Ok(keys::load(text, "folder_r18", &all)?)
+}
+
+fn place(device: Device, threads: usize) -> String {
+    match device {
+        Device::Cpu => format!("a processor with {threads} threads"),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A multiple of the encoder's stride, at most 224 on a card and 128 on a processor, at least 64, and within these no
+/// larger than the pictures.
+fn size(shorter_side: u32, device: Device) -> u32 {
+    let most = if device == Device::Cpu { 128 } else { 224 };
+    (shorter_side / 32 * 32).clamp(64, most)
+}
+
+/// Four batches an epoch at least, as far as batch norm allows.
+fn batch_size(pictures: usize, device: Device) -> usize {
+    let most = if device == Device::Cpu { 64 } else { 256 };
+    let quarter = (pictures / 4).max(2);
+    let power = 1 << quarter.ilog2();
+    power.min(most).max(8.min(pictures))
+}
+
+/// As many pictures as a budget of about two hours allows (ResNet-18, float32: some 10 pictures of 128 px a second
+/// and thread; ten times as many on a card), within 20 and 800 epochs.
+fn epochs(pictures: usize, size: u32, threads: usize, device: Device) -> usize {
+    let a_second = if device == Device::Cpu { 10.0 * threads as f64 } else { 1000.0 };
+    let seen = 7200.0 * a_second * (128.0 / f64::from(size)).powi(2);
+    ((seen / pictures as f64).round() as usize).clamp(20, 800)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_multiples_of_the_stride_within_their_bounds() {
+        assert_eq!(size(375, Device::Cpu), 128);
+        assert_eq!(size(375, Device::Cuda(0)), 224);
+        assert_eq!(size(100, Device::Cpu), 96);
+        assert_eq!(size(20, Device::Cpu), 64);
+    }
+
+    #[test]
+    fn batches_leave_some_steps_an_epoch() {
+        assert_eq!(batch_size(500, Device::Cpu), 64);
+        assert_eq!(batch_size(100, Device::Cpu), 16);
+        assert_eq!(batch_size(6, Device::Cpu), 6);
+        assert_eq!(batch_size(100_000, Device::Cuda(0)), 256);
+    }
+
+    #[test]
+    fn epochs_are_bounded() {
+        assert_eq!(epochs(10, 128, 2, Device::Cpu), 800);
+        assert_eq!(epochs(1_000_000, 128, 2, Device::Cpu), 20);
+        assert_eq!(epochs(500, 128, 2, Device::Cpu), 288);
+    }
+}

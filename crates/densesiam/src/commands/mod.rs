@@ -1,0 +1,191 @@
+//! What the program can do, a file a command, and the command line that names them.
+
+pub mod bench;
+mod demo;
+mod doctor;
+mod evaluate;
+mod folder;
+mod predict;
+mod pretrain;
+mod segment;
+mod views;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use densesiam_engine::run_dir::Mode;
+
+use crate::error::Error;
+use crate::export::export;
+use crate::recipe::builtin;
+
+/// Dense self-supervised learning from a folder of pictures (DenseSiam, ECCV 2022).
+#[derive(Debug, Parser)]
+#[command(name = "densesiam", version, about, max_term_width = 110)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Pre-train an encoder on a folder of pictures without labels
+    ///
+    /// RECIPE is a TOML file, the name of a recipe that the program carries (see `densesiam recipes`), or simply a
+    /// folder of pictures; then size, batch and duration are chosen from the pictures and the machine.
+    Pretrain(TrainArguments),
+    /// Train a segmentation without labels, and evaluate it on labelled pictures where there are any
+    ///
+    /// RECIPE is a TOML file, the name of a recipe that the program carries, or a run directory.
+    Segment(TrainArguments),
+    /// Score a trained segmentation on labelled pictures
+    Evaluate {
+        /// A run directory, or a checkpoint's folder
+        checkpoint: PathBuf,
+        /// Settings laid over the run's recipe, as key=value (data.root=DIR labels.val=test)
+        settings: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write label maps and overlays of pictures of any size
+    Predict {
+        /// A run directory, or a checkpoint's folder
+        checkpoint: PathBuf,
+        /// A picture, or a folder of pictures
+        pictures: PathBuf,
+        /// Settings laid over the run's recipe, as key=value (evaluate.size=480)
+        settings: Vec<String>,
+        /// The folder to write to
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Draw both views of a picture with their corresponding points, to check them by eye
+    Views(ViewsArguments),
+    /// Write the encoder of a checkpoint under torchvision's names, as safetensors
+    Export {
+        /// A run directory, or a checkpoint's folder (runs/NAME/checkpoints/000001000)
+        checkpoint: PathBuf,
+        /// The file to write
+        #[arg(long, default_value = "encoder.safetensors")]
+        out: PathBuf,
+        /// Replace the file if it is there
+        #[arg(long)]
+        overwrite: bool,
+    },
+    /// Pre-train on made-up pictures, in minutes
+    Demo {
+        /// Settings laid over the recipe, as key=value
+        settings: Vec<String>,
+    },
+    /// List the recipes that the program carries, or print one
+    Recipes {
+        /// The recipe to print
+        name: Option<String>,
+    },
+    /// Measure the training step or the loader on this machine
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Say whether this machine and these pictures are fit for training
+    Doctor {
+        /// A folder of pictures to look at
+        pictures: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `densesiam pretrain` and `densesiam segment`
+#[derive(Debug, Args)]
+pub struct TrainArguments {
+    /// A recipe, a run directory or, for pre-training, a folder of pictures
+    pub recipe: String,
+    /// Settings laid over the recipe, as key=value (train.batch_size=64 pixsim.grid=9)
+    pub settings: Vec<String>,
+    /// Continue the run exactly where its last checkpoint left it
+    #[arg(long, conflicts_with = "overwrite")]
+    pub resume: bool,
+    /// Replace a run of this name
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Print the resolved recipe and what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `densesiam views`
+#[derive(Debug, Args)]
+pub struct ViewsArguments {
+    /// The picture
+    pub image: PathBuf,
+    /// Settings laid over the defaults, as key=value (augment.scale=[0.05,0.3] pixsim.grid=5 run.seed=3)
+    pub settings: Vec<String>,
+    /// The PNG to write
+    #[arg(long, default_value = "views.png")]
+    pub out: PathBuf,
+    /// Replace the PNG if it is there
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Whatever ended the command early.
+pub fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Pretrain(arguments) => pretrain::run(&arguments),
+        Command::Evaluate { checkpoint, settings, json } => evaluate::run(&checkpoint, &settings, json),
+        Command::Predict { checkpoint, pictures, settings, out } => {
+            predict::run(&checkpoint, &pictures, &out, &settings)
+        }
+        Command::Segment(arguments) => segment::run(&arguments),
+        Command::Views(arguments) => views::run(&arguments),
+        Command::Export { checkpoint, out, overwrite } => {
+            refuse_existing(&out, overwrite)?;
+            let tensors = export(&checkpoint, &out)?;
+            println!("{}: {tensors} tensors under torchvision's names", out.display());
+            Ok(())
+        }
+        Command::Demo { settings } => demo::run(&settings),
+        Command::Recipes { name } => recipes(name.as_deref()),
+        Command::Bench(bench) => bench::run(&bench),
+        Command::Doctor { pictures, json } => doctor::run(pictures.as_deref(), json),
+    }
+}
+
+impl TrainArguments {
+    /// What to do about a run directory of that name.
+    fn mode(&self) -> Mode {
+        match (self.resume, self.overwrite) {
+            (true, _) => Mode::Resume,
+            (_, true) => Mode::Overwrite,
+            _ => Mode::New,
+        }
+    }
+}
+
+/// Errs where a file would be replaced without having been asked to.
+fn refuse_existing(out: &Path, overwrite: bool) -> Result<(), Error> {
+    if out.exists() && !overwrite {
+        let message = format!("{} exists; replace it with --overwrite or name another --out", out.display());
+        return Err(Error::Usage(message));
+    }
+    Ok(())
+}
+
+fn recipes(name: Option<&str>) -> Result<(), Error> {
+    match name {
+        None => builtin::RECIPES.iter().for_each(|(name, _)| println!("{name}")),
+        Some(name) => {
+            let unknown =
+                || Error::Usage(format!("there is no recipe {name:?}; `densesiam recipes` lists them"));
+            print!("{}", builtin::find(name).ok_or_else(unknown)?);
+        }
+    }
+    Ok(())
+}

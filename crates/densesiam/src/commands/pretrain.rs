@@ -1,0 +1,34 @@
+//! `densesiam pretrain`: which recipe is meant, and what it comes to.
+
+use std::path::Path;
+
+use super::{TrainArguments, folder};
+use crate::error::Error;
+use crate::recipe::pretrain::PretrainRecipe;
+use crate::recipe::{find, keys};
+use crate::tasks::pretrain::{Plan, pretrain};
+
+/// Finds, resolves and runs the recipe.
+pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
+    let recipe = load(&arguments.recipe, &arguments.settings, arguments.resume)?;
+    let plan = Plan::new(recipe)?;
+    if arguments.dry_run {
+        print!("{}", keys::dump(&plan.recipe));
+        eprint!("\n{plan}");
+        return Ok(());
+    }
+    eprint!("{plan}");
+    pretrain(&plan, arguments.mode())
+}
+
+/// A recipe, or the folder recipe for a folder of pictures, under the settings of the command line.
+fn load(recipe: &str, settings: &[String], resume: bool) -> Result<PretrainRecipe, Error> {
+    let path = Path::new(recipe);
+    if !path.is_dir() || path.join("recipe.toml").is_file() {
+        return find(recipe, settings);
+    }
+    // What was chosen when the run began holds, also on another machine.
+    let run = folder::run_directory(recipe, settings)?;
+    let begun = resume && run.join("recipe.toml").is_file();
+    if begun { find(&run.display().to_string(), settings) } else { folder::recipe(recipe, settings) }
+}

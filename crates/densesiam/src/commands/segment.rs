@@ -1,0 +1,20 @@
+//! `densesiam segment`: which recipe is meant, and what it comes to.
+
+use super::TrainArguments;
+use crate::error::Error;
+use crate::recipe::segment::SegmentRecipe;
+use crate::recipe::{find, keys};
+use crate::tasks::segment::{Plan, segment};
+
+/// Finds, resolves and runs the recipe.
+pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
+    let recipe: SegmentRecipe = find(&arguments.recipe, &arguments.settings)?;
+    let plan = Plan::new(recipe)?;
+    if arguments.dry_run {
+        print!("{}", keys::dump(&plan.recipe));
+        eprint!("\n{plan}");
+        return Ok(());
+    }
+    eprint!("{plan}");
+    segment(&plan, arguments.mode())
+}

@@ -1,0 +1,181 @@
+//! Everything that can end a command early, and the exit code that says which kind it was.
+
+use std::path::PathBuf;
+
+use densesiam_engine::checkpoint::{CheckpointError, TensorFileError};
+use densesiam_engine::device::DeviceError;
+use densesiam_engine::interrupt::Signal;
+use densesiam_engine::log::LogError;
+use densesiam_engine::run_dir::RunDirectoryError;
+
+use crate::recipe::keys::RecipeError;
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The recipe cannot be read.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A setting is out of range.
+    #[error(transparent)]
+    Setting(#[from] densesiam_settings::SettingError),
+    /// Anything else about the recipe or the command line.
+    #[error("{0}")]
+    Usage(String),
+    /// The pictures cannot be found.
+    #[error(transparent)]
+    Index(#[from] densesiam_data::index::IndexError),
+    /// The labelled pictures cannot be found.
+    #[error(transparent)]
+    DataSet(#[from] densesiam_data::labelled::DataSetError),
+    /// A labelled picture cannot be read.
+    #[error(transparent)]
+    Evaluation(#[from] densesiam_data::evaluation::EvaluationError),
+    /// The pictures cannot be read.
+    #[error(transparent)]
+    Load(#[from] densesiam_data::loader::LoadError),
+    /// None of the pictures looked at can be read.
+    #[error("{}: no readable picture among the {looked_at} files looked at; the first: {first}", root.display())]
+    NothingReadable {
+        /// The folder.
+        root: PathBuf,
+        /// How many files were looked at.
+        looked_at: usize,
+        /// What is wrong with the first.
+        first: String,
+    },
+    /// The made-up pictures cannot be written.
+    #[error(transparent)]
+    Demo(#[from] densesiam_data::demo::DemoError),
+    /// One picture cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    Picture {
+        /// The picture.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The run directory cannot be used.
+    #[error(transparent)]
+    RunDirectory(#[from] RunDirectoryError),
+    /// A checkpoint cannot be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A file of tensors cannot be read or written.
+    #[error(transparent)]
+    TensorFile(#[from] TensorFileError),
+    /// A log cannot be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A checkpoint is of another run, model or data set.
+    #[error("{0}")]
+    CannotResume(String),
+    /// A file cannot be read or written.
+    #[error("cannot access {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The device cannot be had.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A loss is not finite.
+    #[error(
+        "the loss is not finite at step {step}; the state is in {}, the pictures of the batch in its pictures.txt; \
+         start a new run with a lower optimizer.base_learning_rate or a longer optimizer.schedule.warmup",
+        state.display()
+    )]
+    NotFinite {
+        /// The step.
+        step: u64,
+        /// Where the state was saved.
+        state: PathBuf,
+    },
+    /// The monitors say collapse and the recipe says to stop then.
+    #[error(
+        "stopped at step {step}: {why}; the state is saved, and monitor.stop_on_collapse=false would go on"
+    )]
+    Collapsed {
+        /// The step.
+        step: u64,
+        /// What the monitors say.
+        why: String,
+    },
+    /// A signal asked the run to stop; all is saved.
+    #[error(
+        "stopped by {signal:?} at step {step}; all is saved, go on with: densesiam {task} {} --resume",
+        run.display()
+    )]
+    Interrupted {
+        /// The signal.
+        signal: Signal,
+        /// The step.
+        step: u64,
+        /// The command.
+        task: &'static str,
+        /// The run directory.
+        run: PathBuf,
+    },
+    /// A fault of the program.
+    #[error("{0}; this is a fault of the program, please report it")]
+    Internal(String),
+}
+
+/// The exit codes of the program; documented in `docs/ARCHITECTURE.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// All went well.
+    Success = 0,
+    /// A fault of the program.
+    Internal = 1,
+    /// The command line or the recipe is wrong.
+    Usage = 2,
+    /// The pictures cannot be found or read.
+    Data = 3,
+    /// A run directory, checkpoint or other file cannot be read or written.
+    File = 4,
+    /// A loss was not finite.
+    NotFinite = 5,
+    /// The run was stopped because it collapsed.
+    Collapsed = 6,
+    /// The device cannot be had.
+    Device = 7,
+    /// Stopped by Ctrl-C; all is saved.
+    Interrupted = 130,
+    /// Stopped by SIGUSR1; all is saved.
+    User1 = 138,
+    /// Stopped by SIGTERM; all is saved.
+    Terminated = 143,
+}
+
+impl Error {
+    /// A file that cannot be read or written.
+    pub fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::File { path: path.into(), source }
+    }
+
+    /// The exit code of this error.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Recipe(_) | Self::Setting(_) | Self::Usage(_) => ExitCode::Usage,
+            Self::DataSet(_)
+            | Self::Evaluation(_)
+            | Self::Index(_)
+            | Self::Load(_)
+            | Self::Picture { .. }
+            | Self::NothingReadable { .. } => ExitCode::Data,
+            Self::RunDirectory(_) | Self::Checkpoint(_) | Self::TensorFile(_) => ExitCode::File,
+            Self::Demo(_) | Self::Log(_) | Self::CannotResume(_) | Self::File { .. } => ExitCode::File,
+            Self::Device(_) => ExitCode::Device,
+            Self::NotFinite { .. } => ExitCode::NotFinite,
+            Self::Collapsed { .. } => ExitCode::Collapsed,
+            Self::Interrupted { signal: Signal::Interrupt, .. } => ExitCode::Interrupted,
+            Self::Interrupted { signal: Signal::User1, .. } => ExitCode::User1,
+            Self::Interrupted { signal: Signal::Terminate, .. } => ExitCode::Terminated,
+            Self::Internal(_) => ExitCode::Internal,
+        }
+    }
+}

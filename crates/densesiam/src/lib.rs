@@ -1,0 +1,15 @@
+//! DenseSiam: dense self-supervised learning from a folder of pictures, as a program and a library.
+//!
+//! From recipe to loss in four files: `recipes/*.toml`, [`tasks::pretrain`] (the whole loop in sight),
+//! `densesiam_nn::densesiam` (both views, every stop-gradient), and its PixSim and RegionSim.
+
+pub mod commands;
+pub mod error;
+pub mod export;
+pub mod import;
+pub mod input;
+pub mod pictures;
+pub mod recipe;
+pub mod report;
+pub mod run;
+pub mod tasks;

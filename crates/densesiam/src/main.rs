@@ -1,0 +1,27 @@
+//! The `densesiam` program: parses the command line, runs the command, and turns what went wrong into a sentence and
+//! an exit code.
+
+use std::panic::catch_unwind;
+
+use clap::Parser;
+use densesiam::commands::{CommandLine, run};
+use densesiam::error::ExitCode;
+
+fn main() -> std::process::ExitCode {
+    let command = CommandLine::parse().command;
+    let code = match catch_unwind(|| run(command)) {
+        Ok(Ok(())) => ExitCode::Success,
+        Ok(Err(error)) => {
+            eprintln!("error: {error}");
+            error.exit_code()
+        }
+        // What panics says so itself: a fault of the program, or libtorch out of memory.
+        Err(_) => {
+            eprintln!(
+                "error: the program failed; if memory was short use a smaller train.batch_size, else please report this"
+            );
+            ExitCode::Internal
+        }
+    };
+    std::process::ExitCode::from(code as u8)
+}

@@ -1,0 +1,386 @@
+//! What a person looks at to see that the views, their corresponding points and the pseudo-categories are right.
+//!
+//! Pure functions from pictures to pictures; who calls them decides where the files go. Colours are a function of the
+//! number they stand for, so that category 17 has one colour on every sheet of every run.
+
+use std::f64::consts::TAU;
+
+use densesiam_geometry::{Point, Region, View};
+use font8x8::{BASIC_FONTS, UnicodeFonts};
+use image::{ImageFormat, ImageResult, Rgb, RgbImage, imageops};
+
+/// The category of what has none (unlabelled ground truth): [`mask_overlay`] leaves it bare, [`mask`] paints it black.
+pub const VOID: u32 = u32::MAX;
+
+/// Height of the panels of [`correspondence`], in pixels.
+const PANEL: u32 = 448;
+const MARGIN: u32 = 16;
+const FRAME: u32 = 3;
+const CAPTION: u32 = 28;
+const GLYPH: i64 = 8;
+const LARGEST_RADIUS: f64 = 11.0;
+
+const PAPER: Rgb<u8> = Rgb([250, 250, 248]);
+const INK: Rgb<u8> = Rgb([30, 30, 34]);
+const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
+const VIEW_COLOURS: [Rgb<u8>; 2] = [Rgb([232, 119, 34]), Rgb([0, 121, 191])];
+
+/// Where the two views of [`correspondence`] were cut from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// The picture as it was decoded.
+    pub picture: &'a RgbImage,
+    /// How view 1 and view 2 were cut from it.
+    pub views: [View; 2],
+}
+
+/// Both views with their corresponding points (view space), the same number and colour for the same point.
+///
+/// With an `origin`, the picture stands at the left with both crop boxes and the overlap. There each point is a disc
+/// where view 1 has it and a ring where view 2 has it: a ring around every disc says that the two grids agree.
+pub fn correspondence(views: [&RgbImage; 2], points: [&[Point]; 2], origin: Option<&Origin<'_>>) -> RgbImage {
+    let mut panels: Vec<RgbImage> = origin.map(|origin| picture_panel(origin, points)).into_iter().collect();
+    for (i, (view, points)) in views.into_iter().zip(points).enumerate() {
+        let mirrored = origin.is_some_and(|origin| origin.views[i].flip);
+        let caption = if mirrored { format!("view {}, mirrored", i + 1) } else { format!("view {}", i + 1) };
+        let mut panel = fitted(view);
+        let whole = Region { x0: 0.0, y0: 0.0, x1: f64::from(panel.width()), y1: f64::from(panel.height()) };
+        let placed: Vec<Point> =
+            points.iter().map(|point| whole.at((point.x + 1.0) / 2.0, (point.y + 1.0) / 2.0)).collect();
+        draw_points(&mut panel, &placed);
+        panels.push(captioned(&panel, &caption, VIEW_COLOURS[i]));
+    }
+    contact_sheet(&[panels], MARGIN)
+}
+
+/// Pictures in rows, each in a cell as wide as its column and as high as its row, `gap` pixels apart.
+pub fn contact_sheet(rows: &[Vec<RgbImage>], gap: u32) -> RgbImage {
+    let column_count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let column_width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(RgbImage::width).max().unwrap_or(0);
+    let widths: Vec<u32> = (0..column_count).map(column_width).collect();
+    let heights: Vec<u32> =
+        rows.iter().map(|row| row.iter().map(RgbImage::height).max().unwrap_or(0)).collect();
+    let side = |cells: &[u32]| (cells.iter().sum::<u32>() + gap * (cells.len() as u32 + 1)).max(1);
+    let mut sheet = RgbImage::from_pixel(side(&widths), side(&heights), PAPER);
+
+    let mut y = gap;
+    for (row, height) in rows.iter().zip(&heights) {
+        let mut x = gap;
+        for (picture, width) in row.iter().zip(&widths) {
+            imageops::replace(&mut sheet, picture, i64::from(x), i64::from(y));
+            x += width + gap;
+        }
+        y += height + gap;
+    }
+    sheet
+}
+
+/// The colour of a category: all of the first 512 differ, and low numbers, which share sheets most, differ strongly.
+pub fn colour_of(category: usize) -> [u8; 3] {
+    // Hue turns by the golden angle; lightness and chroma by the third and first power of 1 / 1.2207 (the golden ratio
+    // of three dimensions), so that the three never fall into step and colours of like hue differ in lightness.
+    let turned = |by: f64| (category as f64 * by).fract();
+    let lightness = 0.40 + 0.46 * turned(0.549_700_477_9);
+    let chroma = 0.12 + 0.12 * turned(0.819_172_513_4);
+    srgb_from_oklch(lightness, chroma, turned(0.618_033_988_7) * TAU)
+}
+
+/// The view under a map of categories of `columns x rows` cells, each cell in its colour at `strength` (0 to 1).
+///
+/// # Panics
+/// If there are not `columns * rows` categories.
+pub fn mask_overlay(
+    view: &RgbImage,
+    categories: &[u32],
+    columns: usize,
+    rows: usize,
+    strength: f32,
+) -> RgbImage {
+    assert_eq!(categories.len(), columns * rows, "a map of {columns} x {rows} categories");
+    let (width, height) = view.dimensions();
+    RgbImage::from_fn(width, height, |x, y| {
+        let cell = |at: u32, side: u32, cells: usize| at as usize * cells / side as usize;
+        let bare = *view.get_pixel(x, y);
+        match categories[cell(y, height, rows) * columns + cell(x, width, columns)] {
+            VOID => bare,
+            category => blend(bare, Rgb(colour_of(category as usize)), strength),
+        }
+    })
+}
+
+/// A map of `columns x rows` categories as a picture of `width x height` pixels.
+///
+/// # Panics
+/// If there are not `columns * rows` categories.
+pub fn mask(categories: &[u32], columns: usize, rows: usize, width: u32, height: u32) -> RgbImage {
+    mask_overlay(&RgbImage::new(width, height), categories, columns, rows, 1.0)
+}
+
+/// The bytes of a PNG file.
+pub fn png(picture: &RgbImage) -> ImageResult<Vec<u8>> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
+}
+
+/// The original picture: dimmed where no view looks, both crop boxes, the overlap, and the points of both views.
+fn picture_panel(origin: &Origin<'_>, points: [&[Point]; 2]) -> RgbImage {
+    let mut panel = fitted(origin.picture);
+    let to_panel = f64::from(panel.height()) / f64::from(origin.picture.height());
+    let scaled = |point: Point| Point { x: point.x * to_panel, y: point.y * to_panel };
+    let boxes = origin.views.map(|view| {
+        let (low, high) = (scaled(view.crop.at(0.0, 0.0)), scaled(view.crop.at(1.0, 1.0)));
+        Region { x0: low.x, y0: low.y, x1: high.x, y1: high.y }
+    });
+    let overlap = boxes[0].intersection(&boxes[1]);
+    shade(&mut panel, &boxes, overlap.as_ref());
+    if let Some(overlap) = overlap {
+        outline(&mut panel, &overlap, 1, WHITE);
+    }
+    for (region, colour) in boxes.iter().zip(VIEW_COLOURS) {
+        outline(&mut panel, region, 2, colour);
+    }
+
+    let placed = |i: usize| -> Vec<Point> {
+        points[i].iter().map(|&point| scaled(origin.views[i].image_from_view(point))).collect()
+    };
+    let (discs, rings) = (placed(0), placed(1));
+    let radius = marker_radius(&discs).min(4.0);
+    for (number, (&disc_centre, &ring_centre)) in discs.iter().zip(&rings).enumerate() {
+        disc(&mut panel, disc_centre, radius - 1.0, Rgb(colour_of(number)));
+        ring(&mut panel, ring_centre, radius, INK);
+        ring(&mut panel, ring_centre, radius + 1.0, WHITE);
+    }
+    let caption = if overlap.is_some() { "picture" } else { "picture, no overlap" };
+    captioned(&panel, caption, INK)
+}
+
+/// Dims what no view sees and brightens what both see.
+fn shade(panel: &mut RgbImage, boxes: &[Region; 2], overlap: Option<&Region>) {
+    let inside = |region: &Region, x: f64, y: f64| {
+        (region.x0..region.x1).contains(&x) && (region.y0..region.y1).contains(&y)
+    };
+    for (x, y, pixel) in panel.enumerate_pixels_mut() {
+        let (x, y) = (f64::from(x) + 0.5, f64::from(y) + 0.5);
+        if overlap.is_some_and(|overlap| inside(overlap, x, y)) {
+            *pixel = blend(*pixel, WHITE, 0.2);
+        } else if !boxes.iter().any(|region| inside(region, x, y)) {
+            *pixel = blend(*pixel, INK, 0.6);
+        }
+    }
+}
+
+/// The picture at the height of a panel, and at most three times as wide.
+fn fitted(picture: &RgbImage) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let fitted_width = f64::from(PANEL) * f64::from(width) / f64::from(height);
+    let scale = (f64::from(3 * PANEL) / fitted_width).min(1.0);
+    let side = |length: f64| (length * scale).round().max(1.0) as u32;
+    imageops::resize(picture, side(fitted_width), side(f64::from(PANEL)), imageops::FilterType::CatmullRom)
+}
+
+fn captioned(panel: &RgbImage, caption: &str, colour: Rgb<u8>) -> RgbImage {
+    let (width, height) = panel.dimensions();
+    let text_width = GLYPH as u32 * 2 * caption.chars().count() as u32;
+    let mut framed =
+        RgbImage::from_pixel((width + 2 * FRAME).max(text_width), CAPTION + height + 2 * FRAME, PAPER);
+    text(&mut framed, 0, 2, 2, caption, colour);
+    let frame = RgbImage::from_pixel(width + 2 * FRAME, height + 2 * FRAME, colour);
+    imageops::replace(&mut framed, &frame, 0, i64::from(CAPTION));
+    imageops::replace(&mut framed, panel, i64::from(FRAME), i64::from(CAPTION + FRAME));
+    framed
+}
+
+/// Numbered discs where there is room for numbers, plain ones where there is not.
+fn draw_points(panel: &mut RgbImage, points: &[Point]) {
+    let radius = marker_radius(points);
+    for (number, &point) in points.iter().enumerate() {
+        let colour = Rgb(colour_of(number));
+        disc(panel, point, radius + 1.0, WHITE);
+        disc(panel, point, radius, colour);
+        let label = number.to_string();
+        let half_width = GLYPH * label.len() as i64 / 2;
+        if half_width as f64 <= radius {
+            let (x, y) = (point.x.round() as i64 - half_width, point.y.round() as i64 - GLYPH / 2);
+            text(panel, x, y, 1, &label, if luminance(colour) > 0.42 { INK } else { WHITE });
+        }
+    }
+}
+
+/// As large as neighbouring points allow.
+fn marker_radius(points: &[Point]) -> f64 {
+    let distance = |a: &Point, b: &Point| (a.x - b.x).hypot(a.y - b.y);
+    let pairs = points.iter().enumerate().flat_map(|(i, a)| points[..i].iter().map(move |b| distance(a, b)));
+    (pairs.fold(f64::INFINITY, f64::min) * 0.42).clamp(3.0, LARGEST_RADIUS)
+}
+
+fn disc(panel: &mut RgbImage, centre: Point, radius: f64, colour: Rgb<u8>) {
+    around(panel, centre, radius, |distance| radius + 0.5 - distance, colour);
+}
+
+fn ring(panel: &mut RgbImage, centre: Point, radius: f64, colour: Rgb<u8>) {
+    around(panel, centre, radius, |distance| 1.0 - (distance - radius).abs(), colour);
+}
+
+/// Blends `colour` into the pixels near `centre`, by how far `coverage` says that each is covered.
+fn around(panel: &mut RgbImage, centre: Point, radius: f64, coverage: impl Fn(f64) -> f64, colour: Rgb<u8>) {
+    let reach = radius + 2.0;
+    let range =
+        |at: f64, side: u32| (at - reach).max(0.0) as u32..((at + reach).max(0.0).ceil() as u32).min(side);
+    for y in range(centre.y, panel.height()) {
+        for x in range(centre.x, panel.width()) {
+            let distance = (f64::from(x) + 0.5 - centre.x).hypot(f64::from(y) + 0.5 - centre.y);
+            let pixel = panel.get_pixel_mut(x, y);
+            *pixel = blend(*pixel, colour, coverage(distance).clamp(0.0, 1.0) as f32);
+        }
+    }
+}
+
+/// The border of a region, drawn inwards so that a box at the picture's edge stays visible.
+fn outline(panel: &mut RgbImage, region: &Region, thickness: u32, colour: Rgb<u8>) {
+    let last = |side: u32| f64::from(side.saturating_sub(1));
+    let pixel = |at: f64, side: u32| at.round().clamp(0.0, last(side)) as u32;
+    let (x0, x1) = (pixel(region.x0, panel.width()), pixel(region.x1 - 1.0, panel.width()));
+    let (y0, y1) = (pixel(region.y0, panel.height()), pixel(region.y1 - 1.0, panel.height()));
+    for (y, x) in (y0..=y1).flat_map(|y| (x0..=x1).map(move |x| (y, x))) {
+        let edge = (x - x0).min(x1 - x).min(y - y0).min(y1 - y);
+        if edge < thickness {
+            panel.put_pixel(x, y, colour);
+        }
+    }
+}
+
+fn text(panel: &mut RgbImage, x: i64, y: i64, size: i64, words: &str, colour: Rgb<u8>) {
+    for (i, glyph) in words.chars().filter_map(|letter| BASIC_FONTS.get(letter)).enumerate() {
+        for (row, column) in (0..GLYPH * size).flat_map(|row| (0..GLYPH * size).map(move |c| (row, c))) {
+            let (px, py) = (x + i as i64 * GLYPH * size + column, y + row);
+            let inside =
+                (0..i64::from(panel.width())).contains(&px) && (0..i64::from(panel.height())).contains(&py);
+            if inside && glyph[(row / size) as usize] >> (column / size) & 1 == 1 {
+                panel.put_pixel(px as u32, py as u32, colour);
+            }
+        }
+    }
+}
+
+fn blend(under: Rgb<u8>, over: Rgb<u8>, strength: f32) -> Rgb<u8> {
+    let mix = |i: usize| f32::from(under[i]) * (1.0 - strength) + f32::from(over[i]) * strength;
+    Rgb([0, 1, 2].map(|i| mix(i).round() as u8))
+}
+
+fn luminance(colour: Rgb<u8>) -> f64 {
+    let [red, green, blue] = colour.0.map(|channel| (f64::from(channel) / 255.0).powf(2.2));
+    0.2126 * red + 0.7152 * green + 0.0722 * blue
+}
+
+/// Oklch (Björn Ottosson, 2020) to sRGB; chroma is lowered until the colour can be shown.
+fn srgb_from_oklch(lightness: f64, chroma: f64, hue: f64) -> [u8; 3] {
+    let (a, b) = (chroma * hue.cos(), chroma * hue.sin());
+    let l = (lightness + 0.396_337_777_4 * a + 0.215_803_757_3 * b).powi(3);
+    let m = (lightness - 0.105_561_345_8 * a - 0.063_854_172_8 * b).powi(3);
+    let s = (lightness - 0.089_484_177_5 * a - 1.291_485_548_0 * b).powi(3);
+    let linear = [
+        4.076_741_662_1 * l - 3.307_711_591_3 * m + 0.230_969_929_2 * s,
+        -1.268_438_004_6 * l + 2.609_757_401_1 * m - 0.341_319_396_5 * s,
+        -0.004_196_086_3 * l - 0.703_418_614_7 * m + 1.707_614_701_0 * s,
+    ];
+    if chroma > 1e-3 && linear.iter().any(|channel| !(-1e-4..=1.0001).contains(channel)) {
+        return srgb_from_oklch(lightness, chroma * 0.95, hue);
+    }
+    let encoded = |channel: f64| {
+        if channel <= 0.003_130_8 { 12.92 * channel } else { 1.055 * channel.powf(1.0 / 2.4) - 0.055 }
+    };
+    linear.map(|channel| (encoded(channel.clamp(0.0, 1.0)) * 255.0).round() as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn distance(a: [u8; 3], b: [u8; 3]) -> f64 {
+        (0..3).map(|i| (f64::from(a[i]) - f64::from(b[i])).powi(2)).sum::<f64>().sqrt()
+    }
+
+    fn smallest_distance(categories: usize) -> f64 {
+        let colours: Vec<_> = (0..categories).map(colour_of).collect();
+        let pairs = (0..categories).flat_map(|i| (0..i).map(move |j| (i, j)));
+        pairs.map(|(i, j)| distance(colours[i], colours[j])).fold(f64::INFINITY, f64::min)
+    }
+
+    #[test]
+    fn colours_differ() {
+        for (categories, least) in [(8, 50.0), (27, 25.0), (128, 14.0), (512, 1.0)] {
+            let smallest = smallest_distance(categories);
+            assert!(smallest >= least, "{categories} categories: {smallest}");
+        }
+    }
+
+    #[test]
+    fn grey_stays_grey() {
+        assert_eq!(srgb_from_oklch(1.0, 0.0, 0.0), [255, 255, 255]);
+        assert_eq!(srgb_from_oklch(0.0, 0.0, 0.0), [0, 0, 0]);
+        let red = srgb_from_oklch(0.627_955, 0.257_683, 29.233_88_f64.to_radians());
+        assert!(distance(red, [255, 0, 0]) < 6.0, "{red:?}");
+    }
+
+    #[test]
+    fn a_mask_is_scaled_by_whole_cells() {
+        let mask = mask(&[0, 1, 2, VOID], 2, 2, 6, 4);
+        assert_eq!(mask.get_pixel(2, 1).0, colour_of(0));
+        assert_eq!(mask.get_pixel(3, 1).0, colour_of(1));
+        assert_eq!(mask.get_pixel(0, 2).0, colour_of(2));
+        assert_eq!(mask.get_pixel(5, 3).0, [0, 0, 0]);
+    }
+
+    #[test]
+    fn an_overlay_of_no_strength_is_the_view() {
+        let view = RgbImage::from_fn(9, 7, |x, y| Rgb([x as u8 * 20, y as u8 * 30, 77]));
+        assert_eq!(mask_overlay(&view, &[0, 1, 2], 3, 1, 0.0), view);
+        assert_eq!(mask_overlay(&view, &[VOID; 3], 3, 1, 1.0), view);
+    }
+
+    #[test]
+    fn a_sheet_has_a_cell_for_every_picture() {
+        let picture = |width, height, level| RgbImage::from_pixel(width, height, Rgb([level; 3]));
+        let sheet = contact_sheet(&[vec![picture(4, 3, 1)], vec![picture(2, 2, 2), picture(5, 6, 3)]], 2);
+        assert_eq!(sheet.dimensions(), (2 + 4 + 2 + 5 + 2, 2 + 3 + 2 + 6 + 2));
+        assert_eq!((sheet.get_pixel(2, 2)[0], sheet.get_pixel(2, 7)[0], sheet.get_pixel(8, 7)[0]), (1, 2, 3));
+        assert_eq!(contact_sheet(&[], 0).dimensions(), (1, 1));
+    }
+
+    #[test]
+    fn a_png_reads_back() {
+        let picture = RgbImage::from_fn(5, 4, |x, y| Rgb([x as u8, y as u8, 200]));
+        assert_eq!(image::load_from_memory(&png(&picture).unwrap()).unwrap().to_rgb8(), picture);
+    }
+
+    #[test]
+    fn corresponding_points_have_one_colour_at_their_places() {
+        let view = RgbImage::from_pixel(PANEL, PANEL, Rgb([90; 3]));
+        let here = [Point { x: -0.5, y: 0.0 }, Point { x: 0.5, y: 0.5 }];
+        let there = [Point { x: 0.25, y: -0.25 }, Point { x: -0.75, y: 0.75 }];
+        let sheet = correspondence([&view, &view], [&here, &there], None);
+        let panel = PANEL + 2 * FRAME + MARGIN;
+        for (i, points) in [here, there].iter().enumerate() {
+            for (number, point) in points.iter().enumerate() {
+                let pixel = |at: f64| ((at + 1.0) / 2.0 * f64::from(PANEL)) as u32;
+                // Beside the number, inside the disc.
+                let x = MARGIN + FRAME + i as u32 * panel + pixel(point.x);
+                let y = MARGIN + CAPTION + FRAME + pixel(point.y) - 7;
+                assert_eq!(sheet.get_pixel(x, y).0, colour_of(number));
+            }
+        }
+    }
+
+    #[test]
+    fn points_and_boxes_beyond_the_edge_are_drawn_without_panic() {
+        let view = RgbImage::from_pixel(30, 20, Rgb([90; 3]));
+        let outside = [Point { x: -1.4, y: 9.0 }, Point { x: 1.0, y: 1.0 }];
+        let crop = |x0, x1| Region { x0, y0: -5.0, x1, y1: 40.0 };
+        let views =
+            [View { crop: crop(-4.0, 10.0), flip: false }, View { crop: crop(20.0, 44.0), flip: true }];
+        let origin = Origin { picture: &view, views };
+        correspondence([&view, &view], [&outside, &outside], Some(&origin));
+    }
+}

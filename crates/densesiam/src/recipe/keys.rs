@@ -1,0 +1,516 @@
+//! Strict reading of recipes. A misspelt key that is silently ignored costs a night of training, so every key has to
+//! be known, and every complaint names the dotted key, where it was written, and what to write instead.
+//!
+//! The set of known keys is the serialised default recipe, which is why every key needs a default that TOML can write:
+//! `None` leaves no trace (spell it `""` or `"none"`), a table that is empty by default accepts no key at all (maps with
+//! free keys are not supported), and a key keeps the TOML type of its default. Arrays are replaced whole.
+
+use serde::{Serialize, de::DeserializeOwned};
+use toml::{Table, Value, de::DeTable};
+
+/// What is wrong with a recipe, and where it was written.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum RecipeError {
+    /// The text is not TOML.
+    #[error("{origin}:{line}:{column}: not valid TOML: {message}")]
+    Syntax {
+        /// The file, as the caller named it.
+        origin: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// The parser's own words.
+        message: String,
+    },
+    /// A command-line setting that is not of the form `key=value`.
+    #[error("cannot read the setting `{setting}`; write it as `section.key=value`")]
+    Malformed {
+        /// The setting as it was typed.
+        setting: String,
+    },
+    /// A key that no recipe of this kind has.
+    #[error("unknown key `{key}` in {place}; {advice}")]
+    Unknown {
+        /// The full dotted key.
+        key: String,
+        /// Where it was written.
+        place: String,
+        /// The nearest known key, or the keys that exist in its place.
+        advice: String,
+    },
+    /// A value of another TOML type than the key has.
+    #[error("`{key}` in {place} is {found}, but {expected}")]
+    Type {
+        /// The full dotted key.
+        key: String,
+        /// Where it was written.
+        place: String,
+        /// The value and its type.
+        found: String,
+        /// The type wanted, with an example.
+        expected: String,
+    },
+    /// A value of the right TOML type that the recipe refuses: out of range, or not one of the choices.
+    #[error("`{key}` in {place} cannot be used: {message}")]
+    Value {
+        /// The full dotted key, with the index in an array.
+        key: String,
+        /// Where it was written.
+        place: String,
+        /// What the recipe's type says about it.
+        message: String,
+    },
+    /// The default recipe itself cannot be written as TOML, which is a fault of the program.
+    #[error("the default recipe cannot be written as TOML: {message}; please report this")]
+    Defaults {
+        /// The serialiser's own words.
+        message: String,
+    },
+}
+
+/// Reads a recipe: `toml_text` over the defaults of `R`, and the `overrides` (`dotted.key=value`) over both.
+///
+/// `origin` names the text in messages, usually its file. The value of an override is read as TOML, and as a bare
+/// string where it is none or where the key is a string: `data.root=/pictures` and `run.name=7` need no quotes.
+pub fn load<R>(toml_text: &str, origin: &str, overrides: &[String]) -> Result<R, RecipeError>
+where
+    R: Serialize + DeserializeOwned + Default,
+{
+    let defaults = Table::try_from(R::default())
+        .map_err(|error| RecipeError::Defaults { message: error.to_string() })?;
+    let file = Source::File { origin, text: toml_text };
+    let mut sources = vec![(parse(toml_text, origin)?, file)];
+    for setting in overrides {
+        sources.push((parse_override(setting, &defaults)?, Source::CommandLine { setting }));
+    }
+
+    let mut recipe = defaults.clone();
+    for (given, source) in &sources {
+        merge(&mut recipe, given, "", &Context { defaults: &defaults, source })?;
+    }
+    serde_path_to_error::deserialize(recipe).map_err(|error| refused(&error, &sources))
+}
+
+/// The complete recipe as TOML; [`load`] reads it back to the same value.
+///
+/// # Panics
+/// If `R` is not a table of TOML values, which is a fault of the program and not of the recipe: what `load` returned
+/// can always be written.
+pub fn dump<R: Serialize>(recipe: &R) -> String {
+    toml::to_string(recipe).unwrap_or_else(|error| panic!("a recipe has to be writable as TOML: {error}"))
+}
+
+/// The dotted keys whose values differ between two complete recipes, those that only one of them has included.
+///
+/// # Errors
+/// [`RecipeError::Syntax`] where one of them is no TOML.
+pub fn differences(before: &str, now: &str) -> Result<Vec<String>, RecipeError> {
+    let (before, now) = (parse(before, "the recipe of the run")?, parse(now, "the recipe")?);
+    let mut keys = leaves(&before, "");
+    keys.extend(leaves(&now, "").into_iter().filter(|key| find(&before, key).is_none()));
+    keys.retain(|key| find(&before, key) != find(&now, key));
+    Ok(keys)
+}
+
+/// One of the places where keys are written.
+enum Source<'a> {
+    File { origin: &'a str, text: &'a str },
+    CommandLine { setting: &'a str },
+}
+
+impl Source<'_> {
+    fn place(&self, key: &str) -> String {
+        match self {
+            Source::File { origin, text } => match line_of(text, key) {
+                Some(line) => format!("{origin}:{line}"),
+                None => (*origin).to_owned(),
+            },
+            Source::CommandLine { setting } => format!("the setting `{setting}`"),
+        }
+    }
+}
+
+/// What a complaint about a key has to know.
+struct Context<'a> {
+    defaults: &'a Table,
+    source: &'a Source<'a>,
+}
+
+fn parse(text: &str, origin: &str) -> Result<Table, RecipeError> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
+        RecipeError::Syntax { origin: origin.to_owned(), line, column, message: error.message().to_owned() }
+    })
+}
+
+fn parse_override(setting: &str, defaults: &Table) -> Result<Table, RecipeError> {
+    let malformed = || RecipeError::Malformed { setting: setting.to_owned() };
+    let (key, text) = setting.split_once('=').ok_or_else(malformed)?;
+    let segments: Vec<&str> = key.trim().split('.').collect();
+    if segments.iter().any(|segment| segment.is_empty()) {
+        return Err(malformed());
+    }
+    let value = override_value(text.trim(), find(defaults, key.trim()));
+    // From the last segment outwards: `a.b = v` becomes `{ a = { b = v } }`.
+    let nested = segments
+        .iter()
+        .rev()
+        .fold(value, |value, segment| Value::Table(Table::from_iter([((*segment).to_owned(), value)])));
+    nested.try_into().map_err(|_| malformed())
+}
+
+fn override_value(text: &str, default: Option<&Value>) -> Value {
+    let parsed = format!("value = {text}").parse::<Table>().ok().filter(|table| table.len() == 1);
+    match parsed.and_then(|mut table| table.remove("value")) {
+        Some(parsed) if parsed.is_str() || !default.is_some_and(Value::is_str) => parsed,
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+fn merge(into: &mut Table, given: &Table, prefix: &str, context: &Context<'_>) -> Result<(), RecipeError> {
+    for (name, value) in given {
+        let key = join(prefix, name);
+        match (into.get_mut(name), value) {
+            (None, _) => return Err(unknown(&first_leaf(key, value), context)),
+            (Some(Value::Table(inner)), Value::Table(value)) => merge(inner, value, &key, context)?,
+            (Some(slot @ Value::Float(_)), Value::Integer(whole)) => *slot = Value::Float(*whole as f64),
+            // A bare number where text is expected: `log_every = 10`, `name = 7`.
+            (Some(slot @ Value::String(_)), Value::Integer(whole)) => {
+                *slot = Value::String(whole.to_string());
+            }
+            (Some(slot), value) if slot.same_type(value) => *slot = value.clone(),
+            (Some(slot), value) => {
+                return Err(RecipeError::Type {
+                    place: context.source.place(&key),
+                    found: found(value),
+                    expected: expected(slot),
+                    key,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn found(value: &Value) -> String {
+    match value {
+        Value::Table(_) => "a table".to_owned(),
+        _ => format!("the {} {value}", value.type_str()),
+    }
+}
+
+fn expected(default: &Value) -> String {
+    match default {
+        Value::Table(table) => format!("a table is expected, with the keys {}", names(table)),
+        Value::Integer(_) | Value::Array(_) => {
+            format!("an {} is expected, such as {default}", default.type_str())
+        }
+        _ => format!("a {} is expected, such as {default}", default.type_str()),
+    }
+}
+
+fn unknown(key: &str, context: &Context<'_>) -> RecipeError {
+    let advice = match nearest(key, &leaves(context.defaults, "")) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => known_beside(key, context.defaults),
+    };
+    RecipeError::Unknown { key: key.to_owned(), place: context.source.place(key), advice }
+}
+
+/// The keys of the innermost known table around an unknown key.
+fn known_beside(key: &str, defaults: &Table) -> String {
+    let mut outer = key;
+    while let Some((parent, _)) = outer.rsplit_once('.') {
+        if let Some(Value::Table(table)) = find(defaults, parent) {
+            return format!("`{parent}` has the keys {}", names(table));
+        }
+        outer = parent;
+    }
+    format!("a recipe has the keys {}", names(defaults))
+}
+
+/// The known key that reads most like `key`, as a whole or in its last segment (`grid` finds `pixsim.grid`).
+fn nearest(key: &str, known: &[String]) -> Option<String> {
+    const ALIKE: f64 = 0.65;
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let likeness = |candidate: &str| {
+        let whole = strsim::normalized_damerau_levenshtein(key, candidate);
+        let name = strsim::normalized_damerau_levenshtein(&last(key), &last(candidate));
+        // Among equal names the one whose section also reads alike wins.
+        (whole.max(name), whole)
+    };
+    known
+        .iter()
+        .map(|candidate| (likeness(candidate), candidate))
+        .filter(|((best, _), _)| *best >= ALIKE)
+        .max_by(|((a, a_whole), _), ((b, b_whole), _)| a.total_cmp(b).then(a_whole.total_cmp(b_whole)))
+        .map(|(_, candidate)| candidate.clone())
+}
+
+/// The last source that wrote the key is the one to blame.
+fn refused(
+    error: &serde_path_to_error::Error<toml::de::Error>,
+    sources: &[(Table, Source<'_>)],
+) -> RecipeError {
+    let key = error.path().to_string();
+    let plain = key.split('[').next().unwrap_or_default();
+    let place = sources
+        .iter()
+        .rev()
+        .find(|(given, _)| find(given, plain).is_some())
+        .map_or_else(|| "the defaults".to_owned(), |(_, source)| source.place(plain));
+    RecipeError::Value { place, message: error.inner().message().to_owned(), key }
+}
+
+fn join(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+}
+
+fn names(table: &Table) -> String {
+    table.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// `key`, or below a misspelt section the first key in it, which is what the reader looks for.
+fn first_leaf(key: String, value: &Value) -> String {
+    match value.as_table().and_then(|table| table.iter().next()) {
+        Some((name, inner)) => first_leaf(join(&key, name), inner),
+        None => key,
+    }
+}
+
+/// All dotted keys of a table.
+fn leaves(table: &Table, prefix: &str) -> Vec<String> {
+    let below = |(name, value): (&String, &Value)| match value {
+        Value::Table(inner) => leaves(inner, &join(prefix, name)),
+        _ => vec![join(prefix, name)],
+    };
+    table.iter().flat_map(below).collect()
+}
+
+fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        None => table.get(key),
+        Some((name, rest)) => find(table.get(name)?.as_table()?, rest),
+    }
+}
+
+/// The line where the text writes the dotted key.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let document = DeTable::parse(text).ok()?;
+    let mut table = document.get_ref();
+    let mut segments = key.split('.').peekable();
+    while let Some(segment) = segments.next() {
+        let (name, value) = table.iter().find(|(name, _)| name.get_ref() == segment)?;
+        if segments.peek().is_none() {
+            return Some(line_and_column(text, name.span().start).0);
+        }
+        table = value.get_ref().as_table()?;
+    }
+    None
+}
+
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    #[serde(default, deny_unknown_fields)]
+    struct Recipe {
+        data: Data,
+        train: Train,
+        pixsim: PixSim,
+        regionsim: RegionSim,
+        augment: Augment,
+    }
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct Data {
+        root: String,
+    }
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct Train {
+        batch_size: u32,
+        duration: String,
+        learning_rate: f64,
+        milestones: Vec<u64>,
+    }
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct PixSim {
+        grid: usize,
+        weight: f64,
+        distance: Distance,
+    }
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct RegionSim {
+        weight: f64,
+    }
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct Augment {
+        jitter: [f64; 4],
+        scale: (f64, f64),
+    }
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    #[serde(rename_all = "snake_case")]
+    enum Distance {
+        CrossEntropy,
+        Cosine,
+    }
+
+    impl Default for Recipe {
+        fn default() -> Self {
+            Self {
+                data: Data { root: String::new() },
+                train: Train {
+                    batch_size: 512,
+                    duration: "200 epochs".to_owned(),
+                    learning_rate: 0.05,
+                    milestones: Vec::new(),
+                },
+                pixsim: PixSim { grid: 7, weight: 1.0, distance: Distance::CrossEntropy },
+                regionsim: RegionSim { weight: 0.1 },
+                augment: Augment { jitter: [0.4, 0.4, 0.4, 0.1], scale: (0.2, 1.0) },
+            }
+        }
+    }
+
+    fn read(text: &str, overrides: &[&str]) -> Result<Recipe, RecipeError> {
+        load(text, "demo.toml", &overrides.iter().map(|&setting| setting.to_owned()).collect::<Vec<_>>())
+    }
+
+    fn complaint(text: &str, overrides: &[&str]) -> String {
+        read(text, overrides).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nothing_written_is_the_default() {
+        assert_eq!(read("", &[]).unwrap(), Recipe::default());
+    }
+
+    #[test]
+    fn settings_win_over_the_file_and_the_file_over_defaults() {
+        let recipe = read("[pixsim]\ngrid = 9\nweight = 0.5", &["pixsim.grid=14"]).unwrap();
+        assert_eq!(recipe.pixsim, PixSim { grid: 14, weight: 0.5, distance: Distance::CrossEntropy });
+    }
+
+    #[test]
+    fn dump_reads_back_to_the_same_recipe() {
+        let mut recipe = Recipe::default();
+        assert_eq!(read(&dump(&recipe), &[]).unwrap(), recipe);
+        recipe.train.learning_rate = 0.1 + 0.2;
+        recipe.train.milestones = vec![10, 20];
+        recipe.train.duration = "\"quoted\" \\ and\nbroken # ü".to_owned();
+        recipe.pixsim.weight = 1e-300;
+        recipe.pixsim.distance = Distance::Cosine;
+        assert_eq!(read(&dump(&recipe), &[]).unwrap(), recipe);
+    }
+
+    #[test]
+    fn settings_are_toml_or_else_bare_strings() {
+        for setting in
+            ["train.duration=20 epochs", "train.duration=\"20 epochs\"", "train.duration = 20 epochs"]
+        {
+            assert_eq!(read("", &[setting]).unwrap().train.duration, "20 epochs");
+        }
+        let recipe = read("", &["data.root=/my/dir", "augment.scale=[0.08,1]", "pixsim={grid=3}"]).unwrap();
+        assert_eq!((recipe.data.root.as_str(), recipe.pixsim.grid), ("/my/dir", 3));
+        assert_eq!(recipe.augment.scale, (0.08, 1.0));
+        // A string key takes what would otherwise be a number, a date or a truth value.
+        for text in ["7", "2024-01-31", "true", "a=b", "x # y", ""] {
+            assert_eq!(read("", &[&format!("data.root={text}")]).unwrap().data.root, text);
+        }
+    }
+
+    #[test]
+    fn integers_are_accepted_for_floats() {
+        let recipe =
+            read("regionsim.weight = 2\naugment.jitter = [0, 1, 0.5, 0]", &["pixsim.weight=0"]).unwrap();
+        assert_eq!((recipe.regionsim.weight, recipe.pixsim.weight), (2.0, 0.0));
+        assert_eq!(recipe.augment.jitter, [0.0, 1.0, 0.5, 0.0]);
+        assert_eq!(read("pixsim.weight = 1", &["pixsim.weight=0.5"]).unwrap().pixsim.weight, 0.5);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_the_nearest_known_one() {
+        assert_eq!(
+            complaint("[train]\n\nbatchsize = 3", &[]),
+            "unknown key `train.batchsize` in demo.toml:3; did you mean `train.batch_size`?"
+        );
+        assert_eq!(
+            complaint("", &["trian.duration=1 step"]),
+            "unknown key `trian.duration` in the setting `trian.duration=1 step`; did you mean `train.duration`?"
+        );
+        for (written, meant) in [
+            ("grid", "pixsim.grid"),
+            ("train.gird", "pixsim.grid"),
+            ("pixsim.weigth", "pixsim.weight"),
+            ("region_sim.weight", "regionsim.weight"),
+        ] {
+            let message = complaint("", &[&format!("{written}=1")]);
+            assert!(message.ends_with(&format!("did you mean `{meant}`?")), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_key_like_no_other_is_told_what_there_is() {
+        assert!(
+            complaint("regionsim.zzz = 1", &[]).ends_with("demo.toml:1; `regionsim` has the keys `weight`")
+        );
+        assert!(complaint("qqqqq = 1", &[]).contains("a recipe has the keys `augment`, `data`, "));
+    }
+
+    #[test]
+    fn a_wrong_type_names_what_was_found_and_what_is_expected() {
+        assert_eq!(
+            complaint("[train]\nbatch_size = \"ten\"", &[]),
+            "`train.batch_size` in demo.toml:2 is the string \"ten\", but an integer is expected, such as 512"
+        );
+        assert_eq!(
+            complaint("", &["train.batch_size=0.5"]),
+            "`train.batch_size` in the setting `train.batch_size=0.5` is the float 0.5, \
+             but an integer is expected, such as 512"
+        );
+        assert!(complaint("regionsim = 3", &[]).ends_with("but a table is expected, with the keys `weight`"));
+        assert!(complaint("train.duration.x = 3", &[]).contains("is a table, but a string is expected"));
+    }
+
+    #[test]
+    fn a_refused_value_names_its_key_and_its_place() {
+        let range = complaint("[train]\nbatch_size = -3", &[]);
+        assert!(range.starts_with("`train.batch_size` in demo.toml:2 cannot be used: "), "{range}");
+        let choice = complaint("pixsim.distance = \"cosine\"", &["pixsim.distance=l2"]);
+        assert!(choice.starts_with("`pixsim.distance` in the setting `pixsim.distance=l2`"), "{choice}");
+        assert!(choice.contains("`cross_entropy` or `cosine`"), "{choice}");
+        let element = complaint("train.milestones = [1, 'x']", &[]);
+        assert!(element.starts_with("`train.milestones[1]` in demo.toml:1 cannot be used: "), "{element}");
+    }
+
+    #[test]
+    fn broken_toml_is_located() {
+        let error = read("[train]\nduration = \"ä\" oops", &[]).unwrap_err();
+        let RecipeError::Syntax { origin, line, column, .. } = error else { panic!("{error}") };
+        assert_eq!((origin.as_str(), line, column), ("demo.toml", 2, 16));
+    }
+
+    #[test]
+    fn malformed_settings_are_refused() {
+        for setting in ["pixsim.grid", "=3", "pixsim..grid=3", ".grid=3"] {
+            assert_eq!(
+                read("", &[setting]).unwrap_err(),
+                RecipeError::Malformed { setting: setting.to_owned() }
+            );
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The recipe of pre-training (the paper, section 5.1): every ablation of the paper is one key of it.
+
+use densesiam_data::augment::Augmentation;
+use densesiam_engine::duration::Duration;
+use densesiam_engine::optimizer::OptimizerSettings;
+use densesiam_nn::densesiam::{EncoderSettings, GlobalSettings, PixSimSettings, RegionSimSettings, Settings};
+use serde::{Deserialize, Serialize};
+
+use super::{DataSettings, MonitorSettings, RunSettings, TrainSettings};
+
+/// A whole pre-training recipe. Its default is the paper's: ImageNet, ResNet-50, 200 epochs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PretrainRecipe {
+    /// Where and on what.
+    pub run: RunSettings,
+    /// The pictures.
+    pub data: DataSettings,
+    /// The two views.
+    pub augment: Augmentation,
+    /// The encoder.
+    pub encoder: EncoderSettings,
+    /// SimSiam's branch.
+    pub global: GlobalSettings,
+    /// Pixel consistency.
+    pub pixsim: PixSimSettings,
+    /// Region consistency.
+    pub regionsim: RegionSimRecipe,
+    /// How parameters are stepped.
+    pub optimizer: OptimizerSettings,
+    /// How long, and what is written when.
+    pub train: TrainSettings,
+    /// When a run counts as collapsed.
+    pub monitor: MonitorSettings,
+}
+
+/// `[regionsim]`: RegionSim's settings and its start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RegionSimRecipe {
+    /// When RegionSim is switched on (table 4f); before that it costs nothing.
+    pub start: Duration,
+    /// Everything else about it.
+    #[serde(flatten)]
+    pub settings: RegionSimSettings,
+}
+
+impl Default for RegionSimRecipe {
+    fn default() -> Self {
+        Self { start: Duration::OfTraining(0.5), settings: RegionSimSettings::default() }
+    }
+}
+
+impl PretrainRecipe {
+    /// The model's part of the recipe. A RegionSim that never starts is none, so that nothing is built for it.
+    pub fn model(&self) -> Settings {
+        let mut regionsim = self.regionsim.settings.clone();
+        if self.regionsim.start == Duration::Never {
+            regionsim.weight = 0.0;
+        }
+        Settings {
+            encoder: self.encoder.clone(),
+            global: self.global.clone(),
+            pixsim: self.pixsim.clone(),
+            regionsim,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The recipe of unsupervised segmentation (the paper, section 4): each component of the paper's table 5 is one key of it.
+
+use densesiam_data::labelled::Layout;
+use densesiam_data::segment::SegmentAugmentation;
+use densesiam_engine::duration::Duration;
+use densesiam_engine::optimizer::OptimizerSettings;
+use densesiam_nn::segment::{
+    Auxiliary, Labelling, SegmentEncoder, SegmentPixSim, SegmentRegionSim, Settings,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{DataSettings, MonitorSettings, RunSettings, TrainSettings};
+
+/// A whole segmentation recipe. Its default is the released configuration, for COCO's 27 classes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SegmentRecipe {
+    /// Where and on what.
+    pub run: RunSettings,
+    /// The pictures.
+    pub data: DataSettings,
+    /// How the labelled pictures lie, and which are for what.
+    pub labels: LabelSettings,
+    /// The two views.
+    pub augment: SegmentAugmentation,
+    /// The encoder and where it starts.
+    pub encoder: SegmentEncoderRecipe,
+    /// Pixel consistency.
+    pub pixsim: SegmentPixSim,
+    /// The over-clustering head.
+    pub auxiliary: Auxiliary,
+    /// Cross-entropy against the own argmax.
+    pub labelling: Labelling,
+    /// Region consistency.
+    pub regionsim: SegmentRegionRecipe,
+    /// How parameters are stepped.
+    pub optimizer: OptimizerSettings,
+    /// How long, and what is written when.
+    pub train: TrainSettings,
+    /// When and how it is evaluated.
+    pub evaluate: EvaluateSettings,
+    /// When a run counts as collapsed.
+    pub monitor: MonitorSettings,
+}
+
+/// `[labels]`: labels are for evaluation only; training never sees one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LabelSettings {
+    /// `auto`, `camvid`, `coco27`, `cityscapes`, `voc2012` or `folder`.
+    pub layout: String,
+    /// Split that is trained on, without its labels.
+    pub train: String,
+    /// Split that is evaluated on; empty for none.
+    pub val: String,
+    /// A taxonomy in place of the layout's own: `cityscapes27`; empty for the layout's.
+    pub taxonomy: String,
+    /// Pseudo-categories, `N`; 0 for the classes of the taxonomy.
+    pub categories: i64,
+}
+
+impl Default for LabelSettings {
+    fn default() -> Self {
+        let (layout, train, val) = ("auto".into(), "train".into(), "val".into());
+        Self { layout, train, val, taxonomy: String::new(), categories: 0 }
+    }
+}
+
+impl LabelSettings {
+    /// The layout that is named, or `None` to recognise it.
+    pub fn named_layout(&self) -> Option<Result<Layout, String>> {
+        (self.layout != "auto").then(|| {
+            let text = format!("\"{}\"", self.layout);
+            serde_json::from_str(&text).map_err(|_| self.layout.clone())
+        })
+    }
+}
+
+/// `[encoder]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SegmentEncoderRecipe {
+    /// A safetensors file with an encoder under torchvision's names, such as `encoder.safetensors` of a pre-training;
+    /// empty to start from random weights.
+    pub weights: String,
+    /// Everything else about it.
+    #[serde(flatten)]
+    pub settings: SegmentEncoder,
+}
+
+/// `[regionsim]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SegmentRegionRecipe {
+    /// When RegionSim is switched on; as released the last 2 of 10 epochs.
+    pub start: Duration,
+    /// Everything else about it.
+    #[serde(flatten)]
+    pub settings: SegmentRegionSim,
+}
+
+impl Default for SegmentRegionRecipe {
+    fn default() -> Self {
+        Self { start: Duration::OfTraining(0.8), settings: SegmentRegionSim::default() }
+    }
+}
+
+/// `[evaluate]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EvaluateSettings {
+    /// How often; before the first step and after the last it is always done.
+    pub every: Duration,
+    /// Shorter side of the pictures, of which the centred square is taken, in pixels.
+    pub size: u32,
+    /// Pictures at once.
+    pub batch_size: usize,
+}
+
+impl Default for EvaluateSettings {
+    fn default() -> Self {
+        Self { every: Duration::Epochs(1.0), size: 320, batch_size: 32 }
+    }
+}
+
+impl SegmentRecipe {
+    /// The model's part of the recipe, for so many pseudo-categories. A RegionSim that never starts is none.
+    pub fn model(&self, categories: i64) -> Settings {
+        let mut regionsim = self.regionsim.settings.clone();
+        if self.regionsim.start == Duration::Never {
+            regionsim.weight = 0.0;
+        }
+        Settings {
+            classes: categories,
+            encoder: self.encoder.settings.clone(),
+            pixsim: self.pixsim.clone(),
+            auxiliary: self.auxiliary.clone(),
+            labelling: self.labelling.clone(),
+            regionsim,
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! The run directory of a training: what is written, when it is read back, and what must hold to go on from it.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use densesiam_data::index::ImageIndex;
+use densesiam_data::loader::LoadError;
+use densesiam_engine::checkpoint::{Checkpoint, CheckpointFolder, tensors_to_safetensors};
+use densesiam_engine::environment::Environment;
+use densesiam_engine::interrupt::Signal;
+use densesiam_engine::log::{EventFile, MetricsLog, Png, Progress, Report as ProgressReport};
+use densesiam_engine::run_dir::{Mode, RunDirectory, RunLayout};
+use densesiam_nn::Architecture;
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::State;
+use super::numbers::{Pending, Row};
+use super::setup::Setup;
+use super::table::Table;
+use crate::error::Error;
+use crate::export::encoder_tensors;
+use crate::pictures;
+use crate::recipe::{MonitorSettings, RunSettings, TrainSettings, keys};
+use crate::report::Picture;
+
+/// What a journal has to know of its run, whatever the task.
+pub struct Facts<'p> {
+    /// Name of the task: `pretrain`, `segment`.
+    pub task: &'static str,
+    /// `[run]` of the recipe.
+    pub run: &'p RunSettings,
+    /// `[train]` of the recipe.
+    pub train: &'p TrainSettings,
+    /// `[monitor]` of the recipe.
+    pub monitor: &'p MonitorSettings,
+    /// The complete recipe.
+    pub recipe: String,
+    /// `data.root` of the recipe.
+    pub root: &'p str,
+    /// The encoder.
+    pub architecture: Architecture,
+    /// Pictures, machine, length.
+    pub setup: &'p Setup,
+    /// What the progress bar shows: names of numbers, and what to call them there.
+    pub shown: &'static [(&'static str, &'static str)],
+}
+
+/// Why a run has to end early.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The loss or its gradient was not finite after this step, made of these samples.
+    #[error("the loss was not finite at step {step}")]
+    NotFinite {
+        /// The step.
+        step: u64,
+        /// Its samples.
+        samples: Vec<u64>,
+    },
+    /// The monitors say collapse, and the recipe says to stop then.
+    #[error("{why}")]
+    Collapsed {
+        /// The step.
+        step: u64,
+        /// What they say.
+        why: String,
+    },
+    /// There is no next batch to be had.
+    #[error(transparent)]
+    NoPictures(LoadError),
+    /// A signal asks for it.
+    #[error("stopped by {0:?}")]
+    Signal(Signal),
+}
+
+/// Writes a run directory.
+pub struct Journal<'p> {
+    facts: Facts<'p>,
+    directory: RunDirectory,
+    checkpoints: CheckpointFolder,
+    metrics: MetricsLog,
+    evaluations: MetricsLog,
+    best: Option<Best>,
+    events: EventFile,
+    progress: Progress,
+    pending: Vec<Pending>,
+    warnings: BTreeMap<&'static str, String>,
+    bad_files: Vec<(u64, String)>,
+}
+
+/// The best evaluation so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Best {
+    step: u64,
+    score: f64,
+}
+
+/// Keys that may differ between a run and its resumption: they change where and how fast it runs and what it writes.
+/// Another device or number of threads changes the last bits of what it computes, and nothing else.
+const MAY_CHANGE: [&str; 14] = [
+    "run.name",
+    "run.dir",
+    "run.device",
+    "run.threads",
+    "data.root",
+    "data.workers",
+    "data.prefetch",
+    "data.max_bad_share",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.keep_last",
+    "train.pictures_every",
+    "train.pictures",
+    "monitor",
+];
+
+impl<'p> Journal<'p> {
+    /// Makes the run directory, or takes it up again and loads its newest whole checkpoint into `state`.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, or holds another run than the recipe says.
+    pub fn open(facts: Facts<'p>, mode: Mode, state: &mut State) -> Result<Self, Error> {
+        let directory = RunDirectory::create(Path::new(&facts.run.dir), &facts.run.name, mode)?;
+        let layout = directory.layout();
+        let checkpoints = CheckpointFolder::open(&layout.checkpoints())?;
+        let resumed = mode == Mode::Resume;
+        let taken = if resumed { take_up(&facts, layout, &checkpoints, state)? } else { Taken::default() };
+        let step = state.step;
+        let log = |path: &Path| {
+            if resumed { MetricsLog::resume(path, step) } else { MetricsLog::create(path) }
+        };
+        let metrics = log(&layout.metrics())?;
+        let evaluations = log(&layout.root().join(EVALUATIONS))?;
+        let root = layout.root();
+        let events = if resumed { EventFile::resume(root, step)? } else { EventFile::create(root)? };
+        let environment = Environment::collect(
+            env!("CARGO_PKG_VERSION"),
+            facts.setup.device,
+            facts.setup.precision,
+            facts.setup.threads,
+        );
+        let environment = serde_json::to_string_pretty(&environment).unwrap_or_default();
+        write(&layout.recipe(), facts.recipe.as_bytes())?;
+        write(&layout.environment(), environment.as_bytes())?;
+        let pictures = layout.pictures();
+        fs::create_dir_all(&pictures).map_err(|source| Error::file(pictures, source))?;
+        let total = facts.setup.horizon.total_steps;
+        let progress = Progress::new(facts.task, step, total, facts.setup.horizon.batch_size);
+        let (pending, warnings) = (vec![], BTreeMap::new());
+        let Taken { said, bad_files, best } = taken;
+        let journal = Self {
+            facts,
+            directory,
+            checkpoints,
+            metrics,
+            evaluations,
+            best,
+            events,
+            progress,
+            pending,
+            warnings,
+            bad_files,
+        };
+        said.iter().for_each(|line| journal.say(line));
+        journal.say(&format!(
+            "run directory {}, from step {step} of {total}",
+            journal.layout().root().display()
+        ));
+        state.optimizer.summary().iter().for_each(|group| journal.say(&group.to_string()));
+        Ok(journal)
+    }
+
+    /// Where things lie.
+    pub fn layout(&self) -> &RunLayout {
+        self.directory.layout()
+    }
+
+    /// What the monitors have complained of, the first time for each number.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.values().cloned().collect()
+    }
+
+    /// The unreadable pictures that this run has met, also before it was resumed.
+    pub fn bad_files(&self) -> &[(u64, String)] {
+        &self.bad_files
+    }
+
+    /// The numbers of all steps so far.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn metrics(&self) -> Result<Table, Error> {
+        Table::read(&self.layout().metrics())
+    }
+
+    /// The scores of all evaluations so far.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn evaluations(&self) -> Result<Table, Error> {
+        Table::read(&self.layout().root().join(EVALUATIONS))
+    }
+
+    /// Versions and hardware, as JSON; empty where the file is gone.
+    pub fn environment(&self) -> String {
+        fs::read_to_string(self.layout().environment()).unwrap_or_default()
+    }
+
+    /// Some of the pictures drawn so far, from the first to the last, under `caption` and their step.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn shown_pictures(&self, caption: &str) -> Result<Vec<Picture>, Error> {
+        let folder = self.layout().pictures();
+        let entries = fs::read_dir(&folder).map_err(|source| Error::file(&folder, source))?;
+        let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "png"));
+        paths.sort();
+        let last = paths.len().saturating_sub(1);
+        let mut shown: Vec<usize> = (0..PICTURES_SHOWN).map(|i| i * last / (PICTURES_SHOWN - 1)).collect();
+        shown.dedup();
+        let picture = |path: &PathBuf| {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let step: u64 =
+                name.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or_default();
+            let png = fs::read(path).map_err(|source| Error::file(path, source))?;
+            Ok(Picture { caption: format!("{caption}, after {step} steps"), png })
+        };
+        shown.into_iter().filter_map(|index| paths.get(index)).map(picture).collect()
+    }
+
+    /// Records an evaluation after `step` steps; of `score` the best is remembered, and its checkpoint kept.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn evaluated(&mut self, step: u64, score: f64, scores: &serde_json::Value) -> Result<(), Error> {
+        self.evaluations.append(scores)?;
+        self.events.scalars(step, &[("evaluation/score", score)])?;
+        if self.best.is_none_or(|best| score > best.score) {
+            self.best = Some(Best { step, score });
+        }
+        Ok(())
+    }
+
+    /// Prints a line beside the progress bar.
+    pub fn say(&self, line: &str) {
+        self.progress.println(line);
+    }
+
+    /// Keeps the numbers of a step until they are written.
+    pub fn keep(&mut self, pending: Pending) {
+        self.progress.advance(pending.step);
+        self.pending.push(pending);
+    }
+
+    /// Reads and writes the numbers of all steps since the last time, and judges them.
+    ///
+    /// # Errors
+    /// When a log cannot be written.
+    pub fn write(&mut self) -> Result<Option<Trouble>, Error> {
+        let (mut last, mut not_finite, mut collapsed) = (None, None, None);
+        for pending in std::mem::take(&mut self.pending) {
+            let row = pending.read();
+            self.metrics.append(&row.to_json())?;
+            let tagged = row.tagged();
+            let tagged: Vec<_> = tagged.iter().map(|(tag, value)| (tag.as_str(), *value)).collect();
+            self.events.scalars(row.step, &tagged)?;
+            if !row.is_finite() {
+                not_finite.get_or_insert(Trouble::NotFinite { step: row.step, samples: pending.samples });
+            }
+            if let Some(why) = self.complain(&row).filter(|_| self.facts.monitor.stop_on_collapse) {
+                collapsed.get_or_insert(Trouble::Collapsed { step: row.step, why });
+            }
+            last = Some(row);
+        }
+        if let Some(row) = &last {
+            let named = self.facts.shown.iter().filter_map(|(name, label)| Some((*label, row.get(name)?)));
+            self.progress.report(&ProgressReport { step: row.step, values: &named.collect::<Vec<_>>() });
+        }
+        // A state that is not finite is never to be saved as a good one, whatever else is wrong.
+        Ok(not_finite.or(collapsed))
+    }
+
+    /// What the monitors complain of, said aloud once for each number.
+    fn complain(&mut self, row: &Row) -> Option<String> {
+        let complaints = row.complaints(self.facts.monitor);
+        for (name, why) in &complaints {
+            if !self.warnings.contains_key(name) {
+                self.say(&format!("WARNING at step {}: {why}", row.step));
+                self.say(
+                    "  a lower optimizer.base_learning_rate, larger batches or a longer warm-up may help",
+                );
+                self.warnings.insert(name, format!("step {}: {why}", row.step));
+            }
+        }
+        complaints.into_iter().next().map(|(_, why)| why)
+    }
+
+    /// Lists the unreadable pictures, when there are more than before.
+    ///
+    /// # Errors
+    /// When the list cannot be written.
+    pub fn list_bad_files(&mut self, bad_files: Vec<(u64, String)>) -> Result<(), Error> {
+        if bad_files.len() <= self.bad_files.len() {
+            return Ok(());
+        }
+        self.bad_files = bad_files;
+        let line = |(sample, why): &(u64, String)| {
+            format!("{}\t{why}\n", self.facts.setup.index.path(*sample as usize).display())
+        };
+        let text: String = self.bad_files.iter().map(line).collect();
+        let count = self.bad_files.len();
+        self.say(&format!("warning: {count} unreadable pictures so far, listed in bad_files.txt"));
+        write(&self.layout().root().join("bad_files.txt"), text.as_bytes())
+    }
+
+    /// Saves a picture of a step as `pictures/NAME-STEP.png` and for TensorBoard.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn picture(&mut self, name: &str, step: u64, picture: &RgbImage) -> Result<(), Error> {
+        let bytes = pictures::png(picture).map_err(|error| Error::Internal(error.to_string()))?;
+        write(&self.layout().pictures().join(format!("{name}-{step:09}.png")), &bytes)?;
+        let png = Png { width: picture.width(), height: picture.height(), bytes: &bytes };
+        Ok(self.events.image(step, name, png)?)
+    }
+
+    /// Writes a checkpoint of the state, and deletes those that are too many.
+    ///
+    /// # Errors
+    /// When it cannot be written; then those before are as they were.
+    pub fn save(&self, state: &State) -> Result<(), Error> {
+        self.save_into(&self.checkpoints, state)?;
+        let best = self.best.iter().map(|best| best.step).collect();
+        self.checkpoints.rotate(self.facts.train.keep_last, &best)?;
+        Ok(())
+    }
+
+    fn save_into(&self, folder: &CheckpointFolder, state: &State) -> Result<(), Error> {
+        let run = json!({
+            "task": self.facts.task,
+            "architecture": self.facts.architecture,
+            "seed": self.facts.run.seed,
+            "pictures": self.facts.setup.index.len(),
+            "data_fingerprint": fingerprint(&self.facts.setup.index),
+            "bad_files": self.bad_files,
+            "best": self.best,
+        });
+        folder.save(state.step, &state.store.state(), &state.optimizer.state(), run)?;
+        Ok(())
+    }
+
+    /// Saves the state as fits the trouble, and returns the error to end with. A state that is not finite goes to a
+    /// folder apart from the good ones, with the names of its batch's pictures.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save_for(&self, trouble: Trouble, state: &State) -> Result<Error, Error> {
+        if !matches!(trouble, Trouble::NotFinite { .. }) && state.step > 0 {
+            self.save(state)?;
+            self.export(state)?;
+        }
+        match trouble {
+            Trouble::NotFinite { step, samples } => {
+                let folder = self.layout().nonfinite();
+                self.save_into(&CheckpointFolder::open(&folder)?, state)?;
+                let name =
+                    |&sample: &u64| self.facts.setup.index.path(sample as usize).display().to_string() + "\n";
+                write(&folder.join("pictures.txt"), samples.iter().map(name).collect::<String>().as_bytes())?;
+                Ok(Error::NotFinite { step, state: folder })
+            }
+            Trouble::Collapsed { step, why } => Ok(Error::Collapsed { step, why }),
+            Trouble::NoPictures(error) => Ok(error.into()),
+            Trouble::Signal(signal) => {
+                let run = self.layout().root().to_owned();
+                Ok(Error::Interrupted { signal, step: state.step, task: self.facts.task, run })
+            }
+        }
+    }
+
+    /// Writes the encoder under torchvision's names.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn export(&self, state: &State) -> Result<(), Error> {
+        let architecture = format!("{:?}", self.facts.architecture).to_lowercase();
+        let metadata =
+            [("architecture".to_owned(), architecture), ("step".to_owned(), state.step.to_string())];
+        let tensors = encoder_tensors(&state.store.state());
+        tensors_to_safetensors(&self.layout().root().join(ENCODER), &tensors, &metadata.into())?;
+        Ok(())
+    }
+
+    /// Writes the report.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn report(&self, page: &str) -> Result<(), Error> {
+        write(&self.layout().report(), page.as_bytes())
+    }
+
+    /// The run is over.
+    pub fn finish(self) {
+        let layout = self.layout();
+        let encoder = layout.root().join(ENCODER);
+        self.say(&format!("encoder: {}\nreport:  {}", encoder.display(), layout.report().display()));
+        self.progress.finish();
+    }
+}
+
+const ENCODER: &str = "encoder.safetensors";
+const EVALUATIONS: &str = "evaluations.jsonl";
+/// Pictures that a report shows: the first, the last, and some between.
+const PICTURES_SHOWN: usize = 6;
+
+/// Writes a small file under another name, then renames it: a full disk leaves the file of before.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let partial = path.with_extension("partial");
+    let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path));
+    written.map_err(|source| {
+        // The failure is what matters to the caller; a leftover is only untidy.
+        let _ = fs::remove_file(&partial);
+        Error::file(path, source)
+    })
+}
+
+fn fingerprint(index: &ImageIndex) -> String {
+    format!("{:016x}", index.fingerprint())
+}
+
+/// What a resumed run finds, besides its state.
+#[derive(Default)]
+struct Taken {
+    said: Vec<String>,
+    bad_files: Vec<(u64, String)>,
+    best: Option<Best>,
+}
+
+/// Loads the newest whole checkpoint. Where all are damaged nothing is started over: that would destroy the run.
+fn take_up(
+    facts: &Facts,
+    layout: &RunLayout,
+    checkpoints: &CheckpointFolder,
+    state: &mut State,
+) -> Result<Taken, Error> {
+    same_recipe(&layout.recipe(), &facts.recipe)?;
+    let latest = checkpoints.latest()?;
+    let damaged =
+        |(path, why): &(PathBuf, _)| format!("the checkpoint {} is passed over: {why}", path.display());
+    let damaged: Vec<String> = latest.rejected.iter().map(damaged).collect();
+    match (&latest.checkpoint, damaged.is_empty()) {
+        (Some(checkpoint), _) => {
+            let said = damaged.iter().map(|damaged| format!("warning: {damaged}")).collect();
+            Ok(Taken { said, ..restore(checkpoint, facts, state)? })
+        }
+        (None, true) => {
+            let said = vec!["there is no checkpoint yet: starting from the first step".into()];
+            Ok(Taken { said, ..Taken::default() })
+        }
+        (None, false) => {
+            let advice =
+                "no checkpoint can be used; move them away, or start a new run with another run.name";
+            Err(Error::CannotResume(format!("{}\n{advice}", damaged.join("\n"))))
+        }
+    }
+}
+
+/// Takes up a checkpoint, if it is of these pictures; returns what else it knows.
+fn restore(checkpoint: &Checkpoint, facts: &Facts, state: &mut State) -> Result<Taken, Error> {
+    let run = &checkpoint.manifest.run;
+    if run["data_fingerprint"].as_str() != Some(fingerprint(&facts.setup.index).as_str()) {
+        return Err(Error::CannotResume(format!(
+            "{} was trained on other pictures than {} now holds ({} then, {} now); restore them, or start a new run",
+            checkpoint.path.display(),
+            facts.root,
+            run["pictures"],
+            facts.setup.index.len()
+        )));
+    }
+    let mismatch =
+        |error: &dyn Display| Error::CannotResume(format!("{}: {error}", checkpoint.path.display()));
+    state.store.load(&checkpoint.model).map_err(|error| mismatch(&error))?;
+    state.optimizer.load_state(&checkpoint.optimizer).map_err(|error| mismatch(&error))?;
+    state.step = checkpoint.manifest.step;
+    let bad_files = serde_json::from_value(run["bad_files"].clone()).map_err(|error| mismatch(&error))?;
+    let best = serde_json::from_value(run["best"].clone()).map_err(|error| mismatch(&error))?;
+    Ok(Taken { bad_files, best, ..Taken::default() })
+}
+
+/// Fails where the recipe of the run and the one it is to be resumed with compute different things.
+fn same_recipe(path: &Path, now: &str) -> Result<(), Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::file(path, source))?;
+    let changed = keys::differences(&text, now)?;
+    let fixed: Vec<_> = changed.into_iter().filter(|key| !may_change(key)).collect();
+    if fixed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::CannotResume(format!(
+        "the recipe differs from that of the run in {}; resume with the same recipe, or start a new run with another \
+         run.name",
+        fixed.join(", ")
+    )))
+}
+
+fn may_change(key: &str) -> bool {
+    MAY_CHANGE
+        .iter()
+        .any(|allowed| key == *allowed || key.strip_prefix(allowed).is_some_and(|r| r.starts_with('.')))
+}

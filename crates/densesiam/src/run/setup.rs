@@ -1,0 +1,239 @@
+//! What every training is resolved to before it begins, from the tables that all recipes have: pictures, machine,
+//! length, and what happens when. Nothing is written before this stands.
+
+use std::fmt;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use densesiam_data::decode::DecodeLimits;
+use densesiam_data::index::ImageIndex;
+use densesiam_data::loader::{Loader, LoaderSettings, PairAugmentation};
+use densesiam_data::order::steps_per_epoch;
+use densesiam_data::survey::Survey;
+use densesiam_engine::device::{Precision, resolve_threads};
+use densesiam_engine::duration::{Duration, Horizon};
+use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
+use densesiam_engine::schedule::LearningRate;
+use densesiam_nn::Store;
+use tch::{Device, Kind};
+
+use crate::error::Error;
+use crate::recipe::{DataSettings, MonitorSettings, RunSettings, TrainSettings};
+
+/// The tables that all recipes have.
+pub struct Tables<'r> {
+    /// `[run]`; its precision is set to what it comes to on this machine, which a resumed run must find again.
+    pub run: &'r mut RunSettings,
+    /// `[data]`; its root is made absolute, so that a run can be resumed from any folder.
+    pub data: &'r mut DataSettings,
+    /// `[train]`
+    pub train: &'r TrainSettings,
+    /// `[monitor]`
+    pub monitor: &'r MonitorSettings,
+    /// `[optimizer]`
+    pub optimizer: &'r OptimizerSettings,
+    /// `regionsim.start`
+    pub regions_start: Duration,
+}
+
+/// A training that can begin.
+#[derive(Debug)]
+pub struct Setup {
+    /// The pictures.
+    pub index: Arc<ImageIndex>,
+    /// Where the step runs.
+    pub device: Device,
+    /// The arithmetic of the step.
+    pub precision: Precision,
+    /// Why this precision.
+    pub precision_reason: &'static str,
+    /// Threads of libtorch.
+    pub threads: usize,
+    /// Threads that read pictures.
+    pub workers: usize,
+    /// Steps an epoch and in all.
+    pub horizon: Horizon,
+    /// The factor of the peak learning rate at each step.
+    pub learning_rate: LearningRate,
+    /// Everything that happens at certain steps.
+    pub when: When,
+}
+
+/// Steps at which something begins, or between which it happens; `None` is never.
+#[derive(Clone, Copy, Debug)]
+pub struct When {
+    /// RegionSim begins.
+    pub regions_start: Option<u64>,
+    /// Metrics are written.
+    pub log: Option<u64>,
+    /// Monitors are computed.
+    pub monitor: Option<u64>,
+    /// Contact sheets are drawn.
+    pub pictures: Option<u64>,
+    /// Checkpoints are written.
+    pub checkpoint: Option<u64>,
+}
+
+/// How many pictures are looked at before a run directory is made.
+const LOOKED_AT: usize = 8;
+
+impl Setup {
+    /// Checks the tables and resolves them; `find` looks for the pictures below the absolute `data.root`.
+    ///
+    /// # Errors
+    /// What cannot be, by its key; or that pictures or device cannot be had.
+    pub fn new(
+        tables: Tables,
+        find: impl FnOnce(&DataSettings) -> Result<ImageIndex, Error>,
+    ) -> Result<Self, Error> {
+        let Tables { run, data, train, monitor, optimizer, regions_start } = tables;
+        validate(data, train)?;
+        optimizer.validate()?;
+        let device = run.device.resolve()?;
+        let (precision, precision_reason) = run.precision.resolve(device);
+        run.precision = precision.into();
+        let root = std::path::absolute(&data.root).map_err(|source| Error::file(&data.root, source))?;
+        data.root = root.display().to_string();
+        let index = find(data)?;
+        look_at(&index, LOOKED_AT, &DecodeLimits { max_pixels: data.max_pixels })?;
+        let horizon = horizon(train, &index)?;
+        let when = When {
+            regions_start: regions_start.resolve(&horizon),
+            log: train.log_every.resolve(&horizon),
+            monitor: monitor.every.resolve(&horizon),
+            pictures: train.pictures_every.resolve(&horizon),
+            checkpoint: train.checkpoint_every.resolve(&horizon),
+        };
+        Ok(Self {
+            learning_rate: LearningRate::new(&optimizer.schedule, &horizon)?,
+            threads: resolve_threads(run.threads),
+            workers: workers(data.workers, device),
+            index: Arc::new(index),
+            device,
+            precision,
+            precision_reason,
+            horizon,
+            when,
+        })
+    }
+
+    /// The kind in which pictures enter the encoder.
+    pub fn input_kind(&self) -> Kind {
+        if self.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }
+    }
+
+    /// The optimizer of the parameters in `store`; those under a prefix in `fixed` keep the peak learning rate.
+    ///
+    /// # Errors
+    /// A fault of the program: every parameter belongs to a group.
+    pub fn optimizer(
+        &self,
+        settings: &OptimizerSettings,
+        store: &Store,
+        fixed: &[&str],
+    ) -> Result<Optimizer, Error> {
+        let parameters = store.parameters();
+        let has = |prefix: &str| parameters.iter().any(|(name, _)| name.starts_with(prefix));
+        let present = fixed.iter().filter(|name| has(name));
+        let mut rules: Vec<_> = present.map(|name| GroupRule::fixed(name, &format!("{name}.*"))).collect();
+        rules.push(GroupRule::scheduled("scheduled", "*"));
+        Optimizer::new(settings, self.horizon.batch_size, &parameters, &rules)
+            .map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    /// The loader of all batches from `step` on; `known_bad` are the unreadable pictures met before.
+    ///
+    /// # Errors
+    /// When a setting of the views cannot be.
+    pub fn loader<A: PairAugmentation>(
+        &self,
+        augmentation: A,
+        (seed, data): (u64, &DataSettings),
+        step: u64,
+        known_bad: &[(u64, String)],
+    ) -> Result<Loader<A>, Error> {
+        let settings = LoaderSettings {
+            augmentation,
+            batch_size: self.horizon.batch_size as usize,
+            seed,
+            workers: self.workers,
+            prefetch_batches: data.prefetch,
+            max_bad_share: data.max_bad_share,
+            min_side: data.min_side,
+            limits: DecodeLimits { max_pixels: data.max_pixels },
+            start_step: step,
+            total_steps: self.horizon.total_steps,
+            known_bad: known_bad.to_vec(),
+        };
+        Ok(Loader::new(Arc::clone(&self.index), settings)?)
+    }
+}
+
+/// Looks at some pictures, of which at least one has to be readable.
+///
+/// # Errors
+/// [`Error::NothingReadable`] with the first picture's fault.
+pub fn look_at(index: &ImageIndex, count: usize, limits: &DecodeLimits) -> Result<Survey, Error> {
+    let survey = Survey::of(index, count, limits);
+    match survey.unreadable.first() {
+        Some((sample, why)) if survey.shorter_sides.is_empty() => Err(Error::NothingReadable {
+            root: index.root().to_owned(),
+            looked_at: survey.looked_at,
+            first: format!("{}: {why}", index.path(*sample).display()),
+        }),
+        _ => Ok(survey),
+    }
+}
+
+fn horizon(train: &TrainSettings, index: &ImageIndex) -> Result<Horizon, Error> {
+    let (batch_size, pictures) = (train.batch_size, index.len());
+    let steps_per_epoch = steps_per_epoch(pictures, batch_size);
+    if steps_per_epoch == 0 {
+        return Err(Error::Usage(format!(
+            "train.batch_size = {batch_size} needs at least as many pictures, but there are {pictures}; \
+             set train.batch_size lower"
+        )));
+    }
+    let usage = |error: &dyn fmt::Display| Error::Usage(format!("train.duration: {error}"));
+    let horizon =
+        Horizon::new(train.duration, steps_per_epoch, batch_size as u64).map_err(|error| usage(&error))?;
+    if horizon.total_steps == 0 { Err(usage(&"it comes to no step at all")) } else { Ok(horizon) }
+}
+
+fn workers(asked: usize, device: Device) -> usize {
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    match (asked, device) {
+        // A step on the processor takes far longer than reading its pictures, and wants the cores itself.
+        (0, Device::Cpu) => (cores / 4).max(1),
+        (0, _) => cores,
+        (asked, _) => asked,
+    }
+}
+
+fn validate(data: &DataSettings, train: &TrainSettings) -> Result<(), Error> {
+    let require =
+        |holds: bool, message: &str| if holds { Ok(()) } else { Err(Error::Usage(message.to_owned())) };
+    require(!data.root.is_empty(), "data.root is not set: name a folder with pictures, data.root=DIR")?;
+    require(train.batch_size >= 2, "train.batch_size must be at least 2: batch norm needs two rows")?;
+    require((0.0..=1.0).contains(&data.max_bad_share), "data.max_bad_share must be within 0 and 1")?;
+    require(data.prefetch >= 1, "data.prefetch must be at least 1 batch")
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let horizon = &self.horizon;
+        writeln!(formatter, "pictures    {} in {}", self.index.len(), self.index.root().display())?;
+        writeln!(
+            formatter,
+            "training    {} steps of {} pictures ({} steps an epoch)",
+            horizon.total_steps, horizon.batch_size, horizon.steps_per_epoch
+        )?;
+        writeln!(
+            formatter,
+            "device      {:?}, {:?} ({})",
+            self.device, self.precision, self.precision_reason
+        )?;
+        writeln!(formatter, "threads     {} for the step, {} for pictures", self.threads, self.workers)
+    }
+}

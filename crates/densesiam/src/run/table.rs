@@ -1,0 +1,75 @@
+//! A file of JSON lines read back as columns over the steps, for reports.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::report::{Chart, Series};
+
+/// Rows of named numbers, each with its step.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    rows: Vec<Value>,
+}
+
+impl Table {
+    /// Reads a file of JSON lines; one that is not there has no rows.
+    ///
+    /// # Errors
+    /// When the system refuses to read it.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(Error::file(path, source)),
+        };
+        Ok(Self { rows: text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect() })
+    }
+
+    /// The row of this step.
+    pub fn row(&self, step: u64) -> Option<&Value> {
+        self.rows.iter().find(|row| row.get("step").and_then(Value::as_u64) == Some(step))
+    }
+
+    /// The numbers of this name, in the order of the steps.
+    pub fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = f64> {
+        self.rows.iter().filter_map(move |row| row.get(name)?.as_f64())
+    }
+
+    /// The newest number of this name.
+    pub fn last(&self, name: &str) -> Option<f64> {
+        self.values(name).next_back()
+    }
+
+    /// The newest number of this name, with four decimals, or a dash.
+    pub fn last_text(&self, name: &str) -> String {
+        self.last(name).map_or("-".to_owned(), |value| format!("{value:.4}"))
+    }
+
+    /// The median of the numbers of this name; 0 when there are none.
+    pub fn median(&self, name: &str) -> f64 {
+        let mut values: Vec<f64> = self.values(name).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// A chart of columns over the steps: labels and names.
+    pub fn chart(&self, title: &str, y_label: &str, lines: &[(&str, &str)]) -> Chart {
+        let series = |(label, name): &(&str, &str)| Series {
+            name: (*label).to_owned(),
+            points: self
+                .rows
+                .iter()
+                .filter_map(|row| Some((row.get("step")?.as_f64()?, row.get(*name)?.as_f64()?)))
+                .collect(),
+        };
+        Chart {
+            title: title.to_owned(),
+            y_label: y_label.to_owned(),
+            series: lines.iter().map(series).collect(),
+            ..Chart::default()
+        }
+    }
+}

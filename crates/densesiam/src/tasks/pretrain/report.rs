@@ -1,0 +1,73 @@
+//! The report of a pre-training, from what its run directory holds.
+
+use super::plan::Plan;
+use crate::error::Error;
+use crate::recipe::keys;
+use crate::report::{Chart, Report, Status};
+use crate::run::{Journal, Table};
+
+/// The page as HTML.
+pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<String, Error> {
+    let metrics = journal.metrics()?;
+    let charts = charts(plan, &metrics).into_iter().filter(|chart| !chart.is_empty());
+    let report = Report {
+        title: plan.recipe.run.name.clone(),
+        status,
+        summary: summary(plan, &metrics),
+        charts: charts.collect(),
+        pictures: journal.shown_pictures("Pseudo-categories of both views")?,
+        recipe: keys::dump(&plan.recipe),
+        environment: journal.environment(),
+        warnings: journal.warnings(),
+    };
+    Ok(report.render())
+}
+
+fn summary(plan: &Plan, metrics: &Table) -> Vec<(String, String)> {
+    let setup = &plan.setup;
+    let used = metrics.last("categories_used").map_or("-".to_owned(), |used| used.to_string());
+    [
+        ("steps", format!("{} of {}", metrics.last("step").unwrap_or_default(), setup.horizon.total_steps)),
+        ("epochs", metrics.last_text("epoch")),
+        ("pictures", setup.index.len().to_string()),
+        ("encoder", format!("{:?}", plan.recipe.encoder.architecture)),
+        ("loss", metrics.last_text("loss")),
+        ("global", metrics.last_text("loss_global")),
+        ("PixSim", metrics.last_text("loss_pixel")),
+        ("RegionSim", metrics.last_text("loss_region")),
+        ("spread", metrics.last_text("spread")),
+        ("pseudo-categories used", used),
+        ("pictures a second (median)", format!("{:.1}", metrics.median("pictures_per_second"))),
+        ("device", format!("{:?}, {:?}, {} threads", setup.device, setup.precision, setup.threads)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+fn charts(plan: &Plan, metrics: &Table) -> Vec<Chart> {
+    let one = |title: &str, unit: &str, label: &str, name: &str| metrics.chart(title, unit, &[(label, name)]);
+    let health = [("spread", "spread"), ("category entropy", "category_entropy")];
+    let time = [
+        ("data", "seconds_data"),
+        ("forward", "seconds_forward"),
+        ("backward", "seconds_backward"),
+        ("optimizer", "seconds_optimizer"),
+    ];
+    vec![
+        one("Global loss", "", "global", "loss_global"),
+        one("PixSim loss", "", "pixel", "loss_pixel"),
+        one("RegionSim loss", "", "region", "loss_region"),
+        Chart {
+            reference: Some(("even".to_owned(), 1.0)),
+            ..metrics.chart("Health: spread of outputs, entropy of category use", "", &health)
+        },
+        Chart {
+            reference: Some(("all".to_owned(), plan.recipe.pixsim.dim as f64)),
+            ..one("Pseudo-categories used in a batch", "", "categories", "categories_used")
+        },
+        Chart { log_scale: true, ..one("Gradient norm", "", "gradient norm", "gradient_norm") },
+        one("Learning rate", "", "learning rate", "learning_rate"),
+        one("Throughput", "pictures / s", "pictures a second", "pictures_per_second"),
+        metrics.chart("Where a step's time goes", "s", &time),
+    ]
+}

@@ -1,0 +1,66 @@
+//! The report of a segmentation, from what its run directory holds.
+
+use super::plan::Plan;
+use crate::error::Error;
+use crate::recipe::keys;
+use crate::report::{Report, Status};
+use crate::run::Journal;
+
+/// The page as HTML.
+pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<String, Error> {
+    let metrics = journal.metrics()?;
+    let evaluations = journal.evaluations()?;
+    let score =
+        |name: &str| evaluations.last(name).map_or("-".to_owned(), |value| format!("{:.2}", 100.0 * value));
+    let best = evaluations.values("mIoU").fold(f64::NAN, f64::max);
+    let summary = [
+        (
+            "steps",
+            format!("{} of {}", metrics.last("step").unwrap_or_default(), plan.setup.horizon.total_steps),
+        ),
+        ("last mIoU", score("mIoU")),
+        ("best mIoU", format!("{:.2}", 100.0 * best)),
+        ("last aAcc", score("aAcc")),
+        ("pseudo-categories", plan.model.classes.to_string()),
+        ("loss", metrics.last_text("loss")),
+        ("pictures a second (median)", format!("{:.1}", metrics.median("pictures_per_second"))),
+        (
+            "device",
+            format!("{:?}, {:?}, {} threads", plan.setup.device, plan.setup.precision, plan.setup.threads),
+        ),
+    ];
+    let losses = [
+        ("PixSim", "loss_pixel"),
+        ("auxiliary", "loss_auxiliary"),
+        ("labelling", "loss_labelling"),
+        ("RegionSim", "loss_region"),
+    ];
+    let time = [
+        ("data", "seconds_data"),
+        ("forward", "seconds_forward"),
+        ("backward", "seconds_backward"),
+        ("optimizer", "seconds_optimizer"),
+    ];
+    let charts = vec![
+        evaluations.chart("Validation", "", &[("mIoU", "mIoU"), ("aAcc", "aAcc"), ("mAcc", "mAcc")]),
+        metrics.chart("Weighted losses", "", &losses),
+        metrics.chart("Entropy of category use", "", &[("category entropy", "category_entropy")]),
+        metrics.chart("Pseudo-categories used in a batch", "", &[("categories", "categories_used")]),
+        metrics.chart("Gradient norm", "", &[("gradient norm", "gradient_norm")]),
+        metrics.chart("Learning rate", "", &[("learning rate", "learning_rate")]),
+        metrics.chart("Throughput", "pictures / s", &[("pictures a second", "pictures_per_second")]),
+        metrics.chart("Where a step's time goes", "s", &time),
+    ];
+    let report = Report {
+        title: plan.recipe.run.name.clone(),
+        status,
+        summary: summary.map(|(name, value)| (name.to_owned(), value)).into(),
+        charts: charts.into_iter().filter(|chart| !chart.is_empty()).collect(),
+        pictures: journal
+            .shown_pictures("Picture, pseudo-categories in the colours of their classes, labels")?,
+        recipe: keys::dump(&plan.recipe),
+        environment: journal.environment(),
+        warnings: journal.warnings(),
+    };
+    Ok(report.render())
+}

@@ -1,0 +1,63 @@
+//! The contact sheet of a segmentation: pictures, their pseudo-categories, and their labels where there are any.
+
+use densesiam_data::evaluation::{EvaluationScratch, evaluation_sample};
+use densesiam_data::labelled::LabelledSet;
+use densesiam_data::taxonomy::VOID;
+use densesiam_nn::segment::Segmenter;
+use image::RgbImage;
+use tch::Kind;
+
+use super::plan::Plan;
+use crate::input::Input;
+use crate::pictures;
+
+/// Pictures of the validation set that are drawn at every interval, with their labels.
+pub(super) struct ContactSheet {
+    samples: Vec<(RgbImage, Vec<u32>)>,
+}
+
+impl ContactSheet {
+    /// Takes pictures evenly from the set; unreadable ones are left out.
+    pub(super) fn new(plan: &Plan, set: &LabelledSet) -> Self {
+        let settings = plan.evaluation();
+        let count = plan.recipe.train.pictures.min(set.len());
+        let mut scratch = EvaluationScratch::default();
+        let sample = |place: usize| {
+            let sample = evaluation_sample(set, place * set.len() / count, &settings, &mut scratch).ok()?;
+            let picture = RgbImage::from_raw(sample.image.width, sample.image.height, sample.image.pixels)?;
+            let class = |&class: &u8| if class == VOID { pictures::VOID } else { u32::from(class) };
+            Some((picture, sample.labels.classes.iter().map(class).collect()))
+        };
+        Self { samples: (0..count).filter_map(sample).collect() }
+    }
+
+    /// Three columns: the picture, what was found, what it is. Clusters have the colour of the class they are matched
+    /// to, so that equal colours mean a right answer.
+    pub(super) fn draw(
+        &self,
+        model: &Segmenter,
+        input: &Input,
+        class_of_cluster: &[Option<usize>],
+    ) -> RgbImage {
+        let rows = self.samples.iter().map(|(picture, labels)| {
+            let (width, height) = picture.dimensions();
+            let clusters = tch::no_grad(|| {
+                let logits = model.logits(&input.views(picture.as_raw(), [width, height]));
+                logits
+                    .upsample_bilinear2d([i64::from(height), i64::from(width)], false, None, None)
+                    .argmax(1, false)
+            });
+            let clusters =
+                Vec::<i64>::try_from(clusters.flatten(0, -1).to_kind(Kind::Int64)).unwrap_or_default();
+            let class = |cluster: &i64| {
+                let matched = class_of_cluster.get(*cluster as usize).copied().flatten();
+                matched.map_or(class_of_cluster.len() as u32 + *cluster as u32, |class| class as u32)
+            };
+            let found: Vec<u32> = clusters.iter().map(class).collect();
+            let overlay =
+                |map: &[u32]| pictures::mask_overlay(picture, map, width as usize, height as usize, 0.6);
+            vec![picture.clone(), overlay(&found), overlay(labels)]
+        });
+        pictures::contact_sheet(&rows.collect::<Vec<_>>(), 4)
+    }
+}

@@ -1,0 +1,95 @@
+//! A trained segmentation, read back from its run for evaluation and prediction.
+
+use std::path::{Path, PathBuf};
+
+use densesiam_engine::checkpoint::{Checkpoint, latest, load};
+use densesiam_engine::device::{Precision, resolve_threads, set_threads};
+use densesiam_engine::run_dir::RunLayout;
+use densesiam_nn::Store;
+use densesiam_nn::segment::Segmenter;
+use serde_json::Value;
+use tch::Kind;
+
+use crate::error::Error;
+use crate::input::Input;
+use crate::recipe::find;
+use crate::recipe::segment::SegmentRecipe;
+use crate::run::Table;
+
+/// What the pseudo-categories of a model were taken for when it was last evaluated.
+pub struct MatchedClasses {
+    /// The class of each pseudo-category; `None` where it is matched to none.
+    pub of_category: Vec<Option<usize>>,
+    /// The classes' names.
+    pub names: Vec<String>,
+}
+
+/// A model with what is needed to use it.
+pub struct Trained {
+    /// The recipe that it was trained with, under the settings of the command line.
+    pub recipe: SegmentRecipe,
+    /// The model, in evaluation.
+    pub model: Segmenter,
+    /// Brings pictures to it.
+    pub input: Input,
+    /// Its pseudo-categories.
+    pub categories: usize,
+    /// Its classes, where its run was evaluated at that step.
+    pub classes: Option<MatchedClasses>,
+}
+
+impl Trained {
+    /// Reads a run directory (its newest checkpoint), or a checkpoint's folder within one.
+    ///
+    /// # Errors
+    /// When there is no such run or checkpoint, or it is not of a segmentation.
+    pub fn open(path: &Path, settings: &[String]) -> Result<Self, Error> {
+        let (run, checkpoint) = locate(path)?;
+        if checkpoint.manifest.run["task"] != "segment" {
+            let message =
+                format!("{} is no segmentation; train one with `densesiam segment`", path.display());
+            return Err(Error::Usage(message));
+        }
+        let recipe: SegmentRecipe = find(&run.display().to_string(), settings)?;
+        let device = recipe.run.device.resolve()?;
+        let (precision, _) = recipe.run.precision.resolve(device);
+        set_threads(resolve_threads(recipe.run.threads));
+        let shape =
+            checkpoint.model.iter().find(|(name, _)| name == "projector.6.weight").map(|(_, w)| w.size());
+        let categories = shape.map_or(0, |shape| shape[0]);
+        let store = Store::new(Kind::Float, device, recipe.run.seed);
+        let model = Segmenter::new(&store, &recipe.model(categories));
+        store
+            .load(&checkpoint.model)
+            .map_err(|error| Error::CannotResume(format!("{}: {error}", checkpoint.path.display())))?;
+        let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
+        Ok(Self {
+            classes: classes(&run, checkpoint.manifest.step)?,
+            categories: categories as usize,
+            input: Input::new(kind, device),
+            recipe,
+            model,
+        })
+    }
+}
+
+fn locate(path: &Path) -> Result<(PathBuf, Checkpoint), Error> {
+    let checkpoints = RunLayout::new(path).checkpoints();
+    if checkpoints.is_dir() {
+        let newest = latest(&checkpoints)?.checkpoint;
+        let none = || Error::Usage(format!("{} holds no checkpoint that can be used", path.display()));
+        return Ok((path.to_owned(), newest.ok_or_else(none)?));
+    }
+    let absolute = std::path::absolute(path).map_err(|source| Error::file(path, source))?;
+    let run = absolute.ancestors().nth(2).unwrap_or(Path::new("")).to_owned();
+    Ok((run, load(path)?))
+}
+
+fn classes(run: &Path, step: u64) -> Result<Option<MatchedClasses>, Error> {
+    let evaluations = Table::read(&run.join("evaluations.jsonl"))?;
+    let row = evaluations.row(step);
+    let field = |name: &str| row.and_then(|row| row.get(name)).cloned().unwrap_or(Value::Null);
+    let of_category = serde_json::from_value(field("class_of_cluster")).ok();
+    let names = serde_json::from_value(field("classes")).ok();
+    Ok(of_category.zip(names).map(|(of_category, names)| MatchedClasses { of_category, names }))
+}

@@ -1,0 +1,179 @@
+//! The commands, on files that a user would have.
+
+use std::collections::BTreeMap;
+
+use densesiam_engine::checkpoint::read_safetensors;
+use tch::Kind;
+
+use crate::program::Place;
+
+#[test]
+fn a_run_leaves_all_that_the_manual_says() {
+    let place = Place::new();
+    place.pretrain("run", &[]).succeeded();
+    for file in [
+        "recipe.toml",
+        "environment.json",
+        "report.html",
+        "encoder.safetensors",
+        "checkpoints/000000006/manifest.json",
+        "pictures/categories-000000003.png",
+        "pictures/categories-000000006.png",
+    ] {
+        assert!(place.path("runs/run").join(file).is_file(), "{file}");
+    }
+    let metrics = place.metrics("run");
+    assert_eq!(metrics.len(), 6);
+    for key in ["step", "loss", "loss_global", "loss_pixel", "loss_region", "learning_rate", "gradient_norm"]
+    {
+        assert!(metrics.iter().all(|row| row[key].is_number()), "{key}");
+    }
+    assert!(metrics[5]["spread"].is_number() && metrics[5]["categories_used"].is_number());
+    assert!(
+        metrics[1]["loss_region"] == 0.0 && metrics[3]["loss_region"] != 0.0,
+        "RegionSim starts at the middle"
+    );
+}
+
+#[test]
+fn the_exported_encoder_is_torchvisions_name_by_name() {
+    let place = Place::new();
+    place.pretrain("exported", &["train.duration=2 steps"]).succeeded();
+    place.run(&["export", "runs/exported/checkpoints/000000002", "--out", "again.safetensors"]).succeeded();
+    place.run(&["export", "runs/exported", "--out", "again.safetensors"]).exited(2).says(&["--overwrite"]);
+    place.run(&["export", "runs/exported", "--out", "again.safetensors", "--overwrite"]).succeeded();
+    let listing = include_str!("../../../nn/tests/it/torchvision/resnet18.txt");
+    let expected: BTreeMap<&str, &str> = listing.lines().filter_map(|line| line.split_once(' ')).collect();
+    for file in ["runs/exported/encoder.safetensors", "again.safetensors"] {
+        let tensors = read_safetensors(&place.path(file)).unwrap();
+        assert_eq!(tensors.len(), expected.len());
+        for (name, tensor) in &tensors {
+            let kind = if tensor.kind() == Kind::Int64 { "i64" } else { "f32" };
+            let shape: Vec<_> = tensor.size().iter().map(i64::to_string).collect();
+            assert_eq!(expected[name.as_str()], format!("{kind} {}", shape.join("x")), "{name}");
+        }
+        let tracked = tensors.iter().find(|(name, _)| name == "bn1.num_batches_tracked").unwrap();
+        assert_eq!(tracked.1.int64_value(&[]), 4, "two views in each of two steps");
+    }
+}
+
+#[test]
+fn a_folder_alone_is_enough() {
+    let place = Place::new();
+    let more = ["train.duration=2 steps", "run.threads=1", "pixsim.dim=8", "regionsim.dim=8"];
+    let arguments: Vec<&str> = ["pretrain", "pictures/train/images"].into_iter().chain(more).collect();
+    place.run(&arguments).succeeded().says(&["train.batch_size=8", "augment.size=64"]);
+    assert!(place.path("runs/images/encoder.safetensors").is_file());
+    place.run(&["pretrain", "pictures/train/images", "--resume"]).succeeded().says(&["finished: 2 steps"]);
+}
+
+#[test]
+fn a_dry_run_prints_the_complete_recipe_and_writes_nothing() {
+    let place = Place::new();
+    let root = format!("data.root={}", place.pictures().display());
+    for recipe in
+        ["imagenet_r50_200ep", "pretrain/coco_r50_800ep", "recipes/pretrain/folder_r18.toml", "demo"]
+    {
+        let arguments = ["pretrain", recipe, &root, "train.batch_size=8", "--dry-run"];
+        let finished = place.run(&arguments).succeeded().says(&["pictures    16", "2 steps an epoch"]);
+        std::fs::write(place.path("resolved.toml"), finished.stdout()).unwrap();
+        let again = place.run(&["pretrain", "resolved.toml", "--dry-run"]).succeeded();
+        assert_eq!(finished.stdout(), again.stdout(), "a resolved recipe resolves to itself");
+    }
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn every_ablation_of_the_paper_is_one_key() {
+    let place = Place::new();
+    for setting in [
+        "pixsim.grid=0",
+        "pixsim.grid=1",
+        "pixsim.grid=14",
+        "pixsim.weight=0",
+        "regionsim.weight=0",
+        "global.region=overlap",
+        "regionsim.start=never",
+        "regionsim.start=0.4 of training",
+        "regionsim.loss=similarity",
+        "pixsim.order=grid_proj_pred",
+        "pixsim.order=proj_grid_pred",
+        "pixsim.distance=cosine",
+        "pixsim.points=uniform",
+        "pixsim.points=mildly_biased",
+        "pixsim.points=heavily_biased",
+        "pixsim.correspondence=feature_similarity",
+        "pixsim.correspondence=coordinate_distance",
+        "pixsim.correspondence=candidate_regions",
+        "optimizer.kind=lars",
+        "global.weight=0",
+        "global.dim=2",
+    ] {
+        let more = [setting, "train.duration=2 steps", "regionsim.start=0.5 of training", "--overwrite"];
+        let more =
+            if setting.starts_with("regionsim.start") { [setting, more[1], setting, more[3]] } else { more };
+        place.pretrain("ablation", &more).succeeded();
+        assert!(place.metrics("ablation").iter().all(|row| row["loss"].is_number()), "{setting}");
+    }
+}
+
+#[test]
+fn views_without_overlap_are_counted_and_their_losses_are_not_zeros() {
+    let place = Place::new();
+    let more =
+        ["augment.scale=[0.01,0.02]", "augment.overlap_tries=0", "global.weight=0", "train.duration=9 steps"];
+    place.pretrain("apart", &more).succeeded();
+    let metrics = place.metrics("apart");
+    assert!(metrics.iter().any(|row| row["without_overlap"].as_u64().unwrap() > 0));
+    let (rest, dense): (Vec<_>, Vec<_>) = metrics.iter().partition(|row| row["without_dense_loss"] == 1);
+    assert!(!rest.is_empty() && rest.iter().all(|row| row["loss_pixel"].is_null()));
+    assert!(dense.iter().all(|row| row["loss_pixel"].as_f64().unwrap() > 0.0));
+}
+
+#[test]
+fn simsiam_takes_its_views_as_they_fall() {
+    let place = Place::new();
+    let more = ["augment.scale=[0.01,0.02]", "pixsim.weight=0", "regionsim.weight=0"];
+    place.pretrain("simsiam", &more).succeeded();
+    assert!(place.metrics("simsiam").iter().all(|row| row["redrawn_views"] == 0));
+}
+
+#[test]
+fn a_demonstration_replaces_only_itself() {
+    let place = Place::new();
+    place.pretrain("precious", &["train.duration=2 steps"]).succeeded();
+    let root = format!("data.root={}", place.pictures().display());
+    place.run(&["demo", "run.name=precious", &root, "train.batch_size=4"]).exited(4).says(&["precious"]);
+    assert_eq!(place.metrics("precious").len(), 2);
+}
+
+#[test]
+fn views_draws_corresponding_points() {
+    let place = Place::new();
+    let picture = place.pictures().join("0001.jpg");
+    let picture = picture.to_str().unwrap();
+    let finished = place.run(&["views", picture, "pixsim.grid=5", "--out", "drawn.png"]).succeeded();
+    assert!(finished.stdout().contains("25 corresponding points"));
+    assert!(image::open(place.path("drawn.png")).unwrap().width() > 400);
+    place.run(&["views", picture, "--out", "drawn.png"]).exited(2).says(&["exists"]);
+    place.run(&["views", "nothing.jpg"]).exited(3).says(&["nothing.jpg"]);
+}
+
+#[test]
+fn doctor_speaks_json() {
+    let place = Place::new();
+    let finished = place.run(&["doctor", place.pictures().to_str().unwrap(), "--json"]).succeeded();
+    let findings: serde_json::Value = serde_json::from_str(&finished.stdout()).unwrap();
+    assert_eq!(findings["libtorch"], "2.11.0");
+    assert_eq!(findings["pictures"]["found"], 16);
+    assert_eq!(findings["pictures"]["unreadable"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn recipes_are_carried() {
+    let place = Place::new();
+    let listed = place.run(&["recipes"]).succeeded().stdout();
+    assert!(listed.contains("pretrain/imagenet_r50_200ep"));
+    assert!(place.run(&["recipes", "demo"]).succeeded().stdout().contains("[train]"));
+    place.run(&["recipes", "none"]).exited(2).says(&["none"]);
+}

@@ -1,0 +1,10 @@
+//! Tests of the program as a user runs it, in one binary: each further one links libtorch again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail as tests do")]
+
+mod bad_input;
+mod command_line;
+mod golden;
+mod program;
+mod resume;
+mod segment;

@@ -1,0 +1,105 @@
+//! Resuming a run is the same as never having stopped it, to the last bit.
+
+use std::process::Command;
+
+use crate::program::{Finished, Place, wait_for};
+
+/// RegionSim starts at step 20, within the second epoch after the interruption.
+const LONG: [&str; 2] = ["train.duration=40 steps", "train.keep_last=100"];
+
+fn signal(child: &std::process::Child, name: &str) {
+    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn a_killed_run_resumed_equals_one_never_killed() {
+    let place = Place::new();
+    place.pretrain("whole", &LONG).succeeded();
+    let mut child = place.start_pretrain("killed", &LONG);
+    // Step 6 lies in the middle of the second epoch of four steps.
+    wait_for(&place.path("runs/killed/checkpoints/000000006"), &mut child);
+    child.kill().unwrap();
+    Finished::of(child);
+    let resumed: Vec<&str> = LONG.iter().copied().chain(["--resume", "data.workers=3"]).collect();
+    place.pretrain("killed", &resumed).succeeded().says(&["from step"]);
+    for step in [8, 20, 40] {
+        assert_eq!(place.weights("whole", step), place.weights("killed", step), "step {step}");
+    }
+    let losses =
+        |name: &str| -> Vec<_> { place.metrics(name).iter().map(|row| row["loss"].clone()).collect() };
+    assert_eq!(losses("whole"), losses("killed"), "each step is logged once");
+    assert_eq!(losses("whole").len(), 40);
+    place.pretrain("killed", &resumed).succeeded().says(&["finished"]);
+}
+
+#[test]
+fn interrupts_save_and_exit_with_their_code() {
+    let place = Place::new();
+    for (name, signal_name, code) in [("int", "-INT", 130), ("term", "-TERM", 143), ("usr1", "-USR1", 138)] {
+        let more = ["train.duration=4000 steps", "train.checkpoint_every=2000 steps"];
+        let mut child = place.start_pretrain(name, &more);
+        wait_for(&place.path(&format!("runs/{name}/pictures/categories-000000003.png")), &mut child);
+        signal(&child, signal_name);
+        Finished::of(child).exited(code).says(&["all is saved", "--resume"]);
+        let run = format!("runs/{name}");
+        assert_eq!(std::fs::read_dir(place.path(&run).join("checkpoints")).unwrap().count(), 1);
+        for file in ["encoder.safetensors", "report.html"] {
+            assert!(place.path(&run).join(file).is_file(), "{file}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_aloud() {
+    let place = Place::new();
+    place.pretrain("damaged", &[]).succeeded();
+    let model = place.path("runs/damaged/checkpoints/000000006/model.safetensors");
+    let mut bytes = std::fs::read(&model).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&model, bytes).unwrap();
+    let whole = place.weights("damaged", 4);
+    place.pretrain("damaged", &["--resume"]).succeeded().says(&["000000006", "passed over", "from step 4"]);
+    assert_ne!(place.weights("damaged", 6), whole);
+}
+
+#[test]
+fn what_would_change_the_result_cannot_change_at_resume() {
+    let place = Place::new();
+    place.pretrain("changed", &[]).succeeded();
+    let other = ["--resume", "pixsim.weight=0.5", "train.log_every=2 steps"];
+    place.pretrain("changed", &other).exited(4).says(&["pixsim.weight", "same recipe"]);
+    std::fs::remove_file(place.pictures().join("0003.jpg")).unwrap();
+    place.pretrain("changed", &["--resume"]).exited(4).says(&["other pictures", "16 then", "15 now"]);
+}
+
+#[test]
+fn a_run_is_resumed_by_its_directory() {
+    let place = Place::new();
+    place.pretrain("there", &[]).succeeded();
+    std::fs::remove_dir_all(place.path("runs/there/checkpoints/000000006")).unwrap();
+    place.run(&["pretrain", "runs/there", "--resume"]).succeeded().says(&["from step 4 of 6"]);
+}
+
+#[test]
+fn where_all_checkpoints_are_damaged_nothing_is_started_over() {
+    let place = Place::new();
+    place.pretrain("lost", &["train.keep_last=1"]).succeeded();
+    std::fs::write(place.path("runs/lost/checkpoints/000000006/model.safetensors"), "rubbish").unwrap();
+    place
+        .pretrain("lost", &["train.keep_last=1", "--resume"])
+        .exited(4)
+        .says(&["000000006", "no checkpoint can be used"]);
+    assert_eq!(place.metrics("lost").len(), 6);
+}
+
+#[test]
+fn a_copied_run_goes_on_in_the_copy() {
+    let place = Place::new();
+    place.pretrain("first", &[]).succeeded();
+    std::fs::rename(place.path("runs/first"), place.path("runs/second")).unwrap();
+    std::fs::remove_dir_all(place.path("runs/second/checkpoints/000000006")).unwrap();
+    place.run(&["pretrain", "runs/second", "--resume"]).succeeded().says(&["runs/second", "from step 4"]);
+    assert!(!place.path("runs/first").exists());
+}

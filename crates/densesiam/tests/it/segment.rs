@@ -1,0 +1,158 @@
+//! Segmentation without labels, as a user runs it: on made-up pictures whose labels only say how good it is.
+
+use std::fs;
+
+use crate::program::{Finished, Place, wait_for};
+
+/// A segmentation of eight steps that takes seconds.
+const INSTANT: [&str; 14] = [
+    "encoder.architecture=resnet18",
+    "encoder.width=16",
+    "augment.base_size=64",
+    "augment.size=32",
+    "auxiliary.classes=8",
+    "evaluate.size=32",
+    "evaluate.every=4 steps",
+    "train.batch_size=4",
+    "train.duration=8 steps",
+    "train.log_every=1",
+    "train.checkpoint_every=2",
+    "train.keep_last=1",
+    "train.pictures=2",
+    "run.threads=1",
+];
+
+fn arguments<'a>(root: &'a str, name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let recipe = ["segment", "camvid_r18", "labels.layout=auto", root, name];
+    recipe.into_iter().chain(INSTANT).chain(more.iter().copied()).collect()
+}
+
+fn segment(place: &Place, name: &str, more: &[&str]) -> Finished {
+    let (root, name) =
+        (format!("data.root={}", place.path("pictures").display()), format!("run.name={name}"));
+    place.run(&arguments(&root, &name, more))
+}
+
+fn evaluations(place: &Place, name: &str) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(place.path(&format!("runs/{name}/evaluations.jsonl"))).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_segmentation_is_trained_scored_and_drawn() {
+    let place = Place::new();
+    segment(&place, "run", &[]).succeeded().says(&["before training: mIoU", "step 8: mIoU"]);
+    let scores = evaluations(&place, "run");
+    assert_eq!(scores.iter().map(|row| row["step"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 4, 8]);
+    for row in &scores {
+        let miou = row["mIoU"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&miou));
+        assert_eq!(row["classes"].as_array().unwrap().len(), 6);
+        assert_eq!(row["per_class"].as_array().unwrap().len(), 6);
+    }
+    assert_eq!(place.metrics("run").len(), 8);
+    for file in ["report.html", "encoder.safetensors", "pictures/segmentation-000000008.png"] {
+        assert!(place.path("runs/run").join(file).is_file(), "{file}");
+    }
+    let best =
+        scores[1..].iter().max_by(|a, b| a["mIoU"].as_f64().unwrap().total_cmp(&b["mIoU"].as_f64().unwrap()));
+    let kept = format!("runs/run/checkpoints/{:09}", best.unwrap()["step"].as_u64().unwrap());
+    assert!(place.path(&kept).is_dir() || scores[0]["mIoU"].as_f64() >= best.unwrap()["mIoU"].as_f64());
+}
+
+#[test]
+fn a_killed_segmentation_resumed_equals_one_never_killed() {
+    let place = Place::new();
+    let more = ["train.duration=16 steps", "train.keep_last=100"];
+    segment(&place, "whole", &more).succeeded();
+    let (root, name) = (format!("data.root={}", place.path("pictures").display()), "run.name=killed");
+    let mut child = place.command(&arguments(&root, name, &more)).spawn().unwrap();
+    wait_for(&place.path("runs/killed/checkpoints/000000006"), &mut child);
+    child.kill().unwrap();
+    Finished::of(child);
+    segment(&place, "killed", &[more[0], more[1], "--resume"]).succeeded();
+    assert_eq!(place.weights("whole", 16), place.weights("killed", 16));
+    assert_eq!(
+        evaluations(&place, "whole"),
+        evaluations(&place, "killed"),
+        "each evaluation is recorded once"
+    );
+}
+
+#[test]
+fn it_starts_from_a_pretrained_encoder_or_says_why_not() {
+    let place = Place::new();
+    place.pretrain("pretrained", &["train.duration=2 steps"]).succeeded();
+    let weights = "encoder.weights=runs/pretrained/encoder.safetensors";
+    segment(&place, "from", &[weights]).succeeded().says(&["encoder     120 tensors"]);
+    segment(&place, "larger", &[weights, "encoder.architecture=resnet34"]).exited(2).says(&["missing"]);
+    segment(&place, "nowhere", &["encoder.weights=none.safetensors"]).exited(4).says(&["none.safetensors"]);
+}
+
+#[test]
+fn each_component_of_the_papers_table_is_one_key() {
+    let place = Place::new();
+    for setting in
+        ["labelling.weight=0", "auxiliary.weight=0", "regionsim.weight=0", "labelling.rebalance=inverse"]
+    {
+        segment(&place, "ablation", &[setting, "train.duration=2 steps", "--overwrite"]).succeeded();
+    }
+    let pictures = format!("data.root={}", place.pictures().display());
+    let plain = arguments(&pictures, "run.name=plain", &["labels.categories=5", "train.duration=2 steps"]);
+    place.run(&plain).succeeded().says(&["there are no labels"]);
+    let unsaid = arguments(&pictures, "run.name=unsaid", &[]);
+    place.run(&unsaid).exited(2).says(&["labels.categories"]);
+}
+
+#[test]
+fn labels_that_do_not_fit_are_named() {
+    let place = Place::new();
+    let label = place.path("pictures/val/labels/0000.png");
+    let label = if label.is_file() {
+        label
+    } else {
+        fs::read_dir(place.path("pictures/val/labels")).unwrap().next().unwrap().unwrap().path()
+    };
+    let name = label.file_name().unwrap().to_string_lossy().into_owned();
+    image::RgbImage::new(64, 48).save(&label).unwrap();
+    segment(&place, "rgb", &[]).exited(3).says(&[&name]);
+    image::GrayImage::from_pixel(64, 48, image::Luma([77])).save(&label).unwrap();
+    segment(&place, "outside", &["--overwrite"]).exited(3).says(&[&name, "77"]);
+    image::GrayImage::new(60, 48).save(&label).unwrap();
+    segment(&place, "size", &["--overwrite"]).exited(3).says(&[&name]);
+    fs::remove_file(&label).unwrap();
+    segment(&place, "missing", &["--overwrite"]).exited(3).says(&[&name]);
+}
+
+#[test]
+fn a_trained_segmentation_is_evaluated_and_predicts_pictures_of_any_size() {
+    let place = Place::new();
+    segment(&place, "used", &[]).succeeded();
+    let scored = place.run(&["evaluate", "runs/used", "--json"]).succeeded();
+    let scored: serde_json::Value = serde_json::from_str(&scored.stdout()).unwrap();
+    let last = evaluations(&place, "used").pop().unwrap();
+    assert_eq!(scored["mIoU"], last["mIoU"], "as it was scored in training");
+    let table = place.run(&["evaluate", "runs/used/checkpoints/000000008"]).succeeded().stdout();
+    assert!(table.contains("meadow") && table.contains("mIoU"), "{table}");
+
+    image::RgbImage::new(37, 91).save(place.path("pictures/train/images/tall.png")).unwrap();
+    fs::write(place.path("pictures/train/images/text.jpg"), "a text").unwrap();
+    let pictures = place.pictures();
+    let finished =
+        place.run(&["predict", "runs/used", pictures.to_str().unwrap(), "--out", "out"]).succeeded();
+    assert!(
+        finished.stdout().contains("17 label maps and overlays, 1 pictures skipped"),
+        "{}",
+        finished.stdout()
+    );
+    let size = |name: &str| image::image_dimensions(place.path("out").join(name)).unwrap();
+    assert_eq!(
+        (size("tall.png"), size("tall.overlay.png"), size("0001.png")),
+        ((37, 91), (37, 91), (64, 48))
+    );
+    place.run(&["predict", "runs/used", "pictures/train/images", "--out", "pictures/train/images"]).exited(2);
+
+    place.pretrain("other", &["train.duration=2 steps"]).succeeded();
+    place.run(&["evaluate", "runs/other"]).exited(2).says(&["no segmentation"]);
+    place.run(&["evaluate", "runs/used", "encoder.architecture=resnet34"]).exited(4).says(&["architecture"]);
+}
