@@ -30,13 +30,8 @@ impl Pyramid {
         let [top, rest @ ..] = &self.laterals;
         let below = rest.iter().zip([&features.c4, &features.c3, &features.c2]);
         below.fold(top.forward(&features.c5), |above, (lateral, map)| {
-            let (_, _, height, width) = map_size(map);
-            lateral.forward(map) + above.upsample_bilinear2d([height, width], false, None, None)
+            let size = map.size();
+            lateral.forward(map) + above.upsample_bilinear2d(&size[2..], false, None, None)
         })
     }
-}
-
-fn map_size(map: &Tensor) -> (i64, i64, i64, i64) {
-    let size = map.size();
-    (size[0], size[1], size[2], size[3])
 }

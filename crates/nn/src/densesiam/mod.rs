@@ -185,27 +185,31 @@ impl DenseSiam {
                     let f_at_grid = pixsim::sample(&f[view], &grid[view]);
                     regionsim.forward(&z_at_grid[view], &f_at_grid, f[view].kind())
                 };
-                self.region_loss(&region(0), &region(1))
+                let RegionSimSettings { loss, temperature, stop_gradient, .. } = self.settings.regionsim;
+                let distance = self.settings.pixsim.distance;
+                region_loss([&region(0), &region(1)], loss, (temperature, stop_gradient), distance)
             }
             None => zero_like(&z[0]),
         };
         let [z1, _] = z_at_grid;
         (pixel, region, Some(z1.detach()))
     }
+}
 
-    /// Eq. 5. As released, its targets keep their gradient unless `regionsim.stop_gradient` is set; eq. 1 on regions
-    /// always stops it, as eq. 1 does.
-    fn region_loss(&self, one: &RegionOutputs, two: &RegionOutputs) -> Tensor {
-        let settings = &self.settings.regionsim;
-        let target = |r: &Tensor| if settings.stop_gradient { r.detach() } else { r.shallow_clone() };
-        let direction = |q: &Tensor, r: &Tensor| match settings.loss {
-            RegionLoss::Contrast => contrast(q, &target(r), settings.temperature),
-            RegionLoss::Similarity => {
-                self.settings.pixsim.distance.mean(&q.transpose(1, 2), &r.detach().transpose(1, 2))
-            }
-        };
-        (direction(&one.q, &two.r) + direction(&two.q, &one.r)) * 0.5
-    }
+/// Eq. 5, of both directions. As released its targets keep their gradient unless `stop_gradient` is set; eq. 1 on regions
+/// always stops it, as eq. 1 does. For pre-training and segmentation alike.
+pub(crate) fn region_loss(
+    [one, two]: [&RegionOutputs; 2],
+    loss: RegionLoss,
+    (temperature, stop_gradient): (f64, bool),
+    distance: Distance,
+) -> Tensor {
+    let target = |r: &Tensor| if stop_gradient { r.detach() } else { r.shallow_clone() };
+    let direction = |q: &Tensor, r: &Tensor| match loss {
+        RegionLoss::Contrast => contrast(q, &target(r), temperature),
+        RegionLoss::Similarity => distance.mean(&q.transpose(1, 2), &r.detach().transpose(1, 2)),
+    };
+    (direction(&one.q, &two.r) + direction(&two.q, &one.r)) * 0.5
 }
 
 /// The features of the samples that have an overlap.

@@ -3,7 +3,7 @@
 //! View 1 is cropped in pixels, view 2 whole; the crop and flip of view 1 are applied to the *features* of view 2, so
 //! that the network becomes invariant to the first and equivariant to the second. After that all positions of the two
 //! maps correspond. Tensors carry the released names, with `kernel_*` for RegionSim. Every stop-gradient is a
-//! `detach` in this file.
+//! `detach` in this file or in the region loss that it shares with pre-training.
 
 mod settings;
 
@@ -13,10 +13,10 @@ pub use settings::{
     Auxiliary, Labelling, Rebalance, SegmentEncoder, SegmentPixSim, SegmentRegionSim, Settings,
 };
 
-use crate::densesiam::{RegionLoss, RegionOutputs, RegionSim, sample};
+use crate::densesiam::{RegionSim, region_loss, sample};
 use crate::heads::{Form, Head};
 use crate::layers::Mode;
-use crate::losses::{contrast, loss_kind, zero_like};
+use crate::losses::{loss_kind, zero_like};
 use crate::pyramid::Pyramid;
 use crate::resnet::ResNet;
 use crate::store::{Scope, Store};
@@ -114,7 +114,10 @@ impl Segmenter {
         let region = match self.regionsim.as_ref().filter(|_| regions) {
             Some(regionsim) => {
                 let region = |z: &Tensor, f: &Tensor| regionsim.forward(z, &f.to_kind(kind), f.kind());
-                self.region_loss(&region(&z1, &f1), &region(&z2, &f2)) * self.settings.regionsim.weight
+                let (one, two) = (region(&z1, &f1), region(&z2, &f2));
+                let SegmentRegionSim { weight, loss, temperature, stop_gradient } = self.settings.regionsim;
+                let distance = self.settings.pixsim.distance;
+                region_loss([&one, &two], loss, (temperature, stop_gradient), distance) * weight
             }
             None => off(),
         };
@@ -152,19 +155,6 @@ impl Segmenter {
             }
         };
         (entropy * weights.take(&labels)).mean(z.kind())
-    }
-
-    /// Eq. 5 over all positions; as released its targets keep their gradient.
-    fn region_loss(&self, one: &RegionOutputs, two: &RegionOutputs) -> Tensor {
-        let settings = &self.settings.regionsim;
-        let target = |r: &Tensor| if settings.stop_gradient { r.detach() } else { r.shallow_clone() };
-        let direction = |q: &Tensor, r: &Tensor| match settings.loss {
-            RegionLoss::Contrast => contrast(q, &target(r), settings.temperature),
-            RegionLoss::Similarity => {
-                self.settings.pixsim.distance.mean(&q.transpose(1, 2), &r.detach().transpose(1, 2))
-            }
-        };
-        (direction(&one.q, &two.r) + direction(&two.q, &one.r)) * 0.5
     }
 }
 
