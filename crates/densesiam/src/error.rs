@@ -61,6 +61,14 @@ pub enum Error {
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A weights file cannot be read, or is of another model.
+    #[error("cannot take the weights of {}: {reason}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file of tensors cannot be read or written.
     #[error(transparent)]
     TensorFile(#[from] TensorFileError),
@@ -168,7 +176,11 @@ impl Error {
             | Self::Picture { .. }
             | Self::NothingReadable { .. } => ExitCode::Data,
             Self::RunDirectory(_) | Self::Checkpoint(_) | Self::TensorFile(_) => ExitCode::File,
-            Self::Demo(_) | Self::Log(_) | Self::CannotResume(_) | Self::File { .. } => ExitCode::File,
+            Self::Weights { .. }
+            | Self::Demo(_)
+            | Self::Log(_)
+            | Self::CannotResume(_)
+            | Self::File { .. } => ExitCode::File,
             Self::Device(_) => ExitCode::Device,
             Self::NotFinite { .. } => ExitCode::NotFinite,
             Self::Collapsed { .. } => ExitCode::Collapsed,

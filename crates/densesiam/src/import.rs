@@ -1,72 +1,57 @@
-//! Bringing an encoder in: a safetensors file under torchvision's names, as this program and others write them.
+//! Bringing an encoder in: from any weights file whose names are a ResNet's in some tool's spelling.
 
 use std::path::Path;
 
-use densesiam_engine::checkpoint::read_safetensors;
 use densesiam_nn::Store;
-use tch::Tensor;
+use densesiam_weights::{DType, Limits, Matching, match_names, read};
+use tch::{Kind, Tensor};
 
 use crate::error::Error;
 
-/// What became of the tensors of a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Imported {
-    /// Tensors that were taken.
-    pub matched: usize,
-    /// Tensors of the encoder that the file lacks; `num_batches_tracked` may be missing.
-    pub missing: Vec<String>,
-    /// Tensors of the file that are no part of an encoder: heads, classifiers.
-    pub unexpected: Vec<String>,
-    /// Tensors of another shape.
-    pub mismatched: Vec<String>,
-}
-
-/// Copies the encoder of a file into the tensors of `store` whose names start with `prefix` (`backbone.`). Names in
-/// the file may start with `encoder.`, `backbone.` or `module.`.
+/// Copies the encoder of a file (safetensors, `.pth` or `.pkl`, see `densesiam_weights`) into the tensors of `store`
+/// whose names start with `prefix` (`backbone.`), and returns what became of the file's tensors, to be shown.
 ///
 /// # Errors
 /// When the file cannot be read, or does not hold all of this encoder: nothing is copied then.
-pub fn import_encoder(store: &Store, prefix: &str, path: &Path) -> Result<Imported, Error> {
-    let file = read_safetensors(path)?;
-    let named: Vec<(&str, &Tensor)> = file.iter().map(|(name, tensor)| (bare(name), tensor)).collect();
+pub fn import_encoder(store: &Store, prefix: &str, path: &Path) -> Result<Matching, Error> {
+    let file = read(path, &Limits::default())
+        .map_err(|error| Error::Weights { path: path.to_owned(), reason: error.to_string() })?;
     let entries: Vec<_> = store
         .entries()
         .into_iter()
         .filter_map(|entry| Some((entry.name.strip_prefix(prefix)?.to_owned(), entry.tensor)))
         .collect();
-    let mut imported = Imported::default();
-    let mut pairs = Vec::new();
-    for (name, tensor) in &entries {
-        match named.iter().find(|(other, _)| other == name) {
-            Some((_, found)) if found.size() == tensor.size() => pairs.push((tensor, *found)),
-            Some(_) => imported.mismatched.push(name.clone()),
-            None if name.ends_with("num_batches_tracked") => {}
-            None => imported.missing.push(name.clone()),
+    let model: Vec<_> = entries.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect();
+    let unfit = |reason: String| Error::Weights {
+        path: path.to_owned(),
+        reason: format!("{reason}\nis encoder.architecture right?"),
+    };
+    let matching = match_names(&model, &file.tensors).map_err(|error| unfit(error.to_string()))?;
+    if !matching.missing.is_empty() || !matching.mismatched.is_empty() {
+        return Err(unfit(matching.to_string()));
+    }
+    for matched in &matching.matched {
+        let found = &file.tensors[matched.index];
+        let target = entries.iter().find(|(name, _)| *name == matched.name).map(|(_, tensor)| tensor);
+        let value = Tensor::from_data_size(&found.bytes, &found.shape, kind(found.dtype));
+        if let Some(target) = target {
+            tch::no_grad(|| target.shallow_clone().copy_(&value));
         }
     }
-    let known = |name: &str| entries.iter().any(|(other, _)| other == name);
-    imported.unexpected =
-        named.iter().map(|(name, _)| *name).filter(|name| !known(name)).map(str::to_owned).collect();
-    imported.matched = pairs.len();
-    if !imported.missing.is_empty() || !imported.mismatched.is_empty() {
-        let first =
-            |names: &[String]| names.first().map_or(String::new(), |name| format!(" (first: {name})"));
-        return Err(Error::Usage(format!(
-            "{} does not fit the encoder: {} tensors match, {} are missing{}, {} have another shape{}; is \
-             encoder.architecture right?",
-            path.display(),
-            imported.matched,
-            imported.missing.len(),
-            first(&imported.missing),
-            imported.mismatched.len(),
-            first(&imported.mismatched)
-        )));
-    }
-    tch::no_grad(|| pairs.iter().for_each(|(tensor, found)| tensor.shallow_clone().copy_(found)));
-    Ok(imported)
+    Ok(matching)
 }
 
-fn bare(name: &str) -> &str {
-    let name = name.strip_prefix("module.").unwrap_or(name);
-    name.strip_prefix("encoder.").or_else(|| name.strip_prefix("backbone.")).unwrap_or(name)
+fn kind(dtype: DType) -> Kind {
+    match dtype {
+        DType::F64 => Kind::Double,
+        DType::F32 => Kind::Float,
+        DType::F16 => Kind::Half,
+        DType::BF16 => Kind::BFloat16,
+        DType::I64 => Kind::Int64,
+        DType::I32 => Kind::Int,
+        DType::I16 => Kind::Int16,
+        DType::I8 => Kind::Int8,
+        DType::U8 => Kind::Uint8,
+        DType::Bool => Kind::Bool,
+    }
 }

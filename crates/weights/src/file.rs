@@ -1,0 +1,154 @@
+//! Which format a file is, by its content.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::budget::Budget;
+use crate::collect::{Collected, NoStorages, collect};
+use crate::error::readable;
+use crate::pickle::read_pickle;
+use crate::safetensors_file::{looks_like_safetensors, read_safetensors};
+use crate::torch::{is_legacy_magic, read_legacy, read_zip};
+use crate::{Tensor, WeightsError};
+
+/// What a weights file may cost before it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest accepted file in bytes. What is read out of a file takes at most four times this limit, and at most
+    /// sixteen times the file's own size and a mebibyte, which leaves room for shared and expanded tensors.
+    pub max_bytes: u64,
+    /// Most instructions of a pickle; each costs up to about a hundred bytes of memory.
+    pub max_instructions: u64,
+}
+
+impl Default for Limits {
+    /// 8 GiB, beyond any encoder; and two million instructions, thirty times what a ResNet's checkpoint has with its
+    /// optimizer.
+    fn default() -> Self {
+        Self { max_bytes: 8 << 30, max_instructions: 2_000_000 }
+    }
+}
+
+/// The formats that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// safetensors.
+    Safetensors,
+    /// `torch.save` since PyTorch 1.6: a zip archive.
+    TorchZip,
+    /// `torch.save` before.
+    TorchLegacy,
+    /// A pickle with NumPy arrays, as detectron2 and Detectron write.
+    Pickle,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Safetensors => "safetensors",
+            Format::TorchZip => "PyTorch",
+            Format::TorchLegacy => "PyTorch (before 1.6)",
+            Format::Pickle => "pickle with NumPy arrays",
+        })
+    }
+}
+
+/// The tensors of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightsFile {
+    /// The format that the content showed.
+    pub format: Format,
+    /// The key under which the state dict lay (`state_dict`, `model`, ...); nothing when it was the whole file.
+    pub found_under: Option<&'static str>,
+    /// Its tensors, under the names they have there, in the order of the file. Entries that are not tensors are left
+    /// out.
+    pub tensors: Vec<Tensor>,
+}
+
+/// Reads the tensors of a weights file, whose format is recognised by its content. Nothing in it is run.
+///
+/// In a checkpoint the state dict is looked for under `state_dict`, `model`, `model_state_dict`, `module`, `teacher`
+/// and `student`, in this order, then at the top. The whole file is held in memory while it is read.
+///
+/// # Errors
+/// A [`WeightsError`] that says what is wrong with the file.
+pub fn read(path: &Path, limits: &Limits) -> Result<WeightsFile, WeightsError> {
+    let max_bytes = limits.max_bytes;
+    let file = File::open(path)?;
+    let announced = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    if announced <= max_bytes {
+        // One byte more than allowed shows a file that grows while it is read, or that has no size.
+        file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    }
+    let size = announced.max(bytes.len() as u64);
+    if size > max_bytes {
+        return Err(WeightsError::FileTooLarge { bytes: size, max_bytes });
+    }
+    read_bytes(&bytes, limits)
+}
+
+/// As [`read`], from the bytes of a file.
+///
+/// # Errors
+/// A [`WeightsError`] that says what is wrong with the bytes.
+pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<WeightsFile, WeightsError> {
+    let budget = &mut Budget::new(bytes.len(), limits);
+    if bytes.is_empty() {
+        return Err(WeightsError::Empty);
+    }
+    if looks_like_safetensors(bytes) {
+        let tensors = read_safetensors(bytes, budget)?;
+        return Ok(WeightsFile { format: Format::Safetensors, found_under: None, tensors });
+    }
+    let (format, collected) = if bytes.starts_with(b"PK\x03\x04") {
+        (Format::TorchZip, read_zip(bytes, limits, budget)?)
+    } else if looks_like_pickle(bytes) {
+        read_pickles(bytes, limits, budget)?
+    } else {
+        return Err(WeightsError::NotWeights {
+            start: readable(&bytes[..bytes.len().min(12)]),
+            reason: what_it_looks_like(bytes),
+        });
+    };
+    let Collected { found_under, tensors } = collected;
+    Ok(WeightsFile { format, found_under, tensors })
+}
+
+/// Pickles since protocol 2 begin with an instruction that says their protocol.
+fn looks_like_pickle(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x80, 2..=5, ..])
+}
+
+/// The first pickle is either all of it or the magic number of PyTorch's older format.
+fn read_pickles(
+    bytes: &[u8],
+    limits: &Limits,
+    budget: &mut Budget,
+) -> Result<(Format, Collected), WeightsError> {
+    let first = read_pickle(bytes, limits.max_instructions)?;
+    if is_legacy_magic(&first) {
+        return Ok((Format::TorchLegacy, read_legacy(&bytes[first.length..], limits, budget)?));
+    }
+    let collected = collect(&first.objects, first.root, &mut NoStorages, budget)?;
+    Ok((Format::Pickle, collected))
+}
+
+fn what_it_looks_like(bytes: &[u8]) -> &'static str {
+    let start = bytes.trim_ascii_start();
+    if start.starts_with(b"<") {
+        "it looks like a web page, so that the download went wrong"
+    } else if start.starts_with(b"version https://git-lfs") {
+        "it is a git-lfs pointer; run git lfs pull"
+    } else if bytes.starts_with(&[0x1f, 0x8b]) {
+        "it is compressed with gzip; unpack it first"
+    } else if bytes.starts_with(b"\x89HDF") {
+        "it is an HDF5 file of another framework"
+    } else if bytes.get(257..262) == Some(b"ustar") {
+        "it is a tar archive; unpack it first"
+    } else {
+        "safetensors, PyTorch files and pickles of detectron2 are read"
+    }
+}

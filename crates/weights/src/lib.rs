@@ -1,0 +1,30 @@
+//! Named tensors out of any weights file that people have, and which of a model's tensors they are.
+//!
+//! [`read`] recognises a file by its content: safetensors, PyTorch's zip format (`torch.save` since 1.6), PyTorch's
+//! older format, and plain pickles with NumPy arrays as detectron2 writes them. The last three are pickles, which are
+//! programs; nothing of them is run here. Their instructions build plain values only, and every name that a file
+//! refers to must be on a short list (`pickle/global.rs`), however harmless and however far from the weights:
+//! a checkpoint with a training library's own classes in its `meta` is refused by that name too.
+//!
+//! [`match_names`] then says which tensors of the file are which of the model: it finds the prefix that a training
+//! program left before the names, and translates detectron2's. Nothing is taken silently: what is missing, left over
+//! or of another shape is in the [`Matching`], which prints as a few lines.
+//!
+//! Memory is bounded by the size of the file and by [`Limits`], whatever the file says about itself.
+
+mod budget;
+mod collect;
+mod error;
+mod file;
+mod matching;
+mod numpy;
+mod pickle;
+mod safetensors_file;
+mod strided;
+mod tensor;
+mod torch;
+
+pub use error::WeightsError;
+pub use file::{Format, Limits, WeightsFile, read, read_bytes};
+pub use matching::{Layout, Match, Matching, Mismatch, NothingMatches, match_names};
+pub use tensor::{DType, Tensor};

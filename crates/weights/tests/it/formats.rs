@@ -1,0 +1,116 @@
+//! What PyTorch, NumPy and detectron2 wrote, against what they say is in it (`make_fixtures.py`).
+
+use std::io::{Cursor, Write};
+
+use densesiam_weights::{DType, Format, Limits, Tensor, WeightsError, read};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use crate::{bytes_of, files, message, names, read_any};
+
+fn sorted(mut tensors: Vec<Tensor>) -> Vec<Tensor> {
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    tensors
+}
+
+#[test]
+fn every_file_holds_what_its_writer_says() {
+    let mut read = 0;
+    for name in names() {
+        if !files().join(format!("{name}.expected")).exists() {
+            continue;
+        }
+        let found = read_any(&bytes_of(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let expected = read_any(&bytes_of(&format!("{name}.expected"))).unwrap();
+        let (found, expected) = (sorted(found.tensors), sorted(expected.tensors));
+        assert_eq!(found.len(), expected.len(), "{name}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{name}");
+            assert_eq!(found.bytes, expected.bytes, "{name}: {}", found.name);
+        }
+        read += 1;
+    }
+    assert_eq!(read, 17);
+}
+
+#[test]
+fn the_format_is_that_of_the_content() {
+    for (name, format, found_under) in [
+        ("types.safetensors", Format::Safetensors, None),
+        ("types.pt", Format::TorchZip, None),
+        ("types_legacy.pt", Format::TorchLegacy, None),
+        ("moco.pth.tar", Format::TorchZip, Some("state_dict")),
+        ("moco_legacy.pth.tar", Format::TorchLegacy, Some("state_dict")),
+        ("arguments.pth", Format::TorchZip, Some("model")),
+        ("detectron2_protocol2.pkl", Format::Pickle, Some("model")),
+        ("python2.pkl", Format::Pickle, Some("state_dict")),
+    ] {
+        let file = read_any(&bytes_of(name)).unwrap();
+        assert_eq!((file.format, file.found_under), (format, found_under), "{name}");
+    }
+}
+
+/// Independent of the expectations, which this crate reads itself.
+#[test]
+fn elements_are_little_endian_and_in_a_row() {
+    let file = read_any(&bytes_of("views.pt")).unwrap();
+    let values = |name: &str| -> Vec<f32> {
+        let tensor = file.tensors.iter().find(|tensor| tensor.name == name).unwrap();
+        assert_eq!(tensor.dtype, DType::F32);
+        tensor.bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    };
+    // The storage holds 300..324 modulo 128.
+    assert_eq!(values("part"), [48., 49., 50., 51., 52., 53.]);
+    assert_eq!(values("transposed")[..5], [44., 50., 56., 62., 45.]);
+    assert_eq!(values("expanded"), [49.; 6]);
+    assert_eq!(values("inner"), [48., 51., 52., 55., 60., 63., 64., 67.]);
+    assert_eq!(values("scalar"), [2.5]);
+}
+
+#[test]
+fn files_are_read_by_path_and_no_larger_than_allowed() {
+    let path = files().join("types.pt");
+    assert_eq!(read(&path, &Limits::default()).unwrap().tensors.len(), 10);
+    let small = Limits { max_bytes: 100, ..Limits::default() };
+    let error = read(&path, &small).unwrap_err();
+    assert!(matches!(error, WeightsError::FileTooLarge { max_bytes: 100, .. }), "{error}");
+    assert!(matches!(read(&files().join("absent"), &small), Err(WeightsError::Io(_))));
+    let few = Limits { max_instructions: 50, ..Limits::default() };
+    let error = read(&path, &few).unwrap_err();
+    assert!(matches!(error, WeightsError::TooManyInstructions { max_instructions: 50 }), "{error}");
+}
+
+#[test]
+fn what_is_no_weights_file_says_what_it_looks_like() {
+    assert!(message(b"").contains("empty"));
+    assert!(message(b"<!DOCTYPE html><title>404").contains("a web page"));
+    assert!(message(b"version https://git-lfs.github.com/spec/v1").contains("git lfs pull"));
+    assert!(message(b"\x1f\x8b\x08\x00").contains("gzip"));
+    assert!(message(b"\x89PNG").contains("it begins with \".PNG\""));
+    assert!(message(b"\x80\x02}U\x05epochK\x03s.").ends_with("it holds epoch"));
+    assert!(message(b"\x80\x02K\x03.").contains("no dictionary"));
+}
+
+fn zip_with(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in entries {
+        writer.start_file(*name, SimpleFileOptions::default()).unwrap();
+        writer.write_all(content).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+#[test]
+fn flavours_that_are_not_read_say_what_they_are() {
+    let script = zip_with(&[("net/data.pkl", b"\x80\x02}."), ("net/constants.pkl", b"\x80\x02).")]);
+    assert!(message(&script).contains("a TorchScript program"), "{}", message(&script));
+    let swapped = zip_with(&[("a/data.pkl", b"\x80\x02}."), ("a/byteorder", b"big")]);
+    assert!(message(&swapped).contains("not little-endian"));
+    let other = zip_with(&[("weights.npy", b"\x93NUMPY")]);
+    assert!(message(&other).contains("no data.pkl"));
+    let legacy = bytes_of("types_legacy.pt");
+    let order = legacy.windows(13).position(|window| window == b"little_endian").unwrap() + 13;
+    let truth = order + legacy[order..].iter().position(|&byte| byte == 0x88).unwrap();
+    let swapped = [&legacy[..truth], &[0x89], &legacy[truth + 1..]].concat();
+    assert!(message(&swapped).contains("not little-endian"), "{}", message(&swapped));
+}
