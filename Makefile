@@ -35,6 +35,7 @@ parity: libtorch
 # Our figures; benches/peers holds the same work in PyTorch, see docs/performance.md.
 bench: build
 	$(PROGRAM) bench step
+	$(PROGRAM) bench segment-step
 	@if [ -n "$(PICTURES)" ]; then $(PROGRAM) bench loader "$(PICTURES)"; \
 	else echo "make bench PICTURES=FOLDER measures the loader too"; fi
 

@@ -1,9 +1,9 @@
 //! Compiles the C++ side against the libtorch that tch is built with, and tells dependents where it lies.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn main() {
-    println!("cargo:rerun-if-changed=src/torch_ext.cpp");
+    println!("cargo:rerun-if-changed=src");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let libtorch = PathBuf::from(std::env::var("LIBTORCH").expect("LIBTORCH is set by .cargo/config.toml"));
     println!("cargo:rerun-if-changed={}", libtorch.join("torch").display());
@@ -18,10 +18,41 @@ fn main() {
         .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))
-        .file("src/torch_ext.cpp")
+        .files(["src/torch_ext.cpp", "src/layers.cpp"])
         .compile("torch_ext");
+    if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|architecture| architecture == "x86_64") {
+        for (instructions, architecture) in [("avx2", "-march=x86-64-v3"), ("avx512", "-march=x86-64-v4")] {
+            kernels("winograd", instructions, architecture);
+            kernels("norm", instructions, architecture);
+        }
+        // libtorch's own OpenMP, so that there is one pool of threads.
+        let folder = library.parent().expect("a file has a folder");
+        println!("cargo:rustc-link-search=native={}", folder.display());
+        println!("cargo:rustc-link-lib=dylib:+verbatim={}", openmp(folder));
+    }
     println!("cargo:rustc-link-search=native={}", libtorch.join("lib").display());
     // Dependents read this as DEP_TORCH_EXT_LIBRARY_DIRECTORY and put it on the rpath of what they link.
     println!("cargo:library_directory={directory}");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{directory}");
+}
+
+/// Compiles the kernels of a file once more, for an instruction set that is chosen at run time.
+fn kernels(file: &str, instructions: &str, architecture: &str) {
+    let name = format!("{file}_{instructions}");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .opt_level(3)
+        .flag("-fopenmp")
+        .flag(architecture)
+        .define(&format!("{}_KERNELS", file.to_uppercase()), name.as_str())
+        .file(format!("src/{file}.cpp"))
+        .compile(&name);
+}
+
+/// The name of the OpenMP library that lies beside libtorch; some builds carry it under a longer name.
+fn openmp(folder: &Path) -> String {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+    names.find(|name| name.starts_with("libgomp")).unwrap_or_else(|| "libgomp.so.1".to_owned())
 }

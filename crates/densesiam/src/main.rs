@@ -8,6 +8,7 @@ use densesiam::commands::{CommandLine, run};
 use densesiam::error::ExitCode;
 
 fn main() -> std::process::ExitCode {
+    densesiam_torch_ext::keep_freed_memory();
     let command = CommandLine::parse().command;
     let code = match catch_unwind(|| run(command)) {
         Ok(Ok(())) => ExitCode::Success,

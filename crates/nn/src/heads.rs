@@ -85,9 +85,8 @@ impl Head {
 
     /// `[B, C, h, w]` to `[B, out, h, w]`, or `[rows, C]` to `[rows, out]`.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let activate = |x: Tensor, (mapping, norm): &(Mapping, BatchNorm)| {
-            norm.forward(&mapping.forward(&x), mode).relu_()
-        };
+        let activate =
+            |x: Tensor, (mapping, norm): &(Mapping, BatchNorm)| norm.forward_relu(&mapping.forward(&x), mode);
         let output = self.output.forward(&self.hidden.iter().fold(x.shallow_clone(), activate));
         self.output_norm.as_ref().map_or(output.shallow_clone(), |norm| norm.forward(&output, mode))
     }

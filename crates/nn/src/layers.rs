@@ -1,5 +1,6 @@
 //! The three layers that everything is made of, with PyTorch's meaning and names.
 
+use densesiam_torch_ext::{BatchNorm as Norm, batch_norm, convolution_3x3};
 use tch::Tensor;
 
 use crate::store::{Initial, Scope};
@@ -41,6 +42,9 @@ impl Convolution {
     /// `[B, in, h, w]` to `[B, out, h', w']`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let weight = self.weight.to_kind(x.kind());
+        if self.bias.is_none() && weight.size()[2] == 3 && self.stride == 1 {
+            return convolution_3x3(x, &weight);
+        }
         let bias = self.bias.as_ref().map(|bias| bias.to_kind(x.kind()));
         x.conv2d(&weight, bias.as_ref(), [self.stride; 2], [self.padding; 2], [1; 2], 1)
     }
@@ -103,12 +107,27 @@ impl BatchNorm {
 
     /// Normalises `[B, C, ...]`.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+        self.apply(x, mode, None, false)
+    }
+
+    /// Normalises, and applies ReLU.
+    pub fn forward_relu(&self, x: &Tensor, mode: Mode) -> Tensor {
+        self.apply(x, mode, None, true)
+    }
+
+    /// Normalises, adds `residual`, and applies ReLU.
+    pub fn forward_add_relu(&self, x: &Tensor, residual: &Tensor, mode: Mode) -> Tensor {
+        self.apply(x, mode, Some(residual), true)
+    }
+
+    fn apply(&self, x: &Tensor, mode: Mode, residual: Option<&Tensor>, relu: bool) -> Tensor {
         let train = mode == Mode::Train;
         if train {
             let _ = self.batches_tracked.shallow_clone().g_add_scalar_(1);
         }
-        let (weight, bias) = self.affine.as_ref().map_or((None, None), |(w, b)| (Some(w), Some(b)));
-        let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
-        x.batch_norm(weight, bias, mean, var, train, 0.1, 1e-5, true)
+        let (affine, running) =
+            (self.affine.as_ref().map(|(w, b)| (w, b)), (&self.running_mean, &self.running_var));
+        let norm = Norm { affine, running, train, momentum: 0.1, epsilon: 1e-5, residual, relu };
+        batch_norm(x, norm)
     }
 }

@@ -90,7 +90,7 @@ impl ResNet {
     /// `[B, 3, H, W]` to the maps of the four stages.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Features {
         let (convolution, norm) = &self.stem;
-        let stem = norm.forward(&convolution.forward(x), mode).relu_();
+        let stem = norm.forward_relu(&convolution.forward(x), mode);
         let stem = stem.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
         let stage = |index: usize, x: &Tensor| {
             let blocks = &self.stages[index];
@@ -144,18 +144,15 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let last = self.layers.len() - 1;
-        let mut out = x.shallow_clone();
-        for (index, (convolution, norm)) in self.layers.iter().enumerate() {
-            out = norm.forward(&convolution.forward(&out), mode);
-            if index < last {
-                out = out.relu_();
-            }
-        }
         let identity = match &self.downsample {
             Some((convolution, norm)) => norm.forward(&convolution.forward(x), mode),
             None => x.shallow_clone(),
         };
-        out.g_add_(&identity).relu_()
+        let (last, before) = (self.layers.len() - 1, &self.layers[..self.layers.len() - 1]);
+        let inner = before.iter().fold(x.shallow_clone(), |x, (convolution, norm)| {
+            norm.forward_relu(&convolution.forward(&x), mode)
+        });
+        let (convolution, norm) = &self.layers[last];
+        norm.forward_add_relu(&convolution.forward(&inner), &identity, mode)
     }
 }

@@ -6,8 +6,13 @@
 
 #include <cstdlib>
 #include <cstring>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include <string>
 #include <vector>
+
+#include "layers.h"
 
 namespace {
 
@@ -34,6 +39,15 @@ std::vector<at::Tensor> tensors(void* const* pointers, size_t count) {
 extern "C" {
 
 void torch_ext_free(char* text) { free(text); }
+
+// See the Rust side.
+void torch_ext_keep_freed_memory() {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, -1);
+  mallopt(M_TOP_PAD, 64 << 20);
+#endif
+}
 
 char* torch_ext_show_config() { return strdup(at::show_config().c_str()); }
 
@@ -69,6 +83,23 @@ char* torch_ext_total_norm(void* const* list, size_t count, void** norm) {
   return message_of([&] {
     at::NoGradGuard no_grad;
     *norm = new at::Tensor(at::stack(at::_foreach_norm(tensors(list, count), 2)).norm());
+  });
+}
+
+// A 3x3 convolution of stride 1 and padding 1, in `*output` (to be owned by the caller).
+char* torch_ext_convolution_3x3(void* input, void* weight, void** output) {
+  return message_of([&] {
+    *output = new at::Tensor(convolution_3x3(*static_cast<at::Tensor*>(input), *static_cast<at::Tensor*>(weight)));
+  });
+}
+
+// Batch norm, + `residual` where there is one, ReLU where asked for, in `*output` (to be owned by the caller).
+char* torch_ext_batch_norm(void* input, void* weight, void* bias, void* running_mean, void* running_var, void* residual,
+                           bool relu, bool train, double momentum, double epsilon, void** output) {
+  return message_of([&] {
+    auto tensor = [](void* pointer) { return pointer ? *static_cast<at::Tensor*>(pointer) : at::Tensor(); };
+    *output = new at::Tensor(batch_norm(tensor(input), tensor(weight), tensor(bias), tensor(running_mean),
+                                        tensor(running_var), tensor(residual), relu, train, momentum, epsilon));
   });
 }
 

@@ -11,18 +11,20 @@ use densesiam_data::image::RgbImage;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{SampleScratch, SampleSource, load_sample};
 use densesiam_engine::device::{Precision, resolve_threads, set_threads};
-use densesiam_engine::optimizer::{GroupRule, Optimizer, not_finite};
+use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings, not_finite};
 use densesiam_geometry::{Region, View};
-use densesiam_nn::Store;
 use densesiam_nn::densesiam::{Correspondence, DenseSiam};
+use densesiam_nn::segment::{Segmenter, alignment};
+use densesiam_nn::{Architecture, Store};
 use densesiam_random::{Key, Purpose, RngExt};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
 use crate::input::Input;
-use crate::recipe::keys;
 use crate::recipe::pretrain::PretrainRecipe;
+use crate::recipe::segment::SegmentRecipe;
+use crate::recipe::{RunSettings, builtin, keys};
 use crate::run::Stopwatch;
 
 /// What is measured. One JSON object a line.
@@ -38,6 +40,20 @@ pub enum Bench {
         /// Steps before that
         #[arg(long, default_value_t = 2)]
         warmup: usize,
+    },
+    /// The step of unsupervised segmentation: all losses, forward, backward and optimizer
+    SegmentStep {
+        /// Settings laid over the recipe camvid_r18, as key=value
+        settings: Vec<String>,
+        /// Measured steps
+        #[arg(long, default_value_t = 5)]
+        steps: usize,
+        /// Steps before that
+        #[arg(long, default_value_t = 2)]
+        warmup: usize,
+        /// With RegionSim, as after its start
+        #[arg(long)]
+        regions: bool,
     },
     /// Decode and two augmented views of each picture, on one core
     Loader {
@@ -59,6 +75,9 @@ pub enum Bench {
 pub(super) fn run(bench: &Bench) -> Result<(), Error> {
     match bench {
         Bench::Step { settings, steps, warmup } => step(settings, *steps, *warmup),
+        Bench::SegmentStep { settings, steps, warmup, regions } => {
+            segment_step(settings, (*warmup, *steps), *regions)
+        }
         Bench::Loader { root, pictures, repeats, size } => loader(root, *pictures, *repeats, *size),
     }
 }
@@ -82,60 +101,113 @@ fn step(settings: &[String], steps: usize, warmup: usize) -> Result<(), Error> {
     let mut all = vec!["train.batch_size=16".to_owned()];
     all.extend_from_slice(settings);
     let recipe: PretrainRecipe = keys::load("", "the defaults", &all)?;
-    let model_settings = recipe.model();
-    model_settings.validate()?;
-    let device = recipe.run.device.resolve()?;
-    let (precision, _) = recipe.run.precision.resolve(device);
-    let threads = resolve_threads(recipe.run.threads);
-    set_threads(threads);
-    let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
-    let store = Store::new(Kind::Float, device, recipe.run.seed);
-    let model = DenseSiam::new(&store, &model_settings);
-    let batch = recipe.train.batch_size;
-    let rules = [GroupRule::scheduled("all", "*")];
-    let mut optimizer = Optimizer::new(&recipe.optimizer, batch as u64, &store.parameters(), &rules)
-        .map_err(|error| Error::Internal(error.to_string()))?;
-    let size = recipe.augment.size;
-    let input = Input::new(kind, device);
-    let bytes = [0, 1].map(|view| noise(batch * (size * size * 3) as usize, view));
+    let (settings, batch, size) = (recipe.model(), recipe.train.batch_size, recipe.augment.size);
+    settings.validate()?;
+    let mut bench = StepBench::new(&recipe.run, batch, size)?;
+    let model = DenseSiam::new(&bench.store, &settings);
     let geometry = vec![geometry(); batch];
     let keys = vec![Key::new(recipe.run.seed, Purpose::Points); batch];
-    let mut seconds = Vec::new();
-    let mut parts = [const { Vec::new() }; 3];
-    let mut losses = [0.0; 4];
-    for step in 0..warmup + steps {
-        let start = Instant::now();
-        let mut watch = Stopwatch::start();
-        let [view1, view2] = bytes.each_ref().map(|bytes| input.views(bytes, [size; 2]));
-        let cells = size.div_ceil(32) as usize;
-        let correspondence =
-            Correspondence::new(&model_settings, &geometry, &keys, cells, (Kind::Float, device));
-        let output = model.forward([&view1, &view2], correspondence.as_ref(), true);
-        let forward = watch.lap();
-        optimizer.zero_gradients();
-        output.losses.total.backward();
-        let backward = watch.lap();
-        let skip = not_finite(&(&output.losses.total.detach() + optimizer.gradient_norm()));
-        optimizer.step(optimizer.peak_learning_rate(), Some(&skip));
-        let of = &output.losses;
-        losses = [&of.total, &of.global, &of.pixel, &of.region].map(|loss| loss.double_value(&[]));
-        if step >= warmup {
-            seconds.push(start.elapsed().as_secs_f64());
-            let laps = [forward, backward, watch.lap()];
-            parts.iter_mut().zip(laps).for_each(|(part, lap)| part.push(lap));
-        }
-    }
-    let line = json!({
-        "bench": "step", "program": "densesiam", "architecture": recipe.encoder.architecture, "size": size,
-        "batch": batch, "precision": precision, "device": format!("{device:?}"), "threads": threads,
-        "pictures_per_second": batch as f64 / median(&seconds),
-        "seconds": {"step": median(&seconds), "forward": median(&parts[0]), "backward": median(&parts[1]),
-                    "optimizer": median(&parts[2]), "minimum": seconds.iter().copied().fold(f64::INFINITY, f64::min)},
-        "losses": losses, "peak_memory_megabytes": peak_memory_megabytes(),
-        "matrix_product_gflops": matrix_product_rate(kind, device),
-    });
-    println!("{line}");
+    let cells = size.div_ceil(32) as usize;
+    let device = bench.device;
+    let losses = bench.measure(&recipe.optimizer, (warmup, steps), |[view1, view2]| {
+        let correspondence = Correspondence::new(&settings, &geometry, &keys, cells, (Kind::Float, device));
+        let of = model.forward([&view1, &view2], correspondence.as_ref(), true).losses;
+        vec![of.total, of.global, of.pixel, of.region]
+    })?;
+    bench.print("step", recipe.encoder.architecture, &losses);
     Ok(())
+}
+
+fn segment_step(settings: &[String], steps: (usize, usize), regions: bool) -> Result<(), Error> {
+    let text = builtin::find("camvid_r18").unwrap_or_default();
+    let recipe: SegmentRecipe = keys::load(text, "camvid_r18", settings)?;
+    let categories = if recipe.labels.categories > 0 { recipe.labels.categories } else { 11 };
+    let (settings, batch, size) = (recipe.model(categories), recipe.train.batch_size, recipe.augment.size);
+    settings.validate()?;
+    let mut bench = StepBench::new(&recipe.run, batch, size)?;
+    let model = Segmenter::new(&bench.store, &settings);
+    let (boxes, flips) = (vec![Region { x0: 0.1, y0: 0.2, x1: 0.8, y1: 0.9 }; batch], vec![true; batch]);
+    let (cells, device) = (size.div_ceil(4) as usize, bench.device);
+    let losses = bench.measure(&recipe.optimizer, steps, |[view1, view2]| {
+        let align = alignment(&boxes, &flips, cells, Kind::Float, device);
+        let of = model.forward(&view1, &view2, Some(&align), regions).losses;
+        vec![of.total, of.pixel, of.auxiliary, of.labelling, of.region]
+    })?;
+    bench.print("segment-step", recipe.encoder.settings.architecture, &losses);
+    Ok(())
+}
+
+/// A training step on made-up pictures, timed in its parts.
+struct StepBench {
+    store: Store,
+    device: Device,
+    kind: Kind,
+    threads: usize,
+    batch: usize,
+    size: u32,
+    /// Seconds of each measured step: in all, forward, backward, optimizer.
+    seconds: [Vec<f64>; 4],
+}
+
+impl StepBench {
+    fn new(run: &RunSettings, batch: usize, size: u32) -> Result<Self, Error> {
+        let device = run.device.resolve()?;
+        let (precision, _) = run.precision.resolve(device);
+        let threads = resolve_threads(run.threads);
+        set_threads(threads);
+        let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
+        let store = Store::new(Kind::Float, device, run.seed);
+        Ok(Self { store, device, kind, threads, batch, size, seconds: Default::default() })
+    }
+
+    /// Takes steps as a training does; `forward` returns the total loss and then its parts, whose last values are
+    /// returned.
+    fn measure(
+        &mut self,
+        optimizer: &OptimizerSettings,
+        (warmup, steps): (usize, usize),
+        forward: impl Fn([Tensor; 2]) -> Vec<Tensor>,
+    ) -> Result<Vec<f64>, Error> {
+        let rules = [GroupRule::scheduled("all", "*")];
+        let mut optimizer = Optimizer::new(optimizer, self.batch as u64, &self.store.parameters(), &rules)
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        let input = Input::new(self.kind, self.device);
+        let bytes = [0, 1].map(|view| noise(self.batch * (self.size * self.size * 3) as usize, view));
+        let mut values = Vec::new();
+        for step in 0..warmup + steps {
+            let start = Instant::now();
+            let mut watch = Stopwatch::start();
+            let losses = forward(bytes.each_ref().map(|bytes| input.views(bytes, [self.size; 2])));
+            let forward = watch.lap();
+            optimizer.zero_gradients();
+            losses[0].backward();
+            let backward = watch.lap();
+            let skip = not_finite(&(&losses[0].detach() + optimizer.gradient_norm()));
+            optimizer.step(optimizer.peak_learning_rate(), Some(&skip));
+            // Reading the losses waits for the device.
+            values = losses.iter().map(|loss| loss.double_value(&[])).collect();
+            if step >= warmup {
+                let laps = [start.elapsed().as_secs_f64(), forward, backward, watch.lap()];
+                self.seconds.iter_mut().zip(laps).for_each(|(all, lap)| all.push(lap));
+            }
+        }
+        Ok(values)
+    }
+
+    fn print(&self, name: &str, architecture: Architecture, losses: &[f64]) {
+        let [step, forward, backward, optimizer] = self.seconds.each_ref().map(|seconds| median(seconds));
+        let minimum = self.seconds[0].iter().copied().fold(f64::INFINITY, f64::min);
+        let line = json!({
+            "bench": name, "program": "densesiam", "architecture": architecture, "size": self.size,
+            "batch": self.batch, "precision": format!("{:?}", self.kind), "device": format!("{:?}", self.device),
+            "threads": self.threads, "pictures_per_second": self.batch as f64 / step,
+            "seconds": {"step": step, "forward": forward, "backward": backward, "optimizer": optimizer,
+                        "minimum": minimum},
+            "losses": losses, "peak_memory_megabytes": peak_memory_megabytes(),
+            "matrix_product_gflops": matrix_product_rate(self.kind, self.device),
+        });
+        println!("{line}");
+    }
 }
 
 fn loader(root: &Path, pictures: usize, repeats: usize, size: u32) -> Result<(), Error> {

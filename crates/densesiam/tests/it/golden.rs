@@ -6,7 +6,10 @@
 use crate::program::Place;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden_pretrain.txt");
-const LONG: [&str; 3] = ["train.duration=20 steps", "run.precision=fp32", "run.device=cpu"];
+/// Batch norm over views this small is chaotic: at the recipe's learning rate the last bit of one step is the third decimal
+/// three steps later, and another processor another run. At this rate 20 steps keep to 2e-4.
+const LONG: [&str; 4] =
+    ["train.duration=20 steps", "optimizer.base_learning_rate=0.001", "run.precision=fp32", "run.device=cpu"];
 
 fn losses(place: &Place, name: &str) -> Vec<[f64; 3]> {
     let keys = ["loss_global", "loss_pixel", "loss_region"];
