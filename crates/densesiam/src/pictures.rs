@@ -99,12 +99,14 @@ pub fn mask_overlay(
 ) -> RgbImage {
     assert_eq!(categories.len(), columns * rows, "a map of {columns} x {rows} categories");
     let (width, height) = view.dimensions();
+    let count = categories.iter().filter(|&&category| category != VOID).max().map_or(0, |&last| last + 1);
+    let colours: Vec<_> = (0..count as usize).map(|category| Rgb(colour_of(category))).collect();
     RgbImage::from_fn(width, height, |x, y| {
         let cell = |at: u32, side: u32, cells: usize| at as usize * cells / side as usize;
         let bare = *view.get_pixel(x, y);
         match categories[cell(y, height, rows) * columns + cell(x, width, columns)] {
             VOID => bare,
-            category => blend(bare, Rgb(colour_of(category as usize)), strength),
+            category => blend(bare, colours[category as usize], strength),
         }
     })
 }

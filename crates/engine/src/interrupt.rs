@@ -1,8 +1,8 @@
 //! Asking a run to stop: a signal sets a flag that the loop looks at between steps, so that it can save and leave.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
@@ -24,6 +24,9 @@ pub enum Signal {
 const SIGNALS: [(Signal, i32); 3] =
     [(Signal::Interrupt, SIGINT), (Signal::Terminate, SIGTERM), (Signal::User1, SIGUSR1)];
 
+/// The watch of this process, once there is one: handlers are of the whole process, also when it trains several times.
+static WATCH: Mutex<Option<Interrupt>> = Mutex::new(None);
+
 /// The handlers cannot be put in place.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot handle the signals by which a run is stopped: {source}")]
@@ -41,11 +44,16 @@ pub struct Interrupt {
 
 impl Interrupt {
     /// Takes over SIGINT, SIGTERM and SIGUSR1; a second SIGINT ends the process at once. A write beyond the limit on
-    /// file sizes becomes an error of the write, where the system would end the process (SIGXFSZ). Once a process.
+    /// file sizes becomes an error of the write, where the system would end the process (SIGXFSZ). A second call
+    /// returns the first one's watch: what one training was asked, the next ones are asked too.
     ///
     /// # Errors
     /// [`InterruptError`] when the system refuses.
     pub fn install() -> Result<Self, InterruptError> {
+        let mut watch = WATCH.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(installed) = &*watch {
+            return Ok(installed.clone());
+        }
         let received = Arc::new(AtomicUsize::new(0));
         let interrupted = Arc::new(AtomicBool::new(false));
         // In the order in which they act: the first SIGINT passes the shutdown by, then arms it.
@@ -55,7 +63,7 @@ impl Interrupt {
             flag::register_usize(number, Arc::clone(&received), number as usize)?;
         }
         flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
-        Ok(Self { received })
+        Ok(watch.insert(Self { received }).clone())
     }
 
     /// The last signal received, if any.
@@ -80,6 +88,7 @@ mod tests {
             raise(number).unwrap();
             assert_eq!(interrupt.requested(), Some(signal));
         }
+        assert_eq!(Interrupt::install().unwrap().requested(), Some(Signal::Interrupt), "one watch a process");
         raise(SIGXFSZ).unwrap();
         assert_eq!(interrupt.requested(), Some(Signal::Interrupt));
         if std::env::var_os("RAISE_TWICE").is_some() {

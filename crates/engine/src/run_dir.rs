@@ -101,6 +101,11 @@ impl RunLayout {
         self.root.join("metrics.jsonl")
     }
 
+    /// One JSON object for each evaluation.
+    pub fn evaluations(&self) -> PathBuf {
+        self.root.join("evaluations.jsonl")
+    }
+
     /// The folder of checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.root.join("checkpoints")

@@ -14,6 +14,8 @@ pub enum MatchingRule {
     OneToOne,
     /// Every cluster stands for its majority class: an upper bound that grows with the number of clusters.
     ManyToOne,
+    /// Cluster `k` is class `k`: predictions of a model that was trained on labels.
+    Identity,
 }
 
 /// A class for each cluster, or none.
@@ -61,6 +63,11 @@ impl Matching {
         Self { rule: MatchingRule::ManyToOne, classes: matrix.classes(), class_of_cluster }
     }
 
+    /// Each of `classes` clusters stands for the class of its own number.
+    pub fn identity(classes: usize) -> Self {
+        Self { rule: MatchingRule::Identity, classes, class_of_cluster: (0..classes).map(Some).collect() }
+    }
+
     /// How the clusters were matched.
     pub fn rule(&self) -> MatchingRule {
         self.rule
@@ -79,6 +86,14 @@ impl Matching {
     /// The clusters that stand for `class`, in ascending order: at most one under [`MatchingRule::OneToOne`].
     pub fn clusters_of_class(&self, class: usize) -> Vec<usize> {
         self.clusters_of(Some(class))
+    }
+
+    /// All clusters in the order of their classes, and behind them those that stand for none: the columns of a
+    /// confusion matrix whose right cells are to lie on its diagonal.
+    pub fn clusters_in_class_order(&self) -> Vec<usize> {
+        let mut clusters: Vec<usize> = (0..self.class_of_cluster.len()).collect();
+        clusters.sort_by_key(|&cluster| self.class_of_cluster[cluster].unwrap_or(self.classes));
+        clusters
     }
 
     /// Clusters that stand for no class, in ascending order.
@@ -156,6 +171,21 @@ mod tests {
     }
 
     #[test]
+    fn the_identity_takes_clusters_at_their_word() {
+        // Every pixel is in the wrong cluster; the assignment would call them all right.
+        let swapped = ConfusionMatrix::from_counts(2, 2, -1, vec![0, 4, 6, 0]).unwrap();
+        let matching = Matching::identity(2);
+        assert_eq!(matching.class_of_cluster(), [Some(0), Some(1)]);
+        assert_eq!(
+            (diagonal(&swapped, &matching), diagonal(&swapped, &Matching::one_to_one(&swapped))),
+            (0, 10)
+        );
+        let scores = crate::SegmentationScores::new(&swapped, &matching, Some(&[true, false])).unwrap();
+        assert_eq!((scores.overall.miou, scores.overall.aacc), (Some(0.0), Some(0.0)));
+        assert_eq!((scores.matching, scores.legacy_split), (MatchingRule::Identity, None));
+    }
+
+    #[test]
     fn many_to_one_takes_majorities() {
         let counts = vec![5, 2, 0, 3, 1, 2, 0, 4, 0, 1, 0, 0];
         let matrix = ConfusionMatrix::from_counts(3, 4, -1, counts).unwrap();
@@ -163,6 +193,7 @@ mod tests {
         assert_eq!(matching.class_of_cluster(), [Some(0), Some(0), None, Some(1)]);
         assert_eq!(matching.clusters_of_class(0), [0, 1]);
         assert_eq!((matching.unmatched_classes(), matching.unmatched_clusters()), (vec![2], vec![2]));
+        assert_eq!(matching.clusters_in_class_order(), [0, 1, 3, 2]);
         assert!(diagonal(&matrix, &matching) >= diagonal(&matrix, &Matching::one_to_one(&matrix)));
     }
 }

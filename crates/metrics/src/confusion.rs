@@ -136,6 +136,11 @@ impl ConfusionMatrix {
         &self.counts
     }
 
+    /// The counts of each class over the clusters, class by class.
+    pub fn rows(&self) -> impl Iterator<Item = &[u64]> {
+        (0..self.classes).map(|class| &self.counts[class * self.clusters..(class + 1) * self.clusters])
+    }
+
     /// Pixels labelled `class` that fell into `cluster`. Panics when either is out of range.
     pub fn count(&self, class: usize, cluster: usize) -> u64 {
         assert!(class < self.classes && cluster < self.clusters, "no cell ({class}, {cluster})");
@@ -195,6 +200,8 @@ mod tests {
         }
         assert_eq!(all.counts(), [0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 2, 0]);
         assert_eq!((all.total(), all.count_of_class(2), all.count_of_cluster(0)), (7, 3, 2));
+        assert_eq!(all.rows().collect::<Vec<_>>(), [[0, 0, 0, 2], [2, 0, 0, 0], [0, 1, 2, 0]]);
+        assert_eq!(ConfusionMatrix::new(2, 0, 255).rows().collect::<Vec<_>>(), [[0; 0]; 2]);
         assert_eq!(ConfusionMatrix::from_counts(3, 4, 255, all.counts().to_vec()), Ok(all));
     }
 

@@ -8,12 +8,15 @@
 //! let scores = SegmentationScores::new(&matrix, &matching, Some(&is_thing))?;
 //! ```
 //!
+//! A model that was trained on labels predicts classes, not clusters: [`Matching::identity`].
+//!
 //! All scores are **fractions** in `0..=1`, `None` where there is nothing to score; percent belongs to the printer.
 //! Class and cluster indices count from 0.
 
 mod assignment;
 mod confusion;
 mod segmentation;
+mod spread;
 
 #[cfg(test)]
 mod parity;
@@ -21,3 +24,4 @@ mod parity;
 pub use assignment::{Matching, MatchingRule};
 pub use confusion::{ConfusionError, ConfusionMatrix};
 pub use segmentation::{ClassScores, MeanScores, ScoreError, SegmentationScores, ThingsStuff};
+pub use spread::Spread;

@@ -1,11 +1,11 @@
 //! IoU and accuracy per class, and their means.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{ConfusionMatrix, Matching, MatchingRule};
 
 /// The scores of one class. Serialised with its counts, so that any other mean can be taken from them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassScores {
     /// Pixels of the class that fell into one of its clusters.
     pub correct: u64,

@@ -133,7 +133,7 @@ impl<'p> Journal<'p> {
             if resumed { MetricsLog::resume(path, step) } else { MetricsLog::create(path) }
         };
         let metrics = log(&layout.metrics())?;
-        let evaluations = log(&layout.root().join(EVALUATIONS))?;
+        let evaluations = log(&layout.evaluations())?;
         let root = layout.root();
         let events = if resumed { EventFile::resume(root, step)? } else { EventFile::create(root)? };
         let environment = Environment::collect(
@@ -201,7 +201,7 @@ impl<'p> Journal<'p> {
     /// # Errors
     /// When they cannot be read.
     pub fn evaluations(&self) -> Result<Table, Error> {
-        Table::read(&self.layout().root().join(EVALUATIONS))
+        Table::read(&self.layout().evaluations())
     }
 
     /// Versions and hardware, as JSON; empty where the file is gone.
@@ -412,7 +412,6 @@ impl<'p> Journal<'p> {
 }
 
 const ENCODER: &str = "encoder.safetensors";
-const EVALUATIONS: &str = "evaluations.jsonl";
 /// Pictures that a report shows: the first, the last, and some between.
 const PICTURES_SHOWN: usize = 6;
 

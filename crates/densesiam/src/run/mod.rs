@@ -6,12 +6,18 @@ mod numbers;
 mod setup;
 mod table;
 
+use std::path::{Path, PathBuf};
+
+use densesiam_engine::checkpoint::{Checkpoint, latest, load};
 use densesiam_engine::optimizer::Optimizer;
+use densesiam_engine::run_dir::RunLayout;
 use densesiam_nn::Store;
+
+use crate::error::Error;
 
 pub use journal::{Facts, Journal, Trouble};
 pub use numbers::{Pending, Row, Stopwatch};
-pub use setup::{Setup, Tables, When, look_at};
+pub use setup::{Setup, Tables, When, look_at, workers};
 pub use table::Table;
 
 /// All that a resume needs: everything else is a function of the step.
@@ -22,4 +28,21 @@ pub struct State {
     pub optimizer: Optimizer,
     /// Steps done.
     pub step: u64,
+}
+
+/// The run and the checkpoint that `path` means: a run directory, of which the newest checkpoint is taken, or a
+/// checkpoint's folder within one.
+///
+/// # Errors
+/// When there is no such checkpoint, or it cannot be read.
+pub fn locate(path: &Path) -> Result<(PathBuf, Checkpoint), Error> {
+    let checkpoints = RunLayout::new(path).checkpoints();
+    if checkpoints.is_dir() {
+        let newest = latest(&checkpoints)?.checkpoint;
+        let none = || Error::Usage(format!("{} holds no checkpoint that can be used", path.display()));
+        return Ok((path.to_owned(), newest.ok_or_else(none)?));
+    }
+    let absolute = std::path::absolute(path).map_err(|source| Error::file(path, source))?;
+    let run = absolute.ancestors().nth(2).unwrap_or(Path::new("")).to_owned();
+    Ok((run, load(path)?))
 }

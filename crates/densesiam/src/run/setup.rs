@@ -201,7 +201,8 @@ fn horizon(train: &TrainSettings, index: &ImageIndex) -> Result<Horizon, Error> 
     if horizon.total_steps == 0 { Err(usage(&"it comes to no step at all")) } else { Ok(horizon) }
 }
 
-fn workers(asked: usize, device: Device) -> usize {
+/// Threads that read pictures: as many as `asked` for, or with 0 what suits the device.
+pub fn workers(asked: usize, device: Device) -> usize {
     let cores = available_parallelism().map_or(1, NonZero::get);
     match (asked, device) {
         // A step on the processor takes far longer than reading its pictures, and wants the cores itself.

@@ -33,6 +33,11 @@ impl Table {
         self.rows.iter().find(|row| row.get("step").and_then(Value::as_u64) == Some(step))
     }
 
+    /// The newest row.
+    pub fn last_row(&self) -> Option<&Value> {
+        self.rows.last()
+    }
+
     /// The numbers of this name, in the order of the steps.
     pub fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = f64> {
         self.rows.iter().filter_map(move |row| row.get(name)?.as_f64())

@@ -5,7 +5,7 @@ use std::fs;
 use crate::program::{Finished, Place, wait_for};
 
 /// A segmentation of eight steps that takes seconds.
-const INSTANT: [&str; 14] = [
+pub(crate) const INSTANT: [&str; 14] = [
     "encoder.architecture=resnet18",
     "encoder.width=16",
     "augment.base_size=64",
@@ -27,7 +27,7 @@ fn arguments<'a>(root: &'a str, name: &'a str, more: &[&'a str]) -> Vec<&'a str>
     recipe.into_iter().chain(INSTANT).chain(more.iter().copied()).collect()
 }
 
-fn segment(place: &Place, name: &str, more: &[&str]) -> Finished {
+pub(crate) fn segment(place: &Place, name: &str, more: &[&str]) -> Finished {
     let (root, name) =
         (format!("data.root={}", place.path("pictures").display()), format!("run.name={name}"));
     place.run(&arguments(&root, &name, more))
@@ -84,8 +84,10 @@ fn it_starts_from_a_pretrained_encoder_or_says_why_not() {
     let place = Place::new();
     place.pretrain("pretrained", &["train.duration=2 steps"]).succeeded();
     let weights = "encoder.weights=runs/pretrained/encoder.safetensors";
-    segment(&place, "from", &[weights]).succeeded().says(&["encoder     120 tensors"]);
-    segment(&place, "larger", &[weights, "encoder.architecture=resnet34"]).exited(2).says(&["missing"]);
+    segment(&place, "from", &[weights])
+        .succeeded()
+        .says(&["120 of 120 tensors found, under torchvision's names"]);
+    segment(&place, "larger", &[weights, "encoder.architecture=resnet34"]).exited(4).says(&["missing"]);
     segment(&place, "nowhere", &["encoder.weights=none.safetensors"]).exited(4).says(&["none.safetensors"]);
 }
 
@@ -125,34 +127,55 @@ fn labels_that_do_not_fit_are_named() {
 }
 
 #[test]
-fn a_trained_segmentation_is_evaluated_and_predicts_pictures_of_any_size() {
+fn a_trained_segmentation_is_evaluated() {
     let place = Place::new();
     segment(&place, "used", &[]).succeeded();
     let scored = place.run(&["evaluate", "runs/used", "--json"]).succeeded();
     let scored: serde_json::Value = serde_json::from_str(&scored.stdout()).unwrap();
     let last = evaluations(&place, "used").pop().unwrap();
-    assert_eq!(scored["mIoU"], last["mIoU"], "as it was scored in training");
+    assert_eq!(scored, last, "as it was scored in training");
     let table = place.run(&["evaluate", "runs/used/checkpoints/000000008"]).succeeded().stdout();
     assert!(table.contains("meadow") && table.contains("mIoU"), "{table}");
-
-    image::RgbImage::new(37, 91).save(place.path("pictures/train/images/tall.png")).unwrap();
-    fs::write(place.path("pictures/train/images/text.jpg"), "a text").unwrap();
-    let pictures = place.pictures();
-    let finished =
-        place.run(&["predict", "runs/used", pictures.to_str().unwrap(), "--out", "out"]).succeeded();
-    assert!(
-        finished.stdout().contains("17 label maps and overlays, 1 pictures skipped"),
-        "{}",
-        finished.stdout()
-    );
-    let size = |name: &str| image::image_dimensions(place.path("out").join(name)).unwrap();
-    assert_eq!(
-        (size("tall.png"), size("tall.overlay.png"), size("0001.png")),
-        ((37, 91), (37, 91), (64, 48))
-    );
-    place.run(&["predict", "runs/used", "pictures/train/images", "--out", "pictures/train/images"]).exited(2);
 
     place.pretrain("other", &["train.duration=2 steps"]).succeeded();
     place.run(&["evaluate", "runs/other"]).exited(2).says(&["no segmentation"]);
     place.run(&["evaluate", "runs/used", "encoder.architecture=resnet34"]).exited(4).says(&["architecture"]);
+}
+
+#[test]
+fn any_number_of_categories_is_matched_both_ways() {
+    let place = Place::new();
+    for (categories, said) in
+        [(2, "classes without a pseudo-category"), (12, "pseudo-categories without a class")]
+    {
+        let (name, setting) = (format!("of{categories}"), format!("labels.categories={categories}"));
+        segment(&place, &name, &[&setting, "train.duration=2 steps"]).succeeded();
+        let last = evaluations(&place, &name).pop().unwrap();
+        let row_sum = |row: &serde_json::Value| {
+            assert_eq!(row.as_array().unwrap().len(), categories);
+            row.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum::<u64>()
+        };
+        let rows: Vec<u64> = last["confusion"]["counts"].as_array().unwrap().iter().map(row_sum).collect();
+        let per_class = last["per_class"].as_array().unwrap();
+        let labelled: Vec<u64> = per_class.iter().map(|class| class["labelled"].as_u64().unwrap()).collect();
+        assert_eq!(rows, labelled, "a row of the confusion matrix for each class");
+        assert_eq!(last["many_to_one"]["matching"], "many_to_one");
+        assert!(last["many_to_one"]["aAcc"].as_f64() >= last["aAcc"].as_f64());
+        let table = place.run(&["evaluate", &format!("runs/{name}")]).succeeded().stdout();
+        assert!(table.contains(said) && table.contains("many-to-one"), "{table}");
+    }
+    let page = || fs::read_to_string(place.path("runs/of12/report.html")).unwrap();
+    assert!(page().contains("What is taken for what") && page().contains("Classes"));
+
+    // A run of before the matrix was recorded is still reported.
+    let path = place.path("runs/of12/evaluations.jsonl");
+    let without = |mut row: serde_json::Value| {
+        row.as_object_mut()
+            .unwrap()
+            .retain(|name, _| !["confusion", "things", "many_to_one"].contains(&&**name));
+        row.to_string() + "\n"
+    };
+    fs::write(&path, evaluations(&place, "of12").into_iter().map(without).collect::<String>()).unwrap();
+    segment(&place, "of12", &["labels.categories=12", "train.duration=2 steps", "--resume"]).succeeded();
+    assert!(!page().contains("What is taken for what") && page().contains("Classes"));
 }

@@ -15,6 +15,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         status,
         summary: summary(plan, &metrics),
         charts: charts.collect(),
+        classes: None,
         pictures: journal.shown_pictures("Pseudo-categories of both views")?,
         recipe: keys::dump(&plan.recipe),
         environment: journal.environment(),

@@ -1,42 +1,94 @@
-//! Evaluation of a segmentation: one confusion matrix over the whole set, one optimal assignment (the paper, section 4).
+//! Evaluation of a segmentation: one confusion matrix over the whole set, one optimal assignment (the paper, section 4),
+//! and beside it the majority class of each pseudo-category, for heads with more categories than there are classes.
 
 use std::fmt;
 use std::sync::Arc;
 
 use densesiam_data::evaluation::{EvaluationLoader, EvaluationSettings};
 use densesiam_data::labelled::LabelledSet;
-use densesiam_data::taxonomy::VOID;
+use densesiam_data::taxonomy::{Taxonomy, VOID};
 use densesiam_metrics::{ConfusionMatrix, Matching, SegmentationScores};
 use densesiam_nn::segment::Segmenter;
 use serde_json::{Value, json};
 use tch::Kind;
 
+use super::trained::MatchedClasses;
 use crate::error::Error;
 use crate::input::Input;
 
 /// The scores of a model, and which class each of its pseudo-categories is taken for.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// mIoU and its kin, as fractions.
+    /// mIoU and its kin under the optimal one-to-one assignment, as fractions: the published figures.
     pub scores: SegmentationScores,
-    /// The class of each pseudo-category; `None` where it is matched to none.
-    pub class_of_cluster: Vec<Option<usize>>,
+    /// The same where each pseudo-category stands for its majority class.
+    pub many_to_one: SegmentationScores,
+    /// The optimal one-to-one assignment.
+    pub matching: Matching,
+    /// Labelled pixels by class and pseudo-category.
+    pub confusion: ConfusionMatrix,
+    many_to_one_matching: Matching,
 }
 
 impl Evaluation {
+    /// Matches and scores a confusion matrix over the classes of a taxonomy.
+    ///
+    /// # Errors
+    /// When the matrix is of another number of classes.
+    pub fn new(confusion: ConfusionMatrix, taxonomy: &Taxonomy) -> Result<Self, Error> {
+        let things = taxonomy.things();
+        let split = things.contains(&true).then_some(things.as_slice());
+        let scores = |matching: &Matching| {
+            SegmentationScores::new(&confusion, matching, split)
+                .map_err(|error| Error::Internal(error.to_string()))
+        };
+        let matching = Matching::one_to_one(&confusion);
+        let many_to_one_matching = Matching::many_to_one(&confusion);
+        Ok(Self {
+            scores: scores(&matching)?,
+            many_to_one: scores(&many_to_one_matching)?,
+            matching,
+            many_to_one_matching,
+            confusion,
+        })
+    }
+
     /// The mean IoU, 0 where nothing was labelled.
     pub fn miou(&self) -> f64 {
         self.scores.overall.miou.unwrap_or_default()
     }
 
-    /// Everything, with the names of the classes, as one line of `evaluations.jsonl`.
-    pub fn to_json(&self, step: u64, set: &LabelledSet) -> Value {
-        let mut value = serde_json::to_value(&self.scores).unwrap_or_default();
-        if let Value::Object(object) = &mut value {
-            object.insert("step".into(), json!(step));
-            object.insert("classes".into(), json!(set.taxonomy.names()));
-            object.insert("class_of_cluster".into(), json!(self.class_of_cluster));
+    /// The pseudo-categories that stand for each class where each stands for its majority class.
+    pub fn majority_categories(&self, class: usize) -> Vec<usize> {
+        self.many_to_one_matching.clusters_of_class(class)
+    }
+
+    /// The classes of the pseudo-categories.
+    pub fn matched_classes(&self, taxonomy: &Taxonomy) -> MatchedClasses {
+        MatchedClasses {
+            of_category: self.matching.class_of_cluster().to_vec(),
+            names: taxonomy.names().into_iter().map(str::to_owned).collect(),
         }
+    }
+
+    /// Everything, with the names of the classes and the confusion matrix, as one line of `evaluations.jsonl`.
+    pub fn to_json(&self, step: u64, taxonomy: &Taxonomy) -> Value {
+        let scored = |scores: &SegmentationScores, matching: &Matching| {
+            let mut value = serde_json::to_value(scores).unwrap_or_default();
+            value["class_of_cluster"] = json!(matching.class_of_cluster());
+            value
+        };
+        let mut value = scored(&self.scores, &self.matching);
+        value["step"] = json!(step);
+        value["classes"] = json!(taxonomy.names());
+        value["things"] = json!(taxonomy.things());
+        value["many_to_one"] = scored(&self.many_to_one, &self.many_to_one_matching);
+        value["confusion"] = json!({
+            "rows": "classes",
+            "columns": "pseudo-categories",
+            "counts": self.confusion.rows().collect::<Vec<_>>(),
+            "columns_in_class_order": self.matching.clusters_in_class_order(),
+        });
         value
     }
 }
@@ -49,12 +101,12 @@ impl fmt::Display for Evaluation {
         let (miou, aacc, macc) = (percent(overall.miou), percent(overall.aacc), percent(overall.macc));
         write!(formatter, "mIoU {miou}, aAcc {aacc}, mAcc {macc}")?;
         if let Some(split) = &self.scores.split {
-            write!(
-                formatter,
-                ", things {}, stuff {}",
-                percent(split.things.miou),
-                percent(split.stuff.miou)
-            )?;
+            let (things, stuff) = (percent(split.things.miou), percent(split.stuff.miou));
+            write!(formatter, ", things {things}, stuff {stuff}")?;
+        }
+        // With one category a class the two say nearly the same.
+        if self.confusion.clusters() > self.confusion.classes() {
+            write!(formatter, ", many-to-one mIoU {}", percent(self.many_to_one.overall.miou))?;
         }
         Ok(())
     }
@@ -84,10 +136,5 @@ pub fn evaluate(
         let clusters = clusters.map_err(|error| Error::Internal(error.to_string()))?;
         confusion.update(&batch.labels, &clusters).map_err(|error| Error::Internal(error.to_string()))?;
     }
-    let matching = Matching::one_to_one(&confusion);
-    let things = set.taxonomy.things();
-    let split = things.contains(&true).then_some(things.as_slice());
-    let scores = SegmentationScores::new(&confusion, &matching, split)
-        .map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(Evaluation { scores, class_of_cluster: matching.class_of_cluster().to_vec() })
+    Evaluation::new(confusion, &set.taxonomy)
 }

@@ -1,6 +1,7 @@
 //! Unsupervised segmentation, start to end: the whole loop in sight. No label is seen in training; labelled pictures
 //! only say how good it is.
 
+mod classes;
 mod evaluation;
 mod plan;
 mod report;
@@ -45,8 +46,7 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
     let model = Segmenter::new(&store, &plan.model);
     if !recipe.encoder.weights.is_empty() && mode != Mode::Resume {
         let imported = import_encoder(&store, "backbone.", recipe.encoder.weights.as_ref())?;
-        let (matched, rest) = (imported.matched, imported.unexpected.len());
-        eprintln!("encoder     {matched} tensors from {}, {rest} others left out", recipe.encoder.weights);
+        eprintln!("{}: {imported}", recipe.encoder.weights);
     }
     let optimizer = plan.optimizer(&store)?;
     let mut state = State { store, optimizer, step: 0 };
@@ -62,7 +62,7 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
     if let Some((set, _)) = validation.as_ref().filter(|_| state.step == 0) {
         let evaluation = evaluate(set, plan.evaluation(), (&model, plan.model.classes as usize), &input)?;
         journal.say(&format!("before training: {evaluation}"));
-        journal.evaluated(0, evaluation.miou(), &evaluation.to_json(0, set))?;
+        journal.evaluated(0, evaluation.miou(), &evaluation.to_json(0, &set.taxonomy))?;
     }
 
     // ---- training
@@ -150,8 +150,9 @@ fn score_and_draw(
 ) -> Result<(), Error> {
     let evaluation = evaluate(set, plan.evaluation(), (model, plan.model.classes as usize), input)?;
     journal.say(&format!("step {}: {evaluation}", state.step));
-    journal.evaluated(state.step, evaluation.miou(), &evaluation.to_json(state.step, set))?;
-    journal.picture("segmentation", state.step, &sheet.draw(model, input, &evaluation.class_of_cluster))
+    journal.evaluated(state.step, evaluation.miou(), &evaluation.to_json(state.step, &set.taxonomy))?;
+    let drawing = sheet.draw(model, input, &evaluation.matched_classes(&set.taxonomy));
+    journal.picture("segmentation", state.step, &drawing)
 }
 
 /// Ends a run early: saves what is good where it belongs, writes the report, and returns the error to end with.

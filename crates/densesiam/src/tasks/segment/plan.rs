@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::evaluation::EvaluationSettings;
-use densesiam_data::labelled::{DataSetError, LabelledSet, Layout, training_pictures};
+use densesiam_data::labelled::{DataSetError, LabelledSet, training_pictures};
 use densesiam_data::segment::SegmentLoader;
-use densesiam_data::taxonomy::Taxonomy;
 use densesiam_engine::duration::Duration;
 use densesiam_engine::optimizer::{FixedPredictor, Optimizer};
 use densesiam_nn::Store;
@@ -16,7 +15,7 @@ use densesiam_nn::segment::Settings;
 
 use crate::error::Error;
 use crate::recipe::keys;
-use crate::recipe::segment::{LabelSettings, SegmentRecipe};
+use crate::recipe::segment::SegmentRecipe;
 use crate::run::{Facts, Setup, Tables};
 
 /// A segmentation that can begin.
@@ -41,7 +40,7 @@ impl Plan {
     /// What cannot be, by its key; or that pictures, labels or device cannot be had.
     pub fn new(mut recipe: SegmentRecipe) -> Result<Self, Error> {
         recipe.augment.validate()?;
-        let layout = layout(&recipe.labels)?;
+        let layout = recipe.labels.layout()?;
         let train = recipe.labels.train.clone();
         let SegmentRecipe { run, data, train: length, monitor, optimizer, regionsim, .. } = &mut recipe;
         let tables = Tables { run, data, train: length, monitor, optimizer, regions_start: regionsim.start };
@@ -126,30 +125,19 @@ pub fn evaluation_settings(recipe: &SegmentRecipe, workers: usize) -> Evaluation
     }
 }
 
-fn layout(labels: &LabelSettings) -> Result<Option<Layout>, Error> {
-    labels.named_layout().transpose().map_err(|text| {
-        Error::Usage(format!(
-            "labels.layout = {text} is not known: auto, camvid, coco27, cityscapes, voc2012 or folder"
-        ))
-    })
-}
-
 /// The labelled pictures of a recipe, or `None` where none are asked for or, with the layout left open, none are there.
 ///
 /// # Errors
 /// When they are there and not whole.
 pub fn labelled_set(recipe: &SegmentRecipe) -> Result<Option<LabelledSet>, Error> {
     let labels = &recipe.labels;
-    let layout = layout(labels)?;
     if labels.val.is_empty() {
         return Ok(None);
     }
-    let taxonomy = (!labels.taxonomy.is_empty()).then(|| Taxonomy::named(&labels.taxonomy)).transpose();
-    let taxonomy = taxonomy.map_err(DataSetError::from)?;
-    match LabelledSet::open(Path::new(&recipe.data.root), layout, &labels.val, taxonomy) {
+    match labels.open(Path::new(&recipe.data.root), &labels.val) {
         Ok(set) => Ok(Some(set)),
-        Err(DataSetError::UnknownLayout { .. }) if layout.is_none() => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(Error::DataSet(DataSetError::UnknownLayout { .. })) if labels.layout()?.is_none() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

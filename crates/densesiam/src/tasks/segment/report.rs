@@ -1,10 +1,11 @@
 //! The report of a segmentation, from what its run directory holds.
 
+use super::classes::class_report;
 use super::plan::Plan;
 use crate::error::Error;
 use crate::recipe::keys;
-use crate::report::{Report, Status};
-use crate::run::Journal;
+use crate::report::{Chart, Report, Status};
+use crate::run::{Journal, Table};
 
 /// The page as HTML.
 pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<String, Error> {
@@ -13,14 +14,17 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
     let score =
         |name: &str| evaluations.last(name).map_or("-".to_owned(), |value| format!("{:.2}", 100.0 * value));
     let best = evaluations.values("mIoU").fold(f64::NAN, f64::max);
+    let last = evaluations.last_row();
+    let many_to_one = last.and_then(|row| row.pointer("/many_to_one/mIoU")?.as_f64());
     let summary = [
         (
             "steps",
             format!("{} of {}", metrics.last("step").unwrap_or_default(), plan.setup.horizon.total_steps),
         ),
         ("last mIoU", score("mIoU")),
-        ("best mIoU", format!("{:.2}", 100.0 * best)),
+        ("best mIoU", if best.is_nan() { "-".to_owned() } else { format!("{:.2}", 100.0 * best) }),
         ("last aAcc", score("aAcc")),
+        ("last mIoU, many-to-one", many_to_one.map_or("-".to_owned(), |miou| format!("{:.2}", 100.0 * miou))),
         ("pseudo-categories", plan.model.classes.to_string()),
         ("loss", metrics.last_text("loss")),
         ("pictures a second (median)", format!("{:.1}", metrics.median("pictures_per_second"))),
@@ -42,7 +46,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         ("optimizer", "seconds_optimizer"),
     ];
     let charts = vec![
-        evaluations.chart("Validation", "", &[("mIoU", "mIoU"), ("aAcc", "aAcc"), ("mAcc", "mAcc")]),
+        scores(&evaluations),
         metrics.chart("Weighted losses", "", &losses),
         metrics.chart("Entropy of category use", "", &[("category entropy", "category_entropy")]),
         metrics.chart("Pseudo-categories used in a batch", "", &[("categories", "categories_used")]),
@@ -56,6 +60,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         status,
         summary: summary.map(|(name, value)| (name.to_owned(), value)).into(),
         charts: charts.into_iter().filter(|chart| !chart.is_empty()).collect(),
+        classes: last.and_then(class_report),
         pictures: journal
             .shown_pictures("Picture, pseudo-categories in the colours of their classes, labels")?,
         recipe: keys::dump(&plan.recipe),
@@ -63,4 +68,13 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         warnings: journal.warnings(),
     };
     Ok(report.render())
+}
+
+/// The scores over the steps, in percent as everywhere on the page.
+fn scores(evaluations: &Table) -> Chart {
+    let names = [("mIoU", "mIoU"), ("aAcc", "aAcc"), ("mAcc", "mAcc")];
+    let mut chart = evaluations.chart("Scores on the labelled pictures", "percent", &names);
+    let points = chart.series.iter_mut().flat_map(|series| &mut series.points);
+    points.for_each(|(_, score)| *score *= 100.0);
+    chart
 }

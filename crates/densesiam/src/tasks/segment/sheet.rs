@@ -8,6 +8,7 @@ use image::RgbImage;
 use tch::Kind;
 
 use super::plan::Plan;
+use super::trained::MatchedClasses;
 use crate::input::Input;
 use crate::pictures;
 
@@ -33,12 +34,7 @@ impl ContactSheet {
 
     /// Three columns: the picture, what was found, what it is. Clusters have the colour of the class they are matched
     /// to, so that equal colours mean a right answer.
-    pub(super) fn draw(
-        &self,
-        model: &Segmenter,
-        input: &Input,
-        class_of_cluster: &[Option<usize>],
-    ) -> RgbImage {
+    pub(super) fn draw(&self, model: &Segmenter, input: &Input, classes: &MatchedClasses) -> RgbImage {
         let rows = self.samples.iter().map(|(picture, labels)| {
             let (width, height) = picture.dimensions();
             let clusters = tch::no_grad(|| {
@@ -49,11 +45,8 @@ impl ContactSheet {
             });
             let clusters =
                 Vec::<i64>::try_from(clusters.flatten(0, -1).to_kind(Kind::Int64)).unwrap_or_default();
-            let class = |cluster: &i64| {
-                let matched = class_of_cluster.get(*cluster as usize).copied().flatten();
-                matched.map_or(class_of_cluster.len() as u32 + *cluster as u32, |class| class as u32)
-            };
-            let found: Vec<u32> = clusters.iter().map(class).collect();
+            let found: Vec<u32> =
+                clusters.iter().map(|&cluster| classes.label_of(cluster as usize) as u32).collect();
             let overlay =
                 |map: &[u32]| pictures::mask_overlay(picture, map, width as usize, height as usize, 0.6);
             vec![picture.clone(), overlay(&found), overlay(labels)]

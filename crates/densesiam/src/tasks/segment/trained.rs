@@ -1,8 +1,7 @@
 //! A trained segmentation, read back from its run for evaluation and prediction.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use densesiam_engine::checkpoint::{Checkpoint, latest, load};
 use densesiam_engine::device::{Precision, resolve_threads, set_threads};
 use densesiam_engine::run_dir::RunLayout;
 use densesiam_nn::Store;
@@ -14,7 +13,7 @@ use crate::error::Error;
 use crate::input::Input;
 use crate::recipe::find;
 use crate::recipe::segment::SegmentRecipe;
-use crate::run::Table;
+use crate::run::{Table, locate};
 
 /// What the pseudo-categories of a model were taken for when it was last evaluated.
 pub struct MatchedClasses {
@@ -22,6 +21,14 @@ pub struct MatchedClasses {
     pub of_category: Vec<Option<usize>>,
     /// The classes' names.
     pub names: Vec<String>,
+}
+
+impl MatchedClasses {
+    /// The value that a pseudo-category has in label maps and on contact sheets: its class, or, where it is matched to
+    /// none, the number of classes plus its own number.
+    pub fn label_of(&self, category: usize) -> usize {
+        self.of_category.get(category).copied().flatten().unwrap_or(self.names.len() + category)
+    }
 }
 
 /// A model with what is needed to use it.
@@ -32,6 +39,8 @@ pub struct Trained {
     pub model: Segmenter,
     /// Brings pictures to it.
     pub input: Input,
+    /// Steps it was trained for.
+    pub step: u64,
     /// Its pseudo-categories.
     pub categories: usize,
     /// Its classes, where its run was evaluated at that step.
@@ -65,6 +74,7 @@ impl Trained {
         let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
         Ok(Self {
             classes: classes(&run, checkpoint.manifest.step)?,
+            step: checkpoint.manifest.step,
             categories: categories as usize,
             input: Input::new(kind, device),
             recipe,
@@ -73,20 +83,8 @@ impl Trained {
     }
 }
 
-fn locate(path: &Path) -> Result<(PathBuf, Checkpoint), Error> {
-    let checkpoints = RunLayout::new(path).checkpoints();
-    if checkpoints.is_dir() {
-        let newest = latest(&checkpoints)?.checkpoint;
-        let none = || Error::Usage(format!("{} holds no checkpoint that can be used", path.display()));
-        return Ok((path.to_owned(), newest.ok_or_else(none)?));
-    }
-    let absolute = std::path::absolute(path).map_err(|source| Error::file(path, source))?;
-    let run = absolute.ancestors().nth(2).unwrap_or(Path::new("")).to_owned();
-    Ok((run, load(path)?))
-}
-
 fn classes(run: &Path, step: u64) -> Result<Option<MatchedClasses>, Error> {
-    let evaluations = Table::read(&run.join("evaluations.jsonl"))?;
+    let evaluations = Table::read(&RunLayout::new(run).evaluations())?;
     let row = evaluations.row(step);
     let field = |name: &str| row.and_then(|row| row.get(name)).cloned().unwrap_or(Value::Null);
     let of_category = serde_json::from_value(field("class_of_cluster")).ok();

@@ -1,0 +1,27 @@
+//! `densesiam evaluate`: how good a trained segmentation is on labelled pictures.
+
+mod table;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::tasks::segment::{Trained, evaluate, evaluation_settings, labelled_set};
+
+/// Scores the model, and prints the scores as a table or as JSON.
+pub(super) fn run(checkpoint: &Path, settings: &[String], json: bool) -> Result<(), Error> {
+    let trained = Trained::open(checkpoint, settings)?;
+    let unlabelled =
+        || Error::Usage("there are no labelled pictures: set data.root, labels.layout and labels.val".into());
+    let set = Arc::new(labelled_set(&trained.recipe)?.ok_or_else(unlabelled)?);
+    let settings = evaluation_settings(&trained.recipe, trained.recipe.data.workers.max(1));
+    let evaluation = evaluate(&set, settings, (&trained.model, trained.categories), &trained.input)?;
+    if json {
+        println!("{}", evaluation.to_json(trained.step, &set.taxonomy));
+    } else {
+        let (name, pictures, step) = (&set.name, set.len(), trained.step);
+        println!("{name}, {pictures} pictures, after {step} steps\n");
+        print!("{}", table::table(&evaluation, &set.taxonomy));
+    }
+    Ok(())
+}

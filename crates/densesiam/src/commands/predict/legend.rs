@@ -1,0 +1,86 @@
+//! `legend.json`: what the values of label maps mean.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::label_map::ValueDepth;
+use crate::error::Error;
+use crate::pictures;
+use crate::tasks::segment::Trained;
+
+/// What the values of label maps mean.
+#[derive(Debug, Serialize)]
+pub(super) struct Legend {
+    /// Steps that the model was trained for.
+    step: u64,
+    /// Bits of a value.
+    bits: u8,
+    /// The values by number.
+    labels: Vec<Label>,
+    #[serde(skip)]
+    matched: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Label {
+    value: usize,
+    name: String,
+    /// As on the overlays, and, in maps of 8 bits, in the palette.
+    colour: String,
+    /// The pseudo-categories that become this value.
+    categories: Vec<usize>,
+}
+
+impl Legend {
+    /// The classes with their pseudo-categories, then the categories of no class; without classes, the categories.
+    pub(super) fn new(trained: &Trained) -> Self {
+        let value_of = |category: usize| match &trained.classes {
+            Some(classes) => classes.label_of(category),
+            None => category,
+        };
+        let names = trained.classes.as_ref().map(|classes| classes.names.as_slice()).unwrap_or_default();
+        let mut labels: Vec<Label> =
+            names.iter().enumerate().map(|(value, name)| Label::new(value, name)).collect();
+        for category in 0..trained.categories {
+            let value = value_of(category);
+            if value >= names.len() {
+                labels.push(Label::new(value, &format!("pseudo-category {category}")));
+            }
+            if let Some(label) = labels.iter_mut().find(|label| label.value == value) {
+                label.categories.push(category);
+            }
+        }
+        let bits = ValueDepth::of(trained).bits();
+        Self { step: trained.step, bits, labels, matched: trained.classes.is_some() }
+    }
+
+    /// One line about it.
+    pub(super) fn summary(&self) -> String {
+        let count = self.labels.len();
+        if self.matched {
+            return format!("label values are classes, as matched at step {}: see legend.json", self.step);
+        }
+        format!(
+            "label values are the {count} pseudo-categories: step {} of this run was not evaluated, so that none has a class",
+            self.step
+        )
+    }
+
+    /// Writes `legend.json` into the folder.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), Error> {
+        fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
+        let path = folder.join("legend.json");
+        let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
+        fs::write(&path, text).map_err(|source| Error::file(&path, source))
+    }
+}
+
+impl Label {
+    fn new(value: usize, name: &str) -> Self {
+        let [red, green, blue] = pictures::colour_of(value);
+        let colour = format!("#{red:02x}{green:02x}{blue:02x}");
+        Self { value, name: name.to_owned(), colour, categories: vec![] }
+    }
+}

@@ -1,0 +1,147 @@
+//! `densesiam predict`: label maps and overlays of pictures of any size.
+
+mod label_map;
+mod legend;
+mod names;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use densesiam_data::decode::{DecodeLimits, decode};
+use densesiam_data::frame::Frame;
+use densesiam_data::image::RgbImage;
+use densesiam_data::index::ImageIndex;
+use densesiam_data::resize::{ResizeScratch, resize_to};
+use densesiam_engine::log::Progress;
+
+use super::PredictArguments;
+use crate::error::Error;
+use crate::pictures;
+use crate::tasks::segment::Trained;
+use label_map::{ValueDepth, categories, write_labels};
+use legend::Legend;
+use names::stems;
+
+/// Predicts all pictures, and says how many there were, and how fast.
+pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
+    let trained = Trained::open(&arguments.checkpoint, &arguments.settings)?;
+    let root = &arguments.pictures;
+    let index = if root.is_dir() { ImageIndex::scan(root)? } else { ImageIndex::single(root)? };
+    let stems = stems((0..index.len()).map(|sample| index.relative_path(sample)));
+    refuse_replacing(&index, &stems, arguments)?;
+    let legend = Legend::new(&trained);
+    let progress = Progress::new("predict", 0, index.len() as u64, 1);
+    legend.write(&arguments.out)?;
+    progress.println(legend.summary());
+    let (start, mut unreadable) = (Instant::now(), 0);
+    for (sample, stem) in stems.iter().enumerate() {
+        match read_picture(&index.path(sample), &trained) {
+            Ok(picture) => predict(&picture, &arguments.out.join(stem), &trained, arguments.no_overlays)?,
+            Err(error) => {
+                unreadable += 1;
+                progress.println(format!("skipped: {error}"));
+            }
+        }
+        progress.advance(sample as u64 + 1);
+    }
+    progress.finish();
+    let predicted = index.len() - unreadable;
+    if predicted == 0 {
+        return Err(Error::Picture { path: root.clone(), reason: "no picture could be read".into() });
+    }
+    let rate = predicted as f64 / start.elapsed().as_secs_f64();
+    let written = if arguments.no_overlays { "label maps" } else { "label maps and overlays" };
+    let out = arguments.out.display();
+    println!("{out}: {predicted} {written}, {unreadable} pictures skipped, {rate:.1} pictures a second");
+    Ok(())
+}
+
+/// Errs where pictures would be replaced, or, unless asked for, label maps.
+fn refuse_replacing(
+    index: &ImageIndex,
+    stems: &[PathBuf],
+    arguments: &PredictArguments,
+) -> Result<(), Error> {
+    let out = &arguments.out;
+    let whole = |path: &Path| path.canonicalize().ok();
+    if whole(out).is_some_and(|out| Some(out) == whole(index.root())) {
+        let message =
+            "--out is the folder of the pictures, among which the label maps would lie; name another";
+        return Err(Error::Usage(message.into()));
+    }
+    let mut targets = stems.iter().map(|stem| labels_path(&out.join(stem)));
+    match targets.find(|target| target.exists()).filter(|_| !arguments.overwrite) {
+        Some(target) => {
+            let message =
+                format!("{} exists; replace it with --overwrite or name another --out", target.display());
+            Err(Error::Usage(message))
+        }
+        None => Ok(()),
+    }
+}
+
+fn read_picture(path: &Path, trained: &Trained) -> Result<RgbImage, Error> {
+    let bytes = fs::read(path).map_err(|source| Error::file(path, source))?;
+    let limits = DecodeLimits { max_pixels: trained.recipe.data.max_pixels };
+    decode(&bytes, &limits)
+        .map_err(|error| Error::Picture { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// Writes `STEM.png`, the label map, and `STEM.overlay.png`.
+fn predict(picture: &RgbImage, stem: &Path, trained: &Trained, no_overlay: bool) -> Result<(), Error> {
+    let size = [picture.width, picture.height];
+    let [scaled_width, scaled_height] = size_seen(size, trained.recipe.evaluate.size);
+    let scaled = resize_to(picture, scaled_width, scaled_height, &mut ResizeScratch::default())
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    let logits = tch::no_grad(|| {
+        trained.model.logits(&trained.input.views(&scaled.pixels, [scaled_width, scaled_height]))
+    });
+    let mut labels = categories(&logits, size, label_map::STRIP_VALUES)?;
+    if let Some(classes) = &trained.classes {
+        labels.iter_mut().for_each(|label| *label = classes.label_of(usize::from(*label)) as u16);
+    }
+    if let Some(folder) = stem.parent() {
+        fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
+    }
+    write_labels(&labels_path(stem), &labels, size, ValueDepth::of(trained))?;
+    if no_overlay {
+        return Ok(());
+    }
+    let view = image::RgbImage::from_raw(size[0], size[1], picture.pixels.clone()).unwrap_or_default();
+    let map: Vec<u32> = labels.iter().map(|&label| u32::from(label)).collect();
+    let overlay = pictures::mask_overlay(&view, &map, size[0] as usize, size[1] as usize, 0.6);
+    let bytes = pictures::png(&overlay).map_err(|error| Error::Internal(error.to_string()))?;
+    let path = with_suffix(stem, ".overlay.png");
+    fs::write(&path, bytes).map_err(|source| Error::file(&path, source))
+}
+
+/// The size at which the model sees a picture: its shorter side as in evaluation, but the longer side at most
+/// [`LONGEST`] times that, so that a strip of few pixels' height is not blown up without bound.
+fn size_seen([width, height]: [u32; 2], shorter: u32) -> [u32; 2] {
+    let (scaled_width, scaled_height) = Frame::scaled((width, height), shorter).size();
+    [scaled_width, scaled_height].map(|side| side.min(LONGEST * shorter))
+}
+
+const LONGEST: u32 = 16;
+
+fn labels_path(stem: &Path) -> PathBuf {
+    with_suffix(stem, ".png")
+}
+
+fn with_suffix(stem: &Path, suffix: &str) -> PathBuf {
+    let mut name = stem.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_seen_at_the_size_of_evaluation_unless_it_is_a_thread() {
+        assert_eq!(size_seen([640, 480], 320), [426, 320]);
+        assert_eq!(size_seen([3, 30_000], 320), [320, 5120]);
+    }
+}

@@ -1,0 +1,213 @@
+//! `report.html`: one page that tells how a run went, for whoever comes back to it the next morning.
+//!
+//! The file needs nothing beside it: styles, curves (SVG) and pictures (base64) are inside, there is no script, and it
+//! follows the reader's light or dark setting. The page is a list of sections, each a function from its data to
+//! markup; a task that has more to show adds a function and a line in [`Report::render`].
+
+mod chart;
+mod classes;
+mod confusion;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+pub use chart::{Chart, Series};
+pub use classes::{ClassBar, ClassReport};
+pub use confusion::ConfusionTable;
+
+use chart::chart_figure;
+use classes::{class_section, colour_legend};
+use confusion::confusion_section;
+
+/// How a run ended, or that it has not.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Status {
+    /// Still running; the report shows it so far.
+    Running,
+    /// Reached its last step.
+    Finished,
+    /// Stopped on request; it can be resumed.
+    Interrupted,
+    /// Ended by an error, with its reason.
+    Failed(String),
+}
+
+/// Everything the page shows.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Name of the run.
+    pub title: String,
+    /// How it ended.
+    pub status: Status,
+    /// Names and values for the head of the page: steps, duration, final losses.
+    pub summary: Vec<(String, String)>,
+    /// Curves, in reading order.
+    pub charts: Vec<Chart>,
+    /// How the classes of a segmentation fared, where labels say so.
+    pub classes: Option<ClassReport>,
+    /// Pictures, in reading order.
+    pub pictures: Vec<Picture>,
+    /// The resolved recipe as TOML.
+    pub recipe: String,
+    /// Versions and hardware, as text.
+    pub environment: String,
+    /// What somebody has to look at.
+    pub warnings: Vec<String>,
+}
+
+/// A picture with a sentence about it.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// What it shows, and at which step.
+    pub caption: String,
+    /// The bytes of a PNG file.
+    pub png: Vec<u8>,
+}
+
+impl Report {
+    /// The page as HTML.
+    pub fn render(&self) -> String {
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (self.title) " · DenseSiam" }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    (head_section(&self.title, &self.status, &self.summary))
+                    (warning_section(&self.warnings))
+                    main {
+                        @if let Some(classes) = &self.classes {
+                            (section("Classes", &class_section(classes)))
+                            (section("What is taken for what", &confusion_section(classes)))
+                        }
+                        (section("Curves", &chart_section(&self.charts)))
+                        (section("Pictures", &picture_section(&self.pictures, self.classes.as_ref())))
+                        (section("Recipe", &text_section("Resolved recipe, every key", &self.recipe)))
+                        (section("Environment", &text_section("Versions and hardware", &self.environment)))
+                    }
+                    footer { "Written by densesiam " (env!("CARGO_PKG_VERSION")) }
+                }
+            }
+        };
+        page.into_string()
+    }
+}
+
+/// A titled part of the page; nothing at all where there is nothing to show.
+fn section(title: &str, body: &Markup) -> Markup {
+    html! {
+        @if !body.0.is_empty() {
+            section { h2 { (title) } (body) }
+        }
+    }
+}
+
+fn head_section(title: &str, status: &Status, summary: &[(String, String)]) -> Markup {
+    let (class, word, reason) = match status {
+        Status::Running => ("running", "running", ""),
+        Status::Finished => ("finished", "finished", ""),
+        Status::Interrupted => ("interrupted", "interrupted", "it can be continued with --resume"),
+        Status::Failed(reason) => ("failed", "failed", reason.as_str()),
+    };
+    html! {
+        header {
+            h1 { (title) " " span class={ "status " (class) } { (word) } }
+            @if !reason.is_empty() { p.reason { (reason) } }
+            dl.summary {
+                @for (name, value) in summary {
+                    div { dt { (name) } dd { (value) } }
+                }
+            }
+        }
+    }
+}
+
+fn warning_section(warnings: &[String]) -> Markup {
+    html! {
+        @if !warnings.is_empty() {
+            aside.warnings {
+                strong { (warnings.len()) @if warnings.len() == 1 { " warning" } @else { " warnings" } }
+                ul { @for warning in warnings { li { (warning) } } }
+            }
+        }
+    }
+}
+
+fn chart_section(charts: &[Chart]) -> Markup {
+    html! {
+        @if !charts.is_empty() {
+            p.note {
+                "Over the steps of the run. Pale: every value. Strong: the running mean, whose last value the legend shows."
+            }
+            div.charts { @for chart in charts { (chart_figure(chart)) } }
+        }
+    }
+}
+
+fn picture_section(pictures: &[Picture], classes: Option<&ClassReport>) -> Markup {
+    html! {
+        @if let Some(classes) = classes.filter(|_| !pictures.is_empty()) { (colour_legend(classes)) }
+        @if !pictures.is_empty() {
+            div.pictures { @for picture in pictures { (picture_figure(picture)) } }
+        }
+    }
+}
+
+fn picture_figure(picture: &Picture) -> Markup {
+    html! {
+        figure {
+            img alt=(picture.caption) src={ "data:image/png;base64," (STANDARD.encode(&picture.png)) };
+            figcaption { (picture.caption) }
+        }
+    }
+}
+
+fn text_section(title: &str, text: &str) -> Markup {
+    html! {
+        @if !text.is_empty() {
+            details open[text.lines().count() <= 40] { summary { (title) } pre { code { (text) } } }
+        }
+    }
+}
+
+const STYLE: &str = include_str!("style.css");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(charts: Vec<Chart>) -> String {
+        let report = Report {
+            title: "a <run>".to_owned(),
+            status: Status::Failed("the loss is not finite & that is that".to_owned()),
+            summary: vec![("steps".to_owned(), "20".to_owned())],
+            charts,
+            classes: None,
+            pictures: vec![Picture { caption: "views".to_owned(), png: vec![1, 2, 3] }],
+            recipe: "[run]\nname = \"a\"".to_owned(),
+            environment: String::new(),
+            warnings: vec!["looks collapsed".to_owned()],
+        };
+        report.render()
+    }
+
+    #[test]
+    fn the_page_stands_alone_and_is_escaped() {
+        let page = page(vec![Chart {
+            title: "Losses".to_owned(),
+            series: vec![Series { name: "loss".into(), points: vec![(0.0, 1.0), (1.0, 2.0)] }],
+            ..Chart::default()
+        }]);
+        assert!(page.contains("a &lt;run&gt;") && page.contains("not finite &amp; that"));
+        assert!(page.contains("src=\"data:image/png;base64,AQID\""));
+        assert!(page.contains("<svg") && page.contains("1 warning<"));
+        assert!(
+            !page.contains("<script") && !page.contains("src=\"http") && !page.contains("<h2>Environment")
+        );
+    }
+}

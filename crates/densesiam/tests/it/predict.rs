@@ -1,0 +1,109 @@
+//! Label maps and overlays, as a user gets them from a trained segmentation.
+
+use std::fs;
+use std::path::Path;
+
+use crate::program::{Finished, Place};
+use crate::segment::segment;
+
+fn predict(place: &Place, more: &[&str]) -> Finished {
+    let arguments = ["predict", "runs/used", "mine", "--out", "out"];
+    place.run(&arguments.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut names: Vec<String> = entries
+        .filter(|path| path.is_file())
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Trains `runs/used`, and lays pictures of odd sizes and one text into `mine`.
+fn place() -> Place {
+    let place = Place::new();
+    segment(&place, "used", &["train.duration=2 steps"]).succeeded();
+    fs::create_dir_all(place.path("mine/trip")).unwrap();
+    let picture = |name: &str, width, height| {
+        image::RgbImage::from_pixel(width, height, image::Rgb([90, 140, 60]))
+            .save(place.path("mine").join(name))
+            .unwrap();
+    };
+    picture("tall.png", 37, 91);
+    picture("thread.png", 1, 3000);
+    picture("trip/a.png", 20, 10);
+    picture("trip/a.jpg", 30, 15);
+    fs::write(place.path("mine/text.jpg"), "a text").unwrap();
+    place
+}
+
+#[test]
+fn pictures_of_any_size_and_folder_have_label_maps_overlays_and_a_legend() {
+    let place = place();
+    let said = predict(&place, &[]).succeeded().says(&["text.jpg", "legend.json"]).stdout();
+    assert!(said.contains("4 label maps and overlays, 1 pictures skipped, "), "{said}");
+    assert!(said.contains(" pictures a second"), "{said}");
+    let out = place.path("out");
+    assert_eq!(
+        files(&out),
+        ["legend.json", "tall.overlay.png", "tall.png", "thread.overlay.png", "thread.png"]
+    );
+    let both = ["a.jpg.overlay.png", "a.jpg.png", "a.png.overlay.png", "a.png.png"];
+    assert_eq!(files(&out.join("trip")), both, "neither replaces the other");
+    let size = |name: &str| image::image_dimensions(out.join(name)).unwrap();
+    assert_eq!((size("tall.png"), size("tall.overlay.png")), ((37, 91), (37, 91)));
+    assert_eq!((size("thread.png"), size("trip/a.jpg.png")), ((1, 3000), (30, 15)));
+}
+
+#[test]
+fn the_legend_names_every_value() {
+    let place = place();
+    segment(&place, "used", &["train.duration=2 steps", "labels.categories=9", "--overwrite"]).succeeded();
+    predict(&place, &["--no-overlays"]).succeeded();
+    assert_eq!(files(&place.path("out")), ["legend.json", "tall.png", "thread.png"]);
+    let text = fs::read_to_string(place.path("out/legend.json")).unwrap();
+    let legend: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let labels = legend["labels"].as_array().unwrap();
+    assert_eq!(
+        (labels.len(), labels[0]["name"].as_str(), labels[0]["value"].as_u64()),
+        (9, Some("meadow"), Some(0))
+    );
+    // Six classes, then three categories of none, above the classes by their own number.
+    for label in &labels[6..] {
+        let category = label["categories"][0].as_u64().unwrap();
+        assert_eq!(label["value"].as_u64().unwrap(), 6 + category);
+        assert_eq!(label["name"].as_str().unwrap(), format!("pseudo-category {category}"));
+    }
+    let mut reader =
+        png::Decoder::new(std::io::BufReader::new(fs::File::open(place.path("out/tall.png")).unwrap()));
+    reader.set_transformations(png::Transformations::IDENTITY);
+    let mut reader = reader.read_info().unwrap();
+    let palette = reader.info().palette.clone().unwrap();
+    let mut values = vec![0; 37 * 91];
+    reader.next_frame(&mut values).unwrap();
+    for value in values {
+        let label =
+            labels.iter().find(|label| label["value"] == value).expect("every value is in the legend");
+        let colour = &palette[3 * usize::from(value)..][..3];
+        assert_eq!(
+            label["colour"].as_str().unwrap(),
+            format!("#{:02x}{:02x}{:02x}", colour[0], colour[1], colour[2])
+        );
+    }
+}
+
+#[test]
+fn nothing_is_replaced_unasked() {
+    let place = place();
+    predict(&place, &[]).succeeded();
+    predict(&place, &[]).exited(2).says(&["tall.png exists", "--overwrite"]);
+    predict(&place, &["--overwrite"]).succeeded();
+    let into_itself = ["predict", "runs/used", "mine", "--out", "mine", "--overwrite"];
+    place.run(&into_itself).exited(2).says(&["name another"]);
+    place.run(&["predict", "runs/used", "mine/text.jpg", "--out", "elsewhere"]).exited(3);
+    place.run(&["predict", "runs/used", "nowhere", "--out", "elsewhere"]).exited(3).says(&["nowhere"]);
+    fs::write(place.path("file"), "").unwrap();
+    place.run(&["predict", "runs/used", "mine", "--out", "file/out"]).exited(4);
+}
