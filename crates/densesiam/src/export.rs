@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use densesiam_engine::checkpoint::{latest, load, tensors_to_safetensors};
-use densesiam_engine::run_dir::RunLayout;
+use densesiam_engine::checkpoint::tensors_to_safetensors;
 use tch::Tensor;
 
 use crate::error::Error;
+use crate::run::locate;
 
 /// The encoder's tensors of a model's state, under torchvision's names (`conv1.weight`, `layer1.0.bn1.running_mean`,
 /// ..., `num_batches_tracked` included, without `fc`).
@@ -24,9 +24,7 @@ pub fn encoder_tensors(state: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
 /// # Errors
 /// When the checkpoint cannot be read or the file not be written.
 pub fn export(checkpoint: &Path, out: &Path) -> Result<usize, Error> {
-    let of_run = RunLayout::new(checkpoint).checkpoints();
-    let newest = if of_run.is_dir() { latest(&of_run)?.checkpoint } else { None };
-    let checkpoint = newest.map_or_else(|| load(checkpoint), Ok)?;
+    let (_, checkpoint) = locate(checkpoint)?;
     let tensors = encoder_tensors(&checkpoint.model);
     let architecture = checkpoint.manifest.run["architecture"].as_str().unwrap_or("unknown").to_owned();
     let step = checkpoint.manifest.step.to_string();

@@ -1,28 +1,64 @@
 //! `densesiam demo`: the program from end to end on pictures that it makes up itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use densesiam_data::demo::{DemoSettings, write_demo};
-use densesiam_engine::run_dir::Mode;
+use densesiam_engine::run_dir::{Mode, RunLayout};
 
 use crate::error::Error;
 use crate::recipe::pretrain::PretrainRecipe;
+use crate::recipe::segment::SegmentRecipe;
 use crate::recipe::{builtin, keys};
-use crate::tasks::pretrain::{Plan, pretrain};
+use crate::run::Table;
+use crate::tasks::{pretrain, segment};
 
-/// Writes the pictures beside the run and trains on them. A demonstration of before is replaced; a run of another name
-/// is not.
+/// Writes the pictures beside the runs, pre-trains on them, and segments them from that encoder. A demonstration of
+/// before is replaced; a run of another name is not.
 pub(super) fn run(settings: &[String]) -> Result<(), Error> {
-    let text = builtin::find("demo").unwrap_or_default();
-    let mut recipe: PretrainRecipe = keys::load(text, "demo", settings)?;
-    if recipe.data.root.is_empty() {
-        let root = Path::new(&recipe.run.dir).join("demo-pictures");
+    let mut recipe: PretrainRecipe = keys::load(builtin::find("demo").unwrap_or_default(), "demo", settings)?;
+    let made_up = recipe.data.root.is_empty();
+    let root = Path::new(&recipe.run.dir).join("demo-pictures");
+    if made_up {
         let pictures = DemoSettings { train: 512, val: 64, width: 160, height: 120, seed: recipe.run.seed };
         write_demo(&root, &pictures)?;
         recipe.data.root = root.join("train/images").display().to_string();
     }
     let mode = if recipe.run.name == "demo" { Mode::Overwrite } else { Mode::New };
-    let plan = Plan::new(recipe)?;
+    let plan = pretrain::Plan::new(recipe)?;
     eprint!("{plan}");
-    pretrain(&plan, mode)
+    pretrain::pretrain(&plan, mode)?;
+    // Pictures of one's own have no labels to say how good a segmentation of them is.
+    if made_up { segment_them(&root, &plan.recipe, settings, mode) } else { Ok(()) }
+}
+
+/// `settings` of the tables `[run]` and `[train]` are laid over this recipe too.
+fn segment_them(
+    root: &Path,
+    pretrained: &PretrainRecipe,
+    settings: &[String],
+    mode: Mode,
+) -> Result<(), Error> {
+    let run = |name: &str| -> PathBuf { Path::new(&pretrained.run.dir).join(name) };
+    let shared = |setting: &&String| setting.starts_with("run.") || setting.starts_with("train.");
+    let mut all: Vec<String> = settings.iter().filter(shared).cloned().collect();
+    let name = format!("{}-segmentation", pretrained.run.name);
+    let encoder = run(&pretrained.run.name).join("encoder.safetensors");
+    all.extend([
+        format!("run.name={name}"),
+        format!("data.root={}", root.display()),
+        format!("encoder.weights={}", encoder.display()),
+    ]);
+    let text = builtin::find("demo_segment").unwrap_or_default();
+    let recipe: SegmentRecipe = keys::load(text, "demo_segment", &all)?;
+    let plan = segment::Plan::new(recipe)?;
+    eprint!("\n{plan}");
+    segment::segment(&plan, mode)?;
+    let evaluations = Table::read(&RunLayout::new(run(&name)).evaluations())?;
+    let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.1}", 100.0 * value));
+    println!(
+        "unsupervised segmentation of the made-up pictures: mIoU {}, before training {}",
+        percent(evaluations.last("mIoU")),
+        percent(evaluations.values("mIoU").next())
+    );
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! What the program can do, a file a command, and the command line that names them.
 
+pub mod ablate;
 pub mod bench;
 mod demo;
 mod doctor;
@@ -7,6 +8,7 @@ mod evaluate;
 mod folder;
 mod predict;
 mod pretrain;
+mod probe;
 mod segment;
 mod views;
 
@@ -41,7 +43,15 @@ pub enum Command {
     ///
     /// RECIPE is a TOML file, the name of a recipe that the program carries, or a run directory.
     Segment(TrainArguments),
+    /// Train the variants of a recipe over several seeds, and print a table of their scores
+    ///
+    /// LIST names the variants; the paper's ablations are carried by the program (see `densesiam recipes`). Runs lie in
+    /// run.dir/LIST/VARIANT_sSEED; the same command goes on where an earlier one stopped.
+    Ablate(ablate::AblateArguments),
     /// Score a trained segmentation on labelled pictures
+    ///
+    /// Under the optimal one-to-one assignment of pseudo-categories to classes, which is the published protocol, and
+    /// many-to-one, where each pseudo-category stands for the class that most of its pixels have.
     Evaluate {
         /// A run directory, or a checkpoint's folder
         checkpoint: PathBuf,
@@ -51,18 +61,31 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Write label maps and overlays of pictures of any size
-    Predict {
-        /// A run directory, or a checkpoint's folder
-        checkpoint: PathBuf,
-        /// A picture, or a folder of pictures
-        pictures: PathBuf,
-        /// Settings laid over the run's recipe, as key=value (evaluate.size=480)
-        settings: Vec<String>,
-        /// The folder to write to
+    /// Train one linear layer on the frozen features of encoders, and compare how well it segments
+    ///
+    /// An encoder is `random` (weights drawn from the seed), a run directory or one of its checkpoints, or a file of
+    /// weights under torchvision's names (with encoder.architecture=resnet18). Encoders of one NAME=, or given without
+    /// a name more than once, are summed up together. What has a dot before its `=` is a setting: data.root=DIR is
+    /// one, densesiam=runs/a is an encoder.
+    ///
+    /// Example: densesiam probe random simsiam=runs/s1 simsiam=runs/s2 ours=runs/d1 data.root=CAMVID --seeds 3
+    Probe {
+        /// Encoders as [NAME=]ENCODER, and settings as key=value (data.root=CAMVID probe.features=c4)
+        #[arg(required = true, value_name = "ENCODERS")]
+        arguments: Vec<String>,
+        /// How many seeds, from run.seed on; each is another layer, and another random encoder
+        #[arg(long, default_value_t = 1)]
+        seeds: u64,
+        /// Print JSON
         #[arg(long)]
-        out: PathBuf,
+        json: bool,
     },
+    /// Write label maps and overlays of pictures of any size
+    ///
+    /// For each picture NAME.png, an indexed PNG whose values are classes and whose palette has the colours of
+    /// NAME.overlay.png. Pseudo-categories matched to no class have values above the classes: the number of classes
+    /// plus their own. OUT/legend.json says what each value means.
+    Predict(PredictArguments),
     /// Draw both views of a picture with their corresponding points, to check them by eye
     Views(ViewsArguments),
     /// Write the encoder of a checkpoint under torchvision's names, as safetensors
@@ -76,7 +99,9 @@ pub enum Command {
         #[arg(long)]
         overwrite: bool,
     },
-    /// Pre-train on made-up pictures, in minutes
+    /// Pre-train on made-up pictures and segment them, in minutes
+    ///
+    /// Settings of [run] and [train] hold for both halves.
     Demo {
         /// Settings laid over the recipe, as key=value
         settings: Vec<String>,
@@ -117,6 +142,26 @@ pub struct TrainArguments {
     pub dry_run: bool,
 }
 
+/// `densesiam predict`
+#[derive(Debug, Args)]
+pub struct PredictArguments {
+    /// A run directory, or a checkpoint's folder
+    pub checkpoint: PathBuf,
+    /// A picture, or a folder of pictures
+    pub pictures: PathBuf,
+    /// Settings laid over the run's recipe, as key=value (evaluate.size=480)
+    pub settings: Vec<String>,
+    /// The folder to write to
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Write label maps alone
+    #[arg(long)]
+    pub no_overlays: bool,
+    /// Replace label maps that are there
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
 /// `densesiam views`
 #[derive(Debug, Args)]
 pub struct ViewsArguments {
@@ -140,10 +185,10 @@ pub fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Pretrain(arguments) => pretrain::run(&arguments),
         Command::Evaluate { checkpoint, settings, json } => evaluate::run(&checkpoint, &settings, json),
-        Command::Predict { checkpoint, pictures, settings, out } => {
-            predict::run(&checkpoint, &pictures, &out, &settings)
-        }
+        Command::Probe { arguments, seeds, json } => probe::run(&arguments, seeds, json),
+        Command::Predict(arguments) => predict::run(&arguments),
         Command::Segment(arguments) => segment::run(&arguments),
+        Command::Ablate(arguments) => ablate::run(&arguments),
         Command::Views(arguments) => views::run(&arguments),
         Command::Export { checkpoint, out, overwrite } => {
             refuse_existing(&out, overwrite)?;
@@ -180,11 +225,14 @@ fn refuse_existing(out: &Path, overwrite: bool) -> Result<(), Error> {
 
 fn recipes(name: Option<&str>) -> Result<(), Error> {
     match name {
-        None => builtin::RECIPES.iter().for_each(|(name, _)| println!("{name}")),
+        None => {
+            let all = builtin::RECIPES.iter().chain(&builtin::ABLATIONS);
+            all.for_each(|(name, _)| println!("{name}"));
+        }
         Some(name) => {
             let unknown =
                 || Error::Usage(format!("there is no recipe {name:?}; `densesiam recipes` lists them"));
-            print!("{}", builtin::find(name).ok_or_else(unknown)?);
+            print!("{}", builtin::find(name).or_else(|| builtin::find_ablation(name)).ok_or_else(unknown)?);
         }
     }
     Ok(())

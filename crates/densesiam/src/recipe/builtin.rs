@@ -1,19 +1,54 @@
 //! The recipes that the program carries, so that it works without its repository.
 
 /// Name and text of each recipe. A recipe may be named in full or by its last part.
-pub const RECIPES: [(&str, &str); 6] = [
+pub const RECIPES: [(&str, &str); 8] = [
     ("pretrain/imagenet_r50_200ep", include_str!("../../../../recipes/pretrain/imagenet_r50_200ep.toml")),
     ("pretrain/coco_r50_800ep", include_str!("../../../../recipes/pretrain/coco_r50_800ep.toml")),
     ("pretrain/folder_r18", include_str!("../../../../recipes/pretrain/folder_r18.toml")),
     ("segment/coco27_r18_10ep", include_str!("../../../../recipes/segment/coco27_r18_10ep.toml")),
     ("segment/camvid_r18", include_str!("../../../../recipes/segment/camvid_r18.toml")),
+    ("segment/folder", include_str!("../../../../recipes/segment/folder.toml")),
     ("demo", include_str!("../../../../recipes/demo.toml")),
+    ("demo_segment", include_str!("../../../../recipes/demo_segment.toml")),
+];
+
+/// Name and text of each ablation.
+pub const ABLATIONS: [(&str, &str); 11] = [
+    ("ablate/pretrain_components", include_str!("../../../../recipes/ablate/pretrain_components.toml")),
+    (
+        "ablate/pretrain_correspondence",
+        include_str!("../../../../recipes/ablate/pretrain_correspondence.toml"),
+    ),
+    ("ablate/pretrain_global_region", include_str!("../../../../recipes/ablate/pretrain_global_region.toml")),
+    ("ablate/pretrain_grid", include_str!("../../../../recipes/ablate/pretrain_grid.toml")),
+    ("ablate/pretrain_order", include_str!("../../../../recipes/ablate/pretrain_order.toml")),
+    ("ablate/pretrain_pixsim_weight", include_str!("../../../../recipes/ablate/pretrain_pixsim_weight.toml")),
+    ("ablate/pretrain_points", include_str!("../../../../recipes/ablate/pretrain_points.toml")),
+    (
+        "ablate/pretrain_regionsim_start",
+        include_str!("../../../../recipes/ablate/pretrain_regionsim_start.toml"),
+    ),
+    (
+        "ablate/pretrain_regionsim_weight",
+        include_str!("../../../../recipes/ablate/pretrain_regionsim_weight.toml"),
+    ),
+    ("ablate/segment_choices", include_str!("../../../../recipes/ablate/segment_choices.toml")),
+    ("ablate/segment_components", include_str!("../../../../recipes/ablate/segment_components.toml")),
 ];
 
 /// The text of a recipe by its name, with or without folder and `.toml`.
 pub fn find(name: &str) -> Option<&'static str> {
+    named(&RECIPES, name)
+}
+
+/// The text of an ablation by its name, in the same way.
+pub fn find_ablation(name: &str) -> Option<&'static str> {
+    named(&ABLATIONS, name)
+}
+
+fn named(carried: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
     let name = name.strip_suffix(".toml").unwrap_or(name);
     let name = name.strip_prefix("recipes/").unwrap_or(name);
     let is_it = |known: &str| known == name || known.rsplit('/').next() == Some(name);
-    RECIPES.iter().find(|(known, _)| is_it(known)).map(|(_, text)| *text)
+    carried.iter().find(|(known, _)| is_it(known)).map(|(_, text)| *text)
 }

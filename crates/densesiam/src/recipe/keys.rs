@@ -106,7 +106,7 @@ pub fn dump<R: Serialize>(recipe: &R) -> String {
 /// # Errors
 /// [`RecipeError::Syntax`] where one of them is no TOML.
 pub fn differences(before: &str, now: &str) -> Result<Vec<String>, RecipeError> {
-    let (before, now) = (parse(before, "the recipe of the run")?, parse(now, "the recipe")?);
+    let (before, now): (Table, Table) = (parse(before, "the recipe of the run")?, parse(now, "the recipe")?);
     let mut keys = leaves(&before, "");
     keys.extend(leaves(&now, "").into_iter().filter(|key| find(&before, key).is_none()));
     keys.retain(|key| find(&before, key) != find(&now, key));
@@ -137,8 +137,12 @@ struct Context<'a> {
     source: &'a Source<'a>,
 }
 
-fn parse(text: &str, origin: &str) -> Result<Table, RecipeError> {
-    text.parse().map_err(|error: toml::de::Error| {
+/// Reads TOML of whatever shape; unknown keys are as the type says.
+///
+/// # Errors
+/// [`RecipeError::Syntax`] with the place.
+pub fn parse<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, RecipeError> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
         let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
         RecipeError::Syntax { origin: origin.to_owned(), line, column, message: error.message().to_owned() }
     })

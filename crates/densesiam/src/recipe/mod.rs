@@ -1,9 +1,12 @@
 //! What a run is told to do. A recipe is a TOML file in which every key has a default; what is typed after it on the
 //! command line is laid over it, and the complete result is written into the run directory.
 
+pub mod ablation;
 pub mod builtin;
 pub mod keys;
+pub mod labels;
 pub mod pretrain;
+pub mod probe;
 pub mod segment;
 
 use std::ffi::OsStr;

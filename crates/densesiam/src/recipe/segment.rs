@@ -1,6 +1,5 @@
 //! The recipe of unsupervised segmentation (the paper, section 4): each component of the paper's table 5 is one key of it.
 
-use densesiam_data::labelled::Layout;
 use densesiam_data::segment::SegmentAugmentation;
 use densesiam_engine::duration::Duration;
 use densesiam_engine::optimizer::OptimizerSettings;
@@ -9,6 +8,7 @@ use densesiam_nn::segment::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::labels::LabelSettings;
 use super::{DataSettings, MonitorSettings, RunSettings, TrainSettings};
 
 /// A whole segmentation recipe. Its default is the released configuration, for COCO's 27 classes.
@@ -43,45 +43,12 @@ pub struct SegmentRecipe {
     pub monitor: MonitorSettings,
 }
 
-/// `[labels]`: labels are for evaluation only; training never sees one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LabelSettings {
-    /// `auto`, `camvid`, `coco27`, `cityscapes`, `voc2012` or `folder`.
-    pub layout: String,
-    /// Split that is trained on, without its labels.
-    pub train: String,
-    /// Split that is evaluated on; empty for none.
-    pub val: String,
-    /// A taxonomy in place of the layout's own: `cityscapes27`; empty for the layout's.
-    pub taxonomy: String,
-    /// Pseudo-categories, `N`; 0 for the classes of the taxonomy.
-    pub categories: i64,
-}
-
-impl Default for LabelSettings {
-    fn default() -> Self {
-        let (layout, train, val) = ("auto".into(), "train".into(), "val".into());
-        Self { layout, train, val, taxonomy: String::new(), categories: 0 }
-    }
-}
-
-impl LabelSettings {
-    /// The layout that is named, or `None` to recognise it.
-    pub fn named_layout(&self) -> Option<Result<Layout, String>> {
-        (self.layout != "auto").then(|| {
-            let text = format!("\"{}\"", self.layout);
-            serde_json::from_str(&text).map_err(|_| self.layout.clone())
-        })
-    }
-}
-
 /// `[encoder]`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SegmentEncoderRecipe {
-    /// A safetensors file with an encoder under torchvision's names, such as `encoder.safetensors` of a pre-training;
-    /// empty to start from random weights.
+    /// A file with an encoder: `encoder.safetensors` of a pre-training, or a `.pth`, `.pkl` or safetensors file of
+    /// torchvision, timm, detectron2, mmseg, SimSiam, MoCo or DenseCL; empty to start from random weights.
     pub weights: String,
     /// Everything else about it.
     #[serde(flatten)]

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail as tests do")]
 
+mod ablate;
 mod bad_input;
 mod command_line;
 mod golden;
+mod predict;
+mod probe;
 mod program;
 mod resume;
 mod segment;

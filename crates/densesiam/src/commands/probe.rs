@@ -1,0 +1,58 @@
+//! `densesiam probe`: how much of the classes can be read off encoders, side by side.
+
+use serde_json::{Value, json};
+
+use crate::error::Error;
+use crate::recipe::keys;
+use crate::recipe::probe::ProbeRecipe;
+use crate::tasks::probe::{Figure, Group, Plan, encoders_and_settings, probe, summarise};
+
+/// Probes the encoders, and prints a table or JSON.
+pub(super) fn run(arguments: &[String], seeds: u64, json: bool) -> Result<(), Error> {
+    let (encoders, settings) = encoders_and_settings(arguments)?;
+    let recipe: ProbeRecipe = keys::load("", "the defaults", &settings)?;
+    let plan = Plan::new(recipe, encoders, seeds)?;
+    eprint!("{plan}");
+    let figures = probe(&plan)?;
+    let groups = summarise(&figures);
+    if json {
+        println!("{:#}", as_json(&plan, &figures, &groups));
+    } else {
+        print_table(&groups);
+    }
+    Ok(())
+}
+
+fn print_table(groups: &[Group]) {
+    let wide = groups.iter().map(|group| group.name.chars().count()).max().unwrap_or(0).max(8);
+    println!("{:wide$}  runs  {:>14}  {:>14}  difference  each mIoU", "", "mIoU", "aAcc");
+    for Group { name, miou, aacc, difference } in groups {
+        let difference = difference.map_or("-".to_owned(), |value| format!("{:+.2}", 100.0 * value));
+        let single: Vec<_> = miou.single.iter().map(|value| format!("{:.2}", 100.0 * value)).collect();
+        let (runs, miou, aacc) = (single.len(), miou.percent().to_string(), aacc.percent().to_string());
+        println!("{name:wide$}  {runs:4}  {miou:>14}  {aacc:>14}  {difference:>10}  {}", single.join(" "));
+    }
+}
+
+fn as_json(plan: &Plan, figures: &[Figure], groups: &[Group]) -> Value {
+    let figure = |figure: &Figure| {
+        let mut value = serde_json::to_value(&figure.scores).unwrap_or_default();
+        if let Value::Object(object) = &mut value {
+            object.insert("name".into(), json!(figure.name));
+            object.insert("encoder".into(), json!(figure.source.to_string()));
+            object.insert("architecture".into(), json!(figure.architecture));
+            object.insert("seed".into(), json!(figure.seed));
+            object.insert("loss".into(), json!(figure.loss));
+        }
+        value
+    };
+    json!({
+        "training": { "set": plan.training.name, "pictures": plan.training.len() },
+        "validation": { "set": plan.validation.name, "pictures": plan.validation.len() },
+        "classes": plan.validation.taxonomy.names(),
+        "seeds": plan.seeds,
+        "recipe": plan.recipe,
+        "summary": groups,
+        "figures": figures.iter().map(figure).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,133 @@
+//! An ablation: variants of one recipe, each a few settings laid over it.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{builtin, keys};
+use crate::error::Error;
+
+/// What a recipe trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Pre-training of an encoder.
+    Pretrain,
+    /// Unsupervised segmentation.
+    Segment,
+}
+
+/// One row of the table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// What the row is called; its runs are named after it.
+    pub name: String,
+    /// Settings laid over the recipe, as key=value.
+    pub settings: Vec<String>,
+    /// The figure that the paper has for it, in whatever unit the list says.
+    #[serde(default)]
+    pub paper: String,
+}
+
+/// A list of variants, as it stands in a TOML file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ablation {
+    /// The file's name; the runs lie in a folder of this name.
+    #[serde(skip)]
+    pub name: String,
+    /// What is trained.
+    pub task: Task,
+    /// The recipe that is varied.
+    pub recipe: String,
+    /// The rows, in order; differences are to the first.
+    #[serde(rename = "variant")]
+    pub variants: Vec<Variant>,
+}
+
+impl Ablation {
+    /// A list by file or by the name of one that the program carries.
+    ///
+    /// # Errors
+    /// When there is none, or it is no list of variants.
+    pub fn find(list: &str) -> Result<Self, Error> {
+        let path = Path::new(list);
+        let text = match builtin::find_ablation(list) {
+            _ if path.is_file() => {
+                std::fs::read_to_string(path).map_err(|source| Error::file(path, source))?
+            }
+            Some(carried) => carried.to_owned(),
+            None => {
+                let known = builtin::ABLATIONS.map(|(name, _)| name).join(", ");
+                let message = format!("{list:?} is no file and no ablation; the program carries {known}");
+                return Err(Error::Usage(message));
+            }
+        };
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let ablation = Self { name, ..keys::parse(&text, list)? };
+        let mut folders: Vec<_> = ablation.variants.iter().map(Variant::folder).collect();
+        folders.sort();
+        let doubled = folders.windows(2).find(|pair| pair[0] == pair[1]);
+        match doubled {
+            _ if ablation.variants.is_empty() => Err(Error::Usage(format!("{list} has no [[variant]]"))),
+            Some(pair) => Err(Error::Usage(format!("{list} has two variants named like {:?}", pair[0]))),
+            None => Ok(ablation),
+        }
+    }
+}
+
+impl Variant {
+    /// The name as part of a folder's name: letters and digits, the rest as single underscores.
+    pub fn folder(&self) -> String {
+        let plain = |letter: char| if letter.is_alphanumeric() { letter.to_ascii_lowercase() } else { ' ' };
+        self.name.chars().map(plain).collect::<String>().split_whitespace().collect::<Vec<_>>().join("_")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::find;
+    use crate::recipe::pretrain::PretrainRecipe;
+    use crate::recipe::segment::SegmentRecipe;
+
+    #[test]
+    fn every_variant_that_the_program_carries_is_a_recipe_of_its_own() {
+        for (name, _) in builtin::ABLATIONS {
+            let ablation = Ablation::find(name).unwrap();
+            let mut recipes: Vec<String> = ablation
+                .variants
+                .iter()
+                .map(|variant| match ablation.task {
+                    Task::Pretrain => find::<PretrainRecipe>(&ablation.recipe, &variant.settings)
+                        .map(|recipe| keys::dump(&recipe))
+                        .unwrap(),
+                    Task::Segment => find::<SegmentRecipe>(&ablation.recipe, &variant.settings)
+                        .map(|recipe| keys::dump(&recipe))
+                        .unwrap(),
+                })
+                .collect();
+            recipes.sort();
+            recipes.dedup();
+            assert_eq!(recipes.len(), ablation.variants.len(), "{name}: two variants are the same");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_list_is_refused_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        let complaint = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Ablation::find(path.to_str().unwrap()).unwrap_err().to_string()
+        };
+        let head = "task = \"segment\"\nrecipe = \"camvid_r18\"\n";
+        assert!(complaint(&format!("{head}variants = 3\n")).contains("mine.toml:3:1"));
+        assert!(complaint(&format!("{head}variant = []\n")).contains("has no [[variant]]"));
+        let row = |name: &str| format!("[[variant]]\nname = \"{name}\"\nsettings = []\n");
+        let doubled = complaint(&format!("{head}{}{}", row("+ CE"), row("CE!")));
+        assert!(doubled.contains("two variants named like \"ce\""), "{doubled}");
+        assert!(complaint("task = \"dance\"").contains("mine.toml:1:8"));
+    }
+}

@@ -1,0 +1,61 @@
+//! `[labels]`: how the labelled pictures lie, and which are for what.
+
+use std::path::Path;
+
+use densesiam_data::labelled::{DataSetError, LabelledSet, Layout};
+use densesiam_data::taxonomy::Taxonomy;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// `[labels]`: segmentation reads labels to score itself, and never trains on one; a probe is trained on them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LabelSettings {
+    /// `auto`, `camvid`, `coco27`, `cityscapes`, `voc2012` or `folder`.
+    pub layout: String,
+    /// Split that is trained on; segmentation takes it without its labels.
+    pub train: String,
+    /// Split that is evaluated on; empty for none.
+    pub val: String,
+    /// A taxonomy in place of the layout's own: `cityscapes27`; empty for the layout's.
+    pub taxonomy: String,
+    /// Pseudo-categories of a segmentation, `N`; 0 for the classes of the taxonomy.
+    pub categories: i64,
+}
+
+impl Default for LabelSettings {
+    fn default() -> Self {
+        let (layout, train, val) = ("auto".into(), "train".into(), "val".into());
+        Self { layout, train, val, taxonomy: String::new(), categories: 0 }
+    }
+}
+
+impl LabelSettings {
+    /// The layout that is named, or `None` to recognise it.
+    ///
+    /// # Errors
+    /// When no layout has this name.
+    pub fn layout(&self) -> Result<Option<Layout>, Error> {
+        if self.layout == "auto" {
+            return Ok(None);
+        }
+        let named = serde_json::from_value(self.layout.as_str().into());
+        named.map(Some).map_err(|_| {
+            Error::Usage(format!(
+                "labels.layout = {} is not known: auto, camvid, coco27, cityscapes, voc2012 or folder",
+                self.layout
+            ))
+        })
+    }
+
+    /// The labelled pictures of a split.
+    ///
+    /// # Errors
+    /// When they are not there, or not whole.
+    pub fn open(&self, root: &Path, split: &str) -> Result<LabelledSet, Error> {
+        let taxonomy = (!self.taxonomy.is_empty()).then(|| Taxonomy::named(&self.taxonomy)).transpose();
+        let taxonomy = taxonomy.map_err(DataSetError::from)?;
+        Ok(LabelledSet::open(root, self.layout()?, split, taxonomy)?)
+    }
+}

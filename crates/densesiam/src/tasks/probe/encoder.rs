@@ -1,0 +1,131 @@
+//! The encoders that are probed: what the command line calls them, and where their weights are.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use densesiam_nn::densesiam::EncoderSettings;
+use densesiam_nn::{Architecture, ResNet, Store};
+use tch::{Device, Kind};
+
+use crate::error::Error;
+use crate::export::encoder_tensors;
+use crate::import::import_encoder;
+use crate::run::locate;
+
+/// Where an encoder's weights come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Drawn from the seed, as pre-training draws them.
+    Random,
+    /// A run directory of a pre-training or segmentation, or one of its checkpoints.
+    Checkpoint(PathBuf),
+    /// A file of tensors under torchvision's names.
+    Weights(PathBuf),
+}
+
+/// An encoder under the name of its group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoder {
+    /// The name that it is summed up under.
+    pub name: String,
+    /// Where its weights come from.
+    pub source: Source,
+}
+
+/// Parts the arguments of the command into encoders and settings: what has a dot before its `=` is a setting
+/// (`data.root=DIR`), what has none is `NAME=ENCODER`.
+///
+/// # Errors
+/// When an argument is none of them, or there is no encoder.
+pub fn encoders_and_settings(arguments: &[String]) -> Result<(Vec<Encoder>, Vec<String>), Error> {
+    let (mut encoders, mut settings) = (Vec::new(), Vec::new());
+    for argument in arguments {
+        match argument.split_once('=') {
+            // A path may hold both: `./run=1`.
+            Some((key, _)) if key.contains(['/', '\\']) || key.is_empty() => {
+                encoders.push(Encoder::new(argument, argument)?);
+            }
+            Some((key, _)) if key.contains('.') => settings.push(argument.clone()),
+            Some((name, encoder)) => encoders.push(Encoder::new(name, encoder)?),
+            None => encoders.push(Encoder::new(argument, argument)?),
+        }
+    }
+    if encoders.is_empty() {
+        return Err(Error::Usage("no encoder is named; probe `random`, a run directory or a file".into()));
+    }
+    Ok((encoders, settings))
+}
+
+impl Encoder {
+    fn new(name: &str, encoder: &str) -> Result<Self, Error> {
+        let path = Path::new(encoder);
+        let source = match encoder {
+            "random" => Source::Random,
+            _ if path.is_dir() => Source::Checkpoint(path.to_owned()),
+            _ if path.is_file() => Source::Weights(path.to_owned()),
+            _ => {
+                return Err(Error::Usage(format!(
+                    "{encoder:?} is no encoder: give `random`, a run directory, a checkpoint's folder or a \
+                     safetensors file, perhaps as NAME={encoder}; a setting has a dot in its key (probe.epochs=10)"
+                )));
+            }
+        };
+        Ok(Self { name: name.trim_end_matches('/').to_owned(), source })
+    }
+
+    /// Whether another seed makes it another encoder.
+    pub fn depends_on_seed(&self) -> bool {
+        self.source == Source::Random
+    }
+
+    /// The encoder with its weights, and which it is: a checkpoint says so itself, for the others `settings` do.
+    ///
+    /// # Errors
+    /// When the weights cannot be read, or are of another architecture.
+    pub fn open(
+        &self,
+        settings: &EncoderSettings,
+        device: Device,
+        seed: u64,
+    ) -> Result<(ResNet, Architecture), Error> {
+        // The weights of a random encoder are a function of seed and name: those that a pre-training starts from.
+        const PREFIX: &str = "encoder";
+        let store = Store::new(Kind::Float, device, seed);
+        let scope = &store.root() / PREFIX;
+        let build = |architecture| ResNet::new(&scope, architecture, settings.zero_residual);
+        let below = format!("{PREFIX}.");
+        Ok(match &self.source {
+            Source::Random => (build(settings.architecture), settings.architecture),
+            Source::Weights(path) => {
+                let encoder = build(settings.architecture);
+                import_encoder(&store, &below, path)?;
+                (encoder, settings.architecture)
+            }
+            Source::Checkpoint(path) => {
+                let (_, checkpoint) = locate(path)?;
+                let said = checkpoint.manifest.run["architecture"].clone();
+                let unsaid =
+                    |_| Error::Usage(format!("{} does not say its architecture", checkpoint.path.display()));
+                let architecture = serde_json::from_value(said).map_err(unsaid)?;
+                let encoder = build(architecture);
+                let tensors = encoder_tensors(&checkpoint.model).into_iter();
+                let named: Vec<_> =
+                    tensors.map(|(name, tensor)| (format!("{below}{name}"), tensor)).collect();
+                store.load(&named).map_err(|error| Error::Weights {
+                    path: checkpoint.path.clone(),
+                    reason: error.to_string(),
+                })?;
+                (encoder, architecture)
+            }
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Random => formatter.write_str("random"),
+            Self::Checkpoint(path) | Self::Weights(path) => write!(formatter, "{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What will be done: a probe resolved, checked, and printable. All encoders have been opened once before the first is
+//! probed.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use densesiam_data::evaluation::EvaluationSettings;
+use densesiam_data::labelled::LabelledSet;
+use densesiam_engine::device::{Precision, resolve_threads};
+use densesiam_nn::Architecture;
+use tch::{Device, Kind};
+
+use super::encoder::Encoder;
+use super::features::bytes_of_features;
+use crate::error::Error;
+use crate::recipe::probe::ProbeRecipe;
+use crate::run::workers;
+
+/// Features of the training pictures are kept in memory, up to so many bytes.
+const MOST_BYTES: u64 = 4 << 30;
+
+/// A probe that can begin.
+#[derive(Debug)]
+pub struct Plan {
+    /// The complete recipe.
+    pub recipe: ProbeRecipe,
+    /// What is probed, in the order of the command line.
+    pub encoders: Vec<Encoder>,
+    /// The seeds of the layers, and of random encoders.
+    pub seeds: Vec<u64>,
+    /// Where it happens.
+    pub device: Device,
+    /// The arithmetic of the encoder; the layer's is float32.
+    pub precision: Precision,
+    /// Threads of libtorch.
+    pub threads: usize,
+    /// The pictures that layers are trained on.
+    pub training: Arc<LabelledSet>,
+    /// The pictures that they are scored on.
+    pub validation: Arc<LabelledSet>,
+    /// How both are read.
+    pub reading: EvaluationSettings,
+}
+
+impl Plan {
+    /// Checks the recipe, the labelled set and the encoders; the seeds are `run.seed` and the next ones.
+    ///
+    /// # Errors
+    /// What cannot be, by its key; or that labels, device or weights cannot be had.
+    pub fn new(recipe: ProbeRecipe, encoders: Vec<Encoder>, seeds: u64) -> Result<Self, Error> {
+        recipe.validate()?;
+        if seeds == 0 {
+            return Err(Error::Usage("--seeds has to be at least 1".into()));
+        }
+        let device = recipe.run.device.resolve()?;
+        let (precision, _) = recipe.run.precision.resolve(device);
+        let (training, validation) = sets(&recipe)?;
+        let plan = Self {
+            seeds: (0..seeds).map(|number| recipe.run.seed.wrapping_add(number)).collect(),
+            device,
+            precision,
+            threads: resolve_threads(recipe.run.threads),
+            training: Arc::new(training),
+            validation: Arc::new(validation),
+            reading: recipe.reading(workers(recipe.data.workers, device)),
+            recipe,
+            encoders,
+        };
+        for encoder in &plan.encoders {
+            // Random weights need no look: they fit whatever is asked for.
+            let architecture = match encoder.depends_on_seed() {
+                true => plan.recipe.encoder.architecture,
+                false => encoder.open(&plan.recipe.encoder, device, plan.recipe.run.seed)?.1,
+            };
+            plan.fits_memory(architecture)?;
+        }
+        Ok(plan)
+    }
+
+    /// The kind in which pictures enter the encoder.
+    pub fn input_kind(&self) -> Kind {
+        if self.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }
+    }
+
+    fn fits_memory(&self, architecture: Architecture) -> Result<(), Error> {
+        let probe = &self.recipe.probe;
+        let of_one = bytes_of_features(architecture, probe.features, probe.size);
+        let pictures = self.training.len() as u64;
+        if of_one * pictures <= MOST_BYTES {
+            return Ok(());
+        }
+        let gigabytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        Err(Error::Usage(format!(
+            "the features of {pictures} pictures take {:.1} GiB, and a probe keeps at most {:.0} GiB in memory; set \
+             probe.pictures={}, or a smaller probe.size or probe.features",
+            gigabytes(of_one * pictures),
+            gigabytes(MOST_BYTES),
+            MOST_BYTES / of_one
+        )))
+    }
+}
+
+/// The pictures to train on, thinned out as the recipe says, and those to score on.
+fn sets(recipe: &ProbeRecipe) -> Result<(LabelledSet, LabelledSet), Error> {
+    let (labels, root) = (&recipe.labels, Path::new(&recipe.data.root));
+    if recipe.data.root.is_empty() {
+        let message = "data.root is not set: a probe needs labelled pictures, data.root=DIR";
+        return Err(Error::Usage(message.into()));
+    }
+    if labels.val.is_empty() || labels.train.is_empty() {
+        return Err(Error::Usage("a probe needs two splits: set labels.train and labels.val".into()));
+    }
+    let (mut training, validation) = (labels.open(root, &labels.train)?, labels.open(root, &labels.val)?);
+    let scored: HashSet<_> = validation.pictures.iter().map(|files| &files.picture).collect();
+    if let Some(both) = training.pictures.iter().find(|files| scored.contains(&files.picture)) {
+        return Err(Error::Usage(format!(
+            "{} is in both {} and {}, and a layer has to be scored on pictures that it was not trained on; set \
+             labels.train and labels.val to splits without common pictures",
+            both.picture.display(),
+            training.name,
+            validation.name
+        )));
+    }
+    let (all, kept) = (training.len(), recipe.probe.pictures);
+    if kept > 0 && kept < all {
+        training.pictures = (0..kept).map(|number| training.pictures[number * all / kept].clone()).collect();
+    }
+    Ok((training, validation))
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (probe, training, validation) = (&self.recipe.probe, &self.training, &self.validation);
+        writeln!(
+            formatter,
+            "pictures    {} of {}, scored on {} of {}, {} pixels",
+            training.len(),
+            training.name,
+            validation.len(),
+            validation.name,
+            probe.size
+        )?;
+        let (encoders, seeds) = (self.encoders.len(), self.seeds.len());
+        writeln!(
+            formatter,
+            "probe       one linear layer on {}, {} epochs; {encoders} encoders, {seeds} seeds",
+            format!("{:?}", probe.features).to_lowercase(),
+            probe.epochs,
+        )?;
+        writeln!(formatter, "device      {:?}, {:?}, {} threads", self.device, self.precision, self.threads)
+    }
+}
