@@ -141,9 +141,9 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
     let mut beside = empty(&random);
     if !arguments.probe.is_empty() && !arguments.dry_run {
         let name = serde_json::to_value(plain.architecture()).unwrap_or_default();
-        let architecture = format!("encoder.architecture={}", name.as_str().unwrap_or_default());
+        let architecture = [format!("encoder.architecture={}", name.as_str().unwrap_or_default())];
         for seed in first..first + arguments.seeds {
-            beside.outcomes.push((seed, Ok(probed("random", arguments, &[architecture.clone()], seed)?)));
+            beside.outcomes.push((seed, Ok(probed("random", arguments, &architecture, seed)?)));
         }
         rows.insert(0, beside);
         planned.iter_mut().for_each(|(place, ..)| *place += 1);

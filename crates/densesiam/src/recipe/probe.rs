@@ -107,6 +107,12 @@ impl ProbeFeatures {
             Self::Hypercolumn => &[0, 1, 2, 3],
         }
     }
+
+    /// Channels and side of each map that is read, of pictures of `size` pixels a side.
+    pub fn shapes(self, architecture: Architecture, size: u32) -> Vec<[i64; 2]> {
+        let shape = |&stage: &usize| [architecture.channels()[stage], i64::from(size.div_ceil(4 << stage))];
+        self.stages().iter().map(shape).collect()
+    }
 }
 
 impl ProbeRecipe {

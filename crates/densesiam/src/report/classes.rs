@@ -2,19 +2,6 @@
 
 use maud::{Markup, html};
 
-use super::confusion::ConfusionTable;
-
-/// How the classes of a segmentation fared in one evaluation.
-#[derive(Clone, Debug)]
-pub struct ClassReport {
-    /// Steps that had been done.
-    pub step: u64,
-    /// The classes by number.
-    pub bars: Vec<ClassBar>,
-    /// Labelled pixels by class and pseudo-category, where they were recorded.
-    pub confusion: Option<ConfusionTable>,
-}
-
 /// One class.
 #[derive(Clone, Debug)]
 pub struct ClassBar {
@@ -35,17 +22,17 @@ pub struct ClassBar {
 }
 
 /// The bars: things and stuff apart where there are both.
-pub(super) fn class_section(report: &ClassReport) -> Markup {
-    let group = |thing: bool| report.bars.iter().filter(|bar| bar.thing == thing).collect::<Vec<_>>();
+pub(super) fn class_section(step: u64, bars: &[ClassBar]) -> Markup {
+    let group = |thing: bool| bars.iter().filter(|bar| bar.thing == thing).collect::<Vec<_>>();
     let (things, stuff) = (group(true), group(false));
     let groups = if things.is_empty() || stuff.is_empty() {
-        vec![("All classes", report.bars.iter().collect())]
+        vec![("All classes", bars.iter().collect())]
     } else {
         vec![("Stuff", stuff), ("Things", things)]
     };
     html! {
         p.note {
-            "The evaluation after " (report.step) " steps, in percent. Strong: IoU. Pale: accuracy, the share of the class "
+            "The evaluation after " (step) " steps, in percent. Strong: IoU. Pale: accuracy, the share of the class "
             "that is right. Each class has the one pseudo-category of the optimal assignment."
         }
         div.classes { @for (title, bars) in &groups { (bar_table(title, bars)) } }
@@ -92,13 +79,11 @@ fn bar_row(bar: &ClassBar) -> Markup {
     }
 }
 
-/// The colours of the classes, for whoever looks at a contact sheet.
-pub(super) fn colour_legend(report: &ClassReport) -> Markup {
-    let unmatched =
-        report.confusion.as_ref().is_some_and(|confusion| confusion.class_of_category.contains(&None));
+/// The colours of the classes, for whoever looks at a contact sheet, and a word on others where there are any.
+pub(super) fn colour_legend(bars: &[ClassBar], unmatched: bool) -> Markup {
     html! {
         ul.legend.colours {
-            @for bar in &report.bars { li { (swatch(bar.colour)) (bar.name) } }
+            @for bar in bars { li { (swatch(bar.colour)) (bar.name) } }
             @if unmatched { li.quiet { "any other colour: a pseudo-category of no class" } }
         }
     }
@@ -130,13 +115,13 @@ mod tests {
         }
     }
 
-    fn page(bars: Vec<ClassBar>) -> String {
-        class_section(&ClassReport { step: 7, bars, confusion: None }).0
+    fn page(bars: &[ClassBar]) -> String {
+        class_section(7, bars).0
     }
 
     #[test]
     fn things_and_stuff_stand_apart_with_their_means() {
-        let page = page(vec![
+        let page = page(&[
             bar("sky", false, Some((0.5, 0.75))),
             bar("pole", false, Some((0.0, 0.0))),
             bar("car", true, Some((0.125, 0.25))),
@@ -150,13 +135,13 @@ mod tests {
     #[test]
     fn an_absent_class_that_is_predicted_counts_zero() {
         let fog = ClassBar { iou: Some(0.0), ..bar("fog", false, None) };
-        let page = page(vec![bar("sky", false, Some((0.5, 0.75))), fog]);
+        let page = page(&[bar("sky", false, Some((0.5, 0.75))), fog]);
         assert!(page.contains("mIoU 25.0<") && page.contains("no labelled pixel, but predicted<"), "{page}");
     }
 
     #[test]
     fn an_absent_class_is_marked_and_counts_in_no_mean() {
-        let page = page(vec![bar("sky", false, Some((0.5, 0.75))), bar("<fog>", false, None)]);
+        let page = page(&[bar("sky", false, Some((0.5, 0.75))), bar("<fog>", false, None)]);
         assert!(page.contains("All classes<span class=\"unit\">mIoU 50.0<"), "{page}");
         assert!(page.contains("&lt;fog&gt;") && page.contains("no labelled pixel<"));
     }

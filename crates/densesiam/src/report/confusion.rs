@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::classes::{ClassBar, ClassReport, swatch};
+use super::classes::{ClassBar, swatch};
 
 /// Categories of no class that have a column of their own; the others share one, so that a page with a thousand
 /// categories can still be read.
@@ -26,9 +26,8 @@ struct Column {
     class: Option<usize>,
 }
 
-/// The heat map, where the counts were recorded.
-pub(super) fn confusion_section(report: &ClassReport) -> Markup {
-    let Some(confusion) = &report.confusion else { return html! {} };
+/// The heat map; `bars` are the classes by number.
+pub(super) fn confusion_section(confusion: &ConfusionTable, bars: &[ClassBar]) -> Markup {
     let columns = confusion.columns();
     html! {
         p.note {
@@ -38,13 +37,13 @@ pub(super) fn confusion_section(report: &ClassReport) -> Markup {
         div.scroll {
             table.confusion.roomy[columns.len() <= ROOMY] {
                 thead {
-                    tr { th {} @for column in &columns { (column_head(column, &report.bars)) } }
+                    tr { th {} @for column in &columns { (column_head(column, bars)) } }
                 }
                 tbody {
-                    @for (class, bar) in report.bars.iter().enumerate() {
+                    @for (class, bar) in bars.iter().enumerate() {
                         tr {
                             th scope="row" { (bar.name) (swatch(bar.colour)) }
-                            (row_cells(confusion, class, &columns, &report.bars))
+                            (row_cells(confusion, class, &columns, bars))
                         }
                     }
                 }
@@ -113,7 +112,7 @@ impl ConfusionTable {
 mod tests {
     use super::*;
 
-    fn report(counts: Vec<Vec<u64>>, class_of_category: Vec<Option<usize>>) -> ClassReport {
+    fn page(counts: Vec<Vec<u64>>, class_of_category: Vec<Option<usize>>) -> String {
         let bar = |number: usize| ClassBar {
             name: format!("class {number}"),
             colour: [0; 3],
@@ -123,14 +122,13 @@ mod tests {
             iou: None,
             accuracy: None,
         };
-        let bars = (0..counts.len()).map(bar).collect();
-        ClassReport { step: 0, bars, confusion: Some(ConfusionTable { counts, class_of_category }) }
+        let bars: Vec<_> = (0..counts.len()).map(bar).collect();
+        confusion_section(&ConfusionTable { counts, class_of_category }, &bars).0
     }
 
     #[test]
     fn columns_lie_in_the_order_of_the_classes_and_rows_are_shares() {
-        let page =
-            confusion_section(&report(vec![vec![1, 3, 0], vec![5, 0, 995]], vec![None, Some(0), Some(1)])).0;
+        let page = page(vec![vec![1, 3, 0], vec![5, 0, 995]], vec![None, Some(0), Some(1)]);
         let shares: Vec<&str> = page.split("--s:").skip(1).map(|cell| &cell[..5]).collect();
         assert_eq!(shares, ["0.750", "0.000", "0.250", "0.000", "0.995", "0.005"]);
         assert_eq!(page.matches("class=\"right").count(), 2);
@@ -139,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_class_without_pixels_or_without_a_column_is_in_its_row() {
-        let page = confusion_section(&report(vec![vec![0], vec![4], vec![2]], vec![Some(1)])).0;
+        let page = page(vec![vec![0], vec![4], vec![2]], vec![Some(1)]);
         assert_eq!(page.matches("scope=\"row\"").count(), 3);
         assert!(page.contains("no labelled pixel"));
         assert_eq!(page.matches("class=\"right").count(), 1);

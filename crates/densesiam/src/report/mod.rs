@@ -12,7 +12,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub use chart::{Chart, Series};
-pub use classes::{ClassBar, ClassReport};
+pub use classes::ClassBar;
 pub use confusion::ConfusionTable;
 
 use chart::chart_figure;
@@ -64,6 +64,23 @@ pub struct Picture {
     pub png: Vec<u8>,
 }
 
+/// How the classes of a segmentation fared in one evaluation.
+#[derive(Clone, Debug)]
+pub struct ClassReport {
+    /// Steps that had been done.
+    pub step: u64,
+    /// The classes by number.
+    pub bars: Vec<ClassBar>,
+    /// Labelled pixels by class and pseudo-category, where they were recorded.
+    pub confusion: Option<ConfusionTable>,
+}
+
+impl ClassReport {
+    fn has_unmatched_categories(&self) -> bool {
+        self.confusion.as_ref().is_some_and(|confusion| confusion.class_of_category.contains(&None))
+    }
+}
+
 impl Report {
     /// The page as HTML.
     pub fn render(&self) -> String {
@@ -82,8 +99,10 @@ impl Report {
                     (warning_section(&self.warnings))
                     main {
                         @if let Some(classes) = &self.classes {
-                            (section("Classes", &class_section(classes)))
-                            (section("What is taken for what", &confusion_section(classes)))
+                            (section("Classes", &class_section(classes.step, &classes.bars)))
+                            @if let Some(confusion) = &classes.confusion {
+                                (section("What is taken for what", &confusion_section(confusion, &classes.bars)))
+                            }
                         }
                         (section("Curves", &chart_section(&self.charts)))
                         (section("Pictures", &picture_section(&self.pictures, self.classes.as_ref())))
@@ -151,7 +170,9 @@ fn chart_section(charts: &[Chart]) -> Markup {
 
 fn picture_section(pictures: &[Picture], classes: Option<&ClassReport>) -> Markup {
     html! {
-        @if let Some(classes) = classes.filter(|_| !pictures.is_empty()) { (colour_legend(classes)) }
+        @if let Some(classes) = classes.filter(|_| !pictures.is_empty()) {
+            (colour_legend(&classes.bars, classes.has_unmatched_categories()))
+        }
         @if !pictures.is_empty() {
             div.pictures { @for picture in pictures { (picture_figure(picture)) } }
         }

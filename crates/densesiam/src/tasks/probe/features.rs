@@ -36,19 +36,6 @@ pub(super) fn side(size: u32, stride: u32) -> i64 {
     i64::from(size.div_ceil(stride))
 }
 
-/// Channels and side of each map that is read.
-fn shapes(architecture: Architecture, features: ProbeFeatures, size: u32) -> Vec<[i64; 2]> {
-    let shape = |&stage: &usize| [architecture.channels()[stage], side(size, 4 << stage)];
-    features.stages().iter().map(shape).collect()
-}
-
-/// Bytes that the features of one picture take.
-pub(super) fn bytes_of_features(architecture: Architecture, features: ProbeFeatures, size: u32) -> u64 {
-    let values =
-        shapes(architecture, features, size).into_iter().map(|[channels, side]| channels * side * side);
-    4 * values.sum::<i64>() as u64
-}
-
 /// The features and labels of all training pictures.
 pub(super) struct Examples {
     /// A map `[N, C, h, w]` for each stage that is read.
@@ -69,7 +56,7 @@ impl Examples {
         progress: &Progress,
     ) -> Result<Self, Error> {
         let (size, pictures) = (plan.recipe.probe.size, plan.training.len() as i64);
-        let shapes = shapes(architecture, extractor.features, size);
+        let shapes = extractor.features.shapes(architecture, size);
         let kept = (Kind::Float, plan.device);
         let empty = |&[channels, side]: &[i64; 2]| Tensor::empty([pictures, channels, side, side], kept);
         let maps: Vec<Tensor> = shapes.iter().map(empty).collect();

@@ -13,7 +13,6 @@ use densesiam_nn::Architecture;
 use tch::{Device, Kind};
 
 use super::encoder::Encoder;
-use super::features::bytes_of_features;
 use crate::error::Error;
 use crate::recipe::probe::ProbeRecipe;
 use crate::run::workers;
@@ -86,7 +85,9 @@ impl Plan {
 
     fn fits_memory(&self, architecture: Architecture) -> Result<(), Error> {
         let probe = &self.recipe.probe;
-        let of_one = bytes_of_features(architecture, probe.features, probe.size);
+        let values = |[channels, side]: [i64; 2]| channels * side * side;
+        let of_one =
+            4 * probe.features.shapes(architecture, probe.size).into_iter().map(values).sum::<i64>() as u64;
         let pictures = self.training.len() as u64;
         if of_one * pictures <= MOST_BYTES {
             return Ok(());
