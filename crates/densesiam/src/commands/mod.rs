@@ -101,7 +101,7 @@ pub enum Command {
     },
     /// Pre-train on made-up pictures and segment them, in minutes
     ///
-    /// Settings of [run] and [train] hold for both halves.
+    /// Settings whose keys begin with `run.` or `train.` hold for both halves.
     Demo {
         /// Settings laid over the recipe, as key=value
         settings: Vec<String>,
