@@ -12,14 +12,10 @@ Made for torch 2.11 and torchvision 0.26.
 """
 
 import argparse
-import contextlib
 import json
-import multiprocessing
-import resource
-import statistics
 import time
-from concurrent.futures import ProcessPoolExecutor
 
+import step
 import torch
 import torchvision
 from torch import nn
@@ -142,53 +138,23 @@ def made_up_batch(options, memory_format):
     return to_device, [grid.to(options.device) for grid in grids]
 
 
-def synchronise(device):
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-
-
-def peak_memory(device):
-    """In MB: resident memory of this process, and of the accelerator where there is one."""
-    peak = {"peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
-    if device.startswith("cuda"):
-        peak["peak_device_mb"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
-    return peak
-
-
 def run_variant(variant, options):
     """Trains for a few steps in one variant; called in a fresh process."""
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    memory_format = torch.channels_last if "channels_last" in variant else torch.contiguous_format
+    step.begin(options)
+    memory_format = step.memory_format_of(variant)
     model = DenseSiam(options.arch).to(options.device, memory_format=memory_format).train()
     rate = 0.05 * options.batch / 256
     optimizer = torch.optim.SGD(model.parameters(), rate, momentum=0.9, weight_decay=1e-4, fused=True)
-    forward = torch.compile(model) if "compile" in variant else model
-    kind = torch.device(options.device).type
-    precision = torch.autocast(kind, torch.bfloat16) if "bf16" in variant else contextlib.nullcontext()
+    forward, precision = step.compiled_if_asked(variant, model), step.precision_of(variant, options)
     views, grids = made_up_batch(options, memory_format)
 
-    seconds = []
-    for _ in range(options.warmup + options.steps):
-        synchronise(options.device)
-        start = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
+    def losses_of_step():
         with precision:
             one, two = (forward(view, grid) for view, grid in zip(views, grids))
-        losses = losses_of(one, two)
-        losses["total"].backward()
-        optimizer.step()
-        synchronise(options.device)
-        seconds.append(time.perf_counter() - start)
+        return losses_of(one, two)
 
-    timed = seconds[options.warmup :]
-    return {
-        "variant": variant,
-        "pictures_per_second": round(options.batch / statistics.median(timed), 3),
-        "step_seconds": [round(second, 4) for second in timed],
-        **peak_memory(options.device),
-        "losses": {name: loss.item() for name, loss in losses.items()},
-    }
+    told, losses = step.time_steps(variant, options, optimizer, losses_of_step)
+    return told | {"losses": losses}
 
 
 def matrix_product_rates(options, side=2048, repeats=7):
@@ -199,54 +165,24 @@ def matrix_product_rates(options, side=2048, repeats=7):
         a, b = (torch.randn(side, side).to(options.device, dtype) for _ in range(2))
         seconds = []
         for _ in range(repeats):
-            synchronise(options.device)
+            step.synchronise(options.device)
             start = time.perf_counter()
             a @ b
-            synchronise(options.device)
+            step.synchronise(options.device)
             seconds.append(time.perf_counter() - start)
         rates[name] = round(2 * side**3 / min(seconds) / 1e9, 1)
     return {"matrix_product_gflops": rates, "side": side, "threads": options.threads}
 
 
-def in_fresh_process(function, *arguments):
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
-        return pool.submit(function, *arguments).result()
-
-
-def parse_options():
+def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--arch", default="resnet50", help="a ResNet of torchvision.models")
-    parser.add_argument("--size", type=int, default=224, help="side of a view in pixels")
-    parser.add_argument("--batch", type=int, default=16, help="pictures a step")
+    step.add_arguments(parser, arch="resnet50", size=224, batch=16)
     parser.add_argument("--grid", type=int, default=7, help="points along a side of the overlap")
-    parser.add_argument("--steps", type=int, default=5, help="timed steps")
-    parser.add_argument("--warmup", type=int, default=2, help="steps before those")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--variants", default="fp32,channels_last,bf16,bf16_channels_last")
-    options = parser.parse_args()
-    known = {"fp32", "bf16", "compile", "channels_last"}
-    for variant in options.variants.split(","):
-        words = variant.replace("channels_last", "channels-last").split("_")
-        if unknown := {word.replace("-", "_") for word in words} - known:
-            parser.error(f"variant {variant!r}: unknown {sorted(unknown)}, the words are {sorted(known)}")
-    return options
-
-
-def main():
-    options = parse_options()
-    settings = {"arch": options.arch, "size": options.size, "batch": options.batch, "device": options.device}
-    versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
-    print(json.dumps(in_fresh_process(matrix_product_rates, options) | versions), flush=True)
-    for variant in options.variants.split(","):
-        try:
-            outcome = in_fresh_process(run_variant, variant, options)
-        except Exception as error:  # one variant that this machine cannot run must not cost the others
-            outcome = {"variant": variant, "failed": f"{type(error).__name__}: {error}"[:500]}
-        print(json.dumps(outcome | settings | {"threads": options.threads} | versions), flush=True)
+    options = step.parse(parser)
+    print(json.dumps(step.in_fresh_process(matrix_product_rates, options) | step.versions()), flush=True)
+    step.run_variants(run_variant, options)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,9 @@ Made for torch 2.11 and torchvision 0.26.
 """
 
 import argparse
-import contextlib
-import json
 import math
-import multiprocessing
-import resource
-import statistics
-import time
-from concurrent.futures import ProcessPoolExecutor
 
+import step
 import torch
 import torchvision
 from torch import nn
@@ -159,87 +153,32 @@ def made_up_batch(options, memory_format):
     return [view.to(options.device).contiguous(memory_format=memory_format) for view in views], crops
 
 
-def synchronise(device):
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-
-
-def peak_memory(device):
-    """In MB: resident memory of this process, and of the accelerator where there is one."""
-    peak = {"peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
-    if device.startswith("cuda"):
-        peak["peak_device_mb"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
-    return peak
-
-
 def run_variant(variant, options):
     """Trains for a few steps in one variant; called in a fresh process."""
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    memory_format = torch.channels_last if "channels_last" in variant else torch.contiguous_format
+    step.begin(options)
+    memory_format = step.memory_format_of(variant)
     model = Segmenter(options.arch, options.classes).to(options.device, memory_format=memory_format).train()
     rate = 0.05 * options.batch / 256
     optimizer = torch.optim.SGD(model.parameters(), rate, momentum=0.9, weight_decay=1e-4)
-    forward = torch.compile(model) if "compile" in variant else model
-    kind = torch.device(options.device).type
-    precision = torch.autocast(kind, torch.bfloat16) if "bf16" in variant else contextlib.nullcontext()
+    forward, precision = step.compiled_if_asked(variant, model), step.precision_of(variant, options)
     (view1, view2), crops = made_up_batch(options, memory_format)
 
-    seconds = []
-    for _ in range(options.warmup + options.steps):
-        synchronise(options.device)
-        start = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
+    def losses_of_step():
         with precision:
-            loss = forward(view1, view2, crops, options.region_weight)
-        loss.backward()
-        optimizer.step()
-        synchronise(options.device)
-        seconds.append(time.perf_counter() - start)
+            return {"total": forward(view1, view2, crops, options.region_weight)}
 
-    timed = seconds[options.warmup :]
-    return {
-        "variant": variant,
-        "pictures_per_second": round(options.batch / statistics.median(timed), 3),
-        "step_seconds": [round(second, 4) for second in timed],
-        **peak_memory(options.device),
-        "loss": loss.item(),
-    }
-
-
-def in_fresh_process(function, *arguments):
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
-        return pool.submit(function, *arguments).result()
-
-
-def parse_options():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--arch", default="resnet18", help="a ResNet of torchvision.models")
-    parser.add_argument("--size", type=int, default=160, help="side of a view in pixels")
-    parser.add_argument("--batch", type=int, default=32, help="pictures a step")
-    parser.add_argument("--classes", type=int, default=11, help="pseudo-categories")
-    parser.add_argument("--region-weight", type=float, default=0.0, help="0 before RegionSim's start, 0.1 after it")
-    parser.add_argument("--steps", type=int, default=5, help="timed steps")
-    parser.add_argument("--warmup", type=int, default=2, help="steps before those")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--variants", default="fp32,channels_last,bf16,bf16_channels_last")
-    return parser.parse_args()
+    told, losses = step.time_steps(variant, options, optimizer, losses_of_step)
+    return told | {"loss": losses["total"]}
 
 
 def main():
-    options = parse_options()
-    settings = {"arch": options.arch, "size": options.size, "batch": options.batch, "device": options.device}
-    versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
-    for variant in options.variants.split(","):
-        try:
-            outcome = in_fresh_process(run_variant, variant, options)
-        except Exception as error:  # one variant that this machine cannot run must not cost the others
-            outcome = {"variant": variant, "failed": f"{type(error).__name__}: {error}"[:500]}
-        print(json.dumps(outcome | settings | {"threads": options.threads} | versions), flush=True)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    step.add_arguments(parser, arch="resnet18", size=160, batch=32)
+    parser.add_argument("--classes", type=int, default=11, help="pseudo-categories")
+    parser.add_argument("--region-weight", type=float, default=0.0, help="0 before RegionSim's start, 0.1 after it")
+    step.run_variants(run_variant, step.parse(parser))
 
 
 if __name__ == "__main__":

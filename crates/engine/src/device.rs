@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::thread::available_parallelism;
 
 use serde::{Deserialize, Serialize};
-use tch::{Cuda, Device};
+use tch::{Cuda, Device, Kind};
 
 /// `run.device` of a recipe: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,16 @@ pub enum Precision {
     Fp32,
     /// bfloat16.
     Bf16,
+}
+
+impl Precision {
+    /// The kind in which pictures enter a model.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Fp32 => Kind::Float,
+            Self::Bf16 => Kind::BFloat16,
+        }
+    }
 }
 
 impl From<Precision> for PrecisionRequest {

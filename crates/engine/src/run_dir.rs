@@ -106,6 +106,11 @@ impl RunLayout {
         self.root.join("evaluations.jsonl")
     }
 
+    /// The encoder under torchvision's names.
+    pub fn encoder(&self) -> PathBuf {
+        self.root.join("encoder.safetensors")
+    }
+
     /// The folder of checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.root.join("checkpoints")

@@ -62,6 +62,19 @@ fn owned(text: *mut c_char) -> Option<String> {
     }
 }
 
+/// The tensor that a C++ function leaves behind its last pointer, unless it returns a message.
+///
+/// # Panics
+/// With that message: contracts of the callers.
+fn tensor_from(name: &str, call: impl FnOnce(*mut *mut c_void) -> *mut c_char) -> Tensor {
+    let mut tensor = std::ptr::null_mut();
+    if let Some(message) = owned(call(&mut tensor)) {
+        panic!("{name}: {message}");
+    }
+    // SAFETY: no failure, so `tensor` is a new at::Tensor that nobody else owns.
+    unsafe { Tensor::from_ptr(tensor.cast()) }
+}
+
 fn pointers(tensors: &[Tensor]) -> Vec<*const c_void> {
     tensors.iter().map(|tensor| tensor.as_ptr() as *const c_void).collect()
 }
@@ -153,14 +166,9 @@ pub fn total_norm(tensors: &[Tensor]) -> Option<Tensor> {
         return None;
     }
     let pointers = pointers(tensors);
-    let mut norm = std::ptr::null_mut();
     // SAFETY: `count` pointers to tensors that outlive the call; C++ throws are returned.
-    let failure = owned(unsafe { torch_ext_total_norm(pointers.as_ptr(), pointers.len(), &mut norm) });
-    if let Some(message) = failure {
-        panic!("total_norm: {message}");
-    }
-    // SAFETY: no failure, so `norm` is a new at::Tensor that nobody else owns.
-    Some(unsafe { Tensor::from_ptr(norm.cast()) })
+    let norm = |norm| unsafe { torch_ext_total_norm(pointers.as_ptr(), pointers.len(), norm) };
+    Some(tensor_from("total_norm", norm))
 }
 
 /// A convolution of `input` `[B, in, H, W]` with `weight` `[out, in, 3, 3]`, stride 1, padding 1, with gradients. In
@@ -170,20 +178,9 @@ pub fn total_norm(tensors: &[Tensor]) -> Option<Tensor> {
 /// # Panics
 /// When the shapes do not fit: a contract of the caller.
 pub fn convolution_3x3(input: &Tensor, weight: &Tensor) -> Tensor {
-    let mut output = std::ptr::null_mut();
+    let [input, weight] = [input, weight].map(|tensor| tensor.as_ptr() as *const c_void);
     // SAFETY: two tensors that outlive the call; C++ throws are returned.
-    let failure = owned(unsafe {
-        torch_ext_convolution_3x3(
-            input.as_ptr() as *const c_void,
-            weight.as_ptr() as *const c_void,
-            &mut output,
-        )
-    });
-    if let Some(message) = failure {
-        panic!("convolution_3x3: {message}");
-    }
-    // SAFETY: no failure, so `output` is a new at::Tensor that nobody else owns.
-    unsafe { Tensor::from_ptr(output.cast()) }
+    tensor_from("convolution_3x3", |output| unsafe { torch_ext_convolution_3x3(input, weight, output) })
 }
 
 /// What batch norm is to do, besides normalising.
@@ -213,9 +210,8 @@ pub struct BatchNorm<'t> {
 pub fn batch_norm(input: &Tensor, norm: BatchNorm<'_>) -> Tensor {
     let pointer =
         |tensor: Option<&Tensor>| tensor.map_or(std::ptr::null(), |tensor| tensor.as_ptr() as *const c_void);
-    let mut output = std::ptr::null_mut();
     // SAFETY: pointers to tensors that outlive the call, or null; C++ throws are returned.
-    let failure = owned(unsafe {
+    tensor_from("batch_norm", |output| unsafe {
         torch_ext_batch_norm(
             pointer(Some(input)),
             pointer(norm.affine.map(|(weight, _)| weight)),
@@ -227,14 +223,9 @@ pub fn batch_norm(input: &Tensor, norm: BatchNorm<'_>) -> Tensor {
             norm.train,
             norm.momentum,
             norm.epsilon,
-            &mut output,
+            output,
         )
-    });
-    if let Some(message) = failure {
-        panic!("batch_norm: {message}");
-    }
-    // SAFETY: no failure, so `output` is a new at::Tensor that nobody else owns.
-    unsafe { Tensor::from_ptr(output.cast()) }
+    })
 }
 
 /// Whether the current CUDA device computes bf16 convolutions in hardware (compute capability 8.0 on). False where

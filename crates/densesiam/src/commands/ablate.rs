@@ -126,47 +126,45 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
     let base = arguments.recipe.as_deref().unwrap_or(&ablation.recipe);
     let mut plain: R = find(base, &arguments.settings)?;
     let (folder, first) = (Path::new(&plain.run().dir).join(&ablation.name), plain.run().seed);
-    let random = Variant { name: "random weights".into(), settings: vec![], paper: String::new() };
-    let empty = |variant| Row { variant, outcomes: Vec::new() };
-    let mut rows: Vec<_> = ablation.variants.iter().map(empty).collect();
+    let seeds = || first..first + arguments.seeds;
     // Seed by seed, so that a first table stands early; every recipe is read before anything is run.
     let mut planned = Vec::new();
-    for seed in first..first + arguments.seeds {
+    for seed in seeds() {
         for (place, variant) in ablation.variants.iter().enumerate() {
             let name = format!("{}_s{seed}", variant.folder());
             let recipe: R = find(base, &settings(arguments, variant, (&folder, &name, seed)))?;
             planned.push((place, seed, folder.join(name), recipe));
         }
     }
-    let mut beside = empty(&random);
-    if !arguments.probe.is_empty() && !arguments.dry_run {
+    if arguments.dry_run {
+        for (place, _, run, _) in &planned {
+            println!("{}: {}", run.display(), ablation.variants[*place].settings.join(" "));
+        }
+        return Ok(());
+    }
+    let random = Variant { name: "random weights".into(), settings: vec![], paper: String::new() };
+    let mut rows = Vec::new();
+    if !arguments.probe.is_empty() {
         let name = serde_json::to_value(plain.architecture()).unwrap_or_default();
         let architecture = [format!("encoder.architecture={}", name.as_str().unwrap_or_default())];
-        for seed in first..first + arguments.seeds {
-            beside.outcomes.push((seed, Ok(probed("random", arguments, &architecture, seed)?)));
-        }
-        rows.insert(0, beside);
-        planned.iter_mut().for_each(|(place, ..)| *place += 1);
+        let outcome = |seed| Ok((seed, Ok(probed("random", arguments, &architecture, seed)?)));
+        rows.push(Row { variant: &random, outcomes: seeds().map(outcome).collect::<Result<_, Error>>()? });
     }
+    let before = rows.len();
+    rows.extend(ablation.variants.iter().map(|variant| Row { variant, outcomes: Vec::new() }));
     for (place, seed, run, recipe) in planned {
-        let Row { variant, outcomes } = &mut rows[place];
-        if arguments.dry_run {
-            println!("{}: {}", run.display(), variant.settings.join(" "));
-            continue;
-        }
+        let Row { variant, outcomes } = &mut rows[before + place];
         eprintln!("\n{}, seed {seed}", variant.name);
         let mut outcome = outcome(recipe, &run, arguments.overwrite)?;
         if let (Ok(figures), false) = (&mut outcome, arguments.probe.is_empty()) {
             figures.extend(probed(&run.display().to_string(), arguments, &[], seed)?);
         }
         outcomes.push((seed, outcome));
-        write(&folder.join("ablation.md"), &markdown(&rows))?;
+        let path = folder.join("ablation.md");
+        fs::write(&path, markdown(&rows)).map_err(|source| Error::file(&path, source))?;
     }
-    if !arguments.dry_run {
-        let table =
-            if arguments.json { format!("{:#}\n", as_json(ablation, &rows)) } else { markdown(&rows) };
-        print!("{table}");
-    }
+    let table = if arguments.json { format!("{:#}\n", as_json(ablation, &rows)) } else { markdown(&rows) };
+    print!("{table}");
     Ok(())
 }
 
@@ -279,8 +277,4 @@ fn as_json(ablation: &Ablation, rows: &[Row]) -> Value {
         })
     };
     json!({"ablation": ablation.name, "variants": rows.iter().map(row).collect::<Vec<_>>()})
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Error> {
-    fs::write(path, text).map_err(|source| Error::file(path, source))
 }

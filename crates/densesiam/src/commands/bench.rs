@@ -141,7 +141,7 @@ fn segment_step(settings: &[String], steps: (usize, usize), regions: bool) -> Re
 struct StepBench {
     store: Store,
     device: Device,
-    kind: Kind,
+    precision: Precision,
     threads: usize,
     batch: usize,
     size: u32,
@@ -155,9 +155,8 @@ impl StepBench {
         let (precision, _) = run.precision.resolve(device);
         let threads = resolve_threads(run.threads);
         set_threads(threads);
-        let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
         let store = Store::new(Kind::Float, device, run.seed);
-        Ok(Self { store, device, kind, threads, batch, size, seconds: Default::default() })
+        Ok(Self { store, device, precision, threads, batch, size, seconds: Default::default() })
     }
 
     /// Takes steps as a training does; `forward` returns the total loss and then its parts, whose last values are
@@ -171,7 +170,7 @@ impl StepBench {
         let rules = [GroupRule::scheduled("all", "*")];
         let mut optimizer = Optimizer::new(optimizer, self.batch as u64, &self.store.parameters(), &rules)
             .map_err(|error| Error::Internal(error.to_string()))?;
-        let input = Input::new(self.kind, self.device);
+        let input = Input::new(self.precision.kind(), self.device);
         let bytes = [0, 1].map(|view| noise(self.batch * (self.size * self.size * 3) as usize, view));
         let mut values = Vec::new();
         for step in 0..warmup + steps {
@@ -199,12 +198,12 @@ impl StepBench {
         let minimum = self.seconds[0].iter().copied().fold(f64::INFINITY, f64::min);
         let line = json!({
             "bench": name, "program": "densesiam", "architecture": architecture, "size": self.size,
-            "batch": self.batch, "precision": format!("{:?}", self.kind), "device": format!("{:?}", self.device),
+            "batch": self.batch, "precision": self.precision, "device": format!("{:?}", self.device),
             "threads": self.threads, "pictures_per_second": self.batch as f64 / step,
             "seconds": {"step": step, "forward": forward, "backward": backward, "optimizer": optimizer,
                         "minimum": minimum},
             "losses": losses, "peak_memory_megabytes": peak_memory_megabytes(),
-            "matrix_product_gflops": matrix_product_rate(self.kind, self.device),
+            "matrix_product_gflops": matrix_product_rate(self.precision.kind(), self.device),
         });
         println!("{line}");
     }

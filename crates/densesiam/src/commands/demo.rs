@@ -1,6 +1,6 @@
 //! `densesiam demo`: the program from end to end on pictures that it makes up itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use densesiam_data::demo::{DemoSettings, write_demo};
 use densesiam_engine::run_dir::{Mode, RunLayout};
@@ -38,11 +38,11 @@ fn segment_them(
     settings: &[String],
     mode: Mode,
 ) -> Result<(), Error> {
-    let run = |name: &str| -> PathBuf { Path::new(&pretrained.run.dir).join(name) };
+    let run = |name: &str| RunLayout::new(Path::new(&pretrained.run.dir).join(name));
     let shared = |setting: &&String| setting.starts_with("run.") || setting.starts_with("train.");
     let mut all: Vec<String> = settings.iter().filter(shared).cloned().collect();
     let name = format!("{}-segmentation", pretrained.run.name);
-    let encoder = run(&pretrained.run.name).join("encoder.safetensors");
+    let encoder = run(&pretrained.run.name).encoder();
     all.extend([
         format!("run.name={name}"),
         format!("data.root={}", root.display()),
@@ -53,7 +53,7 @@ fn segment_them(
     let plan = segment::Plan::new(recipe)?;
     eprint!("\n{plan}");
     segment::segment(&plan, mode)?;
-    let evaluations = Table::read(&RunLayout::new(run(&name)).evaluations())?;
+    let evaluations = Table::read(&run(&name).evaluations())?;
     let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.1}", 100.0 * value));
     println!(
         "unsupervised segmentation of the made-up pictures: mIoU {}, before training {}",

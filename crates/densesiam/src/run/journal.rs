@@ -390,7 +390,7 @@ impl<'p> Journal<'p> {
         let metadata =
             [("architecture".to_owned(), architecture), ("step".to_owned(), state.step.to_string())];
         let tensors = encoder_tensors(&state.store.state());
-        tensors_to_safetensors(&self.layout().root().join(ENCODER), &tensors, &metadata.into())?;
+        tensors_to_safetensors(&self.layout().encoder(), &tensors, &metadata.into())?;
         Ok(())
     }
 
@@ -405,13 +405,12 @@ impl<'p> Journal<'p> {
     /// The run is over.
     pub fn finish(self) {
         let layout = self.layout();
-        let encoder = layout.root().join(ENCODER);
+        let encoder = layout.encoder();
         self.say(&format!("encoder: {}\nreport:  {}", encoder.display(), layout.report().display()));
         self.progress.finish();
     }
 }
 
-const ENCODER: &str = "encoder.safetensors";
 /// Pictures that a report shows: the first, the last, and some between.
 const PICTURES_SHOWN: usize = 6;
 

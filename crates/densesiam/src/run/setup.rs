@@ -16,7 +16,7 @@ use densesiam_engine::duration::{Duration, Horizon};
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
 use densesiam_engine::schedule::LearningRate;
 use densesiam_nn::Store;
-use tch::{Device, Kind};
+use tch::Device;
 
 use crate::error::Error;
 use crate::recipe::{DataSettings, MonitorSettings, RunSettings, TrainSettings};
@@ -116,11 +116,6 @@ impl Setup {
             horizon,
             when,
         })
-    }
-
-    /// The kind in which pictures enter the encoder.
-    pub fn input_kind(&self) -> Kind {
-        if self.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }
     }
 
     /// The optimizer of the parameters in `store`; those under a prefix in `fixed` keep the peak learning rate.

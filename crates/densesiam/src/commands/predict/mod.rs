@@ -15,7 +15,7 @@ use densesiam_data::index::ImageIndex;
 use densesiam_data::resize::{ResizeScratch, resize_to};
 use densesiam_engine::log::Progress;
 
-use super::PredictArguments;
+use super::{PredictArguments, refuse_existing};
 use crate::error::Error;
 use crate::pictures;
 use crate::tasks::segment::Trained;
@@ -71,14 +71,7 @@ fn refuse_replacing(
         return Err(Error::Usage(message.into()));
     }
     let mut targets = stems.iter().map(|stem| labels_path(&out.join(stem)));
-    match targets.find(|target| target.exists()).filter(|_| !arguments.overwrite) {
-        Some(target) => {
-            let message =
-                format!("{} exists; replace it with --overwrite or name another --out", target.display());
-            Err(Error::Usage(message))
-        }
-        None => Ok(()),
-    }
+    targets.try_for_each(|target| refuse_existing(&target, arguments.overwrite))
 }
 
 fn read_picture(path: &Path, trained: &Trained) -> Result<RgbImage, Error> {

@@ -45,7 +45,7 @@ pub fn pretrain(plan: &Plan, mode: Mode) -> Result<(), Error> {
 
     // ---- run directory, resumed or new
     let mut journal = Journal::open(plan.facts(), mode, &mut state)?;
-    let input = Input::new(setup.input_kind(), setup.device);
+    let input = Input::new(setup.precision.kind(), setup.device);
     let sheet = ContactSheet::new(plan, &model, &input);
     let mut loader = plan.loader(state.step, journal.bad_files())?;
     if state.step == total {

@@ -69,7 +69,7 @@ fn probe_encoder(plan: &Plan, encoder: &Encoder, seeds: &[u64]) -> Result<Vec<Fi
 
     // ---- frozen features of the training pictures, once
     let (resnet, architecture) = encoder.open(&plan.recipe.encoder, plan.device, seeds[0])?;
-    let input = Input::new(plan.input_kind(), plan.device);
+    let input = Input::new(plan.precision.kind(), plan.device);
     let extractor = Extractor { encoder: resnet, input, features: probe.features };
     let reading = Progress::new(&format!("{} features", encoder.name), 0, plan.training.len() as u64, 1);
     let mut examples = Examples::read(plan, &extractor, architecture, &reading)?;

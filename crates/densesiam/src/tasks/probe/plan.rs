@@ -10,7 +10,7 @@ use densesiam_data::evaluation::EvaluationSettings;
 use densesiam_data::labelled::LabelledSet;
 use densesiam_engine::device::{Precision, resolve_threads};
 use densesiam_nn::Architecture;
-use tch::{Device, Kind};
+use tch::Device;
 
 use super::encoder::Encoder;
 use crate::error::Error;
@@ -76,11 +76,6 @@ impl Plan {
             plan.fits_memory(architecture)?;
         }
         Ok(plan)
-    }
-
-    /// The kind in which pictures enter the encoder.
-    pub fn input_kind(&self) -> Kind {
-        if self.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }
     }
 
     fn fits_memory(&self, architecture: Architecture) -> Result<(), Error> {

@@ -127,14 +127,24 @@ pub fn evaluate(
     let mut confusion = ConfusionMatrix::new(classes, categories, i64::from(VOID));
     for batch in EvaluationLoader::new(Arc::clone(set), settings)? {
         let batch = batch?;
-        let (height, width) = (i64::from(batch.height), i64::from(batch.width));
-        let clusters = tch::no_grad(|| {
-            let logits = model.logits(&input.views(&batch.images, [batch.width, batch.height]));
-            logits.upsample_bilinear2d([height, width], false, None, None).argmax(1, false)
-        });
-        let clusters = Vec::<i64>::try_from(clusters.flatten(0, -1).to_kind(Kind::Int64));
-        let clusters = clusters.map_err(|error| Error::Internal(error.to_string()))?;
+        let clusters = pixel_categories(model, input, &batch.images, [batch.width, batch.height])?;
         confusion.update(&batch.labels, &clusters).map_err(|error| Error::Internal(error.to_string()))?;
     }
     Evaluation::new(confusion, &set.taxonomy)
+}
+
+/// The pseudo-category of each pixel of pictures `[B, height, width, 3]` of one size: the projector's argmax there.
+pub(super) fn pixel_categories(
+    model: &Segmenter,
+    input: &Input,
+    pictures: &[u8],
+    [width, height]: [u32; 2],
+) -> Result<Vec<i64>, Error> {
+    let categories = tch::no_grad(|| {
+        let logits = model.logits(&input.views(pictures, [width, height]));
+        let size = [i64::from(height), i64::from(width)];
+        logits.upsample_bilinear2d(size, false, None, None).argmax(1, false)
+    });
+    let categories = Vec::<i64>::try_from(categories.flatten(0, -1).to_kind(Kind::Int64));
+    categories.map_err(|error| Error::Internal(error.to_string()))
 }

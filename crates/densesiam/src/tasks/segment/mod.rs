@@ -53,7 +53,7 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
 
     // ---- run directory, resumed or new
     let mut journal = Journal::open(plan.facts(), mode, &mut state)?;
-    let input = Input::new(setup.input_kind(), setup.device);
+    let input = Input::new(setup.precision.kind(), setup.device);
     let validation = plan.validation.as_ref().map(|set| (set, ContactSheet::new(plan, set)));
     let mut loader = plan.loader(state.step, journal.bad_files())?;
     if state.step == total {

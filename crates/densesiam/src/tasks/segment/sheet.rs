@@ -5,8 +5,8 @@ use densesiam_data::labelled::LabelledSet;
 use densesiam_data::taxonomy::VOID;
 use densesiam_nn::segment::Segmenter;
 use image::RgbImage;
-use tch::Kind;
 
+use super::evaluation::pixel_categories;
 use super::plan::Plan;
 use super::trained::MatchedClasses;
 use crate::input::Input;
@@ -37,14 +37,8 @@ impl ContactSheet {
     pub(super) fn draw(&self, model: &Segmenter, input: &Input, classes: &MatchedClasses) -> RgbImage {
         let rows = self.samples.iter().map(|(picture, labels)| {
             let (width, height) = picture.dimensions();
-            let clusters = tch::no_grad(|| {
-                let logits = model.logits(&input.views(picture.as_raw(), [width, height]));
-                logits
-                    .upsample_bilinear2d([i64::from(height), i64::from(width)], false, None, None)
-                    .argmax(1, false)
-            });
             let clusters =
-                Vec::<i64>::try_from(clusters.flatten(0, -1).to_kind(Kind::Int64)).unwrap_or_default();
+                pixel_categories(model, input, picture.as_raw(), [width, height]).unwrap_or_default();
             let found: Vec<u32> =
                 clusters.iter().map(|&cluster| classes.label_of(cluster as usize) as u32).collect();
             let overlay =

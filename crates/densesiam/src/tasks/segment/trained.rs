@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use densesiam_engine::device::{Precision, resolve_threads, set_threads};
+use densesiam_engine::device::{resolve_threads, set_threads};
 use densesiam_engine::run_dir::RunLayout;
 use densesiam_nn::Store;
 use densesiam_nn::segment::Segmenter;
@@ -71,12 +71,11 @@ impl Trained {
         store
             .load(&checkpoint.model)
             .map_err(|error| Error::CannotResume(format!("{}: {error}", checkpoint.path.display())))?;
-        let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
         Ok(Self {
             classes: classes(&run, checkpoint.manifest.step)?,
             step: checkpoint.manifest.step,
             categories: categories as usize,
-            input: Input::new(kind, device),
+            input: Input::new(precision.kind(), device),
             recipe,
             model,
         })
