@@ -18,12 +18,16 @@ fn main() {
         .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))
-        .files(["src/torch_ext.cpp", "src/layers.cpp"])
+        .files(
+            ["torch_ext", "convolution", "batch_norm", "sample", "processor"]
+                .map(|file| format!("src/{file}.cpp")),
+        )
         .compile("torch_ext");
     if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|architecture| architecture == "x86_64") {
         for (instructions, architecture) in [("avx2", "-march=x86-64-v3"), ("avx512", "-march=x86-64-v4")] {
             kernels("winograd", instructions, architecture);
             kernels("norm", instructions, architecture);
+            kernels("sampling", instructions, architecture);
         }
         // libtorch's own OpenMP, so that there is one pool of threads.
         let folder = library.parent().expect("a file has a folder");
@@ -39,15 +43,14 @@ fn main() {
 /// Compiles the kernels of a file once more, for an instruction set that is chosen at run time.
 fn kernels(file: &str, instructions: &str, architecture: &str) {
     let name = format!("{file}_{instructions}");
-    cc::Build::new()
-        .cpp(true)
-        .std("c++17")
-        .opt_level(3)
-        .flag("-fopenmp")
-        .flag(architecture)
-        .define(&format!("{}_KERNELS", file.to_uppercase()), name.as_str())
-        .file(format!("src/{file}.cpp"))
-        .compile(&name);
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").opt_level(3).flag("-fopenmp").flag(architecture);
+    // A file defines one table of kernels, or one for each kind of number.
+    for kind in ["", "_float", "_bfloat16"] {
+        let definition = format!("{}_KERNELS{}", file.to_uppercase(), kind.to_uppercase());
+        build.define(&definition, format!("{name}{kind}").as_str());
+    }
+    build.file(format!("src/{file}.cpp")).compile(&name);
 }
 
 /// The name of the OpenMP library that lies beside libtorch; some builds carry it under a longer name.

@@ -1,7 +1,7 @@
 //! The three layers that everything is made of, with PyTorch's meaning and names.
 
-use densesiam_torch_ext::{BatchNorm as Norm, batch_norm, convolution_3x3};
-use tch::Tensor;
+use densesiam_torch_ext::{BatchNorm as Norm, batch_norm, convolution};
+use tch::{Device, Tensor};
 
 use crate::store::{Initial, Scope};
 
@@ -9,9 +9,29 @@ use crate::store::{Initial, Scope};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Statistics of the batch, which also move the running ones.
-    Train,
+    Train {
+        /// How many equal parts of the batch have each their own statistics.
+        views: i64,
+    },
     /// The running statistics.
     Evaluate,
+}
+
+/// Two views `[B, ...]` in training mode through a network with `N` outputs, each for both views. Batch norm sees each view
+/// alone. On a processor the views pass as one batch, which halves what does not grow with it: calls, and reading,
+/// rounding and reordering weights.
+pub(crate) fn both_views<const N: usize>(
+    views: [&Tensor; 2],
+    network: impl Fn(&Tensor, Mode) -> [Tensor; N],
+) -> [[Tensor; 2]; N] {
+    let [one, two] = views;
+    if one.device() == Device::Cpu && one.size() == two.size() {
+        let outputs = network(&Tensor::cat(&views, 0), Mode::Train { views: 2 });
+        let batch = one.size()[0];
+        return outputs.map(|both| [both.narrow(0, 0, batch), both.narrow(0, batch, batch)]);
+    }
+    let [one, two] = views.map(|view| network(view, Mode::Train { views: 1 }));
+    std::array::from_fn(|output| [one[output].shallow_clone(), two[output].shallow_clone()])
 }
 
 /// A two-dimensional convolution, weight `[out, in, k, k]`.
@@ -41,12 +61,8 @@ impl Convolution {
 
     /// `[B, in, h, w]` to `[B, out, h', w']`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let weight = self.weight.to_kind(x.kind());
-        if self.bias.is_none() && weight.size()[2] == 3 && self.stride == 1 {
-            return convolution_3x3(x, &weight);
-        }
         let bias = self.bias.as_ref().map(|bias| bias.to_kind(x.kind()));
-        x.conv2d(&weight, bias.as_ref(), [self.stride; 2], [self.padding; 2], [1; 2], 1)
+        convolution(x, &self.weight.to_kind(x.kind()), bias.as_ref(), [self.stride, self.padding])
     }
 }
 
@@ -107,27 +123,33 @@ impl BatchNorm {
 
     /// Normalises `[B, C, ...]`.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        self.apply(x, mode, None, false)
+        let [y, _] = self.apply(x, mode, None, false);
+        y
     }
 
     /// Normalises, and applies ReLU.
     pub fn forward_relu(&self, x: &Tensor, mode: Mode) -> Tensor {
-        self.apply(x, mode, None, true)
+        let [y, _] = self.apply(x, mode, None, true);
+        y
     }
 
-    /// Normalises, adds `residual`, and applies ReLU.
-    pub fn forward_add_relu(&self, x: &Tensor, residual: &Tensor, mode: Mode) -> Tensor {
+    /// Normalises, adds `residual`, and applies ReLU. The output comes twice, for what follows and for the shortcut
+    /// around it: their gradients then need no sweep of their own to be summed.
+    pub fn forward_add_relu(&self, x: &Tensor, residual: &Tensor, mode: Mode) -> [Tensor; 2] {
         self.apply(x, mode, Some(residual), true)
     }
 
-    fn apply(&self, x: &Tensor, mode: Mode, residual: Option<&Tensor>, relu: bool) -> Tensor {
-        let train = mode == Mode::Train;
-        if train {
-            let _ = self.batches_tracked.shallow_clone().g_add_scalar_(1);
+    fn apply(&self, x: &Tensor, mode: Mode, residual: Option<&Tensor>, relu: bool) -> [Tensor; 2] {
+        let views = match mode {
+            Mode::Train { views } => views,
+            Mode::Evaluate => 0,
+        };
+        if views > 0 {
+            let _ = self.batches_tracked.shallow_clone().g_add_scalar_(views);
         }
         let (affine, running) =
             (self.affine.as_ref().map(|(w, b)| (w, b)), (&self.running_mean, &self.running_var));
-        let norm = Norm { affine, running, train, momentum: 0.1, epsilon: 1e-5, residual, relu };
+        let norm = Norm { affine, running, views, momentum: 0.1, epsilon: 1e-5, residual, relu };
         batch_norm(x, norm)
     }
 }

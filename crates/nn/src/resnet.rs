@@ -92,14 +92,13 @@ impl ResNet {
         let (convolution, norm) = &self.stem;
         let stem = norm.forward_relu(&convolution.forward(x), mode);
         let stem = stem.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
-        let stage = |index: usize, x: &Tensor| {
-            let blocks = &self.stages[index];
-            blocks.iter().fold(x.shallow_clone(), |x, block| block.forward(&x, mode))
-        };
-        let c2 = stage(0, &stem);
-        let c3 = stage(1, &c2);
-        let c4 = stage(2, &c3);
-        let c5 = stage(3, &c4);
+        let stage =
+            |index: usize, x| self.stages[index].iter().fold(x, |x, block: &Block| block.forward(&x, mode));
+        let c2 = stage(0, [stem.shallow_clone(), stem]);
+        let c3 = stage(1, c2.each_ref().map(Tensor::shallow_clone));
+        let c4 = stage(2, c3.each_ref().map(Tensor::shallow_clone));
+        let c5 = stage(3, c4.each_ref().map(Tensor::shallow_clone));
+        let [c2, c3, c4, c5] = [c2, c3, c4, c5].map(|[map, _]| map);
         Features { c2, c3, c4, c5 }
     }
 }
@@ -143,10 +142,11 @@ impl Block {
         Self { layers, downsample }
     }
 
-    fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+    /// Takes its input twice, for the convolutions and for the shortcut, and gives its output so.
+    fn forward(&self, [x, shortcut]: &[Tensor; 2], mode: Mode) -> [Tensor; 2] {
         let identity = match &self.downsample {
-            Some((convolution, norm)) => norm.forward(&convolution.forward(x), mode),
-            None => x.shallow_clone(),
+            Some((convolution, norm)) => norm.forward(&convolution.forward(shortcut), mode),
+            None => shortcut.shallow_clone(),
         };
         let (last, before) = (self.layers.len() - 1, &self.layers[..self.layers.len() - 1]);
         let inner = before.iter().fold(x.shallow_clone(), |x, (convolution, norm)| {

@@ -3,11 +3,26 @@
 
 #include <ATen/core/Tensor.h>
 
-// A 3x3 convolution of stride 1 and padding 1: input [B, in, H, W], weight [out, in, 3, 3].
-at::Tensor convolution_3x3(const at::Tensor& input, const at::Tensor& weight);
+// A convolution: input [B, in, H, W], weight [out, in, k, k], bias [out] or undefined.
+at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
+                       int64_t padding);
 
-// Batch norm over all axes but the second, + residual where it is defined, and ReLU with `relu`. In training the running
-// statistics are moved by `momentum`. `weight` and `bias` are both defined or both not.
-at::Tensor batch_norm(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
-                      const at::Tensor& running_mean, const at::Tensor& running_var, const at::Tensor& residual,
-                      bool relu, bool train, double momentum, double epsilon);
+// What batch norm over all axes but the second is to do.
+struct BatchNorm {
+  // `weight` and `bias` are both defined or both not.
+  at::Tensor weight, bias, running_mean, running_var;
+  // Added, where it is defined.
+  at::Tensor residual;
+  bool relu;
+  // In training each of this many equal parts of the batch has its own statistics, which in turn move the running ones
+  // by `momentum`; 0 is evaluation.
+  int64_t views;
+  double momentum, epsilon;
+};
+
+// The output twice over the same memory, for two uses: their gradients are summed in the sweep that takes them.
+std::array<at::Tensor, 2> batch_norm(const at::Tensor& input, const BatchNorm& norm);
+
+// A map [B, C, h, w] at a grid [B, H, W, 2] of (x, y) from -1 to 1: bilinear, border padding, align_corners off; in the
+// map's kind.
+at::Tensor sample(const at::Tensor& map, const at::Tensor& grid);

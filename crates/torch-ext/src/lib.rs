@@ -28,9 +28,12 @@ unsafe extern "C" {
         count: usize,
         norm: *mut *mut c_void,
     ) -> *mut c_char;
-    fn torch_ext_convolution_3x3(
+    fn torch_ext_convolution(
         input: *const c_void,
         weight: *const c_void,
+        bias: *const c_void,
+        stride: i64,
+        padding: i64,
         output: *mut *mut c_void,
     ) -> *mut c_char;
     fn torch_ext_batch_norm(
@@ -41,11 +44,13 @@ unsafe extern "C" {
         running_var: *const c_void,
         residual: *const c_void,
         relu: bool,
-        train: bool,
+        views: i64,
         momentum: f64,
         epsilon: f64,
         output: *mut *mut c_void,
+        again: *mut *mut c_void,
     ) -> *mut c_char;
+    fn torch_ext_sample(map: *const c_void, grid: *const c_void, output: *mut *mut c_void) -> *mut c_char;
     fn torch_ext_cuda_has_bf16() -> bool;
 }
 
@@ -73,6 +78,10 @@ fn tensor_from(name: &str, call: impl FnOnce(*mut *mut c_void) -> *mut c_char) -
     }
     // SAFETY: no failure, so `tensor` is a new at::Tensor that nobody else owns.
     unsafe { Tensor::from_ptr(tensor.cast()) }
+}
+
+fn pointer(tensor: Option<&Tensor>) -> *const c_void {
+    tensor.map_or(std::ptr::null(), |tensor| tensor.as_ptr() as *const c_void)
 }
 
 fn pointers(tensors: &[Tensor]) -> Vec<*const c_void> {
@@ -171,16 +180,24 @@ pub fn total_norm(tensors: &[Tensor]) -> Option<Tensor> {
     Some(tensor_from("total_norm", norm))
 }
 
-/// A convolution of `input` `[B, in, H, W]` with `weight` `[out, in, 3, 3]`, stride 1, padding 1, with gradients. In
-/// float32 on a processor with AVX2 and for channels in multiples of 16 by Winograd's F(4x4, 3x3), which takes a quarter of
-/// the products and is exact to about 1e-5 of the outputs' deviation; else by libtorch.
+/// A convolution of `input` `[B, in, H, W]` with `weight` `[out, in, k, k]` and `bias` `[out]`, with gradients. On a
+/// processor with AVX2 a 3x3 one in float32 of stride 1, padding 1 and channels in multiples of 16 goes by Winograd's
+/// F(4x4, 3x3), which takes a quarter of the products and is exact to about 1e-5 of the outputs' deviation; the gradient
+/// of a 1x1 one's weights in bfloat16 goes by one product of matrices; all else by libtorch.
 ///
 /// # Panics
 /// When the shapes do not fit: a contract of the caller.
-pub fn convolution_3x3(input: &Tensor, weight: &Tensor) -> Tensor {
-    let [input, weight] = [input, weight].map(|tensor| tensor.as_ptr() as *const c_void);
-    // SAFETY: two tensors that outlive the call; C++ throws are returned.
-    tensor_from("convolution_3x3", |output| unsafe { torch_ext_convolution_3x3(input, weight, output) })
+pub fn convolution(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    [stride, padding]: [i64; 2],
+) -> Tensor {
+    // SAFETY: pointers to tensors that outlive the call, or null; C++ throws are returned.
+    tensor_from("convolution", |output| unsafe {
+        let (input, weight) = (pointer(Some(input)), pointer(Some(weight)));
+        torch_ext_convolution(input, weight, pointer(bias), stride, padding, output)
+    })
 }
 
 /// What batch norm is to do, besides normalising.
@@ -190,9 +207,10 @@ pub struct BatchNorm<'t> {
     pub affine: Option<(&'t Tensor, &'t Tensor)>,
     /// Running mean and variance, `[C]` each.
     pub running: (&'t Tensor, &'t Tensor),
-    /// Use the batch's statistics, and move the running ones by `momentum` (the variance unbiased).
-    pub train: bool,
-    /// Share of the batch in the running statistics.
+    /// In training: how many equal parts of the batch have each their own statistics, which one after the other move the
+    /// running ones by `momentum` (the variance unbiased). 0 normalises by the running ones.
+    pub views: i64,
+    /// Share of a view in the running statistics.
     pub momentum: f64,
     /// Added to the variance.
     pub epsilon: f64,
@@ -202,16 +220,17 @@ pub struct BatchNorm<'t> {
     pub relu: bool,
 }
 
-/// Normalises `input` `[B, C, H, W]` or `[rows, C]`, adds the residual, applies ReLU, with gradients. In float32 on a
-/// processor with AVX2 one sweep over memory for what libtorch needs three for; else by libtorch.
+/// Normalises `input` `[B, C, H, W]` or `[rows, C]`, adds the residual, applies ReLU, with gradients. On a processor with
+/// AVX2, for maps in float32 or bfloat16, one sweep over memory for what libtorch needs three for; else by libtorch.
+///
+/// The output comes twice, over the same memory: given to two uses, their gradients are summed within the sweep.
 ///
 /// # Panics
-/// When the shapes do not fit, or a batch to train on has one value a channel: contracts of the caller.
-pub fn batch_norm(input: &Tensor, norm: BatchNorm<'_>) -> Tensor {
-    let pointer =
-        |tensor: Option<&Tensor>| tensor.map_or(std::ptr::null(), |tensor| tensor.as_ptr() as *const c_void);
+/// When the shapes do not fit, or a view to train on has one value a channel: contracts of the caller.
+pub fn batch_norm(input: &Tensor, norm: BatchNorm<'_>) -> [Tensor; 2] {
+    let mut again = std::ptr::null_mut();
     // SAFETY: pointers to tensors that outlive the call, or null; C++ throws are returned.
-    tensor_from("batch_norm", |output| unsafe {
+    let output = tensor_from("batch_norm", |output| unsafe {
         torch_ext_batch_norm(
             pointer(Some(input)),
             pointer(norm.affine.map(|(weight, _)| weight)),
@@ -220,11 +239,27 @@ pub fn batch_norm(input: &Tensor, norm: BatchNorm<'_>) -> Tensor {
             pointer(Some(norm.running.1)),
             pointer(norm.residual),
             norm.relu,
-            norm.train,
+            norm.views,
             norm.momentum,
             norm.epsilon,
             output,
+            &mut again,
         )
+    });
+    // SAFETY: no failure, so `again` is a new at::Tensor too.
+    [output, unsafe { Tensor::from_ptr(again.cast()) }]
+}
+
+/// `map` `[B, C, h, w]` read at `grid` `[B, H, W, 2]`, (x, y) from -1 to 1 over the map: bilinear, border padding,
+/// `align_corners = false`; `[B, C, H, W]` in the map's kind, computed in the grid's. With a gradient for the map; on a
+/// processor with AVX2, for a float32 grid without gradient, by vectors over channels, else by libtorch.
+///
+/// # Panics
+/// When the shapes do not fit: a contract of the caller.
+pub fn sample(map: &Tensor, grid: &Tensor) -> Tensor {
+    // SAFETY: two tensors that outlive the call; C++ throws are returned.
+    tensor_from("sample", |output| unsafe {
+        torch_ext_sample(pointer(Some(map)), pointer(Some(grid)), output)
     })
 }
 
@@ -253,7 +288,7 @@ mod tests {
     fn results(input: &Tensor, weight: &Tensor, kind: Kind) -> [Tensor; 3] {
         let leaf = |tensor: &Tensor| tensor.to_kind(kind).detach().set_requires_grad(true);
         let (input, weight) = (leaf(input), leaf(weight));
-        let output = convolution_3x3(&input, &weight);
+        let output = convolution(&input, &weight, None, [1, 1]);
         (&output * &output).sum(kind).backward();
         [output.detach(), input.grad(), weight.grad()].map(|tensor| tensor.to_kind(Kind::Double))
     }
@@ -285,15 +320,69 @@ mod tests {
     fn other_kinds_channels_and_layouts_are_served_too() {
         let (input, weight) = (noise(&[2, 3, 6, 6], 1), noise(&[5, 3, 3, 3], 2));
         let expected = input.conv2d::<&Tensor>(&weight, None, [1; 2], [1; 2], [1; 2], 1);
-        assert!(convolution_3x3(&input, &weight).allclose(&expected, 1e-6, 1e-6, false));
-        let half = convolution_3x3(&input.to_kind(Kind::BFloat16), &weight.to_kind(Kind::BFloat16));
-        assert_eq!(half.kind(), Kind::BFloat16);
+        let found = convolution(&input, &weight, None, [1, 1]);
+        assert!(found.allclose(&expected, 1e-6, 1e-6, false));
+        let kind = Kind::BFloat16;
+        assert_eq!(convolution(&input.to_kind(kind), &weight.to_kind(kind), None, [1, 1]).kind(), kind);
     }
 
-    /// Output, running statistics, and the gradients of input, residual, weight and bias, of a sum of cubes.
+    #[test]
+    fn a_1x1_convolution_in_bfloat16_agrees_with_the_definition_in_float64() {
+        // The last has rows enough for each thread to sum its own.
+        for (batch, channels, out, side) in [(2, 16, 8, 5), (3, 7, 11, 4), (16, 8, 24, 32)] {
+            let round = |tensor: Tensor| tensor.to_kind(Kind::BFloat16);
+            let given = [
+                round(noise(&[batch, channels, side, side], 1)),
+                round(noise(&[out, channels, 1, 1], 2)),
+                round(noise(&[out], 3)),
+            ];
+            let results = |kind: Kind| {
+                let [input, weight, bias] = given
+                    .each_ref()
+                    .map(|tensor| tensor.to_kind(kind).detach().copy().set_requires_grad(true));
+                let unbiased = convolution(&input, &weight, None, [1, 0]);
+                let output = convolution(&input, &weight, Some(&bias), [1, 0]) + unbiased * 0.25;
+                (&output * &output).to_kind(Kind::Double).sum(Kind::Double).backward();
+                [output.detach(), input.grad(), weight.grad(), bias.grad()].map(|x| x.to_kind(Kind::Double))
+            };
+            let (found, expected) = (results(Kind::BFloat16), results(Kind::Double));
+            for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                let error = (found - expected).abs().max().double_value(&[]);
+                let scale = expected.abs().max().double_value(&[]);
+                assert!(error < 0.01 * scale, "{place} of {:?}: {error:e} of {scale:e}", given[0].size());
+            }
+        }
+    }
+
+    #[test]
+    fn sampling_agrees_with_libtorch() {
+        // Points outside, on borders and between; maps of one cell; channels that fill no vector.
+        for (channels, height, width) in [(5, 4, 7), (32, 1, 1), (17, 3, 1)] {
+            let grid = noise(&[3, 6, 5, 2], 2) * 0.8;
+            for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 0.01)] {
+                let map = noise(&[3, channels, height, width], 1).to_kind(kind);
+                let results = |map: &Tensor, grid: &Tensor| {
+                    let map = map.detach().copy().set_requires_grad(true);
+                    let out = sample(&map, grid);
+                    (&out * &out).to_kind(Kind::Double).sum(Kind::Double).backward();
+                    [out.detach(), map.grad()].map(|tensor| tensor.to_kind(Kind::Double))
+                };
+                let found = results(&map, &grid);
+                let expected = results(&map.to_kind(Kind::Double), &grid.to_kind(Kind::Double));
+                for (found, expected) in found.iter().zip(&expected) {
+                    let error = (found - expected).abs().max().double_value(&[]);
+                    let scale = expected.abs().max().double_value(&[]);
+                    assert!(error < 10.0 * tolerance * scale, "{channels} {kind:?}: {error:e} of {scale:e}");
+                }
+            }
+        }
+    }
+
+    /// Output, running statistics, and the gradients of input, residual, weight and bias, of a sum of cubes; parameters
+    /// and statistics of `kind`, as the maps are but for bfloat16's.
     fn norm_results(input: &Tensor, residual: Option<&Tensor>, relu: bool, kind: Kind) -> Vec<Tensor> {
         let channels = input.size()[1];
-        let leaf = |tensor: &Tensor| tensor.to_kind(kind).detach().copy().set_requires_grad(true);
+        let leaf = |tensor: &Tensor| tensor.detach().copy().set_requires_grad(true);
         let (input, residual) = (leaf(input), residual.map(leaf));
         let ramp = |from: f64| leaf(&Tensor::linspace(from, from + 1.0, channels, (kind, Device::Cpu)));
         let (weight, bias) = (ramp(-0.3), ramp(-0.5));
@@ -301,14 +390,14 @@ mod tests {
         let norm = BatchNorm {
             affine: Some((&weight, &bias)),
             running: (&running[0], &running[1]),
-            train: true,
+            views: 1,
             momentum: 0.1,
             epsilon: 1e-5,
             residual: residual.as_ref(),
             relu,
         };
-        let output = batch_norm(&input, norm);
-        (&output * &output * &output).sum(kind).backward();
+        let [output, _] = batch_norm(&input, norm);
+        (&output * &output * &output).to_kind(kind).sum(kind).backward();
         let mut results = vec![output.detach()];
         results.extend(running);
         results.extend([input.grad(), weight.grad(), bias.grad()]);
@@ -317,25 +406,94 @@ mod tests {
     }
 
     #[test]
-    fn batch_norm_in_float32_agrees_with_libtorch_in_float64() {
+    fn batch_norm_agrees_with_libtorch_in_float64() {
         for shape in [vec![8, 64, 10, 9], vec![200, 11], vec![3, 5, 1, 2], vec![300, 128]] {
             // A mean far from 0 is where a careless variance fails.
             let input = noise(&shape, 1) * 2.0 + 30.0;
             let residual = noise(&shape, 2);
-            for (residual, relu) in
-                [(None, true), (None, false), (Some(&residual), true), (Some(&residual), false)]
-            {
-                let found = norm_results(&input, residual, relu, Kind::Float);
-                let expected = norm_results(&input, residual, relu, Kind::Double);
-                for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                    let error = (found - expected).abs().max().double_value(&[]);
-                    let scale = expected.abs().max().double_value(&[]);
-                    assert!(
-                        error < 1e-4 * scale,
-                        "{place} of {shape:?}, ReLU {relu}: {error:e} of {scale:e}"
-                    );
+            // bfloat16 has 8 bits, and the cubes' gradient is rounded twice more before it arrives.
+            for (kind, tolerance) in [(Kind::Float, 1e-4), (Kind::BFloat16, 0.02)] {
+                let (input, residual) = (input.to_kind(kind), residual.to_kind(kind));
+                for (residual, relu) in
+                    [(None, true), (None, false), (Some(&residual), true), (Some(&residual), false)]
+                {
+                    let double = |map: &Tensor| map.to_kind(Kind::Double);
+                    let found = norm_results(&input, residual, relu, Kind::Float);
+                    let expected =
+                        norm_results(&double(&input), residual.map(double).as_ref(), relu, Kind::Double);
+                    for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                        let error = (found - expected).abs().max().double_value(&[]);
+                        let scale = expected.abs().max().double_value(&[]);
+                        assert!(
+                            error < tolerance * scale,
+                            "{place} of {shape:?}, {kind:?}, ReLU {relu}: {error:e} of {scale:e}"
+                        );
+                    }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_bfloat16_map_stays_one_and_rounds_once() {
+        let input = noise(&[64, 16, 3, 3], 1).to_kind(Kind::BFloat16);
+        let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (Kind::Float, Device::Cpu)));
+        let norm = |residual| BatchNorm {
+            affine: None,
+            running: (&running[0], &running[1]),
+            views: 1,
+            momentum: 0.1,
+            epsilon: 1e-5,
+            residual,
+            relu: false,
+        };
+        let [found, _] = batch_norm(&input, norm(Some(&input)));
+        let whole = input.to_kind(Kind::Float);
+        let [expected, _] = batch_norm(&whole, norm(Some(&whole)));
+        assert_eq!(found.kind(), Kind::BFloat16);
+        assert_eq!(found, expected.to_kind(Kind::BFloat16));
+    }
+
+    #[test]
+    fn views_are_normalised_apart_and_gradients_of_two_uses_are_summed() {
+        let (channels, kind) = (12, Kind::Float);
+        let views = [noise(&[4, channels, 5, 3], 1), noise(&[4, channels, 5, 3], 2) * 3.0 + 1.0];
+        let residuals = [noise(&[4, channels, 5, 3], 3), noise(&[4, channels, 5, 3], 4)];
+        let leaf = |tensor: &Tensor| tensor.detach().copy().set_requires_grad(true);
+        // Both uses have a gradient, by turns of a different size.
+        let results = |parts: &[(Tensor, Tensor)], count: i64| {
+            let affine = [0.5, -0.2].map(|value| leaf(&Tensor::full([channels], value, (kind, Device::Cpu))));
+            let running = [0.0, 1.0].map(|value| Tensor::full([channels], value, (kind, Device::Cpu)));
+            let mut all: [Vec<Tensor>; 3] = Default::default();
+            for (input, residual) in parts {
+                let (input, residual) = (leaf(input), leaf(residual));
+                let norm = BatchNorm {
+                    affine: Some((&affine[0], &affine[1])),
+                    running: (&running[0], &running[1]),
+                    views: count,
+                    momentum: 0.1,
+                    epsilon: 1e-5,
+                    residual: Some(&residual),
+                    relu: true,
+                };
+                let [one, two] = batch_norm(&input, norm);
+                ((&one * &one).sum(kind) + two.sum(kind) * 0.3).backward();
+                for (all, found) in all.iter_mut().zip([one.detach(), input.grad(), residual.grad()]) {
+                    all.push(found);
+                }
+            }
+            let mut results: Vec<Tensor> = all.iter().map(|parts| Tensor::cat(parts, 0)).collect();
+            results.extend(affine.map(|parameter| parameter.grad()));
+            results.extend(running);
+            results
+        };
+        let stacked = |parts: &[Tensor; 2]| Tensor::cat(parts, 0);
+        let together = results(&[(stacked(&views), stacked(&residuals))], 2);
+        let [one, two] = views.each_ref().map(Tensor::shallow_clone);
+        let [with_one, with_two] = residuals.each_ref().map(Tensor::shallow_clone);
+        let apart = results(&[(one, with_one), (two, with_two)], 1);
+        for (place, (together, apart)) in together.iter().zip(&apart).enumerate() {
+            assert!(together.allclose(apart, 1e-5, 1e-5, false), "{place}");
         }
     }
 

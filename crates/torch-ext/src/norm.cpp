@@ -1,9 +1,11 @@
-// The kernels of norm.h for one instruction set; build.rs compiles this file once for each, with its name as
-// NORM_KERNELS.
+// The kernels of norm.h for one instruction set; build.rs compiles this file once for each, with its names as
+// NORM_KERNELS_FLOAT and NORM_KERNELS_BFLOAT16.
 #include "norm.h"
 
 #include <algorithm>
 #include <vector>
+
+#include "bfloat16.h"
 
 namespace {
 
@@ -42,13 +44,15 @@ void sums(const Rows& rows, Add add, double* first, double* second) {
   }
 }
 
-void moments(const float* x, Rows rows, double* mean, double* variance) {
+template <typename T>
+void moments(const void* map, Rows rows, double* mean, double* variance) {
+  const T* x = static_cast<const T*>(map);
   const int channels = rows.channels;
   // Sums of differences from the first row: no cancellation where the mean is far from 0.
   auto add = [=](size_t row, float* __restrict sum, float* __restrict squares) {
-    const float* __restrict values = x + row * channels;
+    const T* __restrict values = x + row * channels;
     for (int c = 0; c < channels; c++) {
-      float difference = values[c] - x[c];
+      float difference = float(values[c]) - float(x[c]);
       sum[c] += difference;
       squares[c] += difference * difference;
     }
@@ -57,32 +61,33 @@ void moments(const float* x, Rows rows, double* mean, double* variance) {
   for (int c = 0; c < channels; c++) {
     double from_first = mean[c] / rows.count;
     variance[c] = std::max(variance[c] / rows.count - from_first * from_first, 0.0);
-    mean[c] = x[c] + from_first;
+    mean[c] = float(x[c]) + from_first;
   }
 }
 
-template <bool RELU, bool RESIDUAL>
-void normalise_rows(const float* x, const float* residual, const float* __restrict scale, const float* __restrict shift,
-                    Rows rows, float* y) {
+template <typename T, bool RELU, bool RESIDUAL>
+void normalise_rows(const T* x, const T* residual, const float* __restrict scale, const float* __restrict shift,
+                    Rows rows, T* y) {
   share(rows, [=](size_t begin, size_t end, int) {
     for (size_t row = begin; row < end; row++) {
-      const float* __restrict from = x + row * rows.channels;
-      const float* __restrict with = RESIDUAL ? residual + row * rows.channels : nullptr;
-      float* __restrict to = y + row * rows.channels;
+      const T* __restrict from = x + row * rows.channels;
+      const T* __restrict with = RESIDUAL ? residual + row * rows.channels : nullptr;
+      T* __restrict to = y + row * rows.channels;
       for (int c = 0; c < rows.channels; c++) {
-        float value = from[c] * scale[c] + shift[c];
-        if (RESIDUAL) value += with[c];
+        float value = float(from[c]) * scale[c] + shift[c];
+        if (RESIDUAL) value += float(with[c]);
         to[c] = RELU ? (value > 0 ? value : 0) : value;
       }
     }
   });
 }
 
-void normalise(const float* x, const float* residual, const float* scale, const float* shift, bool relu, Rows rows,
-               float* y) {
-  auto kernel = relu ? (residual ? normalise_rows<true, true> : normalise_rows<true, false>)
-                     : (residual ? normalise_rows<false, true> : normalise_rows<false, false>);
-  kernel(x, residual, scale, shift, rows, y);
+template <typename T>
+void normalise(const void* x, const void* residual, const float* scale, const float* shift, bool relu, Rows rows,
+               void* y) {
+  auto kernel = relu ? (residual ? normalise_rows<T, true, true> : normalise_rows<T, true, false>)
+                     : (residual ? normalise_rows<T, false, true> : normalise_rows<T, false, false>);
+  kernel(static_cast<const T*>(x), static_cast<const T*>(residual), scale, shift, rows, static_cast<T*>(y));
 }
 
 // How the gradient behind ReLU is told.
@@ -95,58 +100,76 @@ inline float behind_relu(float gradient, float x, float y, float scale, float sh
   return gradient;
 }
 
-template <Passes PASSES, bool WRITE>
-void sum_gradients(const float* gradient, const float* x, const float* y, const float* scale, const float* shift,
-                   const float* centre, Rows rows, float* passed, double* sum, double* sum_x) {
+// The maps that a sum of gradients reads and writes.
+template <typename T>
+struct GradientMaps {
+  const T *gradient, *second, *x, *y;
+  T* passed;
+};
+
+template <typename T, Passes PASSES, bool SECOND, bool WRITE>
+void sum_gradients(GradientMaps<T> maps, const float* scale, const float* shift, const float* centre, Rows rows,
+                   double* sum, double* sum_x) {
   const int channels = rows.channels;
   auto add = [=](size_t row, float* __restrict by, float* __restrict by_x) {
-    const float* __restrict g = gradient + row * channels;
-    const float* __restrict values = x + row * channels;
-    const float* __restrict outputs = PASSES == Passes::where_y ? y + row * channels : values;
-    float* __restrict written = WRITE ? passed + row * channels : nullptr;
+    const size_t start = row * channels;
+    const T* __restrict first = maps.gradient + start;
+    const T* __restrict second = SECOND ? maps.second + start : nullptr;
+    const T* __restrict values = maps.x + start;
+    const T* __restrict outputs = PASSES == Passes::where_y ? maps.y + start : values;
+    T* __restrict written = WRITE ? maps.passed + start : nullptr;
     for (int c = 0; c < channels; c++) {
-      float own = behind_relu<PASSES>(g[c], values[c], outputs[c], scale[c], shift[c]);
+      const float arrives = SECOND ? float(first[c]) + float(second[c]) : float(first[c]);
+      float own = behind_relu<PASSES>(arrives, values[c], outputs[c], scale[c], shift[c]);
       if (WRITE) written[c] = own;
       by[c] += own;
-      by_x[c] += own * (values[c] - centre[c]);
+      by_x[c] += own * (float(values[c]) - centre[c]);
     }
   };
   sums(rows, add, sum, sum_x);
 }
 
-void gradient_sums(const float* gradient, const float* x, const float* y, const float* scale, const float* shift,
-                   const float* centre, bool relu, Rows rows, float* passed, double* sum, double* sum_x) {
-  auto kernel = !relu ? sum_gradients<Passes::always, false>
-                : y   ? (passed ? sum_gradients<Passes::where_y, true> : sum_gradients<Passes::where_y, false>)
-                      : (passed ? sum_gradients<Passes::where_normalised, true>
-                                : sum_gradients<Passes::where_normalised, false>);
-  kernel(gradient, x, y, scale, shift, centre, rows, passed, sum, sum_x);
+template <typename T>
+void gradient_sums(const void* gradient, const void* second, const void* x, const void* y, const float* scale,
+                   const float* shift, const float* centre, bool relu, Rows rows, void* passed, double* sum,
+                   double* sum_x) {
+  const GradientMaps<T> maps{static_cast<const T*>(gradient), static_cast<const T*>(second), static_cast<const T*>(x),
+                             static_cast<const T*>(y), static_cast<T*>(passed)};
+  constexpr auto always = Passes::always, where_y = Passes::where_y, where_normalised = Passes::where_normalised;
+  auto kernel = !relu  ? (second ? sum_gradients<T, always, true, true> : sum_gradients<T, always, false, false>)
+                : y    ? (second ? sum_gradients<T, where_y, true, true> : sum_gradients<T, where_y, false, true>)
+                       : (second ? sum_gradients<T, where_normalised, true, true>
+                                 : sum_gradients<T, where_normalised, false, false>);
+  kernel(maps, scale, shift, centre, rows, sum, sum_x);
 }
 
-template <Passes PASSES>
-void write_input_gradient(const float* gradient, const float* x, const float* __restrict scale,
-                          const float* __restrict shift, const float* __restrict by_x, const float* __restrict offset,
-                          Rows rows, float* of_x) {
+template <typename T, Passes PASSES>
+void write_input_gradient(const T* gradient, const T* x, const float* __restrict scale, const float* __restrict shift,
+                          const float* __restrict by_x, const float* __restrict offset, Rows rows, T* of_x) {
   share(rows, [=](size_t begin, size_t end, int) {
     for (size_t row = begin; row < end; row++) {
-      const float* __restrict g = gradient + row * rows.channels;
-      const float* __restrict values = x + row * rows.channels;
-      float* __restrict to = of_x + row * rows.channels;
+      const T* __restrict g = gradient + row * rows.channels;
+      const T* __restrict values = x + row * rows.channels;
+      T* __restrict to = of_x + row * rows.channels;
       for (int c = 0; c < rows.channels; c++) {
         float own = behind_relu<PASSES>(g[c], values[c], 0, scale[c], shift[c]);
-        to[c] = own * scale[c] + (values[c] * by_x[c] + offset[c]);
+        to[c] = own * scale[c] + (float(values[c]) * by_x[c] + offset[c]);
       }
     }
   });
 }
 
-void input_gradient(const float* gradient, const float* x, const float* scale, const float* shift, bool relu,
-                    const float* by_x, const float* offset, Rows rows, float* of_x) {
-  auto kernel = relu ? write_input_gradient<Passes::where_normalised> : write_input_gradient<Passes::always>;
-  kernel(gradient, x, scale, shift, by_x, offset, rows, of_x);
+template <typename T>
+void input_gradient(const void* gradient, const void* x, const float* scale, const float* shift, bool relu,
+                    const float* by_x, const float* offset, Rows rows, void* of_x) {
+  auto kernel = relu ? write_input_gradient<T, Passes::where_normalised> : write_input_gradient<T, Passes::always>;
+  kernel(static_cast<const T*>(gradient), static_cast<const T*>(x), scale, shift, by_x, offset, rows,
+         static_cast<T*>(of_x));
 }
 
 }  // namespace
 
-extern const NormKernels NORM_KERNELS;
-const NormKernels NORM_KERNELS{moments, normalise, gradient_sums, input_gradient};
+extern const NormKernels NORM_KERNELS_FLOAT, NORM_KERNELS_BFLOAT16;
+const NormKernels NORM_KERNELS_FLOAT{moments<float>, normalise<float>, gradient_sums<float>, input_gradient<float>};
+const NormKernels NORM_KERNELS_BFLOAT16{moments<BFloat16>, normalise<BFloat16>, gradient_sums<BFloat16>,
+                                        input_gradient<BFloat16>};

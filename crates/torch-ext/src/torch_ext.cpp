@@ -34,6 +34,8 @@ std::vector<at::Tensor> tensors(void* const* pointers, size_t count) {
   return list;
 }
 
+at::Tensor tensor(void* pointer) { return pointer ? *static_cast<at::Tensor*>(pointer) : at::Tensor(); }
+
 }  // namespace
 
 extern "C" {
@@ -86,21 +88,26 @@ char* torch_ext_total_norm(void* const* list, size_t count, void** norm) {
   });
 }
 
-// A 3x3 convolution of stride 1 and padding 1, in `*output` (to be owned by the caller).
-char* torch_ext_convolution_3x3(void* input, void* weight, void** output) {
+// The layers of layers.h; null for an undefined tensor. What they leave is to be owned by the caller.
+char* torch_ext_convolution(void* input, void* weight, void* bias, int64_t stride, int64_t padding, void** output) {
   return message_of([&] {
-    *output = new at::Tensor(convolution_3x3(*static_cast<at::Tensor*>(input), *static_cast<at::Tensor*>(weight)));
+    *output = new at::Tensor(convolution(tensor(input), tensor(weight), tensor(bias), stride, padding));
   });
 }
 
-// Batch norm, + `residual` where there is one, ReLU where asked for, in `*output` (to be owned by the caller).
 char* torch_ext_batch_norm(void* input, void* weight, void* bias, void* running_mean, void* running_var, void* residual,
-                           bool relu, bool train, double momentum, double epsilon, void** output) {
+                           bool relu, int64_t views, double momentum, double epsilon, void** output, void** again) {
   return message_of([&] {
-    auto tensor = [](void* pointer) { return pointer ? *static_cast<at::Tensor*>(pointer) : at::Tensor(); };
-    *output = new at::Tensor(batch_norm(tensor(input), tensor(weight), tensor(bias), tensor(running_mean),
-                                        tensor(running_var), tensor(residual), relu, train, momentum, epsilon));
+    const BatchNorm norm{tensor(weight),   tensor(bias), tensor(running_mean), tensor(running_var),
+                         tensor(residual), relu,         views,                momentum, epsilon};
+    auto outputs = batch_norm(tensor(input), norm);
+    *output = new at::Tensor(outputs[0]);
+    *again = new at::Tensor(outputs[1]);
   });
+}
+
+char* torch_ext_sample(void* map, void* grid, void** output) {
+  return message_of([&] { *output = new at::Tensor(sample(tensor(map), tensor(grid))); });
 }
 
 // Whether the current CUDA device convolves bf16 in hardware (compute capability 8.0 on). False without CUDA.

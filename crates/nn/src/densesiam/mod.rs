@@ -6,8 +6,8 @@
 //!            +- masks of PixSim x f - projector - predictor -- RegionSim (eq. 4 to 6)
 //! ```
 //!
-//! View 1, then view 2, pass separately through encoder and heads: batch statistics are per view. Every
-//! stop-gradient of the method is a `detach` in this file.
+//! Batch statistics are per view, in the encoder and in the heads. Every stop-gradient of the method is a `detach` in this
+//! file.
 
 mod correspondence;
 mod pixsim;
@@ -17,7 +17,7 @@ mod settings;
 use tch::Tensor;
 
 pub use correspondence::{Correspondence, Hard, Matching};
-pub(crate) use pixsim::sample;
+use pixsim::sample;
 pub use pixsim::{DenseOutputs, Link, PixSim};
 pub use regionsim::{RegionOutputs, RegionSim, region_embeddings};
 pub use settings::{
@@ -26,7 +26,7 @@ pub use settings::{
 };
 
 use crate::heads::{Form, Head};
-use crate::layers::Mode;
+use crate::layers::{Mode, both_views};
 use crate::losses::{Distance, contrast, loss_kind, zero_like};
 use crate::resnet::ResNet;
 use crate::store::Store;
@@ -105,7 +105,7 @@ impl DenseSiam {
         correspondence: Option<&Correspondence>,
         regions: bool,
     ) -> Output {
-        let f = views.map(|view| self.encoder.forward(view, Mode::Train).c5);
+        let [f] = both_views(views, |view, mode| [self.encoder.forward(view, mode).c5]);
         // Without a PixSim loss the projector only serves RegionSim, and rests until that has started.
         let wanted = self.settings.has_pixsim() || regions;
         let dense = correspondence.filter(|_| wanted).zip(self.pixsim.as_ref());
@@ -141,9 +141,12 @@ impl DenseSiam {
             return (zero_like(&f[0]), None);
         };
         let kind = loss_kind(f[0].kind());
-        let z = pooled.map(|f| global.projector.forward(&f, Mode::Train));
-        let [p1, p2] = z.each_ref().map(|z| global.predictor.forward(z, Mode::Train).to_kind(kind));
-        let [z1, z2] = z.map(|z| z.to_kind(kind));
+        let outputs = both_views(pooled.each_ref(), |f, mode| {
+            let z = global.projector.forward(f, mode);
+            let p = global.predictor.forward(&z, mode);
+            [z, p]
+        });
+        let [[z1, z2], [p1, p2]] = outputs.map(|views| views.map(|view| view.to_kind(kind)));
         let loss =
             (Distance::Cosine.mean(&p1, &z2.detach()) + Distance::Cosine.mean(&p2, &z1.detach())) * 0.5;
         (loss, Some(z1.detach()))
@@ -181,13 +184,11 @@ impl DenseSiam {
         };
         let region = match self.regionsim.as_ref().filter(|_| regions) {
             Some(regionsim) => {
-                let region = |view: usize| {
-                    let f_at_grid = pixsim::sample(&f[view], &grid[view]);
-                    regionsim.forward(&z_at_grid[view], &f_at_grid, f[view].kind())
-                };
+                let f_at_grid = [0, 1].map(|view: usize| sample(&f[view], &grid[view]));
+                let [one, two] = regionsim.forward(&z_at_grid, &f_at_grid, f[0].kind());
                 let RegionSimSettings { loss, temperature, stop_gradient, .. } = self.settings.regionsim;
                 let distance = self.settings.pixsim.distance;
-                region_loss([&region(0), &region(1)], loss, (temperature, stop_gradient), distance)
+                region_loss([&one, &two], loss, (temperature, stop_gradient), distance)
             }
             None => zero_like(&z[0]),
         };
@@ -221,5 +222,5 @@ fn keep(f: &[Tensor; 2], correspondence: &Correspondence) -> [Tensor; 2] {
 /// `G(f, g)` of both views: two `[B', C, K, K]`, in the kind of the losses.
 fn sample_features(f: &[Tensor; 2], correspondence: &Correspondence) -> [Tensor; 2] {
     let [f1, f2] = keep(f, correspondence);
-    [pixsim::sample(&f1, &correspondence.grid[0]), pixsim::sample(&f2, &correspondence.grid[1])]
+    [sample(&f1, &correspondence.grid[0]), sample(&f2, &correspondence.grid[1])]
 }

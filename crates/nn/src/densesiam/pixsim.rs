@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 use super::correspondence::{Correspondence, Hard, Matching};
 use super::settings::{Order, Settings};
 use crate::heads::{Form, Head};
-use crate::layers::Mode;
+use crate::layers::{Mode, both_views};
 use crate::losses::{Distance, normalised};
 use crate::store::Scope;
 
@@ -46,10 +46,8 @@ pub enum Link {
 
 /// `G(map, grid)`: bilinear, `align_corners = false`, border padding. `[B, C, h, w]` at `[B, H, W, 2]` to
 /// `[B, C, H, W]`, in the grid's kind: half precision would move the points.
-pub(crate) fn sample(map: &Tensor, grid: &Tensor) -> Tensor {
-    const BILINEAR: i64 = 0;
-    const BORDER: i64 = 1;
-    map.to_kind(grid.kind()).grid_sampler(grid, BILINEAR, BORDER, false)
+pub(super) fn sample(map: &Tensor, grid: &Tensor) -> Tensor {
+    densesiam_torch_ext::sample(&map.to_kind(grid.kind()), grid)
 }
 
 impl PixSim {
@@ -71,16 +69,13 @@ impl PixSim {
         match self.order {
             Order::ProjectorPredictorGrid => self.sample_outputs(features, correspondence),
             Order::ProjectorGridPredictor => {
-                let project = |view: usize| sample(&self.project(&features[view]), &grid[view]);
-                self.predict_samples([project(0), project(1)], grid, features[0].kind())
+                let z = at(&self.project(features), grid);
+                self.predict_samples(z, grid, features[0].kind())
             }
             Order::GridProjectorPredictor => {
                 let kind = features[0].kind();
-                let project = |view: usize| {
-                    let z = self.project(&sample(&features[view], &grid[view]).to_kind(kind));
-                    z.to_kind(grid[view].kind())
-                };
-                self.predict_samples([project(0), project(1)], grid, kind)
+                let z = self.project(&at(features, grid).map(|f| f.to_kind(kind)));
+                self.predict_samples(z.map(|z| z.to_kind(grid[0].kind())), grid, kind)
             }
         }
     }
@@ -109,16 +104,19 @@ impl PixSim {
         }
     }
 
-    fn project(&self, features: &Tensor) -> Tensor {
-        self.projector.forward(features, Mode::Train)
+    fn project(&self, features: &[Tensor; 2]) -> [Tensor; 2] {
+        let [z] = both_views(features.each_ref(), |f, mode| [self.projector.forward(f, mode)]);
+        z
     }
 
-    fn predict(&self, z: [&Tensor; 2]) -> Option<[Tensor; 2]> {
-        self.predictor.as_ref().map(|predictor| z.map(|z| predictor.forward(z, Mode::Train)))
+    fn predict(&self, z: &[Tensor; 2]) -> Option<[Tensor; 2]> {
+        let predictor = self.predictor.as_ref()?;
+        let [p] = both_views(z.each_ref(), |z, mode| [predictor.forward(z, mode)]);
+        Some(p)
     }
 
     fn predict_samples(&self, z: [Tensor; 2], grid: &[Tensor; 2], kind: Kind) -> DenseOutputs {
-        let p = self.predict([&z[0].to_kind(kind), &z[1].to_kind(kind)]);
+        let p = self.predict(&z.each_ref().map(|z| z.to_kind(kind)));
         DenseOutputs {
             p: p.map(|p| p.map(|p| p.to_kind(z[0].kind()))),
             links: [Link::SameIndex, Link::SameIndex],
@@ -130,8 +128,8 @@ impl PixSim {
 
     fn sample_outputs(&self, features: &[Tensor; 2], correspondence: &Correspondence) -> DenseOutputs {
         let kind = correspondence.grid[0].kind();
-        let z_maps = features.each_ref().map(|f| self.project(f));
-        let p_maps = self.predict([&z_maps[0], &z_maps[1]]).map(|p| p.map(|p| p.to_kind(kind)));
+        let z_maps = self.project(features);
+        let p_maps = self.predict(&z_maps).map(|p| p.map(|p| p.to_kind(kind)));
         let z_maps = z_maps.map(|z| z.to_kind(kind));
         let grid = match (&correspondence.matching, &p_maps) {
             (Matching::HardPoints(hard), Some(p_maps)) => {
@@ -139,8 +137,6 @@ impl PixSim {
             }
             _ => correspondence.grid.each_ref().map(Tensor::shallow_clone),
         };
-        let at =
-            |maps: &[Tensor; 2], grid: &[Tensor; 2]| [sample(&maps[0], &grid[0]), sample(&maps[1], &grid[1])];
         let z_at_grid = at(&z_maps, &grid);
         let (z, p, links) = match &correspondence.matching {
             Matching::Points | Matching::HardPoints(_) => {
@@ -159,9 +155,8 @@ impl PixSim {
 
     /// The points among the candidates at which the views differ most, filled up: two `[B', K, K, 2]`.
     fn choose(&self, hard: &Hard, p: &[Tensor; 2], z: &[Tensor; 2], k: i64) -> [Tensor; 2] {
-        let at = |map: &[Tensor; 2], view: usize| sample(&map[view], &hard.candidates[view]);
-        let differ =
-            self.distance.at_each(&at(p, 0), &at(z, 1)) + self.distance.at_each(&at(p, 1), &at(z, 0));
+        let [[p1, p2], [z1, z2]] = [p, z].map(|maps| at(maps, &hard.candidates));
+        let differ = self.distance.at_each(&p1, &z2) + self.distance.at_each(&p2, &z1);
         let (_, index) = differ.squeeze_dim(2).topk(hard.chosen, 1, true, false);
         let index = index.view([-1, hard.chosen, 1, 1]).expand([-1, -1, 1, 2], false);
         [0, 1].map(|view: usize| {
@@ -169,6 +164,11 @@ impl PixSim {
             Tensor::cat(&[&chosen, &hard.filling[view]], 1).view([-1, k, k, 2])
         })
     }
+}
+
+/// Both views' maps at their grids.
+fn at(maps: &[Tensor; 2], grid: &[Tensor; 2]) -> [Tensor; 2] {
+    [sample(&maps[0], &grid[0]), sample(&maps[1], &grid[1])]
 }
 
 /// For each cell the cell of the other view whose encoder feature has the largest cosine.

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use crate::heads::{Form, Head};
-use crate::layers::Mode;
+use crate::layers::both_views;
 use crate::store::Scope;
 
 /// Projector and predictor of RegionSim, over rows of region embeddings.
@@ -38,14 +38,19 @@ impl RegionSim {
         }
     }
 
-    /// Eq. 5's `r` and `q` from `z` and `f` at the same positions, both in the kind of the losses; the heads compute in
-    /// `kind`.
-    pub fn forward(&self, z: &Tensor, f: &Tensor, kind: Kind) -> RegionOutputs {
-        let embeddings = region_embeddings(z, f);
-        let regions = embeddings.size()[1];
-        let r = self.projector.forward(&embeddings.flatten(0, 1).to_kind(kind), Mode::Train);
-        let q = self.predictor.forward(&r, Mode::Train);
-        let per_image = |x: &Tensor| x.to_kind(z.kind()).view([-1, regions, x.size()[1]]);
-        RegionOutputs { r: per_image(&r), q: per_image(&q) }
+    /// Eq. 5's `r` and `q` of both views from their `z` and `f` at the same positions, both in the kind of the losses; the
+    /// heads compute in `kind`.
+    pub fn forward(&self, z: &[Tensor; 2], f: &[Tensor; 2], kind: Kind) -> [RegionOutputs; 2] {
+        let embed = |view: usize| region_embeddings(&z[view], &f[view]).to_kind(kind);
+        let [one, two] = [embed(0), embed(1)];
+        let regions = one.size()[1];
+        let rows = |embeddings: &Tensor| embeddings.flatten(0, 1);
+        let [r, q] = both_views([&rows(&one), &rows(&two)], |rows, mode| {
+            let r = self.projector.forward(rows, mode);
+            let q = self.predictor.forward(&r, mode);
+            [r, q]
+        });
+        let per_image = |x: &Tensor| x.to_kind(z[0].kind()).view([-1, regions, x.size()[1]]);
+        [0, 1].map(|view: usize| RegionOutputs { r: per_image(&r[view]), q: per_image(&q[view]) })
     }
 }

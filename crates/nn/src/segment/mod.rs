@@ -7,15 +7,16 @@
 
 mod settings;
 
+use densesiam_torch_ext::sample;
 use tch::{Kind, Tensor};
 
 pub use settings::{
     Auxiliary, Labelling, Rebalance, SegmentEncoder, SegmentPixSim, SegmentRegionSim, Settings,
 };
 
-use crate::densesiam::{RegionSim, region_loss, sample};
+use crate::densesiam::{RegionSim, region_loss};
 use crate::heads::{Form, Head};
-use crate::layers::Mode;
+use crate::layers::{Mode, both_views};
 use crate::losses::{loss_kind, zero_like};
 use crate::pyramid::Pyramid;
 use crate::resnet::ResNet;
@@ -87,42 +88,44 @@ impl Segmenter {
     /// One step in training mode. `view1` is cropped in pixels; `view2` is whole, and `align` (`[B, h, w, 2]`, see
     /// `grid_sample`) brings its features to the crop and flip of view 1. Without `align` both are already aligned.
     pub fn forward(&self, view1: &Tensor, view2: &Tensor, align: Option<&Tensor>, regions: bool) -> Output {
-        let f1 = self.features(view1, Mode::Train);
-        let f2 = self.features(view2, Mode::Train);
-        let f2 = align.map_or(f2.shallow_clone(), |align| sample(&f2, align).to_kind(f2.kind()));
+        let [[f1, f2]] = both_views([view1, view2], |view, mode| [self.features(view, mode)]);
+        let f2 = align.map_or(f2.shallow_clone(), |align| sample(&f2, align));
         let kind = loss_kind(f1.kind());
-        let project = |head: &Head, f: &Tensor| head.forward(f, Mode::Train);
-        let [z1, z2] = [&f1, &f2].map(|f| project(&self.projector, f));
-        let (w_pixel, w_auxiliary) = self.settings.weights();
-        let similarity = |predictor: &Head, z1: &Tensor, z2: &Tensor| {
-            let [p1, p2] = [z1, z2].map(|z| project(predictor, z).to_kind(kind));
-            let distance = self.settings.pixsim.distance;
-            let [z1, z2] = [z1, z2].map(|z| z.to_kind(kind));
-            (distance.mean(&p1, &z2.detach()) + distance.mean(&p2, &z1.detach())) * 0.5
+        // `z` and, where there is a predictor, `p` of both views.
+        let outputs = |projector: &Head, predictor: Option<&Head>| {
+            let outputs = both_views([&f1, &f2], |f, mode| {
+                let z = projector.forward(f, mode);
+                let p = predictor.map_or_else(|| z.shallow_clone(), |predictor| predictor.forward(&z, mode));
+                [z, p]
+            });
+            outputs.map(|views| views.map(|view| view.to_kind(kind)))
         };
+        let distance = self.settings.pixsim.distance;
+        let similarity = |[[z1, z2], [p1, p2]]: &[[Tensor; 2]; 2]| {
+            (distance.mean(p1, &z2.detach()) + distance.mean(p2, &z1.detach())) * 0.5
+        };
+        let (w_pixel, w_auxiliary) = self.settings.weights();
         let off = || zero_like(&f1);
-        let pixel =
-            self.predictor.as_ref().map_or_else(off, |predictor| w_pixel * similarity(predictor, &z1, &z2));
+        let of_pixels = outputs(&self.projector, self.predictor.as_ref());
+        let pixel = if self.predictor.is_some() { w_pixel * similarity(&of_pixels) } else { off() };
         let auxiliary = self.auxiliary.as_ref().map_or_else(off, |(projector, predictor)| {
-            w_auxiliary * similarity(predictor, &project(projector, &f1), &project(projector, &f2))
+            w_auxiliary * similarity(&outputs(projector, Some(predictor)))
         });
-        let [z1, z2] = [z1, z2].map(|z| z.to_kind(kind));
+        let [z, _] = of_pixels;
         let labelling = match self.settings.labelling.weight {
             0.0 => off(),
-            weight => (self.labelling_loss(&z1) + self.labelling_loss(&z2)) * (0.5 * weight),
+            weight => (self.labelling_loss(&z[0]) + self.labelling_loss(&z[1])) * (0.5 * weight),
         };
         let region = match self.regionsim.as_ref().filter(|_| regions) {
             Some(regionsim) => {
-                let region = |z: &Tensor, f: &Tensor| regionsim.forward(z, &f.to_kind(kind), f.kind());
-                let (one, two) = (region(&z1, &f1), region(&z2, &f2));
+                let [one, two] = regionsim.forward(&z, &[&f1, &f2].map(|f| f.to_kind(kind)), f1.kind());
                 let SegmentRegionSim { weight, loss, temperature, stop_gradient } = self.settings.regionsim;
-                let distance = self.settings.pixsim.distance;
                 region_loss([&one, &two], loss, (temperature, stop_gradient), distance) * weight
             }
             None => off(),
         };
         let total = &pixel + &auxiliary + &labelling + &region;
-        Output { losses: Losses { pixel, auxiliary, labelling, region, total }, z: z1.detach() }
+        Output { losses: Losses { pixel, auxiliary, labelling, region, total }, z: z[0].detach() }
     }
 
     /// The projector's output in evaluation mode: `[B, 3, H, W]` to `[B, N, H/4, W/4]` in the kind of the losses. Its
