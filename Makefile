@@ -32,12 +32,11 @@ check: libtorch
 parity: libtorch
 	$(CARGO) test --release -p densesiam-data -p densesiam-metrics -p densesiam-nn parity -- --nocapture
 
-# Our figures; benches/peers holds the same work in PyTorch, see docs/performance.md.
+# Ours and PyTorch's programs for the same work, in turn, as a table: docs/performance.md. PICTURES=FOLDER instead of made-up
+# pictures; BENCH="--only views --rounds 5", or any other option of benches/pairs.py.
 bench: build
-	$(PROGRAM) bench step
-	$(PROGRAM) bench segment-step
-	@if [ -n "$(PICTURES)" ]; then $(PROGRAM) bench loader "$(PICTURES)"; \
-	else echo "make bench PICTURES=FOLDER measures the loader too"; fi
+	@bash tools/bench-python.sh
+	python3 benches/pairs.py $(if $(PICTURES),--pictures "$(PICTURES)") $(BENCH)
 
 clean:
 	$(CARGO) clean

@@ -1,9 +1,9 @@
-"""One pre-training step of DenseSiam in PyTorch, the peer that `densesiam bench` is compared with.
+"""One pre-training step of DenseSiam in PyTorch, the peer that `densesiam bench step` is compared with.
 
 The work is the whole of our step: two views pass separately through encoder and heads, global loss + PixSim + RegionSim
 (switched on), backward, fused SGD. The pictures are made up; a "picture" is both of its views. Each variant runs in a
 process of its own, so that its peak memory is its own; a variant's name is a choice of the words `fp32`, `bf16`,
-`channels_last` and `compile`. Prints one JSON object a line: first the machine's matrix-product rate, then the variants.
+`channels_last` and `compile`. Prints one JSON object a line.
 
     python3 pretrain_step.py --arch resnet50 --size 224 --batch 16 --steps 5 --warmup 2 --threads 2 \
         --variants fp32,channels_last,bf16,bf16_channels_last,compile
@@ -12,8 +12,6 @@ Made for torch 2.11 and torchvision 0.26.
 """
 
 import argparse
-import json
-import time
 
 import step
 import torch
@@ -157,32 +155,13 @@ def run_variant(variant, options):
     return told | {"losses": losses}
 
 
-def matrix_product_rates(options, side=2048, repeats=7):
-    """GFLOP/s of `side` cubed products, the best of a few: what the machine can give at all."""
-    torch.set_num_threads(options.threads)
-    rates = {}
-    for name, dtype in [("fp32", torch.float32), ("bf16", torch.bfloat16)]:
-        a, b = (torch.randn(side, side).to(options.device, dtype) for _ in range(2))
-        seconds = []
-        for _ in range(repeats):
-            step.synchronise(options.device)
-            start = time.perf_counter()
-            a @ b
-            step.synchronise(options.device)
-            seconds.append(time.perf_counter() - start)
-        rates[name] = round(2 * side**3 / min(seconds) / 1e9, 1)
-    return {"matrix_product_gflops": rates, "side": side, "threads": options.threads}
-
-
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     step.add_arguments(parser, arch="resnet50", size=224, batch=16)
     parser.add_argument("--grid", type=int, default=7, help="points along a side of the overlap")
-    options = step.parse(parser)
-    print(json.dumps(step.in_fresh_process(matrix_product_rates, options) | step.versions()), flush=True)
-    step.run_variants(run_variant, options)
+    step.run_variants(run_variant, step.parse(parser))
 
 
 if __name__ == "__main__":

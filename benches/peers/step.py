@@ -1,7 +1,8 @@
-"""What the PyTorch programs beside this one share: how a training step is timed, in which variants, and how it is told.
+"""What the PyTorch programs beside this one share: how a step is timed, in which variants, and how it is told.
 
 Each variant runs in a process of its own, so that its peak memory is its own; a variant's name is a choice of the words
-`fp32`, `bf16`, `channels_last` and `compile`.
+`fp32`, `bf16`, `channels_last` and `compile`. Beside each figure stands what the machine gives at all, measured in the
+same process after it.
 """
 
 import contextlib
@@ -26,6 +27,8 @@ def add_arguments(parser, arch, size, batch):
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--variants", default="fp32,channels_last,bf16,bf16_channels_last")
+    parser.add_argument("--in-process", action="store_true", help="one variant, in this process")
+    parser.add_argument("--no-limits", action="store_true", help="leave out what the machine gives at all")
 
 
 def parse(parser):
@@ -35,6 +38,8 @@ def parse(parser):
         words = variant.replace("channels_last", "channels-last").split("_")
         if unknown := {word.replace("-", "_") for word in words} - known:
             parser.error(f"variant {variant!r}: unknown {sorted(unknown)}, the words are {sorted(known)}")
+    if options.in_process and "," in options.variants:
+        parser.error("--in-process takes one variant: the peak memory of a second would be the first's")
     return options
 
 
@@ -61,24 +66,34 @@ def precision_of(variant, options):
 def time_steps(variant, options, optimizer, losses_of_step):
     """Takes steps, and returns what is to be told of them and the last losses; `losses_of_step` returns them by name,
     with the one to differentiate as `total`."""
+    losses = {}
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        losses.update(losses_of_step())
+        losses["total"].backward()
+        optimizer.step()
+
+    told = time_repeatedly(variant, options, step)
+    return told, {name: loss.item() for name, loss in losses.items()}
+
+
+def time_repeatedly(variant, options, step):
+    """Does `step` again and again, and returns what is to be told of it."""
     seconds = []
     for _ in range(options.warmup + options.steps):
         synchronise(options.device)
         start = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        losses = losses_of_step()
-        losses["total"].backward()
-        optimizer.step()
+        step()
         synchronise(options.device)
         seconds.append(time.perf_counter() - start)
     timed = seconds[options.warmup :]
-    told = {
+    return {
         "variant": variant,
         "pictures_per_second": round(options.batch / statistics.median(timed), 3),
         "step_seconds": [round(second, 4) for second in timed],
         **peak_memory(options.device),
     }
-    return told, {name: loss.item() for name, loss in losses.items()}
 
 
 def synchronise(device):
@@ -86,12 +101,52 @@ def synchronise(device):
         torch.cuda.synchronize(device)
 
 
-def peak_memory(device):
+def peak_memory(device="cpu"):
     """In MB: resident memory of this process, and of the accelerator where there is one."""
     peak = {"peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
     if device.startswith("cuda"):
         peak["peak_device_mb"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
     return peak
+
+
+def matrix_product_gflops(dtype=torch.float32, device="cpu", side=2048):
+    """GFLOP/s of a product of two matrices of `side` x `side`, the best of five."""
+    matrix = torch.ones(side, side, dtype=dtype, device=device)
+    return round(2 * side**3 / best_of_five(lambda: matrix @ matrix, device) / 1e9, 1)
+
+
+def copy_gigabytes_per_second(device="cpu", size=256 * 2**20):
+    """GB/s of a copy of a tensor of 256 MiB, bytes read and bytes written together, the best of five."""
+    source = torch.ones(size // 4, device=device)
+    target = torch.zeros_like(source)
+    return round(2 * size / best_of_five(lambda: target.copy_(source), device) / 1e9, 2)
+
+
+def best_of_five(work, device):
+    """The least of the seconds that it takes."""
+    seconds = []
+    for _ in range(5):
+        synchronise(device)
+        start = time.perf_counter()
+        work()
+        synchronise(device)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def limits(variant, options):
+    """What the machine gives at all, in the precision of a variant."""
+    dtype = torch.bfloat16 if "bf16" in variant else torch.float32
+    return {
+        "matrix_product_gflops": matrix_product_gflops(dtype, options.device),
+        "copy_gigabytes_per_second": copy_gigabytes_per_second(options.device),
+    }
+
+
+def with_limits(run_variant, variant, options):
+    """One variant, and after it, so that their memory is not its own, the limits."""
+    outcome = run_variant(variant, options)
+    return outcome if options.no_limits else outcome | limits(variant, options)
 
 
 def in_fresh_process(function, *arguments):
@@ -109,7 +164,10 @@ def run_variants(run_variant, options):
     settings = {"arch": options.arch, "size": options.size, "batch": options.batch, "device": options.device}
     for variant in options.variants.split(","):
         try:
-            outcome = in_fresh_process(run_variant, variant, options)
+            if options.in_process:
+                outcome = with_limits(run_variant, variant, options)
+            else:
+                outcome = in_fresh_process(with_limits, run_variant, variant, options)
         except Exception as error:  # one variant that this machine cannot run must not cost the others
             outcome = {"variant": variant, "failed": f"{type(error).__name__}: {error}"[:500]}
         print(json.dumps(outcome | settings | {"threads": options.threads} | versions()), flush=True)

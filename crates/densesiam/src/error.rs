@@ -126,6 +126,16 @@ pub enum Error {
         /// The run directory.
         run: PathBuf,
     },
+    /// A measurement that has a process of its own ended early.
+    #[error(
+        "the measurement of {what} ended early ({status}); if memory was short use a smaller train.batch_size"
+    )]
+    Measurement {
+        /// What was measured.
+        what: String,
+        /// How the process ended.
+        status: std::process::ExitStatus,
+    },
     /// A fault of the program.
     #[error("{0}; this is a fault of the program, please report it")]
     Internal(String),
@@ -187,7 +197,7 @@ impl Error {
             Self::Interrupted { signal: Signal::Interrupt, .. } => ExitCode::Interrupted,
             Self::Interrupted { signal: Signal::User1, .. } => ExitCode::User1,
             Self::Interrupted { signal: Signal::Terminate, .. } => ExitCode::Terminated,
-            Self::Internal(_) => ExitCode::Internal,
+            Self::Measurement { .. } | Self::Internal(_) => ExitCode::Internal,
         }
     }
 }

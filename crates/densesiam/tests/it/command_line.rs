@@ -170,6 +170,34 @@ fn doctor_speaks_json() {
 }
 
 #[test]
+fn every_measurement_is_one_line_of_json() {
+    let place = Place::new();
+    let pictures = place.pictures();
+    let root = pictures.to_str().unwrap();
+    let small = ["encoder.architecture=resnet18", "augment.size=32", "train.batch_size=2", "run.threads=1"];
+    let step = ["--steps", "1", "--warmup", "0", "--no-limits"];
+    let line = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&place.run(&[&["bench"], arguments].concat()).succeeded().stdout()).unwrap()
+    };
+    let pictures = ["--pictures", "2", "--repeats", "1"];
+    assert!(line(&[&["step"][..], &step, &small].concat())["losses"][0].is_number());
+    assert!(
+        line(&[&["segment-step", "--regions"][..], &step, &small[1..]].concat())["losses"][0].is_number()
+    );
+    assert_eq!(line(&[&["loader", root][..], &pictures].concat())["size"], 224);
+    assert_eq!(line(&[&["segment-loader", root][..], &pictures].concat())["size"], 320);
+    assert_eq!(line(&["predict", "--size", "32", "--batch", "1", "--steps", "1"])["categories"], 11);
+    assert_eq!(line(&["index", root])["pictures"], 16);
+    let memory =
+        [&["bench", "memory", "--grids", "3", "--repeats", "1", "--steps", "1"][..], &small].concat();
+    let said = place.run(&memory).succeeded().stdout();
+    let grids: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(grids[0]["percent_over_simsiam"] == 0.0 && grids[1]["grid"] == 3);
+    place.run(&["bench", "memory", "pixsim.gird=3"]).exited(2).says(&["pixsim.grid"]);
+}
+
+#[test]
 fn recipes_are_carried() {
     let place = Place::new();
     let listed = place.run(&["recipes"]).succeeded().stdout();

@@ -134,7 +134,10 @@ pub fn evaluate(
 }
 
 /// The pseudo-category of each pixel of pictures `[B, height, width, 3]` of one size: the projector's argmax there.
-pub(super) fn pixel_categories(
+///
+/// # Errors
+/// When the categories cannot be read from the device.
+pub fn pixel_categories(
     model: &Segmenter,
     input: &Input,
     pictures: &[u8],

@@ -20,7 +20,7 @@ use densesiam_nn::segment::{Output, Segmenter, alignment};
 use densesiam_nn::{Store, collapse};
 use tch::{Device, Kind, Tensor};
 
-pub use evaluation::{Evaluation, evaluate};
+pub use evaluation::{Evaluation, evaluate, pixel_categories};
 pub use plan::{Plan, evaluation_settings, labelled_set};
 pub use trained::{MatchedClasses, Trained};
 

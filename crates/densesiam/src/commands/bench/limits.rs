@@ -1,0 +1,51 @@
+//! What a machine gives at all: beside these limits a figure says how good the program is, not how good the machine.
+
+use std::time::Instant;
+
+use tch::{Device, Kind, Tensor};
+
+/// GFLOP/s of a product of two matrices of 2048 x 2048, the best of five.
+pub(in crate::commands) fn matrix_product_rate(kind: Kind, device: Device) -> f64 {
+    let side = 2048;
+    let matrix = Tensor::ones([side, side], (kind, device));
+    let best = best_of_five(|| matrix.matmul(&matrix).get(0).get(0));
+    2.0 * (side as f64).powi(3) / best / 1e9
+}
+
+/// GB/s of a copy of a tensor of 256 MiB, bytes read and bytes written together, the best of five.
+pub(super) fn copy_rate(device: Device) -> f64 {
+    let bytes: i64 = 256 << 20;
+    let source = Tensor::ones([bytes / 4], (Kind::Float, device));
+    let mut target = source.zeros_like();
+    let best = best_of_five(|| {
+        target.copy_(&source);
+        target.get(0)
+    });
+    2.0 * bytes as f64 / best / 1e9
+}
+
+/// The least of the seconds that it takes; `work` returns one number, and reading it waits for the device.
+fn best_of_five(mut work: impl FnMut() -> Tensor) -> f64 {
+    let mut seconds = |_| {
+        let start = Instant::now();
+        let _ = work().double_value(&[]);
+        start.elapsed().as_secs_f64()
+    };
+    (0..5).map(&mut seconds).fold(f64::INFINITY, f64::min)
+}
+
+/// The most memory that this process has held, where the system says.
+pub(super) fn peak_memory_megabytes() -> Option<f64> {
+    status_megabytes("VmHWM:")
+}
+
+/// The memory that this process holds, where the system says.
+pub(super) fn resident_megabytes() -> Option<f64> {
+    status_megabytes("VmRSS:")
+}
+
+fn status_megabytes(field: &str) -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok().map(|kilobytes| kilobytes / 1024.0)
+}

@@ -1,0 +1,58 @@
+//! Evaluation and prediction: from pictures to the pseudo-category of each of their pixels.
+
+use std::time::Instant;
+
+use densesiam_engine::device::{resolve_threads, set_threads};
+use densesiam_nn::Store;
+use densesiam_nn::segment::Segmenter;
+use densesiam_settings::require;
+use serde_json::json;
+use tch::Kind;
+
+use super::limits::{copy_rate, matrix_product_rate, peak_memory_megabytes};
+use super::step::{noise, segment_recipe};
+use super::{least, median};
+use crate::error::Error;
+use crate::input::Input;
+use crate::tasks::segment::pixel_categories;
+
+/// `densesiam bench predict`: what `densesiam evaluate` does between decoding and counting.
+pub(super) fn run(
+    settings: &[String],
+    size: u32,
+    batch: usize,
+    (warmup, steps): (usize, usize),
+) -> Result<(), Error> {
+    require((32..=8192).contains(&size), "--size", &size, "32 to 8192 pixels")?;
+    require(batch >= 1, "--batch", &batch, "at least 1")?;
+    let (recipe, categories) = segment_recipe(settings)?;
+    let device = recipe.run.device.resolve()?;
+    let (precision, _) = recipe.run.precision.resolve(device);
+    let threads = resolve_threads(recipe.run.threads);
+    set_threads(threads);
+    let store = Store::new(Kind::Float, device, recipe.run.seed);
+    let model = Segmenter::new(&store, &recipe.model(categories));
+    let input = Input::new(precision.kind(), device);
+    let pictures = noise(batch * size as usize * size as usize * 3, 0);
+    let mut seconds = Vec::new();
+    for step in 0..warmup + steps {
+        let start = Instant::now();
+        pixel_categories(&model, &input, &pictures, [size; 2])?;
+        if step >= warmup {
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+    }
+    let peak = peak_memory_megabytes();
+    let line = json!({
+        "bench": "predict", "program": "densesiam", "architecture": recipe.encoder.settings.architecture,
+        "size": size, "batch": batch, "categories": categories, "precision": precision,
+        "device": format!("{device:?}"), "threads": threads,
+        "pictures_per_second": batch as f64 / median(&seconds),
+        "seconds": {"batch": median(&seconds), "minimum": least(&seconds)},
+        "peak_memory_megabytes": peak,
+        "matrix_product_gflops": matrix_product_rate(precision.kind(), device),
+        "copy_gigabytes_per_second": copy_rate(device),
+    });
+    println!("{line}");
+    Ok(())
+}

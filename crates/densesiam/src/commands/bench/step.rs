@@ -1,0 +1,164 @@
+//! The training steps, on made-up pictures.
+
+use std::time::Instant;
+
+use densesiam_engine::device::{Precision, resolve_threads, set_threads};
+use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings, not_finite};
+use densesiam_geometry::{Region, View};
+use densesiam_nn::densesiam::{Correspondence, DenseSiam};
+use densesiam_nn::segment::{Segmenter, alignment};
+use densesiam_nn::{Architecture, Store};
+use densesiam_random::{Key, Purpose, RngExt};
+use serde_json::json;
+use tch::{Device, Kind, Tensor};
+
+use super::limits::{copy_rate, matrix_product_rate, peak_memory_megabytes};
+use super::{StepArguments, least, median};
+use crate::error::Error;
+use crate::input::Input;
+use crate::recipe::pretrain::PretrainRecipe;
+use crate::recipe::segment::SegmentRecipe;
+use crate::recipe::{RunSettings, builtin, keys};
+use crate::run::Stopwatch;
+
+/// The paper's recipe at a batch that fits a small machine, under `settings`.
+pub(super) fn pretrain_recipe(settings: &[String]) -> Result<PretrainRecipe, Error> {
+    let mut all = vec!["train.batch_size=16".to_owned()];
+    all.extend_from_slice(settings);
+    let recipe: PretrainRecipe = keys::load("", "the defaults", &all)?;
+    recipe.model().validate()?;
+    Ok(recipe)
+}
+
+/// The recipe `camvid_r18` under `settings`, and its number of pseudo-categories.
+pub(super) fn segment_recipe(settings: &[String]) -> Result<(SegmentRecipe, i64), Error> {
+    let text = builtin::find("camvid_r18").unwrap_or_default();
+    let recipe: SegmentRecipe = keys::load(text, "camvid_r18", settings)?;
+    let categories = if recipe.labels.categories > 0 { recipe.labels.categories } else { 11 };
+    recipe.model(categories).validate()?;
+    Ok((recipe, categories))
+}
+
+/// Pictures that are nothing but noise: `count` bytes.
+pub(super) fn noise(count: usize, view: u32) -> Vec<u8> {
+    let mut stream = Key::new(1, Purpose::Demo).view(view).rng();
+    (0..count).map(|_| stream.random()).collect()
+}
+
+/// `densesiam bench step`
+pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
+    let recipe = pretrain_recipe(&arguments.settings)?;
+    let (settings, batch, size) = (recipe.model(), recipe.train.batch_size, recipe.augment.size);
+    let mut bench = StepBench::new(&recipe.run, batch, size)?;
+    let model = DenseSiam::new(&bench.store, &settings);
+    let geometry = vec![geometry(); batch];
+    let keys = vec![Key::new(recipe.run.seed, Purpose::Points); batch];
+    let cells = size.div_ceil(32) as usize;
+    let device = bench.device;
+    let losses = bench.measure(&recipe.optimizer, arguments, |[view1, view2]| {
+        let correspondence = Correspondence::new(&settings, &geometry, &keys, cells, (Kind::Float, device));
+        let of = model.forward([&view1, &view2], correspondence.as_ref(), true).losses;
+        vec![of.total, of.global, of.pixel, of.region]
+    })?;
+    bench.print("step", recipe.encoder.architecture, &losses, arguments);
+    Ok(())
+}
+
+/// `densesiam bench segment-step`
+pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Error> {
+    let (recipe, categories) = segment_recipe(&arguments.settings)?;
+    let (batch, size) = (recipe.train.batch_size, recipe.augment.size);
+    let mut bench = StepBench::new(&recipe.run, batch, size)?;
+    let model = Segmenter::new(&bench.store, &recipe.model(categories));
+    let (boxes, flips) = (vec![Region { x0: 0.1, y0: 0.2, x1: 0.8, y1: 0.9 }; batch], vec![true; batch]);
+    let (cells, device) = (size.div_ceil(4) as usize, bench.device);
+    let losses = bench.measure(&recipe.optimizer, arguments, |[view1, view2]| {
+        let align = alignment(&boxes, &flips, cells, Kind::Float, device);
+        let of = model.forward(&view1, &view2, Some(&align), regions).losses;
+        vec![of.total, of.pixel, of.auxiliary, of.labelling, of.region]
+    })?;
+    bench.print("segment-step", recipe.encoder.settings.architecture, &losses, arguments);
+    Ok(())
+}
+
+/// A training step on made-up pictures, timed in its parts.
+struct StepBench {
+    store: Store,
+    device: Device,
+    precision: Precision,
+    threads: usize,
+    batch: usize,
+    size: u32,
+    /// Seconds of each measured step: in all, forward, backward, optimizer.
+    seconds: [Vec<f64>; 4],
+}
+
+impl StepBench {
+    fn new(run: &RunSettings, batch: usize, size: u32) -> Result<Self, Error> {
+        let device = run.device.resolve()?;
+        let (precision, _) = run.precision.resolve(device);
+        let threads = resolve_threads(run.threads);
+        set_threads(threads);
+        let store = Store::new(Kind::Float, device, run.seed);
+        Ok(Self { store, device, precision, threads, batch, size, seconds: Default::default() })
+    }
+
+    /// Takes steps as a training does; `forward` returns the total loss and then its parts, whose last values are
+    /// returned.
+    fn measure(
+        &mut self,
+        optimizer: &OptimizerSettings,
+        &StepArguments { warmup, steps, .. }: &StepArguments,
+        forward: impl Fn([Tensor; 2]) -> Vec<Tensor>,
+    ) -> Result<Vec<f64>, Error> {
+        let rules = [GroupRule::scheduled("all", "*")];
+        let mut optimizer = Optimizer::new(optimizer, self.batch as u64, &self.store.parameters(), &rules)
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        let input = Input::new(self.precision.kind(), self.device);
+        let bytes = [0, 1].map(|view| noise(self.batch * (self.size * self.size * 3) as usize, view));
+        let mut values = Vec::new();
+        for step in 0..warmup + steps {
+            let start = Instant::now();
+            let mut watch = Stopwatch::start();
+            let losses = forward(bytes.each_ref().map(|bytes| input.views(bytes, [self.size; 2])));
+            let forward = watch.lap();
+            optimizer.zero_gradients();
+            losses[0].backward();
+            let backward = watch.lap();
+            let skip = not_finite(&(&losses[0].detach() + optimizer.gradient_norm()));
+            optimizer.step(optimizer.peak_learning_rate(), Some(&skip));
+            // Reading the losses waits for the device.
+            values = losses.iter().map(|loss| loss.double_value(&[])).collect();
+            if step >= warmup {
+                let laps = [start.elapsed().as_secs_f64(), forward, backward, watch.lap()];
+                self.seconds.iter_mut().zip(laps).for_each(|(all, lap)| all.push(lap));
+            }
+        }
+        Ok(values)
+    }
+
+    fn print(&self, name: &str, architecture: Architecture, losses: &[f64], arguments: &StepArguments) {
+        let [step, forward, backward, optimizer] = self.seconds.each_ref().map(|seconds| median(seconds));
+        let with_limits = !arguments.no_limits;
+        // Before the limits, whose own memory is not the step's.
+        let peak = peak_memory_megabytes();
+        let line = json!({
+            "bench": name, "program": "densesiam", "architecture": architecture, "size": self.size,
+            "batch": self.batch, "precision": self.precision, "device": format!("{:?}", self.device),
+            "threads": self.threads, "pictures_per_second": self.batch as f64 / step,
+            "seconds": {"step": step, "forward": forward, "backward": backward, "optimizer": optimizer,
+                        "minimum": least(&self.seconds[0])},
+            "losses": losses, "peak_memory_megabytes": peak,
+            "matrix_product_gflops":
+                with_limits.then(|| matrix_product_rate(self.precision.kind(), self.device)),
+            "copy_gigabytes_per_second": with_limits.then(|| copy_rate(self.device)),
+        });
+        println!("{line}");
+    }
+}
+
+fn geometry() -> [View; 2] {
+    let one = Region { x0: 0.0, y0: 0.0, x1: 400.0, y1: 300.0 };
+    let two = Region { x0: 100.0, y0: 50.0, x1: 500.0, y1: 375.0 };
+    [View { crop: one, flip: false }, View { crop: two, flip: true }]
+}

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Makes sure that python3 has what the programs of benches/peers need: its own packages where they are of these versions,
+# else they are fetched by pip into .bench-python (5 GB on disk, once).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+folder=.bench-python
+export NO_ALBUMENTATIONS_UPDATE=1
+
+complete() {
+  PYTHONPATH="$folder${PYTHONPATH:+:$PYTHONPATH}" python3 - <<'PYTHON' 2>/dev/null
+import albumentations, cv2, numpy, PIL, torch, torchvision
+assert torch.__version__.split("+")[0] == "2.11.0" and torchvision.__version__.split("+")[0] == "0.26.0"
+assert albumentations.__version__ == "2.0.8"
+PYTHON
+}
+
+if ! complete; then
+  echo "fetching torch 2.11.0, torchvision 0.26.0 and Albumentations for the comparison (5 GB on disk, once)" >&2
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target "$folder" \
+    torch==2.11.0 torchvision==0.26.0 numpy==2.4.6 pillow==13.0.0 albumentations==2.0.8 \
+    opencv-python-headless==5.0.0.93
+  complete || { echo "error: $folder cannot be used with $(python3 --version); remove it and try again" >&2; exit 1; }
+fi
