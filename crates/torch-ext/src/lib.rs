@@ -9,7 +9,6 @@ use tch::Tensor;
 
 unsafe extern "C" {
     fn torch_ext_free(text: *mut c_char);
-    fn torch_ext_keep_freed_memory();
     fn torch_ext_show_config() -> *mut c_char;
     fn torch_ext_fused_sgd(
         parameters: *const *const c_void,
@@ -86,14 +85,6 @@ fn pointer(tensor: Option<&Tensor>) -> *const c_void {
 
 fn pointers(tensors: &[Tensor]) -> Vec<*const c_void> {
     tensors.iter().map(|tensor| tensor.as_ptr() as *const c_void).collect()
-}
-
-/// Tells the C library to keep freed memory for the next tensors rather than hand it back to the system: each step takes
-/// and frees the same large tensors, and having the system clear their pages anew costs about a fifth of a step. To be
-/// called once, first of all; does nothing where the C library is not glibc.
-pub fn keep_freed_memory() {
-    // SAFETY: takes nothing, sets options of malloc.
-    unsafe { torch_ext_keep_freed_memory() }
 }
 
 /// How the loaded libtorch was built: version, compiler, processor capability in use, libraries.

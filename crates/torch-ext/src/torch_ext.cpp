@@ -6,9 +6,6 @@
 
 #include <cstdlib>
 #include <cstring>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 #include <string>
 #include <vector>
 
@@ -41,15 +38,6 @@ at::Tensor tensor(void* pointer) { return pointer ? *static_cast<at::Tensor*>(po
 extern "C" {
 
 void torch_ext_free(char* text) { free(text); }
-
-// See the Rust side.
-void torch_ext_keep_freed_memory() {
-#if defined(__GLIBC__)
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
-  mallopt(M_TOP_PAD, 64 << 20);
-#endif
-}
 
 char* torch_ext_show_config() { return strdup(at::show_config().c_str()); }
 
