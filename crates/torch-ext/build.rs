@@ -19,7 +19,7 @@ fn main() {
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))
         .files(
-            ["torch_ext", "convolution", "batch_norm", "sample", "processor"]
+            ["torch_ext", "convolution", "batch_norm", "norm_convolution", "sample", "processor"]
                 .map(|file| format!("src/{file}.cpp")),
         )
         .compile("torch_ext");

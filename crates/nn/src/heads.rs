@@ -36,6 +36,14 @@ impl Mapping {
             Self::Rows(linear) => linear.forward(x),
         }
     }
+
+    /// A norm, ReLU, and then this.
+    fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
+        match self {
+            Self::Maps(convolution) => convolution.forward_after(norm, x, mode),
+            Self::Rows(linear) => linear.forward(&norm.forward_relu(x, mode)),
+        }
+    }
 }
 
 /// A stack of `mapping, batch norm, ReLU` layers with a last layer of its own kind.
@@ -85,9 +93,12 @@ impl Head {
 
     /// `[B, C, h, w]` to `[B, out, h, w]`, or `[rows, C]` to `[rows, out]`.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let activate =
-            |x: Tensor, (mapping, norm): &(Mapping, BatchNorm)| norm.forward_relu(&mapping.forward(&x), mode);
-        let output = self.output.forward(&self.hidden.iter().fold(x.shallow_clone(), activate));
+        let (mut map, mut norm) = (self.hidden[0].0.forward(x), &self.hidden[0].1);
+        for (mapping, next_norm) in &self.hidden[1..] {
+            map = mapping.forward_after(norm, &map, mode);
+            norm = next_norm;
+        }
+        let output = self.output.forward_after(norm, &map, mode);
         self.output_norm.as_ref().map_or(output.shallow_clone(), |norm| norm.forward(&output, mode))
     }
 }

@@ -1,7 +1,7 @@
 //! The three layers that everything is made of, with PyTorch's meaning and names.
 
-use densesiam_torch_ext::{BatchNorm as Norm, batch_norm, convolution};
-use tch::{Device, Tensor};
+use densesiam_torch_ext::{BatchNorm as Norm, batch_norm, convolution, norm_convolution};
+use tch::{Device, Kind, Tensor};
 
 use crate::store::{Initial, Scope};
 
@@ -27,8 +27,10 @@ pub(crate) fn both_views<const N: usize>(
     let [one, two] = views;
     if one.device() == Device::Cpu && one.size() == two.size() {
         let outputs = network(&Tensor::cat(&views, 0), Mode::Train { views: 2 });
-        let batch = one.size()[0];
-        return outputs.map(|both| [both.narrow(0, 0, batch), both.narrow(0, batch, batch)]);
+        return outputs.map(|both| {
+            let halves = both.chunk(2, 0);
+            [halves[0].shallow_clone(), halves[1].shallow_clone()]
+        });
     }
     let [one, two] = views.map(|view| network(view, Mode::Train { views: 1 }));
     std::array::from_fn(|output| [one[output].shallow_clone(), two[output].shallow_clone()])
@@ -61,8 +63,19 @@ impl Convolution {
 
     /// `[B, in, h, w]` to `[B, out, h', w']`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let bias = self.bias.as_ref().map(|bias| bias.to_kind(x.kind()));
-        convolution(x, &self.weight.to_kind(x.kind()), bias.as_ref(), [self.stride, self.padding])
+        let (weight, bias) = self.parameters(x.kind());
+        convolution(x, &weight, bias.as_ref(), [self.stride, self.padding])
+    }
+
+    /// An affine norm, ReLU, and then this convolution, without keeping the map between for backward.
+    pub fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
+        let (weight, bias) = self.parameters(x.kind());
+        let norm = norm.to_apply(mode, None, true);
+        norm_convolution(x, norm, &weight, bias.as_ref(), [self.stride, self.padding])
+    }
+
+    fn parameters(&self, kind: Kind) -> (Tensor, Option<Tensor>) {
+        (self.weight.to_kind(kind), self.bias.as_ref().map(|bias| bias.to_kind(kind)))
     }
 }
 
@@ -123,23 +136,24 @@ impl BatchNorm {
 
     /// Normalises `[B, C, ...]`.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let [y, _] = self.apply(x, mode, None, false);
+        let [y, _] = batch_norm(x, self.to_apply(mode, None, false));
         y
     }
 
     /// Normalises, and applies ReLU.
     pub fn forward_relu(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let [y, _] = self.apply(x, mode, None, true);
+        let [y, _] = batch_norm(x, self.to_apply(mode, None, true));
         y
     }
 
     /// Normalises, adds `residual`, and applies ReLU. The output comes twice, for what follows and for the shortcut
     /// around it: their gradients then need no sweep of their own to be summed.
     pub fn forward_add_relu(&self, x: &Tensor, residual: &Tensor, mode: Mode) -> [Tensor; 2] {
-        self.apply(x, mode, Some(residual), true)
+        batch_norm(x, self.to_apply(mode, Some(residual), true))
     }
 
-    fn apply(&self, x: &Tensor, mode: Mode, residual: Option<&Tensor>, relu: bool) -> [Tensor; 2] {
+    /// What is applied now; in training the batches are counted with it.
+    fn to_apply<'t>(&'t self, mode: Mode, residual: Option<&'t Tensor>, relu: bool) -> Norm<'t> {
         let views = match mode {
             Mode::Train { views } => views,
             Mode::Evaluate => 0,
@@ -149,7 +163,6 @@ impl BatchNorm {
         }
         let (affine, running) =
             (self.affine.as_ref().map(|(w, b)| (w, b)), (&self.running_mean, &self.running_var));
-        let norm = Norm { affine, running, views, momentum: 0.1, epsilon: 1e-5, residual, relu };
-        batch_norm(x, norm)
+        Norm { affine, running, views, momentum: 0.1, epsilon: 1e-5, residual, relu }
     }
 }

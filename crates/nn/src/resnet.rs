@@ -148,11 +148,11 @@ impl Block {
             Some((convolution, norm)) => norm.forward(&convolution.forward(shortcut), mode),
             None => shortcut.shallow_clone(),
         };
-        let (last, before) = (self.layers.len() - 1, &self.layers[..self.layers.len() - 1]);
-        let inner = before.iter().fold(x.shallow_clone(), |x, (convolution, norm)| {
-            norm.forward_relu(&convolution.forward(&x), mode)
-        });
-        let (convolution, norm) = &self.layers[last];
-        norm.forward_add_relu(&convolution.forward(&inner), &identity, mode)
+        let (mut map, mut norm) = (self.layers[0].0.forward(x), &self.layers[0].1);
+        for (convolution, next_norm) in &self.layers[1..] {
+            map = convolution.forward_after(norm, &map, mode);
+            norm = next_norm;
+        }
+        norm.forward_add_relu(&map, &identity, mode)
     }
 }

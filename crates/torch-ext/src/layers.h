@@ -3,6 +3,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
+#include <optional>
+
 // A convolution: input [B, in, H, W], weight [out, in, k, k], bias [out] or undefined.
 at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
                        int64_t padding);
@@ -23,6 +26,15 @@ struct BatchNorm {
 // The output twice over the same memory, for two uses: their gradients are summed in the sweep that takes them.
 std::array<at::Tensor, 2> batch_norm(const at::Tensor& input, const BatchNorm& norm);
 
+// `norm`, affine and without residual, and then a convolution: as the two calls, with less memory kept.
+at::Tensor norm_convolution(const at::Tensor& input, const BatchNorm& norm, const at::Tensor& weight,
+                            const at::Tensor& bias, int64_t stride, int64_t padding);
+
 // A map [B, C, h, w] at a grid [B, H, W, 2] of (x, y) from -1 to 1: bilinear, border padding, align_corners off; in the
 // map's kind.
 at::Tensor sample(const at::Tensor& map, const at::Tensor& grid);
+
+// Autograd takes no undefined tensor for an argument.
+inline std::optional<at::Tensor> optional(const at::Tensor& tensor) {
+  return tensor.defined() ? std::optional(tensor) : std::nullopt;
+}

@@ -49,6 +49,22 @@ unsafe extern "C" {
         output: *mut *mut c_void,
         again: *mut *mut c_void,
     ) -> *mut c_char;
+    fn torch_ext_norm_convolution(
+        input: *const c_void,
+        norm_weight: *const c_void,
+        norm_bias: *const c_void,
+        running_mean: *const c_void,
+        running_var: *const c_void,
+        relu: bool,
+        views: i64,
+        momentum: f64,
+        epsilon: f64,
+        weight: *const c_void,
+        bias: *const c_void,
+        stride: i64,
+        padding: i64,
+        output: *mut *mut c_void,
+    ) -> *mut c_char;
     fn torch_ext_sample(map: *const c_void, grid: *const c_void, output: *mut *mut c_void) -> *mut c_char;
     fn torch_ext_cuda_has_bf16() -> bool;
 }
@@ -239,6 +255,41 @@ pub fn batch_norm(input: &Tensor, norm: BatchNorm<'_>) -> [Tensor; 2] {
     });
     // SAFETY: no failure, so `again` is a new at::Tensor too.
     [output, unsafe { Tensor::from_ptr(again.cast()) }]
+}
+
+/// A batch norm, affine and without residual, of `input` `[B, in, H, W]`, and then a convolution, with gradients: as
+/// [`batch_norm`] and [`convolution`] one after the other, but where those have kernels the map between them is not kept
+/// for backward, but made again there.
+///
+/// # Panics
+/// As those two, and when the norm has a residual or no weight: contracts of the caller.
+pub fn norm_convolution(
+    input: &Tensor,
+    norm: BatchNorm<'_>,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    [stride, padding]: [i64; 2],
+) -> Tensor {
+    assert!(norm.residual.is_none(), "norm_convolution: a residual");
+    // SAFETY: pointers to tensors that outlive the call, or null; C++ throws are returned.
+    tensor_from("norm_convolution", |output| unsafe {
+        torch_ext_norm_convolution(
+            pointer(Some(input)),
+            pointer(norm.affine.map(|(weight, _)| weight)),
+            pointer(norm.affine.map(|(_, bias)| bias)),
+            pointer(Some(norm.running.0)),
+            pointer(Some(norm.running.1)),
+            norm.relu,
+            norm.views,
+            norm.momentum,
+            norm.epsilon,
+            pointer(Some(weight)),
+            pointer(bias),
+            stride,
+            padding,
+            output,
+        )
+    })
 }
 
 /// `map` `[B, C, h, w]` read at `grid` `[B, H, W, 2]`, (x, y) from -1 to 1 over the map: bilinear, border padding,
@@ -485,6 +536,52 @@ mod tests {
         let apart = results(&[(one, with_one), (two, with_two)], 1);
         for (place, (together, apart)) in together.iter().zip(&apart).enumerate() {
             assert!(together.allclose(apart, 1e-5, 1e-5, false), "{place}");
+        }
+    }
+
+    #[test]
+    fn a_norm_and_a_convolution_together_are_the_two_apart() {
+        for (kind, out, kernel, stride, bias) in [
+            (Kind::Float, 32, 3, 1, false),
+            (Kind::Float, 5, 1, 1, true),
+            (Kind::BFloat16, 32, 3, 2, false),
+            (Kind::BFloat16, 7, 1, 1, true),
+            (Kind::Double, 6, 3, 1, false),
+        ] {
+            let parameters = if kind == Kind::Double { kind } else { Kind::Float };
+            let results = |together: bool| {
+                let leaf =
+                    |tensor: Tensor, kind| tensor.to_kind(kind).detach().copy().set_requires_grad(true);
+                let input = leaf(noise(&[4, 16, 6, 6], 1) * 2.0 + 1.0, kind);
+                let weight = leaf(noise(&[out, 16, kernel, kernel], 2), kind);
+                let bias = bias.then(|| leaf(noise(&[out], 3), kind));
+                let affine = [4, 5].map(|seed| leaf(noise(&[16], seed), parameters));
+                let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (parameters, Device::Cpu)));
+                let norm = BatchNorm {
+                    affine: Some((&affine[0], &affine[1])),
+                    running: (&running[0], &running[1]),
+                    views: 2,
+                    momentum: 0.1,
+                    epsilon: 1e-5,
+                    residual: None,
+                    relu: true,
+                };
+                let by = [stride, kernel / 2];
+                let output = if together {
+                    norm_convolution(&input, norm, &weight, bias.as_ref(), by)
+                } else {
+                    let [normalised, _] = batch_norm(&input, norm);
+                    convolution(&normalised, &weight, bias.as_ref(), by)
+                };
+                (&output * &output).sum(kind).backward();
+                let mut results = vec![output.detach(), input.grad(), weight.grad()];
+                results.extend(affine.iter().chain(&bias).map(Tensor::grad));
+                results.extend(running);
+                results
+            };
+            for (place, (together, apart)) in results(true).iter().zip(&results(false)).enumerate() {
+                assert_eq!(together, apart, "{place} in {kind:?}");
+            }
         }
     }
 

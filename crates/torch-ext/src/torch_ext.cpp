@@ -94,6 +94,16 @@ char* torch_ext_batch_norm(void* input, void* weight, void* bias, void* running_
   });
 }
 
+char* torch_ext_norm_convolution(void* input, void* norm_weight, void* norm_bias, void* running_mean, void* running_var,
+                                 bool relu, int64_t views, double momentum, double epsilon, void* weight, void* bias,
+                                 int64_t stride, int64_t padding, void** output) {
+  return message_of([&] {
+    const BatchNorm norm{tensor(norm_weight), tensor(norm_bias), tensor(running_mean), tensor(running_var),
+                         at::Tensor(),        relu,              views,                momentum, epsilon};
+    *output = new at::Tensor(norm_convolution(tensor(input), norm, tensor(weight), tensor(bias), stride, padding));
+  });
+}
+
 char* torch_ext_sample(void* map, void* grid, void** output) {
   return message_of([&] { *output = new at::Tensor(sample(tensor(map), tensor(grid))); });
 }

@@ -184,8 +184,9 @@ impl DenseSiam {
         };
         let region = match self.regionsim.as_ref().filter(|_| regions) {
             Some(regionsim) => {
-                let f_at_grid = [0, 1].map(|view: usize| sample(&f[view], &grid[view]));
-                let [one, two] = regionsim.forward(&z_at_grid, &f_at_grid, f[0].kind());
+                let f_at_grid =
+                    [0, 1].map(|view: usize| sample(&f[view], &grid[view]).to_kind(f[view].kind()));
+                let [one, two] = regionsim.forward(&z_at_grid, &f_at_grid);
                 let RegionSimSettings { loss, temperature, stop_gradient, .. } = self.settings.regionsim;
                 let distance = self.settings.pixsim.distance;
                 region_loss([&one, &two], loss, (temperature, stop_gradient), distance)

@@ -1,6 +1,6 @@
 //! RegionSim: what a pseudo-category covers should be described alike in both views (section 3.3, eq. 4 to 6).
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::heads::{Form, Head};
 use crate::layers::both_views;
@@ -22,9 +22,10 @@ pub struct RegionOutputs {
     pub q: Tensor,
 }
 
-/// Eq. 4: the sum of the features under each soft mask. `z` `[B, N, K, K]` and `f` `[B, C, K, K]` to `[B, N, C]`.
+/// Eq. 4: the sum of the features under each soft mask. `z` `[B, N, K, K]` and `f` `[B, C, K, K]` to `[B, N, C]`, in the kind
+/// of `f`; a product in bfloat16 sums in float32.
 pub fn region_embeddings(z: &Tensor, f: &Tensor) -> Tensor {
-    let masks = z.softmax(1, z.kind()).flatten(2, -1);
+    let masks = z.softmax(1, z.kind()).flatten(2, -1).to_kind(f.kind());
     masks.bmm(&f.flatten(2, -1).transpose(1, 2))
 }
 
@@ -38,14 +39,12 @@ impl RegionSim {
         }
     }
 
-    /// Eq. 5's `r` and `q` of both views from their `z` and `f` at the same positions, both in the kind of the losses; the
-    /// heads compute in `kind`.
-    pub fn forward(&self, z: &[Tensor; 2], f: &[Tensor; 2], kind: Kind) -> [RegionOutputs; 2] {
-        let embed = |view: usize| region_embeddings(&z[view], &f[view]).to_kind(kind);
-        let [one, two] = [embed(0), embed(1)];
+    /// Eq. 5's `r` and `q` of both views, from their `z` in the kind of the losses and their `f` at the same positions, in
+    /// whose kind embeddings and heads are computed.
+    pub fn forward(&self, z: &[Tensor; 2], f: &[Tensor; 2]) -> [RegionOutputs; 2] {
+        let [one, two] = [0, 1].map(|view: usize| region_embeddings(&z[view], &f[view]));
         let regions = one.size()[1];
-        let rows = |embeddings: &Tensor| embeddings.flatten(0, 1);
-        let [r, q] = both_views([&rows(&one), &rows(&two)], |rows, mode| {
+        let [r, q] = both_views([&one.flatten(0, 1), &two.flatten(0, 1)], |rows, mode| {
             let r = self.projector.forward(rows, mode);
             let q = self.predictor.forward(&r, mode);
             [r, q]

@@ -105,7 +105,8 @@ impl Segmenter {
             (distance.mean(p1, &z2.detach()) + distance.mean(p2, &z1.detach())) * 0.5
         };
         let (w_pixel, w_auxiliary) = self.settings.weights();
-        let off = || zero_like(&f1);
+        let nothing = zero_like(&f1);
+        let off = || nothing.shallow_clone();
         let of_pixels = outputs(&self.projector, self.predictor.as_ref());
         let pixel = if self.predictor.is_some() { w_pixel * similarity(&of_pixels) } else { off() };
         let auxiliary = self.auxiliary.as_ref().map_or_else(off, |(projector, predictor)| {
@@ -118,7 +119,7 @@ impl Segmenter {
         };
         let region = match self.regionsim.as_ref().filter(|_| regions) {
             Some(regionsim) => {
-                let [one, two] = regionsim.forward(&z, &[&f1, &f2].map(|f| f.to_kind(kind)), f1.kind());
+                let [one, two] = regionsim.forward(&z, &[f1, f2]);
                 let SegmentRegionSim { weight, loss, temperature, stop_gradient } = self.settings.regionsim;
                 region_loss([&one, &two], loss, (temperature, stop_gradient), distance) * weight
             }
