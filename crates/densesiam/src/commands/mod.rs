@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod evaluate;
 mod folder;
+mod inspect;
 mod predict;
 mod pretrain;
 mod probe;
@@ -14,7 +15,7 @@ mod views;
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use densesiam_engine::run_dir::Mode;
 
@@ -98,6 +99,26 @@ pub enum Command {
         /// Replace the file if it is there
         #[arg(long)]
         overwrite: bool,
+    },
+    /// Say what a weights file, a checkpoint or a run is, and whether an encoder can start from it
+    ///
+    /// Reads safetensors, PyTorch's .pth and NumPy pickles without running anything in them.
+    Inspect {
+        /// A weights file, a checkpoint's folder or a run directory
+        path: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the completions of a shell: densesiam completions bash > ~/.bash_completion.d/densesiam
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual's pages, one for the program and one for each command
+    Man {
+        /// The folder to write to
+        out: PathBuf,
     },
     /// Pre-train on made-up pictures and segment them, in minutes
     ///
@@ -195,6 +216,15 @@ pub fn run(command: Command) -> Result<(), Error> {
             let tensors = export(&checkpoint, &out)?;
             println!("{}: {tensors} tensors under torchvision's names", out.display());
             Ok(())
+        }
+        Command::Inspect { path, json } => inspect::run(&path, json),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut CommandLine::command(), "densesiam", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man { out } => {
+            std::fs::create_dir_all(&out).map_err(|error| Error::file(&out, error))?;
+            clap_mangen::generate_to(CommandLine::command(), &out).map_err(|error| Error::file(&out, error))
         }
         Command::Demo { settings } => demo::run(&settings),
         Command::Recipes { name } => recipes(name.as_deref()),

@@ -39,6 +39,12 @@ fn a_run_leaves_all_that_the_manual_says() {
 fn the_exported_encoder_is_torchvisions_name_by_name() {
     let place = Place::new();
     place.pretrain("exported", &["train.duration=2 steps"]).succeeded();
+    place.run(&["inspect", "runs/exported"]).succeeded().prints(&["resnet18", "global_projector"]);
+    let whole = ["ResNet18, usable here", "torchvision's names"];
+    place.run(&["inspect", "runs/exported/encoder.safetensors"]).succeeded().prints(&whole);
+    place.run(&["inspect", "pictures"]).exited(4);
+    std::fs::write(place.path("no.pth"), b"cos\nsystem\n(S'true'\ntR.").unwrap();
+    place.run(&["inspect", "no.pth"]).exited(4).says(&["no.pth"]);
     place.run(&["export", "runs/exported/checkpoints/000000002", "--out", "again.safetensors"]).succeeded();
     place.run(&["export", "runs/exported", "--out", "again.safetensors"]).exited(2).says(&["--overwrite"]);
     place.run(&["export", "runs/exported", "--out", "again.safetensors", "--overwrite"]).succeeded();
@@ -204,4 +210,13 @@ fn recipes_are_carried() {
     assert!(listed.contains("pretrain/imagenet_r50_200ep"));
     assert!(place.run(&["recipes", "demo"]).succeeded().stdout().contains("[train]"));
     place.run(&["recipes", "none"]).exited(2).says(&["none"]);
+}
+
+#[test]
+fn completions_and_manual_come_from_the_same_definitions_as_the_help() {
+    let place = Place::new();
+    place.run(&["completions", "bash"]).succeeded().prints(&["densesiam", "pretrain", "--resume"]);
+    place.run(&["man", "manual"]).succeeded();
+    let page = std::fs::read_to_string(place.path("manual/densesiam-pretrain.1")).unwrap();
+    assert!(page.contains("RECIPE"), "{page}");
 }

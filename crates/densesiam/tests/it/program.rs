@@ -122,6 +122,14 @@ impl Finished {
         self
     }
 
+    /// Every part occurs in what was printed on standard output.
+    pub(crate) fn prints(self, parts: &[&str]) -> Self {
+        for part in parts {
+            assert!(self.stdout().contains(part), "{part:?} is not printed in:\n{}", self.stdout());
+        }
+        self
+    }
+
     /// Every part occurs in what was said on standard error.
     pub(crate) fn says(self, parts: &[&str]) -> Self {
         for part in parts {
