@@ -41,7 +41,7 @@ impl Mapping {
     fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
         match self {
             Self::Maps(convolution) => convolution.forward_after(norm, x, mode),
-            Self::Rows(linear) => linear.forward(&norm.forward_relu(x, mode)),
+            Self::Rows(linear) => linear.forward_after(norm, x, mode),
         }
     }
 }

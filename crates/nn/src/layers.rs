@@ -21,18 +21,20 @@ pub enum Mode {
 /// alone. On a processor the views pass as one batch, which halves what does not grow with it: calls, and reading,
 /// rounding and reordering weights.
 pub(crate) fn both_views<const N: usize>(
-    views: [&Tensor; 2],
+    views: [Tensor; 2],
     network: impl Fn(&Tensor, Mode) -> [Tensor; N],
 ) -> [[Tensor; 2]; N] {
-    let [one, two] = views;
+    let [one, two] = &views;
     if one.device() == Device::Cpu && one.size() == two.size() {
-        let outputs = network(&Tensor::cat(&views, 0), Mode::Train { views: 2 });
+        let both = Tensor::cat(&views, 0);
+        drop(views);
+        let outputs = network(&both, Mode::Train { views: 2 });
         return outputs.map(|both| {
             let halves = both.chunk(2, 0);
             [halves[0].shallow_clone(), halves[1].shallow_clone()]
         });
     }
-    let [one, two] = views.map(|view| network(view, Mode::Train { views: 1 }));
+    let [one, two] = views.map(|view| network(&view, Mode::Train { views: 1 }));
     std::array::from_fn(|output| [one[output].shallow_clone(), two[output].shallow_clone()])
 }
 
@@ -97,8 +99,18 @@ impl Linear {
 
     /// `[rows, in]` to `[rows, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let bias = self.bias.as_ref().map(|bias| bias.to_kind(x.kind()));
-        x.linear(&self.weight.to_kind(x.kind()), bias.as_ref())
+        let (weight, bias) = self.parameters(x.kind());
+        x.linear(&weight, bias.as_ref())
+    }
+
+    /// An affine norm, ReLU, and then this layer, without keeping the rows between for backward.
+    pub fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
+        let (weight, bias) = self.parameters(x.kind());
+        norm_convolution(x, norm.to_apply(mode, None, true), &weight, bias.as_ref(), [1, 0])
+    }
+
+    fn parameters(&self, kind: Kind) -> (Tensor, Option<Tensor>) {
+        (self.weight.to_kind(kind), self.bias.as_ref().map(|bias| bias.to_kind(kind)))
     }
 }
 

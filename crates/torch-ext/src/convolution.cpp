@@ -55,6 +55,7 @@ at::Tensor product_of_rows(const at::Tensor& gradient, const at::Tensor& input) 
 }  // namespace
 
 at::Tensor Convolution::forward(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias) const {
+  if (input.dim() == 2) return at::linear(input, weight, optional(bias));
   if (way_of(*this, input, weight) != Way::winograd) return at::conv2d(input, weight, bias, stride, padding);
   const auto x = channels_last(input), w = channels_last(weight);
   const auto shape = shape_of(x, w);
@@ -67,8 +68,12 @@ at::Tensor Convolution::forward(const at::Tensor& input, const at::Tensor& weigh
 
 std::array<at::Tensor, 3> Convolution::gradients(const at::Tensor& given, const at::Tensor& input,
                                                  const at::Tensor& weight, std::array<bool, 3> wanted) const {
-  const auto gradient = channels_last(given);
   const auto [of_input_wanted, of_weight_wanted, of_bias_wanted] = wanted;
+  if (input.dim() == 2) {
+    return {of_input_wanted ? given.mm(weight) : at::Tensor(), of_weight_wanted ? given.t().mm(input) : at::Tensor(),
+            of_bias_wanted ? given.sum(0) : at::Tensor()};
+  }
+  const auto gradient = channels_last(given);
   auto by_libtorch = [&](std::array<bool, 3> mask) {
     auto [of_input, of_weight, of_bias] = at::convolution_backward(
         gradient, input, weight, at::OptionalIntArrayRef({weight.size(0)}), {stride, stride}, {padding, padding}, {1, 1},

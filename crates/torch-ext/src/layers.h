@@ -26,7 +26,8 @@ struct BatchNorm {
 // The output twice over the same memory, for two uses: their gradients are summed in the sweep that takes them.
 std::array<at::Tensor, 2> batch_norm(const at::Tensor& input, const BatchNorm& norm);
 
-// `norm`, affine and without residual, and then a convolution: as the two calls, with less memory kept.
+// `norm`, affine and without residual, and then a convolution, or a linear layer where the input is [rows, in]: as the two
+// calls, with less memory kept.
 at::Tensor norm_convolution(const at::Tensor& input, const BatchNorm& norm, const at::Tensor& weight,
                             const at::Tensor& bias, int64_t stride, int64_t padding);
 

@@ -257,8 +257,8 @@ pub fn batch_norm(input: &Tensor, norm: BatchNorm<'_>) -> [Tensor; 2] {
     [output, unsafe { Tensor::from_ptr(again.cast()) }]
 }
 
-/// A batch norm, affine and without residual, of `input` `[B, in, H, W]`, and then a convolution, with gradients: as
-/// [`batch_norm`] and [`convolution`] one after the other, but where those have kernels the map between them is not kept
+/// A batch norm, affine and without residual, of `input` `[B, in, H, W]`, and then a convolution, with gradients; or of
+/// `[rows, in]`, and then a linear layer of weight `[out, in]`. As [`batch_norm`] and [`convolution`] one after the other, but where those have kernels the map between them is not kept
 /// for backward, but made again there.
 ///
 /// # Panics
@@ -541,7 +541,11 @@ mod tests {
 
     #[test]
     fn a_norm_and_a_convolution_together_are_the_two_apart() {
+        // A kernel of 0 is a linear layer.
         for (kind, out, kernel, stride, bias) in [
+            (Kind::Float, 9, 0, 1, true),
+            (Kind::BFloat16, 9, 0, 1, false),
+            (Kind::Double, 9, 0, 1, true),
             (Kind::Float, 32, 3, 1, false),
             (Kind::Float, 5, 1, 1, true),
             (Kind::BFloat16, 32, 3, 2, false),
@@ -552,8 +556,11 @@ mod tests {
             let results = |together: bool| {
                 let leaf =
                     |tensor: Tensor, kind| tensor.to_kind(kind).detach().copy().set_requires_grad(true);
-                let input = leaf(noise(&[4, 16, 6, 6], 1) * 2.0 + 1.0, kind);
-                let weight = leaf(noise(&[out, 16, kernel, kernel], 2), kind);
+                let rows = kernel == 0;
+                let (of_input, of_weight): (&[i64], &[i64]) =
+                    if rows { (&[40, 16], &[out, 16]) } else { (&[4, 16, 6, 6], &[out, 16, kernel, kernel]) };
+                let input = leaf(noise(of_input, 1) * 2.0 + 1.0, kind);
+                let weight = leaf(noise(of_weight, 2), kind);
                 let bias = bias.then(|| leaf(noise(&[out], 3), kind));
                 let affine = [4, 5].map(|seed| leaf(noise(&[16], seed), parameters));
                 let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (parameters, Device::Cpu)));
@@ -571,7 +578,11 @@ mod tests {
                     norm_convolution(&input, norm, &weight, bias.as_ref(), by)
                 } else {
                     let [normalised, _] = batch_norm(&input, norm);
-                    convolution(&normalised, &weight, bias.as_ref(), by)
+                    if rows {
+                        normalised.linear(&weight, bias.as_ref())
+                    } else {
+                        convolution(&normalised, &weight, bias.as_ref(), by)
+                    }
                 };
                 (&output * &output).sum(kind).backward();
                 let mut results = vec![output.detach(), input.grad(), weight.grad()];

@@ -1,4 +1,4 @@
-// Batch norm, ReLU and a convolution as one node of the graph, which keeps the map before the norm alone: what goes into the
+// Batch norm, ReLU and a convolution or linear layer as one node of the graph, which keeps the map before the norm alone: what goes into the
 // convolution is made again for its gradient, by one sweep, rather than kept from forward to backward.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -50,10 +50,12 @@ struct NormConvolving : Function<NormConvolving> {
 at::Tensor norm_convolution(const at::Tensor& input, const BatchNorm& norm, const at::Tensor& weight,
                             const at::Tensor& bias, int64_t stride, int64_t padding) {
   TORCH_CHECK(!norm.residual.defined() && norm.weight.defined(), "a norm before a convolution is affine, without residual");
-  if (!suits_norm_kernels(input, norm) || input.dim() != 4)
-    return convolution(batch_norm(input, norm)[0], weight, bias, stride, padding);
-  TORCH_CHECK(weight.dim() == 4 && input.size(1) == weight.size(1) && input.size(0) % norm.views == 0, "a weight of ",
-              weight.sizes(), " cannot convolve ", input.sizes());
+  if (!suits_norm_kernels(input, norm)) {
+    const auto y = batch_norm(input, norm)[0];
+    return y.dim() == 2 ? at::linear(y, weight, optional(bias)) : convolution(y, weight, bias, stride, padding);
+  }
+  TORCH_CHECK(weight.dim() == input.dim() && input.size(1) == weight.size(1) && input.size(0) % norm.views == 0, "a weight of ",
+              weight.sizes(), " cannot be applied to ", input.sizes());
   return NormConvolving::apply(input, norm.weight, norm.bias, weight, optional(bias), norm,
                                Convolution{stride, padding});
 }

@@ -105,7 +105,8 @@ impl DenseSiam {
         correspondence: Option<&Correspondence>,
         regions: bool,
     ) -> Output {
-        let [f] = both_views(views, |view, mode| [self.encoder.forward(view, mode).c5]);
+        let [f] =
+            both_views(views.map(Tensor::shallow_clone), |view, mode| [self.encoder.forward(view, mode).c5]);
         // Without a PixSim loss the projector only serves RegionSim, and rests until that has started.
         let wanted = self.settings.has_pixsim() || regions;
         let dense = correspondence.filter(|_| wanted).zip(self.pixsim.as_ref());
@@ -141,7 +142,7 @@ impl DenseSiam {
             return (zero_like(&f[0]), None);
         };
         let kind = loss_kind(f[0].kind());
-        let outputs = both_views(pooled.each_ref(), |f, mode| {
+        let outputs = both_views(pooled, |f, mode| {
             let z = global.projector.forward(f, mode);
             let p = global.predictor.forward(&z, mode);
             [z, p]

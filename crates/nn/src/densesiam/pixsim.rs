@@ -105,13 +105,15 @@ impl PixSim {
     }
 
     fn project(&self, features: &[Tensor; 2]) -> [Tensor; 2] {
-        let [z] = both_views(features.each_ref(), |f, mode| [self.projector.forward(f, mode)]);
+        let [z] = both_views(features.each_ref().map(Tensor::shallow_clone), |f, mode| {
+            [self.projector.forward(f, mode)]
+        });
         z
     }
 
     fn predict(&self, z: &[Tensor; 2]) -> Option<[Tensor; 2]> {
         let predictor = self.predictor.as_ref()?;
-        let [p] = both_views(z.each_ref(), |z, mode| [predictor.forward(z, mode)]);
+        let [p] = both_views(z.each_ref().map(Tensor::shallow_clone), |z, mode| [predictor.forward(z, mode)]);
         Some(p)
     }
 

@@ -42,9 +42,9 @@ impl RegionSim {
     /// Eq. 5's `r` and `q` of both views, from their `z` in the kind of the losses and their `f` at the same positions, in
     /// whose kind embeddings and heads are computed.
     pub fn forward(&self, z: &[Tensor; 2], f: &[Tensor; 2]) -> [RegionOutputs; 2] {
-        let [one, two] = [0, 1].map(|view: usize| region_embeddings(&z[view], &f[view]));
-        let regions = one.size()[1];
-        let [r, q] = both_views([&one.flatten(0, 1), &two.flatten(0, 1)], |rows, mode| {
+        let embeddings = [0, 1].map(|view: usize| region_embeddings(&z[view], &f[view]).flatten(0, 1));
+        let regions = z[0].size()[1];
+        let [r, q] = both_views(embeddings, |rows, mode| {
             let r = self.projector.forward(rows, mode);
             let q = self.predictor.forward(&r, mode);
             [r, q]

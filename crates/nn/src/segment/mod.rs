@@ -88,12 +88,13 @@ impl Segmenter {
     /// One step in training mode. `view1` is cropped in pixels; `view2` is whole, and `align` (`[B, h, w, 2]`, see
     /// `grid_sample`) brings its features to the crop and flip of view 1. Without `align` both are already aligned.
     pub fn forward(&self, view1: &Tensor, view2: &Tensor, align: Option<&Tensor>, regions: bool) -> Output {
-        let [[f1, f2]] = both_views([view1, view2], |view, mode| [self.features(view, mode)]);
+        let [[f1, f2]] =
+            both_views([view1, view2].map(Tensor::shallow_clone), |view, mode| [self.features(view, mode)]);
         let f2 = align.map_or(f2.shallow_clone(), |align| sample(&f2, align));
         let kind = loss_kind(f1.kind());
         // `z` and, where there is a predictor, `p` of both views.
         let outputs = |projector: &Head, predictor: Option<&Head>| {
-            let outputs = both_views([&f1, &f2], |f, mode| {
+            let outputs = both_views([&f1, &f2].map(Tensor::shallow_clone), |f, mode| {
                 let z = projector.forward(f, mode);
                 let p = predictor.map_or_else(|| z.shallow_clone(), |predictor| predictor.forward(&z, mode));
                 [z, p]
