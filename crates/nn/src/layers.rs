@@ -69,10 +69,11 @@ impl Convolution {
         convolution(x, &weight, bias.as_ref(), [self.stride, self.padding])
     }
 
-    /// An affine norm, ReLU, and then this convolution, without keeping the map between for backward.
+    /// An affine norm, ReLU, and then this convolution. Where torch-ext has kernels, the map between is not kept for
+    /// backward.
     pub fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
         let (weight, bias) = self.parameters(x.kind());
-        let norm = norm.to_apply(mode, None, true);
+        let norm = norm.count_and_describe(mode, None, true);
         norm_convolution(x, norm, &weight, bias.as_ref(), [self.stride, self.padding])
     }
 
@@ -103,10 +104,10 @@ impl Linear {
         x.linear(&weight, bias.as_ref())
     }
 
-    /// An affine norm, ReLU, and then this layer, without keeping the rows between for backward.
+    /// An affine norm, ReLU, and then this layer, as a convolution's.
     pub fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
         let (weight, bias) = self.parameters(x.kind());
-        norm_convolution(x, norm.to_apply(mode, None, true), &weight, bias.as_ref(), [1, 0])
+        norm_convolution(x, norm.count_and_describe(mode, None, true), &weight, bias.as_ref(), [1, 0])
     }
 
     fn parameters(&self, kind: Kind) -> (Tensor, Option<Tensor>) {
@@ -148,24 +149,24 @@ impl BatchNorm {
 
     /// Normalises `[B, C, ...]`.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let [y, _] = batch_norm(x, self.to_apply(mode, None, false));
+        let [y, _] = batch_norm(x, self.count_and_describe(mode, None, false));
         y
     }
 
     /// Normalises, and applies ReLU.
     pub fn forward_relu(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let [y, _] = batch_norm(x, self.to_apply(mode, None, true));
+        let [y, _] = batch_norm(x, self.count_and_describe(mode, None, true));
         y
     }
 
     /// Normalises, adds `residual`, and applies ReLU. The output comes twice, for what follows and for the shortcut
     /// around it: their gradients then need no sweep of their own to be summed.
     pub fn forward_add_relu(&self, x: &Tensor, residual: &Tensor, mode: Mode) -> [Tensor; 2] {
-        batch_norm(x, self.to_apply(mode, Some(residual), true))
+        batch_norm(x, self.count_and_describe(mode, Some(residual), true))
     }
 
-    /// What is applied now; in training the batches are counted with it.
-    fn to_apply<'t>(&'t self, mode: Mode, residual: Option<&'t Tensor>, relu: bool) -> Norm<'t> {
+    /// What is applied now; counts the batches of training.
+    fn count_and_describe<'t>(&'t self, mode: Mode, residual: Option<&'t Tensor>, relu: bool) -> Norm<'t> {
         let views = match mode {
             Mode::Train { views } => views,
             Mode::Evaluate => 0,

@@ -15,14 +15,18 @@ using torch::autograd::variable_list;
 
 namespace {
 
+size_t bytes_of_view(const at::Tensor& map, const Rows& rows) {
+  return rows.count * rows.channels * map.element_size();
+}
+
 // The values of one view in a map of several; null for an undefined map.
 const void* part_of(const at::Tensor& map, const Rows& rows, size_t view) {
   if (!map.defined()) return nullptr;
-  return static_cast<const char*>(map.const_data_ptr()) + view * rows.count * rows.channels * map.element_size();
+  return static_cast<const char*>(map.const_data_ptr()) + view * bytes_of_view(map, rows);
 }
 
 void* mutable_part_of(const at::Tensor& map, const Rows& rows, size_t view) {
-  return const_cast<void*>(part_of(map, rows, view));
+  return static_cast<char*>(map.mutable_data_ptr()) + view * bytes_of_view(map, rows);
 }
 
 std::vector<float> floats_of(const at::Tensor& tensor, int channels, float otherwise) {
@@ -46,15 +50,6 @@ struct Affine {
   }
 };
 
-void move_running(const BatchNorm& norm, const BatchStatistics::Moments& moments, size_t count) {
-  auto *mean = norm.running_mean.mutable_data_ptr<float>(), *variance = norm.running_var.mutable_data_ptr<float>();
-  const double unbiased = double(count) / (count - 1), keep = 1 - norm.momentum;
-  for (size_t c = 0; c < moments.mean.size(); c++) {
-    mean[c] = float(keep * mean[c] + norm.momentum * moments.mean[c]);
-    variance[c] = float(keep * variance[c] + norm.momentum * moments.variance[c] * unbiased);
-  }
-}
-
 }  // namespace
 
 at::MemoryFormat row_format(const at::Tensor& tensor) {
@@ -63,8 +58,22 @@ at::MemoryFormat row_format(const at::Tensor& tensor) {
 
 bool suits_norm_kernels(const at::Tensor& input, const BatchNorm& norm) {
   const bool shape = (input.dim() == 2 || input.dim() == 4) && input.numel() > 0;
-  const bool floats = norm.running_mean.is_cpu() && norm.running_mean.scalar_type() == at::kFloat;
-  return norm.views > 0 && norm_kernels(input) && floats && shape;
+  auto floats = [](const at::Tensor& values) { return !values.defined() || values.scalar_type() == at::kFloat; };
+  return norm.views > 0 && norm_kernels(input) && shape && floats(norm.running_mean) && floats(norm.running_var) &&
+         floats(norm.weight) && floats(norm.bias);
+}
+
+void check_norm(const at::Tensor& input, const BatchNorm& norm) {
+  TORCH_CHECK(input.dim() >= 2 && (norm.views <= 1 || input.size(0) % norm.views == 0), "a batch of ", input.sizes(),
+              " does not hold ", norm.views, " equal views");
+  TORCH_CHECK(norm.weight.defined() == norm.bias.defined(), "a norm has weight and bias, or neither");
+  for (const auto* values : {&norm.weight, &norm.bias, &norm.running_mean, &norm.running_var})
+    TORCH_CHECK(!values->defined() || (values->numel() == input.size(1) && values->device() == input.device() &&
+                                       values->is_contiguous()),
+                "a norm of ", values->sizes(), " for ", input.sizes());
+  TORCH_CHECK(!norm.residual.defined() ||
+                  (norm.residual.sizes() == input.sizes() && norm.residual.device() == input.device()),
+              "a residual of ", norm.residual.sizes(), " for ", input.sizes());
 }
 
 BatchStatistics::BatchStatistics(const at::Tensor& x, const BatchNorm& norm)
@@ -73,9 +82,18 @@ BatchStatistics::BatchStatistics(const at::Tensor& x, const BatchNorm& norm)
       relu(norm.relu),
       moments(norm.views, {std::vector<double>(x.size(1)), std::vector<double>(x.size(1))}) {
   TORCH_CHECK(rows.count > 1, "batch norm needs more than one value a channel to train");
-  for (size_t view = 0; view < moments.size(); view++) {
+  for (size_t view = 0; view < moments.size(); view++)
     norm_kernels(x)->moments(part_of(x, rows, view), rows, moments[view].mean.data(), moments[view].variance.data());
-    move_running(norm, moments[view], rows.count);
+}
+
+void BatchStatistics::move_running(const BatchNorm& norm) const {
+  auto *means = norm.running_mean.mutable_data_ptr<float>(), *variances = norm.running_var.mutable_data_ptr<float>();
+  const double unbiased = double(rows.count) / (rows.count - 1), keep = 1 - norm.momentum;
+  for (const auto& [mean, variance] : moments) {
+    for (int c = 0; c < rows.channels; c++) {
+      means[c] = float(keep * means[c] + norm.momentum * mean[c]);
+      variances[c] = float(keep * variances[c] + norm.momentum * variance[c] * unbiased);
+    }
   }
 }
 
@@ -146,6 +164,7 @@ struct Normalisation : Function<Normalisation> {
     const auto residual =
         given_residual ? given_residual->to(x.scalar_type()).contiguous(row_format(x)) : at::Tensor();
     auto statistics = c10::make_intrusive<BatchStatistics>(x, norm);
+    statistics->move_running(norm);
     auto y = statistics->normalise(x, residual, weight, bias);
     // With a residual, where ReLU passes can only be told from its output.
     context->save_for_backward({x, weight, bias, residual.defined() && norm.relu ? y : at::Tensor()});
@@ -160,6 +179,7 @@ struct Normalisation : Function<Normalisation> {
     const auto statistics =
         c10::static_intrusive_pointer_cast<BatchStatistics>(context->saved_data["statistics"].toCapsule());
     if (!gradients[0].defined()) std::swap(gradients[0], gradients[1]);
+    if (!gradients[0].defined()) return variable_list(5);
     const auto of = statistics->gradients(gradients[0], gradients[1], saved[0], saved[3], saved[1], saved[2],
                                           context->needs_input_grad(0));
     return {of.x, of.weight, of.bias, context->saved_data["residual"].toBool() ? of.residual : at::Tensor(), {}};
@@ -177,10 +197,10 @@ at::Tensor plain(const at::Tensor& input, const at::Tensor& residual, const Batc
 }  // namespace
 
 std::array<at::Tensor, 2> batch_norm(const at::Tensor& input, const BatchNorm& norm) {
-  TORCH_CHECK(norm.views <= 1 || input.size(0) % norm.views == 0, "a batch of ", input.size(0), " does not hold ",
-              norm.views, " equal views");
+  check_norm(input, norm);
   if (suits_norm_kernels(input, norm)) {
-    auto outputs = Normalisation::apply(input, optional(norm.weight), optional(norm.bias), optional(norm.residual), norm);
+    auto outputs =
+        Normalisation::apply(input, optional(norm.weight), optional(norm.bias), optional(norm.residual), norm);
     return {outputs[0], outputs[1]};
   }
   if (norm.views <= 1) {

@@ -9,6 +9,9 @@
 #include "layers.h"
 #include "norm.h"
 
+// Throws where shapes or devices do not fit together.
+void check_norm(const at::Tensor& input, const BatchNorm& norm);
+
 // Whether the kernels take this in training.
 bool suits_norm_kernels(const at::Tensor& input, const BatchNorm& norm);
 
@@ -21,8 +24,11 @@ struct BatchStatistics : torch::CustomClassHolder {
     std::vector<double> mean, variance;
   };
 
-  // Those of `x`, which is in its row format; they also move the running ones.
+  // Those of `x`, which is in its row format.
   BatchStatistics(const at::Tensor& x, const BatchNorm& norm);
+
+  // Moves the running ones by each view's, in order.
+  void move_running(const BatchNorm& norm) const;
 
   // `x` normalised, + residual where it is defined, through ReLU where that is asked for.
   at::Tensor normalise(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,

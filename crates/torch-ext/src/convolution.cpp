@@ -44,7 +44,8 @@ ConvolutionShape shape_of(const at::Tensor& input, const at::Tensor& weight) {
 // The map as a matrix [positions, channels]; no copy where channels lie side by side.
 at::Tensor rows_of(const at::Tensor& map) { return map.permute({0, 2, 3, 1}).reshape({-1, map.size(1)}); }
 
-// gradient^T input. Each thread for its own share of many rows: one product over all would share the few outputs.
+// gradient^T input. Each thread for its own share of many rows, rounded before the few are summed: one product over all
+// would have the threads share the few outputs.
 at::Tensor product_of_rows(const at::Tensor& gradient, const at::Tensor& input) {
   const int64_t rows = input.size(0), threads = at::get_num_threads();
   if (rows % threads != 0 || rows / threads < 8192) return gradient.t().mm(input);

@@ -1,4 +1,5 @@
-// Convolutions and linear layers without autograd, by the fastest way for each: what convolution.cpp and norm_convolution.cpp differentiate.
+// Convolutions and linear layers without autograd, by the fastest way for each: what convolution.cpp and
+// norm_convolution.cpp differentiate.
 #pragma once
 
 #include <ATen/core/Tensor.h>

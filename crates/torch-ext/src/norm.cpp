@@ -76,7 +76,7 @@ void normalise_rows(const T* x, const T* residual, const float* __restrict scale
       for (int c = 0; c < rows.channels; c++) {
         float value = float(from[c]) * scale[c] + shift[c];
         if (RESIDUAL) value += float(with[c]);
-        to[c] = RELU ? (value > 0 ? value : 0) : value;
+        to[c] = RELU && value < 0 ? 0 : value;  // NaN passes, as in libtorch
       }
     }
   });
@@ -95,8 +95,8 @@ enum class Passes { always, where_y, where_normalised };
 
 template <Passes PASSES>
 inline float behind_relu(float gradient, float x, float y, float scale, float shift) {
-  if (PASSES == Passes::where_y) return y > 0 ? gradient : 0;
-  if (PASSES == Passes::where_normalised) return x * scale + shift > 0 ? gradient : 0;
+  if (PASSES == Passes::where_y) return y <= 0 ? 0 : gradient;
+  if (PASSES == Passes::where_normalised) return x * scale + shift <= 0 ? 0 : gradient;
   return gradient;
 }
 

@@ -1,5 +1,5 @@
-// Batch norm, ReLU and a convolution or linear layer as one node of the graph, which keeps the map before the norm alone: what goes into the
-// convolution is made again for its gradient, by one sweep, rather than kept from forward to backward.
+// Batch norm, ReLU and a convolution or linear layer as one node of the graph, which keeps the map before the norm alone:
+// what goes into the convolution is made again for its gradient, by one sweep, rather than kept from forward to backward.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -20,6 +20,7 @@ struct NormConvolving : Function<NormConvolving> {
                             const Convolution& convolution) {
     const auto x = given.contiguous(row_format(given));
     auto statistics = c10::make_intrusive<BatchStatistics>(x, norm);
+    statistics->move_running(norm);
     context->save_for_backward({x, norm_weight, norm_bias, weight});
     auto& data = context->saved_data;
     data["statistics"] = c10::IValue::make_capsule(statistics);
@@ -50,12 +51,13 @@ struct NormConvolving : Function<NormConvolving> {
 at::Tensor norm_convolution(const at::Tensor& input, const BatchNorm& norm, const at::Tensor& weight,
                             const at::Tensor& bias, int64_t stride, int64_t padding) {
   TORCH_CHECK(!norm.residual.defined() && norm.weight.defined(), "a norm before a convolution is affine, without residual");
+  check_norm(input, norm);
   if (!suits_norm_kernels(input, norm)) {
     const auto y = batch_norm(input, norm)[0];
     return y.dim() == 2 ? at::linear(y, weight, optional(bias)) : convolution(y, weight, bias, stride, padding);
   }
-  TORCH_CHECK(weight.dim() == input.dim() && input.size(1) == weight.size(1) && input.size(0) % norm.views == 0, "a weight of ",
-              weight.sizes(), " cannot be applied to ", input.sizes());
+  TORCH_CHECK(weight.dim() == input.dim() && input.size(1) == weight.size(1), "a weight of ", weight.sizes(),
+              " cannot be applied to ", input.sizes());
   return NormConvolving::apply(input, norm.weight, norm.bias, weight, optional(bias), norm,
                                Convolution{stride, padding});
 }

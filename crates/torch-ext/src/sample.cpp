@@ -45,7 +45,7 @@ struct Sample : Function<Sample> {
 at::Tensor sample(const at::Tensor& map, const at::Tensor& grid) {
   TORCH_CHECK(map.dim() == 4 && grid.dim() == 4 && grid.size(3) == 2 && map.size(0) == grid.size(0), "a map of ",
               map.sizes(), " cannot be read at a grid of ", grid.sizes());
-  if (sampling_kernels(map) && grid.scalar_type() == at::kFloat && !grid.requires_grad() && map.numel() > 0)
+  if (sampling_kernels(map) && grid.is_cpu() && grid.scalar_type() == at::kFloat && !grid.requires_grad() && map.numel() > 0)
     return Sample::apply(map, grid);
   const int64_t bilinear = 0, border = 1;
   return at::grid_sampler(map.to(grid.scalar_type()), grid, bilinear, border, false).to(map.scalar_type());

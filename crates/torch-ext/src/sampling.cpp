@@ -55,19 +55,20 @@ void forward(const void* given_map, const float* grid, void* given_out, Sampling
 template <typename T>
 void map_gradient(const void* given_of_out, const float* grid, void* given_of_map, SamplingShape shape, int threads) {
   const size_t cells = size_t(shape.height) * shape.width * shape.channels;
-#pragma omp parallel num_threads(threads)
-  {
-    // Sums of many gradients in float32, rounded once.
-    std::vector<float> sums(cells);
-#pragma omp for schedule(static)
-    for (int image = 0; image < shape.batch; image++) {
-      std::fill(sums.begin(), sums.end(), 0.0f);
+  // Sums of many gradients in float32, rounded once; each thread's own.
+  const int sharing = std::min(threads, shape.batch);
+  std::vector<float> sums_of_all(sharing * cells);
+#pragma omp parallel for num_threads(sharing) schedule(static)
+  for (int thread = 0; thread < sharing; thread++) {
+    float* sums = &sums_of_all[thread * cells];
+    for (int image = thread; image < shape.batch; image += sharing) {
+      std::fill(sums, sums + cells, 0.0f);
       for (int index = 0; index < shape.points; index++) {
         const size_t point = size_t(image) * shape.points + index;
         const Corners corners = corners_of(grid + 2 * point, shape);
         const T* __restrict of_out = static_cast<const T*>(given_of_out) + point * shape.channels;
         for (int corner = 0; corner < 4; corner++) {
-          float* __restrict to = &sums[corners.position[corner]];
+          float* __restrict to = sums + corners.position[corner];
           const float share = corners.share[corner];
           for (int c = 0; c < shape.channels; c++) to[c] += share * float(of_out[c]);
         }

@@ -1,5 +1,5 @@
-// The few parts of libtorch that tch does not reach. Every function catches what C++ throws and hands it back as
-// a message, so that no exception crosses into Rust.
+// The few parts of libtorch that tch does not reach. What C++ throws is caught and handed back as a
+// message, so that no exception crosses into Rust.
 #include <ATen/ATen.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <torch/csrc/api/include/torch/types.h>

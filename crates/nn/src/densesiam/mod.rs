@@ -17,7 +17,7 @@ mod settings;
 use tch::Tensor;
 
 pub use correspondence::{Correspondence, Hard, Matching};
-use pixsim::sample;
+use pixsim::at;
 pub use pixsim::{DenseOutputs, Link, PixSim};
 pub use regionsim::{RegionOutputs, RegionSim, region_embeddings};
 pub use settings::{
@@ -159,8 +159,8 @@ impl DenseSiam {
         match self.settings.global.region {
             GlobalRegion::Whole => Some(f.each_ref().map(mean)),
             GlobalRegion::Overlap => {
-                let sampled = sample_features(f, correspondence?);
-                Some(sampled.map(|sampled| mean(&sampled).to_kind(f[0].kind())))
+                let correspondence = correspondence?;
+                Some(at(&keep(f, correspondence), &correspondence.grid).map(|sampled| mean(&sampled)))
             }
         }
     }
@@ -185,9 +185,7 @@ impl DenseSiam {
         };
         let region = match self.regionsim.as_ref().filter(|_| regions) {
             Some(regionsim) => {
-                let f_at_grid =
-                    [0, 1].map(|view: usize| sample(&f[view], &grid[view]).to_kind(f[view].kind()));
-                let [one, two] = regionsim.forward(&z_at_grid, &f_at_grid);
+                let [one, two] = regionsim.forward(&z_at_grid, &at(&f, &grid));
                 let RegionSimSettings { loss, temperature, stop_gradient, .. } = self.settings.regionsim;
                 let distance = self.settings.pixsim.distance;
                 region_loss([&one, &two], loss, (temperature, stop_gradient), distance)
@@ -219,10 +217,4 @@ pub(crate) fn region_loss(
 fn keep(f: &[Tensor; 2], correspondence: &Correspondence) -> [Tensor; 2] {
     f.each_ref()
         .map(|f| correspondence.kept.as_ref().map_or(f.shallow_clone(), |kept| f.index_select(0, kept)))
-}
-
-/// `G(f, g)` of both views: two `[B', C, K, K]`, in the kind of the losses.
-fn sample_features(f: &[Tensor; 2], correspondence: &Correspondence) -> [Tensor; 2] {
-    let [f1, f2] = keep(f, correspondence);
-    [sample(&f1, &correspondence.grid[0]), sample(&f2, &correspondence.grid[1])]
 }

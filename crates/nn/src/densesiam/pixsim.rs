@@ -1,5 +1,6 @@
 //! PixSim: the same point of a picture should be described alike in both views (section 3.2, eq. 1).
 
+use densesiam_torch_ext::sample;
 use tch::{Kind, Tensor};
 
 use super::correspondence::{Correspondence, Hard, Matching};
@@ -44,10 +45,10 @@ pub enum Link {
     Weights(Tensor),
 }
 
-/// `G(map, grid)`: bilinear, `align_corners = false`, border padding. `[B, C, h, w]` at `[B, H, W, 2]` to
-/// `[B, C, H, W]`, in the grid's kind: half precision would move the points.
-pub(super) fn sample(map: &Tensor, grid: &Tensor) -> Tensor {
-    densesiam_torch_ext::sample(&map.to_kind(grid.kind()), grid)
+/// `G(map, grid)` of both views: bilinear, `align_corners = false`, border padding. `[B, C, h, w]` at `[B, H, W, 2]` to
+/// `[B, C, H, W]` in the maps' kind, computed in the grids': half precision would move the points.
+pub(super) fn at(maps: &[Tensor; 2], grid: &[Tensor; 2]) -> [Tensor; 2] {
+    [sample(&maps[0], &grid[0]), sample(&maps[1], &grid[1])]
 }
 
 impl PixSim {
@@ -70,12 +71,11 @@ impl PixSim {
             Order::ProjectorPredictorGrid => self.sample_outputs(features, correspondence),
             Order::ProjectorGridPredictor => {
                 let z = at(&self.project(features), grid);
-                self.predict_samples(z, grid, features[0].kind())
+                self.predict_samples(&z, grid)
             }
             Order::GridProjectorPredictor => {
-                let kind = features[0].kind();
-                let z = self.project(&at(features, grid).map(|f| f.to_kind(kind)));
-                self.predict_samples(z.map(|z| z.to_kind(grid[0].kind())), grid, kind)
+                let z = self.project(&at(features, grid));
+                self.predict_samples(&z, grid)
             }
         }
     }
@@ -117,10 +117,12 @@ impl PixSim {
         Some(p)
     }
 
-    fn predict_samples(&self, z: [Tensor; 2], grid: &[Tensor; 2], kind: Kind) -> DenseOutputs {
-        let p = self.predict(&z.each_ref().map(|z| z.to_kind(kind)));
+    fn predict_samples(&self, z: &[Tensor; 2], grid: &[Tensor; 2]) -> DenseOutputs {
+        let kind = grid[0].kind();
+        let p = self.predict(z).map(|p| p.map(|p| p.to_kind(kind)));
+        let z = z.each_ref().map(|z| z.to_kind(kind));
         DenseOutputs {
-            p: p.map(|p| p.map(|p| p.to_kind(z[0].kind()))),
+            p,
             links: [Link::SameIndex, Link::SameIndex],
             grid: grid.each_ref().map(Tensor::shallow_clone),
             z_at_grid: z.each_ref().map(Tensor::shallow_clone),
@@ -166,11 +168,6 @@ impl PixSim {
             Tensor::cat(&[&chosen, &hard.filling[view]], 1).view([-1, k, k, 2])
         })
     }
-}
-
-/// Both views' maps at their grids.
-fn at(maps: &[Tensor; 2], grid: &[Tensor; 2]) -> [Tensor; 2] {
-    [sample(&maps[0], &grid[0]), sample(&maps[1], &grid[1])]
 }
 
 /// For each cell the cell of the other view whose encoder feature has the largest cosine.

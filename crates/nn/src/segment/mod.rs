@@ -92,28 +92,32 @@ impl Segmenter {
             both_views([view1, view2].map(Tensor::shallow_clone), |view, mode| [self.features(view, mode)]);
         let f2 = align.map_or(f2.shallow_clone(), |align| sample(&f2, align));
         let kind = loss_kind(f1.kind());
-        // `z` and, where there is a predictor, `p` of both views.
-        let outputs = |projector: &Head, predictor: Option<&Head>| {
-            let outputs = both_views([&f1, &f2].map(Tensor::shallow_clone), |f, mode| {
-                let z = projector.forward(f, mode);
-                let p = predictor.map_or_else(|| z.shallow_clone(), |predictor| predictor.forward(&z, mode));
-                [z, p]
+        // In the place of a head that is off stands the projection again, which is not looked at.
+        let [z, p, auxiliary_z, auxiliary_p] =
+            both_views([&f1, &f2].map(Tensor::shallow_clone), |f, mode| {
+                let z = self.projector.forward(f, mode);
+                let p = self.predictor.as_ref().map(|predictor| predictor.forward(&z, mode));
+                let auxiliary_z = self.auxiliary.as_ref().map(|(projector, _)| projector.forward(f, mode));
+                let auxiliary_p = self.auxiliary.as_ref().zip(auxiliary_z.as_ref());
+                let auxiliary_p = auxiliary_p.map(|((_, predictor), z)| predictor.forward(z, mode));
+                let or_z = |head: Option<Tensor>| head.unwrap_or_else(|| z.shallow_clone());
+                [z.shallow_clone(), or_z(p), or_z(auxiliary_z), or_z(auxiliary_p)]
             });
-            outputs.map(|views| views.map(|view| view.to_kind(kind)))
-        };
+        let for_loss = |views: [Tensor; 2]| views.map(|view| view.to_kind(kind));
+        let z = for_loss(z);
         let distance = self.settings.pixsim.distance;
-        let similarity = |[[z1, z2], [p1, p2]]: &[[Tensor; 2]; 2]| {
-            (distance.mean(p1, &z2.detach()) + distance.mean(p2, &z1.detach())) * 0.5
+        let similarity = |[z1, z2]: &[Tensor; 2], p: [Tensor; 2]| {
+            let [p1, p2] = for_loss(p);
+            (distance.mean(&p1, &z2.detach()) + distance.mean(&p2, &z1.detach())) * 0.5
         };
         let (w_pixel, w_auxiliary) = self.settings.weights();
         let nothing = zero_like(&f1);
         let off = || nothing.shallow_clone();
-        let of_pixels = outputs(&self.projector, self.predictor.as_ref());
-        let pixel = if self.predictor.is_some() { w_pixel * similarity(&of_pixels) } else { off() };
-        let auxiliary = self.auxiliary.as_ref().map_or_else(off, |(projector, predictor)| {
-            w_auxiliary * similarity(&outputs(projector, Some(predictor)))
-        });
-        let [z, _] = of_pixels;
+        let pixel = if self.predictor.is_some() { w_pixel * similarity(&z, p) } else { off() };
+        let auxiliary = match self.auxiliary {
+            Some(_) => w_auxiliary * similarity(&for_loss(auxiliary_z), auxiliary_p),
+            None => off(),
+        };
         let labelling = match self.settings.labelling.weight {
             0.0 => off(),
             weight => (self.labelling_loss(&z[0]) + self.labelling_loss(&z[1])) * (0.5 * weight),

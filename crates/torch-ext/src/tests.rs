@@ -1,0 +1,323 @@
+//! The layers against libtorch in float64, and against themselves.
+
+use super::*;
+use densesiam_random::{Key, Purpose};
+use rand_distr::{Distribution, StandardNormal};
+use tch::{Device, Kind};
+
+/// Normal noise of this shape, float32.
+fn noise(shape: &[i64], seed: u64) -> Tensor {
+    let stream = StandardNormal.sample_iter(Key::new(seed, Purpose::Demo).rng());
+    let values: Vec<f32> = stream.take(shape.iter().product::<i64>() as usize).collect();
+    Tensor::from_slice(&values).reshape(shape)
+}
+
+/// Output, input gradient and weight gradient of a sum of squares.
+fn results(input: &Tensor, weight: &Tensor, kind: Kind) -> [Tensor; 3] {
+    let leaf = |tensor: &Tensor| tensor.to_kind(kind).detach().set_requires_grad(true);
+    let (input, weight) = (leaf(input), leaf(weight));
+    let output = convolution(&input, &weight, None, [1, 1]);
+    (&output * &output).sum(kind).backward();
+    [output.detach(), input.grad(), weight.grad()].map(|tensor| tensor.to_kind(Kind::Double))
+}
+
+#[test]
+fn a_3x3_convolution_in_float32_agrees_with_the_definition_in_float64() {
+    for (batch, channels, out, height, width) in
+        [(2, 16, 16, 4, 4), (3, 32, 16, 5, 9), (1, 64, 128, 7, 3), (5, 16, 48, 1, 2), (40, 64, 64, 13, 10)]
+    {
+        let input = noise(&[batch, channels, height, width], 1);
+        let weight = noise(&[out, channels, 3, 3], 2) / (9.0 * channels as f64).sqrt();
+        let found = results(&input, &weight, Kind::Float);
+        let expected = results(&input, &weight, Kind::Double);
+        for (name, (found, expected)) in
+            ["output", "input gradient", "weight gradient"].iter().zip(found.iter().zip(&expected))
+        {
+            let error = (found - expected).abs().max().double_value(&[]);
+            let scale = expected.std(false).double_value(&[]);
+            assert!(error < 1e-4 * scale, "{name} of {:?}: {error:e} of {scale:e}", input.size());
+        }
+    }
+}
+
+#[test]
+fn other_kinds_channels_and_layouts_are_served_too() {
+    let (input, weight) = (noise(&[2, 3, 6, 6], 1), noise(&[5, 3, 3, 3], 2));
+    let expected = input.conv2d::<&Tensor>(&weight, None, [1; 2], [1; 2], [1; 2], 1);
+    let found = convolution(&input, &weight, None, [1, 1]);
+    assert!(found.allclose(&expected, 1e-6, 1e-6, false));
+    let kind = Kind::BFloat16;
+    assert_eq!(convolution(&input.to_kind(kind), &weight.to_kind(kind), None, [1, 1]).kind(), kind);
+}
+
+#[test]
+fn a_1x1_convolution_in_bfloat16_agrees_with_the_definition_in_float64() {
+    // The last has rows enough for each thread to sum its own.
+    for (batch, channels, out, side) in [(2, 16, 8, 5), (3, 7, 11, 4), (16, 8, 24, 32)] {
+        let round = |tensor: Tensor| tensor.to_kind(Kind::BFloat16);
+        let given = [
+            round(noise(&[batch, channels, side, side], 1)),
+            round(noise(&[out, channels, 1, 1], 2)),
+            round(noise(&[out], 3)),
+        ];
+        let results = |kind: Kind| {
+            let [input, weight, bias] =
+                given.each_ref().map(|tensor| tensor.to_kind(kind).detach().copy().set_requires_grad(true));
+            let unbiased = convolution(&input, &weight, None, [1, 0]);
+            let output = convolution(&input, &weight, Some(&bias), [1, 0]) + unbiased * 0.25;
+            (&output * &output).to_kind(Kind::Double).sum(Kind::Double).backward();
+            [output.detach(), input.grad(), weight.grad(), bias.grad()].map(|x| x.to_kind(Kind::Double))
+        };
+        let (found, expected) = (results(Kind::BFloat16), results(Kind::Double));
+        for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let error = (found - expected).abs().max().double_value(&[]);
+            let scale = expected.abs().max().double_value(&[]);
+            assert!(error < 0.01 * scale, "{place} of {:?}: {error:e} of {scale:e}", given[0].size());
+        }
+    }
+}
+
+#[test]
+fn sampling_agrees_with_libtorch() {
+    // Points outside, on borders and between; maps of one cell; channels that fill no vector.
+    for (channels, height, width) in [(5, 4, 7), (32, 1, 1), (17, 3, 1)] {
+        let grid = noise(&[3, 6, 5, 2], 2) * 0.8;
+        for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 0.01)] {
+            let map = noise(&[3, channels, height, width], 1).to_kind(kind);
+            let results = |map: &Tensor, grid: &Tensor| {
+                let map = map.detach().copy().set_requires_grad(true);
+                let out = sample(&map, grid);
+                (&out * &out).to_kind(Kind::Double).sum(Kind::Double).backward();
+                [out.detach(), map.grad()].map(|tensor| tensor.to_kind(Kind::Double))
+            };
+            let found = results(&map, &grid);
+            let expected = results(&map.to_kind(Kind::Double), &grid.to_kind(Kind::Double));
+            for (found, expected) in found.iter().zip(&expected) {
+                let error = (found - expected).abs().max().double_value(&[]);
+                let scale = expected.abs().max().double_value(&[]);
+                assert!(error < 10.0 * tolerance * scale, "{channels} {kind:?}: {error:e} of {scale:e}");
+            }
+        }
+    }
+}
+
+/// Output, running statistics, and the gradients of input, residual, weight and bias, of a sum of cubes; parameters
+/// and statistics of `kind`, as the maps are but for bfloat16's.
+fn norm_results(input: &Tensor, residual: Option<&Tensor>, relu: bool, kind: Kind) -> Vec<Tensor> {
+    let channels = input.size()[1];
+    let leaf = |tensor: &Tensor| tensor.detach().copy().set_requires_grad(true);
+    let (input, residual) = (leaf(input), residual.map(leaf));
+    let ramp = |from: f64| leaf(&Tensor::linspace(from, from + 1.0, channels, (kind, Device::Cpu)));
+    let (weight, bias) = (ramp(-0.3), ramp(-0.5));
+    let running = [0.5, 2.0].map(|value| Tensor::full([channels], value, (kind, Device::Cpu)));
+    let norm = BatchNorm {
+        affine: Some((&weight, &bias)),
+        running: (&running[0], &running[1]),
+        views: 1,
+        momentum: 0.1,
+        epsilon: 1e-5,
+        residual: residual.as_ref(),
+        relu,
+    };
+    let [output, _] = batch_norm(&input, norm);
+    (&output * &output * &output).to_kind(kind).sum(kind).backward();
+    let mut results = vec![output.detach()];
+    results.extend(running);
+    results.extend([input.grad(), weight.grad(), bias.grad()]);
+    results.extend(residual.map(|residual| residual.grad()));
+    results.iter().map(|tensor| tensor.to_kind(Kind::Double)).collect()
+}
+
+#[test]
+fn batch_norm_agrees_with_libtorch_in_float64() {
+    for shape in [vec![8, 64, 10, 9], vec![200, 11], vec![3, 5, 1, 2], vec![300, 128]] {
+        // A mean far from 0 is where a careless variance fails.
+        let input = noise(&shape, 1) * 2.0 + 30.0;
+        let residual = noise(&shape, 2);
+        // bfloat16 has 8 bits, and the cubes' gradient is rounded twice more before it arrives.
+        for (kind, tolerance) in [(Kind::Float, 1e-4), (Kind::BFloat16, 0.02)] {
+            let (input, residual) = (input.to_kind(kind), residual.to_kind(kind));
+            for (residual, relu) in
+                [(None, true), (None, false), (Some(&residual), true), (Some(&residual), false)]
+            {
+                let double = |map: &Tensor| map.to_kind(Kind::Double);
+                let found = norm_results(&input, residual, relu, Kind::Float);
+                let expected =
+                    norm_results(&double(&input), residual.map(double).as_ref(), relu, Kind::Double);
+                for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                    let error = (found - expected).abs().max().double_value(&[]);
+                    let scale = expected.abs().max().double_value(&[]);
+                    assert!(
+                        error < tolerance * scale,
+                        "{place} of {shape:?}, {kind:?}, ReLU {relu}: {error:e} of {scale:e}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bfloat16_map_stays_one_and_rounds_once() {
+    let input = noise(&[64, 16, 3, 3], 1).to_kind(Kind::BFloat16);
+    let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (Kind::Float, Device::Cpu)));
+    let norm = |residual| BatchNorm {
+        affine: None,
+        running: (&running[0], &running[1]),
+        views: 1,
+        momentum: 0.1,
+        epsilon: 1e-5,
+        residual,
+        relu: false,
+    };
+    let [found, _] = batch_norm(&input, norm(Some(&input)));
+    let whole = input.to_kind(Kind::Float);
+    let [expected, _] = batch_norm(&whole, norm(Some(&whole)));
+    assert_eq!(found.kind(), Kind::BFloat16);
+    assert_eq!(found, expected.to_kind(Kind::BFloat16));
+}
+
+#[test]
+fn views_are_normalised_apart_and_gradients_of_two_uses_are_summed() {
+    let (channels, kind) = (12, Kind::Float);
+    let views = [noise(&[4, channels, 5, 3], 1), noise(&[4, channels, 5, 3], 2) * 3.0 + 1.0];
+    let residuals = [noise(&[4, channels, 5, 3], 3), noise(&[4, channels, 5, 3], 4)];
+    let leaf = |tensor: &Tensor| tensor.detach().copy().set_requires_grad(true);
+    // Both uses have a gradient, by turns of a different size.
+    let results = |parts: &[(Tensor, Tensor)], count: i64| {
+        let affine = [0.5, -0.2].map(|value| leaf(&Tensor::full([channels], value, (kind, Device::Cpu))));
+        let running = [0.0, 1.0].map(|value| Tensor::full([channels], value, (kind, Device::Cpu)));
+        let mut all: [Vec<Tensor>; 3] = Default::default();
+        for (input, residual) in parts {
+            let (input, residual) = (leaf(input), leaf(residual));
+            let norm = BatchNorm {
+                affine: Some((&affine[0], &affine[1])),
+                running: (&running[0], &running[1]),
+                views: count,
+                momentum: 0.1,
+                epsilon: 1e-5,
+                residual: Some(&residual),
+                relu: true,
+            };
+            let [one, two] = batch_norm(&input, norm);
+            ((&one * &one).sum(kind) + two.sum(kind) * 0.3).backward();
+            for (all, found) in all.iter_mut().zip([one.detach(), input.grad(), residual.grad()]) {
+                all.push(found);
+            }
+        }
+        let mut results: Vec<Tensor> = all.iter().map(|parts| Tensor::cat(parts, 0)).collect();
+        results.extend(affine.map(|parameter| parameter.grad()));
+        results.extend(running);
+        results
+    };
+    let stacked = |parts: &[Tensor; 2]| Tensor::cat(parts, 0);
+    let together = results(&[(stacked(&views), stacked(&residuals))], 2);
+    let [one, two] = views.each_ref().map(Tensor::shallow_clone);
+    let [with_one, with_two] = residuals.each_ref().map(Tensor::shallow_clone);
+    let apart = results(&[(one, with_one), (two, with_two)], 1);
+    for (place, (together, apart)) in together.iter().zip(&apart).enumerate() {
+        assert!(together.allclose(apart, 1e-5, 1e-5, false), "{place}");
+    }
+}
+
+#[test]
+fn a_norm_and_a_convolution_together_are_the_two_apart() {
+    // A kernel of 0 is a linear layer.
+    for (kind, out, kernel, stride, bias) in [
+        (Kind::Float, 9, 0, 1, true),
+        (Kind::BFloat16, 9, 0, 1, false),
+        (Kind::Double, 9, 0, 1, true),
+        (Kind::Float, 32, 3, 1, false),
+        (Kind::Float, 5, 1, 1, true),
+        (Kind::BFloat16, 32, 3, 2, false),
+        (Kind::BFloat16, 7, 1, 1, true),
+        (Kind::Double, 6, 3, 1, false),
+    ] {
+        let parameters = if kind == Kind::Double { kind } else { Kind::Float };
+        let results = |together: bool| {
+            let leaf = |tensor: Tensor, kind| tensor.to_kind(kind).detach().copy().set_requires_grad(true);
+            let rows = kernel == 0;
+            let (of_input, of_weight): (&[i64], &[i64]) =
+                if rows { (&[40, 16], &[out, 16]) } else { (&[4, 16, 6, 6], &[out, 16, kernel, kernel]) };
+            let input = leaf(noise(of_input, 1) * 2.0 + 1.0, kind);
+            let weight = leaf(noise(of_weight, 2), kind);
+            let bias = bias.then(|| leaf(noise(&[out], 3), kind));
+            let affine = [4, 5].map(|seed| leaf(noise(&[16], seed), parameters));
+            let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (parameters, Device::Cpu)));
+            let norm = BatchNorm {
+                affine: Some((&affine[0], &affine[1])),
+                running: (&running[0], &running[1]),
+                views: 2,
+                momentum: 0.1,
+                epsilon: 1e-5,
+                residual: None,
+                relu: true,
+            };
+            let by = [stride, kernel / 2];
+            let output = if together {
+                norm_convolution(&input, norm, &weight, bias.as_ref(), by)
+            } else {
+                let [normalised, _] = batch_norm(&input, norm);
+                if rows {
+                    normalised.linear(&weight, bias.as_ref())
+                } else {
+                    convolution(&normalised, &weight, bias.as_ref(), by)
+                }
+            };
+            (&output * &output).sum(kind).backward();
+            let mut results = vec![output.detach(), input.grad(), weight.grad()];
+            results.extend(affine.iter().chain(&bias).map(Tensor::grad));
+            results.extend(running);
+            results
+        };
+        for (place, (together, apart)) in results(true).iter().zip(&results(false)).enumerate() {
+            assert_eq!(together, apart, "{place} in {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn the_result_is_the_same_each_time() {
+    let (input, weight) = (noise(&[8, 32, 20, 20], 1), noise(&[32, 32, 3, 3], 2));
+    let first = results(&input, &weight, Kind::Float);
+    for _ in 0..5 {
+        let again = results(&input, &weight, Kind::Float);
+        assert!(first.iter().zip(&again).all(|(a, b)| a == b));
+    }
+}
+
+#[test]
+fn a_number_that_is_none_passes_relu() {
+    let input = noise(&[4, 16, 2, 2], 1);
+    let _ = input.get(0).get(3).fill_(f64::NAN);
+    let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (Kind::Float, Device::Cpu)));
+    let norm = BatchNorm {
+        affine: None,
+        running: (&running[0], &running[1]),
+        views: 1,
+        momentum: 0.1,
+        epsilon: 1e-5,
+        residual: None,
+        relu: true,
+    };
+    let [output, _] = batch_norm(&input, norm);
+    assert_eq!(output.isnan().any_dim(0, false).sum(Kind::Int64).int64_value(&[]), 4, "a channel of 2 x 2");
+}
+
+#[test]
+#[should_panic(expected = "a residual of")]
+fn a_residual_of_another_shape_is_refused() {
+    let input = noise(&[4, 16, 2, 2], 1);
+    let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (Kind::Float, Device::Cpu)));
+    let residual = noise(&[4, 16, 1, 1], 2);
+    let norm = BatchNorm {
+        affine: None,
+        running: (&running[0], &running[1]),
+        views: 1,
+        momentum: 0.1,
+        epsilon: 1e-5,
+        residual: Some(&residual),
+        relu: true,
+    };
+    let _ = batch_norm(&input, norm);
+}
