@@ -4,14 +4,18 @@
 # torch-sys would otherwise look for a torch of its own; tools/libtorch.sh has already settled which one is used.
 CARGO = env -u LIBTORCH_USE_PYTORCH -u LIBTORCH cargo
 PROGRAM = target/release/densesiam
+# Other tools, to which the tests give what is exported.
+INTEROP = $(CURDIR)/.interop-python
 
-.PHONY: demo test build libtorch check parity bench clean
+.PHONY: demo test build libtorch check parity interop bench clean
 
 demo: build
 	$(PROGRAM) demo
 
+# Where Python packages cannot be fetched, the tests that need them say so and are left out.
 test: libtorch
-	$(CARGO) test --release --workspace
+	@bash tools/interop-python.sh some || echo "Python packages were not fetched: ONNX, TensorBoard and WebDataset are not checked"
+	DENSESIAM_INTEROP_PYTHON=$(INTEROP) $(CARGO) test --release --workspace
 
 build: libtorch
 	$(CARGO) build --release --workspace
@@ -31,6 +35,12 @@ check: libtorch
 # The test vectors alone, from DENSESIAM_FIXTURES or the copies in fixtures/; families that a folder lacks are named.
 parity: libtorch
 	$(CARGO) test --release -p densesiam-data -p densesiam-metrics -p densesiam-nn parity -- --nocapture
+
+# What is exported, read by all the tools that it is for: PyTorch, torchvision, timm, OpenMMLab's engine and onnxruntime,
+# fetched by pip into .interop-python (6 GB on disk, once).
+interop: libtorch
+	@bash tools/interop-python.sh all
+	DENSESIAM_INTEROP_PYTHON=$(INTEROP) $(CARGO) test --release -p densesiam --test it interop -- --nocapture
 
 # Ours and PyTorch's programs for the same work, in turn, as a table: docs/performance.md. PICTURES=FOLDER instead of made-up
 # pictures; BENCH="--only views --rounds 5", or any other option of benches/pairs.py.

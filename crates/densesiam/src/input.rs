@@ -3,9 +3,9 @@
 use tch::{Device, Kind, Tensor};
 
 /// Mean of ImageNet's pictures, in 0..1; what torchvision's users normalise by.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+pub(crate) const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// Standard deviation of ImageNet's pictures, in 0..1.
-const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+pub(crate) const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Normalises pictures on the device; its constants are brought there once.
 #[derive(Debug)]

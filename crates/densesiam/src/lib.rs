@@ -6,6 +6,7 @@
 pub mod commands;
 pub mod error;
 pub mod export;
+pub mod file;
 pub mod import;
 pub mod input;
 pub mod pictures;

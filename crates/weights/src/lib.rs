@@ -10,6 +10,8 @@
 //! program left before the names, and translates detectron2's. Nothing is taken silently: what is missing, left over
 //! or of another shape is in the [`Matching`], which prints as a few lines.
 //!
+//! [`write_torch`] and [`write_detectron2`] write what those tools read.
+//!
 //! Memory is bounded by the size of the file and by [`Limits`], whatever the file says about itself.
 
 mod budget;
@@ -23,8 +25,10 @@ mod safetensors_file;
 mod strided;
 mod tensor;
 mod torch;
+mod write;
 
 pub use error::WeightsError;
 pub use file::{Format, Limits, WeightsFile, read, read_bytes};
 pub use matching::{Layout, Match, Matching, Mismatch, NothingMatches, match_names};
 pub use tensor::{DType, Tensor};
+pub use write::{StateDict, WriteError, write_detectron2, write_torch};

@@ -1,7 +1,6 @@
 //! `densesiam ablate`: a list of variants of one recipe over seeds, and their table.
 
 use std::fmt::Write;
-use std::fs;
 use std::path::Path;
 
 use clap::Args;
@@ -11,6 +10,7 @@ use densesiam_nn::Architecture;
 use serde_json::{Value, json};
 
 use crate::error::Error;
+use crate::file::write_bytes;
 use crate::recipe::ablation::{Ablation, Task, Variant};
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::probe::ProbeRecipe;
@@ -161,7 +161,7 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
         }
         outcomes.push((seed, outcome));
         let path = folder.join("ablation.md");
-        fs::write(&path, markdown(&rows)).map_err(|source| Error::file(&path, source))?;
+        write_bytes(&path, markdown(&rows).as_bytes())?;
     }
     let table = if arguments.json { format!("{:#}\n", as_json(ablation, &rows)) } else { markdown(&rows) };
     print!("{table}");

@@ -20,7 +20,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use densesiam_engine::run_dir::Mode;
 
 use crate::error::Error;
-use crate::export::export;
+use crate::export::{Format, export};
 use crate::recipe::builtin;
 
 /// Dense self-supervised learning from a folder of pictures (DenseSiam, ECCV 2022).
@@ -89,13 +89,18 @@ pub enum Command {
     Predict(PredictArguments),
     /// Draw both views of a picture with their corresponding points, to check them by eye
     Views(ViewsArguments),
-    /// Write the encoder of a checkpoint under torchvision's names, as safetensors
+    /// Write what was trained in the files that other tools read
+    ///
+    /// What must be set there so that the weights are not silently left out is printed.
     Export {
         /// A run directory, or a checkpoint's folder (runs/NAME/checkpoints/000001000)
         checkpoint: PathBuf,
-        /// The file to write
-        #[arg(long, default_value = "encoder.safetensors")]
-        out: PathBuf,
+        /// For whom it is written
+        #[arg(long, value_enum, default_value_t = Format::Safetensors)]
+        format: Format,
+        /// The file to write, for timm the folder; else encoder.safetensors, encoder.pth and so on
+        #[arg(long)]
+        out: Option<PathBuf>,
         /// Replace the file if it is there
         #[arg(long)]
         overwrite: bool,
@@ -211,10 +216,10 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Segment(arguments) => segment::run(&arguments),
         Command::Ablate(arguments) => ablate::run(&arguments),
         Command::Views(arguments) => views::run(&arguments),
-        Command::Export { checkpoint, out, overwrite } => {
+        Command::Export { checkpoint, format, out, overwrite } => {
+            let out = out.unwrap_or_else(|| format.default_path());
             refuse_existing(&out, overwrite)?;
-            let tensors = export(&checkpoint, &out)?;
-            println!("{}: {tensors} tensors under torchvision's names", out.display());
+            println!("{}", export(&checkpoint, format, &out)?);
             Ok(())
         }
         Command::Inspect { path, json } => inspect::run(&path, json),

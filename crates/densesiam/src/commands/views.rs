@@ -9,6 +9,7 @@ use image::RgbImage;
 
 use super::{ViewsArguments, refuse_existing};
 use crate::error::Error;
+use crate::file::write_bytes;
 use crate::pictures::{self, Origin};
 use crate::recipe::keys;
 use crate::recipe::pretrain::PretrainRecipe;
@@ -41,7 +42,7 @@ pub(super) fn run(arguments: &ViewsArguments) -> Result<(), Error> {
     let origin = Origin { picture: &picture, views };
     let sheet = pictures::correspondence([&view1, &view2], [&points1, &points2], Some(&origin));
     let bytes = pictures::png(&sheet).map_err(|error| Error::Internal(error.to_string()))?;
-    std::fs::write(out, bytes).map_err(|source| Error::file(out, source))?;
+    write_bytes(out, &bytes)?;
     match pair.overlap {
         Some(_) => println!("{}: {} corresponding points", out.display(), points.len()),
         None => println!("{}: the views do not overlap, after {} tries", out.display(), pair.redraws + 1),

@@ -23,6 +23,7 @@ use super::setup::Setup;
 use super::table::Table;
 use crate::error::Error;
 use crate::export::encoder_tensors;
+use crate::file::write_bytes;
 use crate::pictures;
 use crate::recipe::{MonitorSettings, RunSettings, TrainSettings, keys};
 use crate::report::Picture;
@@ -143,8 +144,8 @@ impl<'p> Journal<'p> {
             facts.setup.threads,
         );
         let environment = serde_json::to_string_pretty(&environment).unwrap_or_default();
-        write(&layout.recipe(), facts.recipe.as_bytes())?;
-        write(&layout.environment(), environment.as_bytes())?;
+        write_bytes(&layout.recipe(), facts.recipe.as_bytes())?;
+        write_bytes(&layout.environment(), environment.as_bytes())?;
         let pictures = layout.pictures();
         fs::create_dir_all(&pictures).map_err(|source| Error::file(pictures, source))?;
         let total = facts.setup.horizon.total_steps;
@@ -314,7 +315,7 @@ impl<'p> Journal<'p> {
         let text: String = self.bad_files.iter().map(line).collect();
         let count = self.bad_files.len();
         self.say(&format!("warning: {count} unreadable pictures so far, listed in bad_files.txt"));
-        write(&self.layout().root().join("bad_files.txt"), text.as_bytes())
+        write_bytes(&self.layout().root().join("bad_files.txt"), text.as_bytes())
     }
 
     /// Saves a picture of a step as `pictures/NAME-STEP.png` and for TensorBoard.
@@ -323,7 +324,7 @@ impl<'p> Journal<'p> {
     /// When it cannot be written.
     pub fn picture(&mut self, name: &str, step: u64, picture: &RgbImage) -> Result<(), Error> {
         let bytes = pictures::png(picture).map_err(|error| Error::Internal(error.to_string()))?;
-        write(&self.layout().pictures().join(format!("{name}-{step:09}.png")), &bytes)?;
+        write_bytes(&self.layout().pictures().join(format!("{name}-{step:09}.png")), &bytes)?;
         let png = Png { width: picture.width(), height: picture.height(), bytes: &bytes };
         Ok(self.events.image(step, name, png)?)
     }
@@ -369,7 +370,10 @@ impl<'p> Journal<'p> {
                 self.save_into(&CheckpointFolder::open(&folder)?, state)?;
                 let name =
                     |&sample: &u64| self.facts.setup.index.path(sample as usize).display().to_string() + "\n";
-                write(&folder.join("pictures.txt"), samples.iter().map(name).collect::<String>().as_bytes())?;
+                write_bytes(
+                    &folder.join("pictures.txt"),
+                    samples.iter().map(name).collect::<String>().as_bytes(),
+                )?;
                 Ok(Error::NotFinite { step, state: folder })
             }
             Trouble::Collapsed { step, why } => Ok(Error::Collapsed { step, why }),
@@ -399,7 +403,7 @@ impl<'p> Journal<'p> {
     /// # Errors
     /// When it cannot be written.
     pub fn report(&self, page: &str) -> Result<(), Error> {
-        write(&self.layout().report(), page.as_bytes())
+        write_bytes(&self.layout().report(), page.as_bytes())
     }
 
     /// The run is over.
@@ -413,17 +417,6 @@ impl<'p> Journal<'p> {
 
 /// Pictures that a report shows: the first, the last, and some between.
 const PICTURES_SHOWN: usize = 6;
-
-/// Writes a small file under another name, then renames it: a full disk leaves the file of before.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let partial = path.with_extension("partial");
-    let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path));
-    written.map_err(|source| {
-        // The failure is what matters to the caller; a leftover is only untidy.
-        let _ = fs::remove_file(&partial);
-        Error::file(path, source)
-    })
-}
 
 fn fingerprint(index: &ImageIndex) -> String {
     format!("{:016x}", index.fingerprint())

@@ -68,6 +68,14 @@ impl Layout {
             Layout::Detectron2 => from_detectron2(name),
         }
     }
+
+    /// The name that this layout has for torchvision's `name`.
+    pub(crate) fn name_of(self, name: &str) -> String {
+        match self {
+            Layout::Torchvision => name.to_owned(),
+            Layout::Detectron2 => to_detectron2(name),
+        }
+    }
 }
 
 /// detectron2 puts a norm into its convolution, counts stages from 2, and calls all else the stem.
@@ -94,6 +102,28 @@ fn norm_beside_convolution(name: &str) -> String {
     split.map_or_else(|| name.to_owned(), |(number, rest)| format!("bn{number}.{rest}"))
 }
 
+/// The other way round.
+fn to_detectron2(name: &str) -> String {
+    let of_block = || {
+        let (stage, rest) = name.strip_prefix("layer")?.split_once('.')?;
+        let (block, rest) = rest.split_once('.')?;
+        let stage = stage.parse::<u8>().ok()?.checked_add(1)?;
+        let rest = match (rest.strip_prefix("downsample.0."), rest.strip_prefix("downsample.1.")) {
+            (Some(of_convolution), _) => format!("shortcut.{of_convolution}"),
+            (_, Some(of_norm)) => format!("shortcut.norm.{of_norm}"),
+            _ => norm_in_convolution(rest),
+        };
+        Some(format!("res{stage}.{block}.{rest}"))
+    };
+    of_block().unwrap_or_else(|| format!("stem.{}", norm_in_convolution(name)))
+}
+
+/// `bn2.weight` is `conv2.norm.weight`.
+fn norm_in_convolution(name: &str) -> String {
+    let split = name.strip_prefix("bn").and_then(|rest| rest.split_once('.'));
+    split.map_or_else(|| name.to_owned(), |(number, rest)| format!("conv{number}.norm.{rest}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +140,7 @@ mod tests {
             ("res3.0.shortcut.norm.running_var", "layer2.0.downsample.1.running_var"),
         ] {
             assert_eq!(from_detectron2(theirs).as_deref(), Some(ours));
+            assert_eq!(to_detectron2(ours), theirs);
         }
         for foreign in ["layer1.0.conv1.weight", "res", "res2", "res2.0", "res0.0.conv1.weight", "resx.0.a"] {
             assert_eq!(from_detectron2(foreign), None);

@@ -6,6 +6,7 @@ mod formats;
 mod hostile;
 mod matching;
 mod mutations;
+mod write;
 
 use std::path::{Path, PathBuf};
 

@@ -1,12 +1,11 @@
 //! From the model's small map of logits to the label of every pixel, in memory that does not grow with the categories.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 
 use tch::{Kind, Tensor};
 
 use crate::error::Error;
+use crate::file::write_bytes;
 use crate::pictures;
 use crate::tasks::segment::Trained;
 
@@ -91,8 +90,8 @@ pub(super) fn write_labels(
     [width, height]: [u32; 2],
     depth: ValueDepth,
 ) -> Result<(), Error> {
-    let file = File::create(path).map_err(|source| Error::file(path, source))?;
-    let mut encoder = png::Encoder::new(BufWriter::new(file), width, height);
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width, height);
     let bytes: Vec<u8> = match depth {
         ValueDepth::Palette => {
             encoder.set_color(png::ColorType::Indexed);
@@ -110,7 +109,8 @@ pub(super) fn write_labels(
         writer.write_image_data(&bytes)?;
         writer.finish()
     });
-    written.map_err(|error| Error::file(path, std::io::Error::other(error)))
+    written.map_err(|error| Error::Internal(error.to_string()))?;
+    write_bytes(path, &file)
 }
 
 fn internal(error: &tch::TchError) -> Error {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::label_map::ValueDepth;
 use crate::error::Error;
+use crate::file::write_bytes;
 use crate::pictures;
 use crate::tasks::segment::Trained;
 
@@ -73,7 +74,7 @@ impl Legend {
         fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
         let path = folder.join("legend.json");
         let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
-        fs::write(&path, text).map_err(|source| Error::file(&path, source))
+        write_bytes(&path, text.as_bytes())
     }
 }
 

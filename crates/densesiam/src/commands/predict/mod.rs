@@ -17,6 +17,7 @@ use densesiam_engine::log::Progress;
 
 use super::{PredictArguments, refuse_existing};
 use crate::error::Error;
+use crate::file::write_bytes;
 use crate::pictures;
 use crate::tasks::segment::Trained;
 use label_map::{ValueDepth, categories, write_labels};
@@ -105,8 +106,7 @@ fn predict(picture: &RgbImage, stem: &Path, trained: &Trained, no_overlay: bool)
     let map: Vec<u32> = labels.iter().map(|&label| u32::from(label)).collect();
     let overlay = pictures::mask_overlay(&view, &map, size[0] as usize, size[1] as usize, 0.6);
     let bytes = pictures::png(&overlay).map_err(|error| Error::Internal(error.to_string()))?;
-    let path = with_suffix(stem, ".overlay.png");
-    fs::write(&path, bytes).map_err(|source| Error::file(&path, source))
+    write_bytes(&with_suffix(stem, ".overlay.png"), &bytes)
 }
 
 /// The size at which the model sees a picture: its shorter side as in evaluation, but the longer side at most

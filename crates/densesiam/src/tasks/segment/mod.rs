@@ -22,7 +22,7 @@ use tch::{Device, Kind, Tensor};
 
 pub use evaluation::{Evaluation, evaluate, pixel_categories};
 pub use plan::{Plan, evaluation_settings, labelled_set};
-pub use trained::{MatchedClasses, Trained};
+pub use trained::{MatchedClasses, Trained, matched_classes};
 
 use crate::error::Error;
 use crate::import::import_encoder;

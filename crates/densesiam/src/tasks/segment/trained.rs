@@ -72,7 +72,7 @@ impl Trained {
             .load(&checkpoint.model)
             .map_err(|error| Error::CannotResume(format!("{}: {error}", checkpoint.path.display())))?;
         Ok(Self {
-            classes: classes(&run, checkpoint.manifest.step)?,
+            classes: matched_classes(&run, checkpoint.manifest.step)?,
             step: checkpoint.manifest.step,
             categories: categories as usize,
             input: Input::new(precision.kind(), device),
@@ -82,7 +82,11 @@ impl Trained {
     }
 }
 
-fn classes(run: &Path, step: u64) -> Result<Option<MatchedClasses>, Error> {
+/// What the pseudo-categories of a run's checkpoint were matched to, where it was evaluated at that step.
+///
+/// # Errors
+/// When the run's evaluations cannot be read.
+pub fn matched_classes(run: &Path, step: u64) -> Result<Option<MatchedClasses>, Error> {
     let evaluations = Table::read(&RunLayout::new(run).evaluations())?;
     let row = evaluations.row(step);
     let field = |name: &str| row.and_then(|row| row.get(name)).cloned().unwrap_or(Value::Null);

@@ -1,0 +1,115 @@
+//! The networks of evaluation as ONNX graphs, for any batch and any size of picture.
+//!
+//! Read off the tensors themselves: which blocks there are and how large their kernels are is in their names and
+//! shapes. That these are the networks of `densesiam_nn` is what the tests compare.
+
+mod graph;
+mod proto;
+
+use densesiam_weights::Tensor;
+use serde_json::json;
+
+use crate::error::Error;
+use crate::input::{DEVIATION, MEAN};
+use crate::tasks::segment::MatchedClasses;
+use graph::{Graph, Map, NoTensor};
+
+impl From<NoTensor> for Error {
+    fn from(missing: NoTensor) -> Self {
+        Error::Usage(missing.to_string())
+    }
+}
+
+/// The encoder, whose `tensors` have torchvision's names: `images` `[batch, 3, height, width]` to the maps `c2`, `c3`, `c4`
+/// and `c5` at strides 4, 8, 16 and 32.
+///
+/// # Errors
+/// When a tensor of the encoder is missing.
+pub(super) fn encoder(tensors: &[Tensor]) -> Result<Vec<u8>, Error> {
+    let mut graph = Graph::over(tensors);
+    let [c2, c3, c4, c5] = resnet(&mut graph, "")?;
+    let outputs = [
+        ("c2", c2, ["height_4", "width_4"]),
+        ("c3", c3, ["height_8", "width_8"]),
+        ("c4", c4, ["height_16", "width_16"]),
+        ("c5", c5, ["height_32", "width_32"]),
+    ];
+    Ok(graph.into_file(&outputs, &normalisation()))
+}
+
+/// The segmentation, whose `tensors` have the released names: `images` to `logits` `[batch, categories, height, width]`, whose
+/// argmax is the pseudo-category of each pixel. Which classes those were matched to is in the file's metadata.
+///
+/// # Errors
+/// When a tensor of the model is missing.
+pub(super) fn segmentation(tensors: &[Tensor], classes: Option<&MatchedClasses>) -> Result<Vec<u8>, Error> {
+    let mut graph = Graph::over(tensors);
+    let [c2, c3, c4, c5] = resnet(&mut graph, "backbone.")?;
+    let mut map = graph.convolution(&c5, "decoder.layer1", 1)?;
+    for (below, lateral) in [(c4, "decoder.layer2"), (c3, "decoder.layer3"), (c2, "decoder.layer4")] {
+        let lateral = graph.convolution(&below, lateral, 1)?;
+        let above = graph.resize_like(&map, &below);
+        map = graph.add(&lateral, &above);
+    }
+    for (convolution, norm) in [("projector.0", "projector.1"), ("projector.3", "projector.4")] {
+        map = layer(&mut graph, &map, [convolution, norm], 1)?;
+    }
+    map = graph.convolution(&map, "projector.6", 1)?;
+    map = graph.norm(&map, "projector.7")?;
+    map = graph.resize_like(&map, &graph.input());
+    let mut metadata = normalisation();
+    if let Some(MatchedClasses { of_category, names }) = classes {
+        metadata.push(("classes".into(), json!(names).to_string()));
+        metadata.push(("class_of_category".into(), json!(of_category).to_string()));
+    }
+    Ok(graph.into_file(&[("logits", map, ["height", "width"])], &metadata))
+}
+
+/// What pictures in 0..1 are normalised by, as the file's metadata.
+fn normalisation() -> Vec<(String, String)> {
+    [("mean", MEAN), ("std", DEVIATION)].map(|(name, values)| (name.into(), json!(values).to_string())).into()
+}
+
+/// C2 to C5 of a ResNet whose tensors begin with `prefix`, with the strides of torchvision.
+fn resnet(graph: &mut Graph, prefix: &str) -> Result<[Map; 4], NoTensor> {
+    let pictures = graph.input();
+    let map = layer(graph, &pictures, [&format!("{prefix}conv1"), &format!("{prefix}bn1")], 2)?;
+    let mut map = graph.max_pool(&map);
+    let mut stage = |number: usize| {
+        let name = |block: usize| format!("{prefix}layer{number}.{block}");
+        map = residual_block(graph, &map, &name(0), if number > 1 { 2 } else { 1 })?;
+        let more = (1..).map(name).take_while(|block| graph.has(&format!("{block}.conv1.weight")));
+        for block in more.collect::<Vec<_>>() {
+            map = residual_block(graph, &map, &block, 1)?;
+        }
+        Ok(map.clone())
+    };
+    Ok([stage(1)?, stage(2)?, stage(3)?, stage(4)?])
+}
+
+/// Two convolutions of 3x3, or three of which the one of 3x3 stands in the middle and has the stride.
+fn residual_block(graph: &mut Graph, x: &Map, block: &str, stride: i64) -> Result<Map, NoTensor> {
+    let strides =
+        if graph.has(&format!("{block}.conv3.weight")) { vec![1, stride, 1] } else { vec![stride, 1] };
+    let mut map = x.clone();
+    for (index, stride) in strides.iter().enumerate() {
+        map = graph.convolution(&map, &format!("{block}.conv{}", index + 1), *stride)?;
+        map = graph.norm(&map, &format!("{block}.bn{}", index + 1))?;
+        if index + 1 < strides.len() {
+            map = graph.relu(&map);
+        }
+    }
+    let mut shortcut = x.clone();
+    if graph.has(&format!("{block}.downsample.0.weight")) {
+        shortcut = graph.convolution(x, &format!("{block}.downsample.0"), stride)?;
+        shortcut = graph.norm(&shortcut, &format!("{block}.downsample.1"))?;
+    }
+    let sum = graph.add(&map, &shortcut);
+    Ok(graph.relu(&sum))
+}
+
+fn layer(graph: &mut Graph, x: &Map, [convolution, norm]: [&str; 2], stride: i64) -> Result<Map, NoTensor> {
+    let map = graph.convolution(x, convolution, stride)?;
+    let map = graph.norm(&map, norm)?;
+    Ok(graph.relu(&map))
+}
