@@ -2,7 +2,8 @@
 # Lays .libtorch/link, the libtorch that cargo builds against, from the first of
 #   LIBTORCH=DIR            a libtorch or torch folder of yours
 #   LIBTORCH_USE_PYTORCH=1  the torch of this python3
-#   otherwise               the processor's part of torch 2.11.0, fetched by pip into .libtorch (1.2 GB)
+#   otherwise               torch 2.11.0, fetched by pip into .libtorch: without the libraries of CUDA (1.2 GB), or, where
+#                           there is an NVIDIA driver or CUDA=1 is set, with them (5 GB)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=2.11.0
@@ -14,7 +15,12 @@ elif [ -n "${LIBTORCH:-}" ]; then
   torch=$(cd "$LIBTORCH" && pwd)
 else
   torch=$PWD/.libtorch/torch
-  if [ ! -e "$torch/lib/libtorch_cpu.so" ]; then
+  [ ! -e /proc/driver/nvidia/version ] || CUDA=${CUDA:-1}
+  if [ "${CUDA:-0}" != 0 ] && [ ! -e .libtorch/.cuda ]; then
+    echo "fetching libtorch $version with CUDA (5 GB on disk, once; CUDA=0 leaves CUDA out)"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target .libtorch "torch==$version"
+    touch .libtorch/.cuda
+  elif [ ! -e "$torch/lib/libtorch_cpu.so" ]; then
     echo "fetching libtorch $version (1.2 GB on disk, once)"
     # torch's processor library links the CUDA runtime and its profiling interface even where there is no card.
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target .libtorch --no-deps \

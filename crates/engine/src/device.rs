@@ -4,11 +4,15 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::num::NonZero;
+use std::path::Path;
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::thread::available_parallelism;
 
 use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Kind};
+
+use crate::environment::libtorch_version;
 
 /// `run.device` of a recipe: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,11 +78,9 @@ pub enum DeviceError {
         /// The text found.
         text: String,
     },
-    /// CUDA is asked for, and libtorch has none.
-    #[error(
-        "run.device asks for CUDA, but libtorch finds no CUDA device; check that nvidia-smi lists one and that libtorch was fetched with CUDA, or set run.device=cpu"
-    )]
-    NoCuda,
+    /// CUDA is asked for, and cannot be had.
+    #[error("run.device asks for CUDA, but {0}; or set run.device=cpu")]
+    NoCuda(CudaSupport),
     /// There are fewer CUDA devices.
     #[error("run.device is cuda:{index}, but there are {count} CUDA devices; use cuda:0 to cuda:{}", count - 1)]
     NoSuchCuda {
@@ -87,28 +89,88 @@ pub enum DeviceError {
         /// The devices there are.
         count: usize,
     },
+    /// The libtorch in use is another than that of the build.
+    #[error(
+        "this program was built with libtorch {built_with} and finds libtorch {found}; build it again, or put its own first on LD_LIBRARY_PATH"
+    )]
+    OtherLibtorch {
+        /// The version of the build.
+        built_with: String,
+        /// The version found.
+        found: String,
+    },
+}
+
+/// What there is of CUDA; prints as a part of a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CudaSupport {
+    /// The system has no driver of NVIDIA's. libtorch's CUDA part is not loaded then, which would take a second.
+    NoDriver,
+    /// There is a driver, but libtorch's CUDA part cannot be loaded, for the reason given.
+    NotLoaded(String),
+    /// So many devices.
+    Devices(usize),
+}
+
+impl fmt::Display for CudaSupport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDriver => {
+                f.write_str("this machine has no NVIDIA driver; check that nvidia-smi lists a device")
+            }
+            Self::NotLoaded(reason) => {
+                write!(
+                    f,
+                    "libtorch's CUDA part cannot be loaded ({reason}); fetch it with `make libtorch CUDA=1`"
+                )
+            }
+            Self::Devices(0) => f.write_str("the driver has no device; check that nvidia-smi lists one"),
+            Self::Devices(count) => write!(f, "there are {count} CUDA devices"),
+        }
+    }
+}
+
+/// What there is of CUDA, found once. Loads libtorch's CUDA part where there is a driver.
+pub fn cuda() -> &'static CudaSupport {
+    static FOUND: OnceLock<CudaSupport> = OnceLock::new();
+    // The driver's own files, and Windows' border to it.
+    let driver = ["/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"];
+    FOUND.get_or_init(|| {
+        if !driver.iter().any(|file| Path::new(file).exists()) {
+            return CudaSupport::NoDriver;
+        }
+        match densesiam_torch_ext::load_cuda() {
+            Ok(()) if Cuda::is_available() => CudaSupport::Devices(Cuda::device_count().max(0) as usize),
+            Ok(()) => CudaSupport::Devices(0),
+            Err(reason) => CudaSupport::NotLoaded(reason),
+        }
+    })
 }
 
 impl DeviceRequest {
     /// The device asked for.
     ///
     /// # Errors
-    /// [`DeviceError`] when CUDA is asked for and absent, or has fewer devices.
+    /// [`DeviceError`] when CUDA is asked for and absent, or has fewer devices; or when libtorch is another than that of
+    /// the build.
     pub fn resolve(self) -> Result<Device, DeviceError> {
-        let count = if Cuda::is_available() { Cuda::device_count().max(0) as usize } else { 0 };
-        self.among(count)
+        let device = if self == Self::Cpu { Device::Cpu } else { self.among(cuda())? };
+        let (built_with, found) = (densesiam_torch_ext::built_with(), libtorch_version());
+        match found {
+            Some(found) if found != built_with => Err(DeviceError::OtherLibtorch { built_with, found }),
+            _ => Ok(device),
+        }
     }
 
-    fn among(self, cuda_devices: usize) -> Result<Device, DeviceError> {
-        match self {
-            Self::Cpu => Ok(Device::Cpu),
-            Self::Auto if cuda_devices == 0 => Ok(Device::Cpu),
-            Self::Auto => Ok(Device::Cuda(0)),
-            Self::Cuda(_) if cuda_devices == 0 => Err(DeviceError::NoCuda),
-            Self::Cuda(index) if index >= cuda_devices => {
-                Err(DeviceError::NoSuchCuda { index, count: cuda_devices })
+    fn among(self, cuda: &CudaSupport) -> Result<Device, DeviceError> {
+        match (self, cuda) {
+            (Self::Auto, CudaSupport::Devices(1..)) => Ok(Device::Cuda(0)),
+            (Self::Cpu | Self::Auto, _) => Ok(Device::Cpu),
+            (Self::Cuda(index), &CudaSupport::Devices(count @ 1..)) if index >= count => {
+                Err(DeviceError::NoSuchCuda { index, count })
             }
-            Self::Cuda(index) => Ok(Device::Cuda(index)),
+            (Self::Cuda(index), CudaSupport::Devices(1..)) => Ok(Device::Cuda(index)),
+            (Self::Cuda(_), none) => Err(DeviceError::NoCuda(none.clone())),
         }
     }
 }
@@ -248,12 +310,19 @@ mod tests {
 
     #[test]
     fn requests_are_met_or_explained() {
-        assert_eq!(DeviceRequest::Auto.among(0), Ok(Device::Cpu));
-        assert_eq!(DeviceRequest::Auto.among(2), Ok(Device::Cuda(0)));
-        assert_eq!(DeviceRequest::Cpu.among(2), Ok(Device::Cpu));
-        assert_eq!(DeviceRequest::Cuda(1).among(2), Ok(Device::Cuda(1)));
-        assert_eq!(DeviceRequest::Cuda(0).among(0), Err(DeviceError::NoCuda));
-        let error = DeviceRequest::Cuda(2).among(2).unwrap_err().to_string();
+        let (none, two) = (CudaSupport::NoDriver, CudaSupport::Devices(2));
+        assert_eq!(DeviceRequest::Auto.among(&none), Ok(Device::Cpu));
+        assert_eq!(DeviceRequest::Auto.among(&CudaSupport::NotLoaded("".into())), Ok(Device::Cpu));
+        assert_eq!(DeviceRequest::Auto.among(&two), Ok(Device::Cuda(0)));
+        assert_eq!(DeviceRequest::Cpu.among(&two), Ok(Device::Cpu));
+        assert_eq!(DeviceRequest::Cuda(1).among(&two), Ok(Device::Cuda(1)));
+        for support in
+            [none, CudaSupport::NotLoaded("libcublas.so.13 is missing".into()), CudaSupport::Devices(0)]
+        {
+            let error = DeviceRequest::Cuda(0).among(&support).unwrap_err();
+            assert!(error.to_string().contains(&support.to_string()), "{error}");
+        }
+        let error = DeviceRequest::Cuda(2).among(&two).unwrap_err().to_string();
         assert!(error.ends_with("there are 2 CUDA devices; use cuda:0 to cuda:1"), "{error}");
     }
 

@@ -11,6 +11,8 @@ use tch::Tensor;
 unsafe extern "C" {
     fn torch_ext_free(text: *mut c_char);
     fn torch_ext_show_config() -> *mut c_char;
+    fn torch_ext_built_with() -> *mut c_char;
+    fn torch_ext_load_cuda() -> *mut c_char;
     fn torch_ext_fused_sgd(
         parameters: *const *const c_void,
         gradients: *const *const c_void,
@@ -108,6 +110,23 @@ fn pointers(tensors: &[Tensor]) -> Vec<*const c_void> {
 pub fn show_config() -> String {
     // SAFETY: takes nothing and returns a string of strdup.
     owned(unsafe { torch_ext_show_config() }).unwrap_or_default()
+}
+
+/// The version of the libtorch whose headers this was compiled with, `2.11.0`. Another one at run time has other
+/// layouts of its classes.
+pub fn built_with() -> String {
+    // SAFETY: takes nothing and returns a string of strdup.
+    owned(unsafe { torch_ext_built_with() }).unwrap_or_default()
+}
+
+/// Loads `libtorch_cuda.so` from the folder of the libtorch in use, so that one program serves machines with and without
+/// CUDA. To be called before anything that asks for CUDA: libtorch remembers what it found then.
+///
+/// # Errors
+/// What the system's loader says: the library is not there, or one that it needs.
+pub fn load_cuda() -> Result<(), String> {
+    // SAFETY: takes nothing and returns null or a string of strdup.
+    owned(unsafe { torch_ext_load_cuda() }).map_or(Ok(()), Err)
 }
 
 /// The settings of one group of a fused SGD step.

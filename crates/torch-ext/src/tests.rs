@@ -321,3 +321,11 @@ fn a_residual_of_another_shape_is_refused() {
     };
     let _ = batch_norm(&input, norm);
 }
+
+#[test]
+fn the_cuda_part_is_loaded_or_what_is_missing_is_said() {
+    let loaded = load_cuda();
+    assert!(loaded.is_ok() || !tch::Cuda::is_available());
+    assert!(loaded.is_ok() || loaded.as_ref().unwrap_err().contains(".so"), "{loaded:?}");
+    println!("{loaded:?}");
+}

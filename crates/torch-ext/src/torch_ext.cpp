@@ -2,11 +2,14 @@
 // message, so that no exception crosses into Rust.
 #include <ATen/ATen.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <dlfcn.h>
 #include <torch/csrc/api/include/torch/types.h>
+#include <torch/csrc/api/include/torch/version.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <typeinfo>
 #include <vector>
 
 #include "layers.h"
@@ -40,6 +43,24 @@ extern "C" {
 void torch_ext_free(char* text) { free(text); }
 
 char* torch_ext_show_config() { return strdup(at::show_config().c_str()); }
+
+char* torch_ext_built_with() { return strdup(TORCH_VERSION); }
+
+// Loads libtorch_cuda from beside the libtorch_cpu in use: null, or why not. Must come before anything else that asks
+// for CUDA, for libtorch looks for it once and remembers what it found.
+char* torch_ext_load_cuda() {
+  Dl_info cpu;
+  if (!dladdr(reinterpret_cast<void*>(&at::globalContext), &cpu) || !cpu.dli_fname) return strdup("libtorch_cpu.so is not found");
+  char* resolved = realpath(cpu.dli_fname, nullptr);
+  std::string library = resolved ? resolved : cpu.dli_fname;
+  free(resolved);
+  library.replace(library.rfind('/') + 1, std::string::npos, "libtorch_cuda.so");
+  if (!dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL)) return strdup(dlerror());
+  // Where the question came first, what stands in for CUDA stays for good.
+  const auto& hooks = at::detail::getCUDAHooks();
+  bool stand_in = typeid(hooks) == typeid(at::CUDAHooksInterface);
+  return stand_in ? strdup("libtorch had been asked for CUDA before libtorch_cuda.so was loaded") : nullptr;
+}
 
 // One step of SGD with momentum over lists of parameters, their gradients and their momentum buffers, as
 // torch.optim.SGD computes it, in one pass over memory. Where `found_inf` (one float) is 1 nothing is changed.

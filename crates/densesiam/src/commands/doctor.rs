@@ -5,10 +5,9 @@ use std::path::Path;
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::survey::Survey;
-use densesiam_engine::device::{DeviceRequest, PrecisionRequest, resolve_threads};
+use densesiam_engine::device::{DeviceRequest, PrecisionRequest, cuda, resolve_threads};
 use densesiam_engine::environment::Environment;
 use serde_json::{Value, json};
-use tch::Cuda;
 
 use super::bench::matrix_product_rate;
 use crate::error::Error;
@@ -28,8 +27,7 @@ pub(super) fn run(pictures: Option<&Path>, json: bool) -> Result<(), Error> {
     };
     densesiam_engine::device::set_threads(threads);
     findings.insert("precision_reason".into(), json!(why));
-    findings
-        .insert("cuda_devices".into(), json!(if Cuda::is_available() { Cuda::device_count() } else { 0 }));
+    findings.insert("cuda".into(), json!(cuda().to_string()));
     let rate = |kind| (matrix_product_rate(kind, device) * 10.0).round() / 10.0;
     findings.insert("gflops_fp32".into(), json!(rate(tch::Kind::Float)));
     findings.insert("gflops_bf16".into(), json!(rate(tch::Kind::BFloat16)));

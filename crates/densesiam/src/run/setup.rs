@@ -11,7 +11,7 @@ use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{Loader, LoaderSettings, PairAugmentation};
 use densesiam_data::order::steps_per_epoch;
 use densesiam_data::survey::Survey;
-use densesiam_engine::device::{Precision, resolve_threads};
+use densesiam_engine::device::{CudaSupport, DeviceRequest, Precision, cuda, resolve_threads};
 use densesiam_engine::duration::{Duration, Horizon};
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
 use densesiam_engine::schedule::LearningRate;
@@ -48,6 +48,8 @@ pub struct Setup {
     pub precision: Precision,
     /// Why this precision.
     pub precision_reason: &'static str,
+    /// Why a CUDA device that seems to be there is not used.
+    pub cuda_unused: Option<&'static CudaSupport>,
     /// Threads of libtorch.
     pub threads: usize,
     /// Threads that read pictures.
@@ -91,6 +93,8 @@ impl Setup {
         validate(data, train)?;
         optimizer.validate()?;
         let device = run.device.resolve()?;
+        let seemed_there = |cuda: &&CudaSupport| matches!(cuda, CudaSupport::NotLoaded(_));
+        let cuda_unused = (run.device == DeviceRequest::Auto).then(cuda).filter(seemed_there);
         let (precision, precision_reason) = run.precision.resolve(device);
         run.precision = precision.into();
         let root = std::path::absolute(&data.root).map_err(|source| Error::file(&data.root, source))?;
@@ -113,6 +117,7 @@ impl Setup {
             device,
             precision,
             precision_reason,
+            cuda_unused,
             horizon,
             when,
         })
@@ -230,6 +235,9 @@ impl fmt::Display for Setup {
             "device      {:?}, {:?} ({})",
             self.device, self.precision, self.precision_reason
         )?;
+        if let Some(reason) = self.cuda_unused {
+            writeln!(formatter, "            not CUDA: {reason}")?;
+        }
         writeln!(formatter, "threads     {} for the step, {} for pictures", self.threads, self.workers)
     }
 }

@@ -90,18 +90,21 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }
 
-/// A file with a name of its own that sorts after all earlier ones: TensorBoard reads them in that order.
+/// A file whose name sorts after all earlier ones, in which order TensorBoard reads them, also where the clock was set
+/// back in between.
 fn new_file(folder: &Path) -> io::Result<(PathBuf, File)> {
-    let seconds = now() as u64;
-    let mut attempt = 0;
-    loop {
-        let path = folder.join(format!("events.out.tfevents.{seconds:010}.densesiam.{attempt:03}"));
-        match File::create_new(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => attempt += 1,
-            made => return made.map(|file| (path, file)),
-        }
+    let seconds_of = |name: &str| name.strip_prefix(NAME)?.split('.').next()?.parse::<u64>().ok();
+    let mut latest = now() as u64;
+    for entry in std::fs::read_dir(folder)? {
+        let earlier = entry?.file_name().to_str().and_then(seconds_of);
+        latest = latest.max(earlier.map_or(0, |seconds| seconds.saturating_add(1)));
     }
+    let path = folder.join(format!("{NAME}{latest:010}.densesiam"));
+    Ok((path.clone(), File::create_new(&path)?))
 }
+
+/// What TensorBoard takes for its own.
+const NAME: &str = "events.out.tfevents.";
 
 fn framed(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
@@ -240,5 +243,14 @@ mod tests {
         assert_eq!(files.len(), 2);
         assert_eq!(files[1][1].step, 6);
         assert_eq!(files[1][1].what, Some(What::SessionLog(SessionLog { status: SESSION_START })));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_leaves_the_order_of_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("events.out.tfevents.4000000000.densesiam"), []).unwrap();
+        EventFile::resume(folder.path(), 5).unwrap().scalars(6, &[("loss", 2.0)]).unwrap();
+        let files = read(folder.path());
+        assert_eq!((files[0].len(), files[1].len()), (0, 3));
     }
 }
