@@ -5,6 +5,7 @@
 mod ablate;
 mod bad_input;
 mod command_line;
+mod endurance;
 mod golden;
 mod interop;
 mod predict;
