@@ -7,7 +7,7 @@ PROGRAM = target/release/densesiam
 # Other tools, to which the tests give what is exported.
 INTEROP = $(CURDIR)/.interop-python
 
-.PHONY: demo test build libtorch check parity interop bench clean
+.PHONY: demo test build libtorch check parity interop endurance fuzz bench clean
 
 demo: build
 	$(PROGRAM) demo
@@ -41,6 +41,16 @@ parity: libtorch
 interop: libtorch
 	@bash tools/interop-python.sh all
 	DENSESIAM_INTEROP_PYTHON=$(INTEROP) $(CARGO) test --release -p densesiam --test it interop -- --nocapture
+
+# The tests that take minutes: memory over two thousand steps.
+endurance: libtorch
+	$(CARGO) test --release -p densesiam --test it endurance -- --nocapture --include-ignored
+
+# One target of fuzz/targets, or all of them in turn: make fuzz FUZZ=pickle RUNS=1000000, or SECONDS=600 in place of RUNS.
+FUZZ = all
+fuzz:
+	fuzz/run.sh $(FUZZ) $(if $(RUNS),-runs=$(RUNS)) $(if $(SECONDS),-max_total_time=$(SECONDS)) \
+		$(if $(RUNS)$(SECONDS),,-max_total_time=60)
 
 # Ours and PyTorch's programs for the same work, in turn, as a table: docs/performance.md. PICTURES=FOLDER instead of made-up
 # pictures; BENCH="--only views --rounds 5", or any other option of benches/pairs.py.

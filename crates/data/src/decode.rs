@@ -4,6 +4,9 @@
 //! mode paints the missing part of a truncated picture grey, and a training run would learn from the grey. Every
 //! other format goes to the `image` crate. Size limits are checked on the header, before pixels are allocated.
 
+mod tiff;
+mod webp;
+
 use std::io::{self, Cursor};
 
 use image::error::ImageError;
@@ -136,7 +139,7 @@ fn decode_jpeg(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) -> Res
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(|error| jpeg_error(bytes, error))?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
-    check_size(width as u64, height as u64, limits)?;
+    check_size("JPEG", width as u64, height as u64, limits)?;
     if !ends_with_its_picture(bytes) {
         return Err(DecodeError::Truncated { format: "JPEG".into() });
     }
@@ -201,11 +204,20 @@ fn decode_other(
     image: &mut RgbImage,
 ) -> Result<(), DecodeError> {
     let explain = |error| other_error(format, error);
+    let name = format!("{format:?}").to_uppercase();
+    if format == ImageFormat::Tiff && !tiff::holds_its_values(bytes) {
+        return Err(DecodeError::Truncated { format: name });
+    }
+    if format == ImageFormat::WebP {
+        for (width, height) in webp::lossy_frames(bytes) {
+            check_size(&name, width, height, limits)?;
+        }
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(allocation_limit(limits));
     let mut decoder = reader.into_decoder().map_err(explain)?;
     let (width, height) = decoder.dimensions();
-    check_size(width.into(), height.into(), limits)?;
+    check_size(&name, width.into(), height.into(), limits)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut decoded = DynamicImage::from_decoder(decoder).map_err(explain)?;
     decoded.apply_orientation(orientation);
@@ -233,8 +245,13 @@ fn other_error(format: ImageFormat, error: ImageError) -> DecodeError {
     }
 }
 
-fn check_size(width: u64, height: u64, limits: &DecodeLimits) -> Result<(), DecodeError> {
+/// A GIF may have sides of 0, by which what comes later would divide.
+fn check_size(format: &str, width: u64, height: u64, limits: &DecodeLimits) -> Result<(), DecodeError> {
     let max_pixels = limits.max_pixels;
+    if width == 0 || height == 0 {
+        let reason = format!("{width} x {height} pixels are no picture");
+        return Err(DecodeError::Damaged { format: format.into(), reason });
+    }
     if width * height > max_pixels {
         return Err(DecodeError::TooLarge { width, height, max_pixels });
     }

@@ -76,8 +76,25 @@ impl ImageIndex {
         } else if is_picture(path) {
             Err(IndexError::OnePicture { path: path.into() })
         } else {
-            Self::read_list(path)
+            let bytes =
+                std::fs::read(path).map_err(|source| IndexError::Unreadable { path: path.into(), source })?;
+            Self::from_list(&bytes, path)
         }
+    }
+
+    /// The index of the pictures that a list file names, from its bytes: one path a line, relative to the folder of
+    /// `list`. Whether they exist is not looked at.
+    ///
+    /// # Errors
+    /// An [`IndexError`] where the list is empty.
+    pub fn from_list(bytes: &[u8], list: &Path) -> Result<Self, IndexError> {
+        let mut found = Names::default();
+        let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+        lines.filter(|line| !line.is_empty()).for_each(|line| found.push(line));
+        if found.ends.is_empty() {
+            return Err(IndexError::EmptyList { path: list.into() });
+        }
+        Ok(found.sorted(list.parent().unwrap_or(Path::new("")).into()))
     }
 
     /// The index of one picture, whatever its name.
@@ -128,20 +145,6 @@ impl ImageIndex {
             return Err(IndexError::NoPicture { path: root.into() });
         }
         Ok(found.sorted(root.into()))
-    }
-
-    fn read_list(list: &Path) -> Result<Self, IndexError> {
-        let bytes =
-            std::fs::read(list).map_err(|source| IndexError::Unreadable { path: list.into(), source })?;
-        let mut found = Names::default();
-        for line in bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
-        {
-            found.push(line);
-        }
-        if found.ends.is_empty() {
-            return Err(IndexError::EmptyList { path: list.into() });
-        }
-        Ok(found.sorted(list.parent().unwrap_or(Path::new("")).into()))
     }
 
     /// Number of pictures, at least 1.

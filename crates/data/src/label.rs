@@ -97,7 +97,20 @@ impl LabelMap {
     /// A [`LabelError`] that names the file, and for a value outside the taxonomy the value and its pixel.
     pub fn read(path: &Path, taxonomy: &Taxonomy, limits: &DecodeLimits) -> Result<Self, LabelError> {
         let bytes = std::fs::read(path).map_err(|source| LabelError::Read { path: path.into(), source })?;
-        let mut map = decode_indices(&bytes, path, limits)?;
+        Self::decode(&bytes, path, taxonomy, limits)
+    }
+
+    /// As [`LabelMap::read`], from the bytes of a file; `path` is for complaints.
+    ///
+    /// # Errors
+    /// A [`LabelError`] that names the file, and for a value outside the taxonomy the value and its pixel.
+    pub fn decode(
+        bytes: &[u8],
+        path: &Path,
+        taxonomy: &Taxonomy,
+        limits: &DecodeLimits,
+    ) -> Result<Self, LabelError> {
+        let mut map = decode_indices(bytes, path, limits)?;
         map.map(taxonomy, path)?;
         Ok(map)
     }
@@ -126,6 +139,8 @@ fn decode_indices(bytes: &[u8], path: &Path, limits: &DecodeLimits) -> Result<La
         |error: png::DecodingError| LabelError::NotPng { path: path.into(), reason: error.to_string() };
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(Transformations::IDENTITY);
+    // A colour profile says nothing about labels, and a few kilobytes of it can unpack to many megabytes.
+    decoder.set_ignore_iccp_chunk(true);
     let header = decoder.read_header_info().map_err(explain)?;
     let (width, height) = (header.width, header.height);
     let bits = bits_of_an_index(header.color_type, header.bit_depth)

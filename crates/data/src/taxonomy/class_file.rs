@@ -52,6 +52,14 @@ impl Taxonomy {
     pub fn read(path: &Path) -> Result<Self, ClassFileError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ClassFileError::Unreadable { path: path.into(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// As [`Taxonomy::read`], from the text of a class file; `path` names the taxonomy, and the file in complaints.
+    ///
+    /// # Errors
+    /// A [`ClassFileError`] where a line is empty or there are more than 255 classes.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ClassFileError> {
         let classes: Vec<Class> = text.trim_end().lines().map(parse_line).collect();
         if let Some(line) = classes.iter().position(|class| class.name.is_empty()) {
             // A file of nothing but white space has one line, which is empty.
@@ -77,10 +85,7 @@ mod tests {
     use crate::taxonomy::Meaning;
 
     fn read(text: &str) -> Result<Taxonomy, ClassFileError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("classes.txt");
-        std::fs::write(&path, text).unwrap();
-        Taxonomy::read(&path)
+        Taxonomy::parse(text, Path::new("classes.txt"))
     }
 
     #[test]

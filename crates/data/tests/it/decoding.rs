@@ -198,3 +198,22 @@ fn damaged_bytes_never_panic() {
         }
     }
 }
+
+/// What the fuzzer found, with its outcome; that it takes little memory is tested in `tests/fuzz.rs`.
+#[test]
+fn pictures_that_lie_about_themselves_are_refused_for_it() {
+    let found = |name: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/crashes/picture/");
+        let limits = DecodeLimits { max_pixels: 1 << 16 };
+        decode(&std::fs::read(format!("{folder}{name}")).unwrap(), &limits).unwrap_err()
+    };
+    assert!(matches!(found("field_too_long_0.tif"), DecodeError::Truncated { format } if format == "TIFF"));
+    assert!(matches!(
+        found("frame_beyond_its_canvas.webp"),
+        DecodeError::TooLarge { width: 4576, height: 5120, .. }
+    ));
+    assert!(
+        matches!(found("no_rows.gif"), DecodeError::Damaged { reason, .. } if reason.starts_with("13 x 0 "))
+    );
+    assert!(matches!(found("palette_not_of_threes.png"), DecodeError::DecoderPanicked { .. }));
+}

@@ -82,8 +82,13 @@ fn resident(child: &Child) -> Option<f64> {
 #[ignore = "takes minutes: make endurance"]
 fn memory_is_flat_over_two_thousand_steps() {
     let place = Place::new();
-    let more =
-        ["train.duration=2000 steps", "train.checkpoint_every=100 steps", "train.pictures_every=100 steps"];
+    // Few lines are said: they wait in a pipe that nobody reads before the end.
+    let more = [
+        "train.duration=2000 steps",
+        "train.log_every=20 steps",
+        "train.checkpoint_every=100 steps",
+        "train.pictures_every=100 steps",
+    ];
     let mut child = place.start_pretrain("long", &more);
     let metrics = place.path("runs/long/metrics.jsonl");
     wait_for(&metrics, &mut child);

@@ -6,6 +6,7 @@ mod ablate;
 mod bad_input;
 mod command_line;
 mod endurance;
+mod fuzz;
 mod golden;
 mod interop;
 mod predict;

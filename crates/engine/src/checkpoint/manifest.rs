@@ -71,15 +71,20 @@ impl Manifest {
             }
             _ => CheckpointError::read(&path, source),
         })?;
+        Self::parse(&text, &path)
+    }
+
+    /// Reads the text of a manifest; `path` is for complaints.
+    pub(super) fn parse(text: &[u8], path: &Path) -> Result<Self, CheckpointError> {
         let damaged = |reason: serde_json::Error| CheckpointError::Manifest {
-            path: path.clone(),
+            path: path.to_owned(),
             reason: reason.to_string(),
         };
         // The format is looked at first: a later one may have other fields.
-        let value: Value = serde_json::from_slice(&text).map_err(damaged)?;
+        let value: Value = serde_json::from_slice(text).map_err(damaged)?;
         match value.get("format").and_then(Value::as_u64) {
             Some(found) if found != FORMAT => {
-                Err(CheckpointError::FormatVersion { path, found, supported: FORMAT })
+                Err(CheckpointError::FormatVersion { path: path.to_owned(), found, supported: FORMAT })
             }
             _ => serde_json::from_value(value).map_err(damaged),
         }

@@ -172,6 +172,15 @@ fn rotation_keeps_the_last_the_best_and_always_one() {
 }
 
 #[test]
+fn what_the_fuzzer_left_is_a_manifest_or_damaged_or_of_another_format() {
+    for (name, bytes) in densesiam_fixtures::fuzz::kept("manifest") {
+        if let Err(error) = Manifest::parse(&bytes, Path::new(&name)) {
+            assert!(error.is_damage() || matches!(error, CheckpointError::FormatVersion { .. }), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_run_without_checkpoints_has_no_latest() {
     let home = tempfile::tempdir().unwrap();
     assert!(latest(&home.path().join("none")).unwrap().checkpoint.is_none());

@@ -1,0 +1,20 @@
+//! What the fuzzer left in `fuzz/`, read by the functions that it runs. A program of its own with one test, for memory
+//! is measured of the whole process.
+
+use densesiam_fixtures::fuzz::Target;
+use peak_alloc::PeakAlloc;
+
+#[path = "../../../fuzz/src/weights.rs"]
+#[allow(unreachable_pub, reason = "the fuzzer's programs use it too")]
+#[allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+mod weights;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+#[test]
+fn every_kept_file_is_read_or_refused_within_its_memory() {
+    use weights::{NAMES, PICKLE, SAFETENSORS, TORCH, WEIGHTS_FILE};
+    let targets: [Target; 5] = [NAMES, PICKLE, SAFETENSORS, TORCH, WEIGHTS_FILE];
+    targets.iter().for_each(|target| target.run_kept(&ALLOCATOR));
+}

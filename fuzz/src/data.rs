@@ -1,0 +1,97 @@
+//! Pictures, label maps, and the lists beside them.
+
+use std::path::Path;
+
+use densesiam_data::decode::{DecodeLimits, decode};
+use densesiam_data::index::ImageIndex;
+use densesiam_data::label::LabelMap;
+use densesiam_data::taxonomy::Taxonomy;
+use densesiam_fixtures::fuzz::{Target, crc32};
+
+// Tar shards, once they are read, are a target of this file: a function of the shard's bytes, a `pub const SHARD`, a
+// program of three lines in `targets/`, and a few small archives in `corpus/shard`.
+
+const LIMITS: DecodeLimits = DecodeLimits { max_pixels: 1 << 16 };
+
+/// A picture of any format; a PNG is given its checksums.
+pub const PICTURE: Target = Target {
+    name: "picture",
+    read: read_picture,
+    // Decoders may hold a picture in 16-bit RGBA beside what they make of it, and tables of their own; WebP's makes room
+    // for a part of the data, 16 MiB at most, before it misses it.
+    most_memory: |bytes| (16 << 20) + (4 << 20) + 64 * bytes,
+};
+
+/// A label map, given its checksums, read by the classes of PASCAL VOC.
+pub const LABEL: Target =
+    Target { name: "label", read: read_label, most_memory: |bytes| (1 << 20) + 64 * bytes };
+
+/// A class file.
+pub const CLASSES: Target =
+    Target { name: "classes", read: read_classes, most_memory: |bytes| (64 << 10) + 64 * bytes };
+
+/// A list of pictures.
+pub const INDEX: Target =
+    Target { name: "index", read: read_index, most_memory: |bytes| (64 << 10) + 64 * bytes };
+
+fn read_picture(bytes: &[u8]) {
+    match decode(&with_checksums(bytes), &LIMITS) {
+        Ok(image) => {
+            let pixels = u64::from(image.width) * u64::from(image.height);
+            assert!(0 < pixels && pixels <= LIMITS.max_pixels && image.pixels.len() as u64 == 3 * pixels);
+        }
+        // A decoder's own panic is an outcome too: it is caught, and costs a run this one picture.
+        Err(error) => drop(error.to_string()),
+    }
+}
+
+/// A PNG whose chunks all have the right checksum; anything else as it is.
+fn with_checksums(bytes: &[u8]) -> Vec<u8> {
+    let mut png = bytes.to_vec();
+    let mut place = 8;
+    while bytes.starts_with(b"\x89PNG\r\n\x1a\n")
+        && let Some((length, _)) = bytes.get(place..).and_then(<[u8]>::split_first_chunk)
+        && let Some(end) =
+            place.checked_add(8).and_then(|data| data.checked_add(u32::from_be_bytes(*length) as usize))
+        && let Some(checksum) = end.checked_add(4).and_then(|next| png.get_mut(end..next))
+    {
+        checksum.copy_from_slice(&crc32(&bytes[place + 4..end]).to_be_bytes());
+        place = end + 4;
+    }
+    png
+}
+
+fn read_label(bytes: &[u8]) {
+    let bytes = &with_checksums(bytes);
+    match LabelMap::decode(bytes, Path::new("label.png"), &Taxonomy::named("voc2012").unwrap(), &LIMITS) {
+        Ok(map) => {
+            let pixels = u64::from(map.width) * u64::from(map.height);
+            assert!(0 < pixels && pixels <= LIMITS.max_pixels && map.classes.len() as u64 == pixels);
+            assert!(map.classes.iter().all(|&class| class < 21 || class == 255));
+        }
+        Err(error) => drop(error.to_string()),
+    }
+}
+
+fn read_classes(bytes: &[u8]) {
+    match Taxonomy::parse(&String::from_utf8_lossy(bytes), Path::new("classes.txt")) {
+        Ok(taxonomy) => {
+            assert!((1..=255).contains(&taxonomy.classes.len()));
+            assert!(taxonomy.names().iter().all(|name| !name.is_empty()));
+            assert!((0..=255).all(|value| {
+                taxonomy.class_of(value).is_none_or(|class| usize::from(class) < taxonomy.classes.len())
+            }));
+        }
+        Err(error) => drop(error.to_string()),
+    }
+}
+
+fn read_index(bytes: &[u8]) {
+    match ImageIndex::from_list(bytes, Path::new("pictures/list.txt")) {
+        Ok(index) => {
+            assert!((0..index.len()).all(|number| !index.relative_path(number).as_os_str().is_empty()));
+            let _ = (index.path(index.len() - 1), index.fingerprint());
+        }
+        Err(error) => drop(error.to_string()),
+    }
+}
