@@ -90,7 +90,7 @@ fn read_index(bytes: &[u8]) {
     match ImageIndex::from_list(bytes, Path::new("pictures/list.txt")) {
         Ok(index) => {
             assert!((0..index.len()).all(|number| !index.relative_path(number).as_os_str().is_empty()));
-            let _ = (index.path(index.len() - 1), index.fingerprint());
+            let _ = (index.place(index.len() - 1), index.fingerprint());
         }
         Err(error) => drop(error.to_string()),
     }

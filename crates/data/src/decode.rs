@@ -90,6 +90,21 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// The kind of fault in a few words that are the same for all files of that kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::NotAPicture { .. } => "not a picture",
+            Self::Unsupported { .. } => "not supported",
+            Self::TooLarge { .. } => "too large",
+            Self::Truncated { .. } => "truncated",
+            Self::Damaged { .. } => "damaged",
+            Self::DecoderPanicked { .. } => "decoder failed",
+        }
+    }
+}
+
 /// Decodes a picture of any supported format to 8-bit RGB, upright (EXIF orientation applied, transparency dropped,
 /// 16-bit samples scaled down, the first frame of an animation, CMYK as Adobe stores it).
 ///

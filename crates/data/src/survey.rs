@@ -1,30 +1,85 @@
-//! A look at a few pictures of a data set before anything is decided from it: how large they are, which cannot be
-//! read. Whoever plans a run, chooses its sizes or examines a machine looks through this.
+//! A look at the pictures of a data set, or at a few of them, before anything is decided from it: how large they are,
+//! which cannot be read. Whoever plans a run, chooses its sizes, checks a data set or examines a machine looks through
+//! this.
 
-use crate::decode::{DecodeLimits, decode};
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::thread;
+
+use crate::decode::{DecodeLimits, decode_into};
+use crate::image::RgbImage;
 use crate::index::ImageIndex;
+use crate::loader::SampleError;
 
-/// What a few pictures, taken evenly from the index, looked like.
+/// What the pictures that were looked at were like.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Survey {
     /// How many were looked at.
     pub looked_at: usize,
+    /// Bytes of their files, as far as these could be read.
+    pub bytes: u64,
     /// Shorter sides of the readable ones in pixels, ascending.
     pub shorter_sides: Vec<u32>,
-    /// Number in the index of each unreadable one, and why.
-    pub unreadable: Vec<(usize, String)>,
+    /// The unreadable ones, in the order of the index.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A picture that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its number in the index.
+    pub sample: usize,
+    /// The kind of fault ([`SampleError::kind`]).
+    pub kind: &'static str,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 impl Survey {
-    /// Looks at up to `count` pictures.
+    /// Looks at up to `count` pictures, taken evenly from the index.
     pub fn of(index: &ImageIndex, count: usize, limits: &DecodeLimits) -> Self {
-        let looked_at = index.len().min(count);
-        let mut survey = Self { looked_at, ..Self::default() };
-        for sample in (0..looked_at).map(|place| place * index.len() / looked_at) {
-            let bytes = std::fs::read(index.path(sample)).map_err(|error| error.to_string());
-            match bytes.and_then(|bytes| decode(&bytes, limits).map_err(|error| error.to_string())) {
-                Ok(image) => survey.shorter_sides.push(image.shorter_side()),
-                Err(why) => survey.unreadable.push((sample, why)),
+        let count = index.len().min(count);
+        Self::of_samples(index, (0..count).map(|place| place * index.len() / count), limits)
+    }
+
+    /// Looks at consecutive pictures of the index, on `workers` threads (at least 1).
+    pub fn of_range(index: &ImageIndex, range: Range<usize>, limits: &DecodeLimits, workers: usize) -> Self {
+        let workers = workers.clamp(1, range.len().max(1));
+        let part = |worker: usize| range.start + range.len() * worker / workers;
+        thread::scope(|scope| {
+            let look = |worker| move || Self::of_samples(index, part(worker)..part(worker + 1), limits);
+            let parts: Vec<_> = (0..workers).map(|worker| scope.spawn(look(worker))).collect();
+            let mut survey = Self::default();
+            for part in parts {
+                survey.add(part.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            survey
+        })
+    }
+
+    /// Adds what was seen of later pictures.
+    pub fn add(&mut self, later: Self) {
+        self.looked_at += later.looked_at;
+        self.bytes += later.bytes;
+        self.shorter_sides.extend(later.shorter_sides);
+        self.shorter_sides.sort();
+        self.unreadable.extend(later.unreadable);
+    }
+
+    fn of_samples(index: &ImageIndex, samples: impl Iterator<Item = usize>, limits: &DecodeLimits) -> Self {
+        let (mut survey, mut bytes, mut image) = (Self::default(), Vec::new(), RgbImage::default());
+        for sample in samples {
+            survey.looked_at += 1;
+            let read = index.place(sample).read_into(&mut bytes).map_err(SampleError::from).and_then(|()| {
+                survey.bytes += bytes.len() as u64;
+                Ok(decode_into(&bytes, limits, &mut image)?)
+            });
+            match read {
+                Ok(()) => survey.shorter_sides.push(image.shorter_side()),
+                Err(error) => {
+                    let (kind, why) = (error.kind(), error.to_string());
+                    survey.unreadable.push(Unreadable { sample, kind, why });
+                }
             }
         }
         survey.shorter_sides.sort_unstable();

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use densesiam_data::pack::PackError;
 use densesiam_engine::checkpoint::{CheckpointError, TensorFileError};
 use densesiam_engine::device::DeviceError;
 use densesiam_engine::interrupt::Signal;
@@ -44,6 +45,9 @@ pub enum Error {
         /// What is wrong with the first.
         first: String,
     },
+    /// The shards cannot be written.
+    #[error(transparent)]
+    Pack(#[from] PackError),
     /// The made-up pictures cannot be written.
     #[error(transparent)]
     Demo(#[from] densesiam_data::demo::DemoError),
@@ -179,6 +183,9 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Recipe(_) | Self::Setting(_) | Self::Usage(_) => ExitCode::Usage,
+            Self::Pack(PackError::Exists { .. } | PackError::Name { .. }) => ExitCode::Usage,
+            Self::Pack(PackError::Nothing) => ExitCode::Data,
+            Self::Pack(PackError::Write { .. }) => ExitCode::File,
             Self::DataSet(_)
             | Self::Evaluation(_)
             | Self::Index(_)

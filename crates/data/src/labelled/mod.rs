@@ -7,7 +7,7 @@ mod layout;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::index::{ImageIndex, IndexError};
+use crate::index::{ImageIndex, IndexError, Place};
 use crate::taxonomy::{Taxonomy, TaxonomyError};
 
 pub use layout::{CLASS_FILE, Layout};
@@ -70,6 +70,12 @@ pub enum DataSetError {
         /// Where its label map should lie.
         label: PathBuf,
     },
+    /// The pictures lie in shards, which pair no picture with its label map.
+    #[error("{place}: labelled pictures are read from files of their own; unpack the shards")]
+    InShards {
+        /// The first picture.
+        place: String,
+    },
     /// A picture of the split's list is not there.
     #[error("the picture {} of the split's list is not there; download the data set again", picture.display())]
     MissingPicture {
@@ -119,8 +125,10 @@ impl LabelledSet {
         let split_files = layout.split(root, split)?;
         let index = &split_files.pictures;
         let pictures = (0..index.len()).map(|number| {
-            let picture = index.path(number);
-            let label = split_files.label_of(index.relative_path(number));
+            let Place::File(picture) = index.place(number) else {
+                return Err(DataSetError::InShards { place: index.place(number).to_string() });
+            };
+            let label = split_files.label_of(&index.relative_path(number));
             match (picture.is_file(), label.is_file()) {
                 (true, true) => Ok(LabelledPicture { picture, label }),
                 (true, false) => Err(DataSetError::MissingLabel { picture, label }),
@@ -144,7 +152,7 @@ impl LabelledSet {
 
 /// The pictures of a split for training, labels or not: those of the layout, given or recognised; else those of
 /// `ROOT/SPLIT/images`, `ROOT/images/SPLIT` or `ROOT/images`; else every picture in `root` and its subfolders, or in
-/// the list file that it names ([`ImageIndex::scan`]).
+/// the list file or the tar shards that it names ([`ImageIndex::scan`]).
 ///
 /// # Errors
 /// A [`DataSetError`] where there is no picture or a given layout does not fit.

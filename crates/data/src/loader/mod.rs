@@ -111,8 +111,8 @@ pub enum LoadError {
         pictures: usize,
         /// The share that is allowed.
         max_bad_share: f64,
-        /// The first few, in order of their paths, and why.
-        first: Vec<(PathBuf, String)>,
+        /// The names of the first few, in the order of the index, and why.
+        first: Vec<(String, String)>,
     },
     /// Many draws in a row found no readable picture.
     #[error(
@@ -122,8 +122,8 @@ pub enum LoadError {
     NothingReadable {
         /// Distinct unreadable files so far.
         count: usize,
-        /// The first few, in order of their paths, and why.
-        first: Vec<(PathBuf, String)>,
+        /// The names of the first few, in the order of the index, and why.
+        first: Vec<(String, String)>,
     },
     /// A worker thread could not be started.
     #[error("cannot start a worker thread: {0}; lower data.workers")]
@@ -136,8 +136,8 @@ pub enum LoadError {
     },
 }
 
-fn listed(files: &[(PathBuf, String)]) -> String {
-    files.iter().map(|(path, reason)| format!("\n  {}: {reason}", path.display())).collect()
+fn listed(files: &[(String, String)]) -> String {
+    files.iter().map(|(name, reason)| format!("\n  {name}: {reason}")).collect()
 }
 
 /// The running loader of views that `A` draws. Dropping it ends its threads.
@@ -203,12 +203,12 @@ impl<A: PairAugmentation> Loader<A> {
         self.bad.iter().map(|(&sample, reason)| (sample, reason.clone())).collect()
     }
 
-    fn first_bad(&self) -> Vec<(PathBuf, String)> {
+    fn first_bad(&self) -> Vec<(String, String)> {
         let index = &self.prefetch.production().index;
         self.bad
             .iter()
             .take(LISTED)
-            .map(|(&sample, reason)| (index.path(sample as usize), reason.clone()))
+            .map(|(&sample, reason)| (index.place(sample as usize).to_string(), reason.clone()))
             .collect()
     }
 }

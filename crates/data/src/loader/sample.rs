@@ -1,8 +1,7 @@
 //! One sample of a data set: a file read and decoded once, and both of its views.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
 use densesiam_random::{Key, Purpose};
 
@@ -60,6 +59,18 @@ pub enum SampleError {
     Apply(#[from] ApplyError),
 }
 
+impl SampleError {
+    /// The kind of fault in a few words that are the same for all files of that kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Read(_) => "cannot be read",
+            Self::Decode(error) => error.kind(),
+            Self::TooSmall { .. } => "too small",
+            Self::Apply(_) => "no view can be made",
+        }
+    }
+}
+
 /// Memory for making samples; one for each worker.
 pub struct SampleScratch {
     bytes: Vec<u8>,
@@ -109,8 +120,7 @@ pub fn load_sample<A: PairAugmentation>(
     scratch: &mut SampleScratch,
 ) -> Result<A::Pair, SampleError> {
     let SampleScratch { bytes, image, maker, views } = scratch;
-    bytes.clear();
-    File::open(source.index.path(sample as usize))?.read_to_end(bytes)?;
+    source.index.place(sample as usize).read_into(bytes)?;
     decode_into(bytes, &source.limits, image)?;
     if image.shorter_side() < source.min_side {
         let RgbImage { width, height, .. } = *image;

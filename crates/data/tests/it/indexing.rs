@@ -24,7 +24,7 @@ fn pictures_of_all_subfolders_are_found_in_order() {
     touch(&root, &["b/2.JPEG", "a/1.png", "a.tif", "notes.txt", ".hidden/3.jpg", "b/.4.jpg", "b/c/5.webp"]);
     let index = ImageIndex::scan(&root).unwrap();
     assert_eq!(names(&index), ["a.tif", "a/1.png", "b/2.JPEG", "b/c/5.webp"]);
-    assert_eq!(index.path(2), root.join("b/2.JPEG"));
+    assert_eq!(index.place(2).file(), Some(&*root.join("b/2.JPEG")));
     assert_eq!((index.len(), index.is_empty(), index.root()), (4, false, &*root));
 }
 
@@ -61,8 +61,8 @@ fn a_list_file_names_paths_relative_to_itself() {
     fs::write(&list, "b/2.jpg\r\n\n a 1.jpg \n/absolute/3.jpg\n").unwrap();
     let index = ImageIndex::scan(&list).unwrap();
     assert_eq!(names(&index), ["/absolute/3.jpg", "a 1.jpg", "b/2.jpg"]);
-    assert_eq!(index.path(0), Path::new("/absolute/3.jpg"));
-    assert_eq!(index.path(1), folder.path().join("a 1.jpg"));
+    assert_eq!(index.place(0).file(), Some(Path::new("/absolute/3.jpg")));
+    assert_eq!(index.place(1).file(), Some(&*folder.path().join("a 1.jpg")));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use densesiam_data::augment::Augmentation;
@@ -19,16 +20,21 @@ fn data_set(broken: &[usize]) -> (TempDir, Arc<ImageIndex>) {
     write_demo(folder.path(), &settings).unwrap();
     let index = Arc::new(ImageIndex::scan(&folder.path().join("train/images")).unwrap());
     for &number in broken {
-        damage(&index.path(number), number);
+        damage(index.place(number).file().unwrap(), number);
     }
     (folder, index)
 }
 
 fn damage(path: &Path, number: usize) {
-    match number % 4 {
+    match number % 5 {
         0 => fs::write(path, b"").unwrap(),
         1 => fs::write(path, b"not a picture").unwrap(),
         2 => fs::remove_file(path).unwrap(),
+        3 => {
+            // Whoever opens a pipe for reading waits for someone to write to it.
+            fs::remove_file(path).unwrap();
+            assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+        }
         _ => {
             let bytes = fs::read(path).unwrap();
             fs::write(path, &bytes[..bytes.len() / 2]).unwrap();

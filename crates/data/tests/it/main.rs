@@ -11,3 +11,4 @@ mod indexing;
 mod labels;
 mod loading;
 mod segmenting;
+mod shards;

@@ -21,7 +21,9 @@ fn data_set(broken: &[usize]) -> (TempDir, Arc<ImageIndex>) {
     let settings = DemoSettings { train: 13, val: 0, width: 64, height: 48, seed: 9 };
     write_demo(folder.path(), &settings).unwrap();
     let index = Arc::new(ImageIndex::scan(&folder.path().join("train/images")).unwrap());
-    broken.iter().for_each(|&number| std::fs::write(index.path(number), b"no picture").unwrap());
+    broken
+        .iter()
+        .for_each(|&number| std::fs::write(index.place(number).file().unwrap(), b"no picture").unwrap());
     (folder, index)
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
-use densesiam_data::survey::Survey;
+use densesiam_data::survey::{Survey, Unreadable};
 use densesiam_engine::device::{DeviceRequest, PrecisionRequest, cuda, resolve_threads};
 use densesiam_engine::environment::Environment;
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ fn print_finding(key: &str, value: &Value) {
 fn look_at(root: &Path) -> Result<Value, Error> {
     let index = ImageIndex::scan(root)?;
     let survey = Survey::of(&index, LOOKED_AT, &DecodeLimits::default());
-    let line = |(sample, why): &(usize, String)| format!("{}: {why}", index.path(*sample).display());
+    let line = |bad: &Unreadable| format!("{}: {}", index.place(bad.sample), bad.why);
     let unreadable: Vec<String> = survey.unreadable.iter().map(line).collect();
     Ok(json!({
         "found": index.len(),

@@ -24,11 +24,15 @@ pub(super) fn run_directory(root: &str, settings: &[String]) -> Result<PathBuf, 
     Ok(Path::new(&recipe.run.dir).join(recipe.run.name))
 }
 
-/// The name of the folder itself, also of `.` and `../..`.
-fn name(root: &str) -> String {
-    let path = Path::new(root).canonicalize().ok();
-    let name = path.as_deref().and_then(Path::file_name);
-    name.map_or("pictures".into(), |name| name.to_string_lossy().into_owned())
+/// The name of the folder itself, also of `.` and `../..`; of a shard without its extension; of a pattern up to its
+/// braces.
+pub(super) fn name(root: &str) -> String {
+    let path = Path::new(root);
+    let whole = path.canonicalize().ok();
+    let name = whole.as_deref().unwrap_or(path).file_name().unwrap_or_default().to_string_lossy();
+    let name = if path.is_dir() { &*name } else { name.split(['.', '{']).next().unwrap_or_default() };
+    let name = name.trim_end_matches(['-', '_']);
+    if name.is_empty() { "pictures".into() } else { name.to_owned() }
 }
 
 /// The folder recipe for the pictures below `root`.

@@ -2,6 +2,7 @@
 
 pub mod ablate;
 pub mod bench;
+pub mod data;
 mod demo;
 mod doctor;
 mod evaluate;
@@ -38,7 +39,7 @@ pub enum Command {
     /// Pre-train an encoder on a folder of pictures without labels
     ///
     /// RECIPE is a TOML file, the name of a recipe that the program carries (see `densesiam recipes`), or simply a
-    /// folder of pictures; then size, batch and duration are chosen from the pictures and the machine.
+    /// folder of pictures or tar shards; then size, batch and duration are chosen from the pictures and the machine.
     Pretrain(TrainArguments),
     /// Train a segmentation without labels, and evaluate it on labelled pictures where there are any
     ///
@@ -132,6 +133,9 @@ pub enum Command {
         /// Settings laid over the recipe, as key=value
         settings: Vec<String>,
     },
+    /// Pack pictures into tar shards, or check a whole data set
+    #[command(subcommand)]
+    Data(data::Data),
     /// List the recipes that the program carries, or print one
     Recipes {
         /// The recipe to print
@@ -142,7 +146,7 @@ pub enum Command {
     Bench(bench::Bench),
     /// Say whether this machine and these pictures are fit for training
     Doctor {
-        /// A folder of pictures to look at
+        /// A folder of pictures or tar shards to look at
         pictures: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
@@ -173,7 +177,7 @@ pub struct TrainArguments {
 pub struct PredictArguments {
     /// A run directory, or a checkpoint's folder
     pub checkpoint: PathBuf,
-    /// A picture, or a folder of pictures
+    /// A picture, a folder of pictures, or tar shards, whose label maps become OUT/SHARD/NAME.png
     pub pictures: PathBuf,
     /// Settings laid over the run's recipe, as key=value (evaluate.size=480)
     pub settings: Vec<String>,
@@ -191,7 +195,7 @@ pub struct PredictArguments {
 /// `densesiam views`
 #[derive(Debug, Args)]
 pub struct ViewsArguments {
-    /// The picture
+    /// The picture; in a tar shard, SHARD.tar:NAME
     pub image: PathBuf,
     /// Settings laid over the defaults, as key=value (augment.scale=[0.05,0.3] pixsim.grid=5 run.seed=3)
     pub settings: Vec<String>,
@@ -231,6 +235,7 @@ pub fn run(command: Command) -> Result<(), Error> {
             std::fs::create_dir_all(&out).map_err(|error| Error::file(&out, error))?;
             clap_mangen::generate_to(CommandLine::command(), &out).map_err(|error| Error::file(&out, error))
         }
+        Command::Data(command) => data::run(&command),
         Command::Demo { settings } => demo::run(&settings),
         Command::Recipes { name } => recipes(name.as_deref()),
         Command::Bench(bench) => bench::run(&bench),

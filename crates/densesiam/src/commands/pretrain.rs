@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use densesiam_data::index::names_shards;
+
 use super::{TrainArguments, folder};
 use crate::error::Error;
 use crate::recipe::pretrain::PretrainRecipe;
@@ -21,10 +23,11 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     pretrain(&plan, arguments.mode())
 }
 
-/// A recipe, or the folder recipe for a folder of pictures, under the settings of the command line.
+/// A recipe, or the folder recipe for a folder of pictures or tar shards, under the settings of the command line.
 fn load(recipe: &str, settings: &[String], resume: bool) -> Result<PretrainRecipe, Error> {
     let path = Path::new(recipe);
-    if !path.is_dir() || path.join("recipe.toml").is_file() {
+    let pictures = path.is_dir() || names_shards(path);
+    if !pictures || path.join("recipe.toml").is_file() {
         return find(recipe, settings);
     }
     // What was chosen when the run began holds, also on another machine.

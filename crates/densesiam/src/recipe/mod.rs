@@ -105,7 +105,8 @@ impl Default for RunSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DataSettings {
-    /// A folder with pictures in any tree below it, or a text file with one path a line.
+    /// A folder with pictures, or with tar shards, in any tree below it; a text file with one path a line; a tar shard;
+    /// or many by a pattern, `coco-{000000..000127}.tar`.
     pub root: String,
     /// Threads that decode and augment; 0 for one per four cores on the processor, all cores beside a card.
     pub workers: usize,

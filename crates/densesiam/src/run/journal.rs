@@ -310,7 +310,7 @@ impl<'p> Journal<'p> {
         }
         self.bad_files = bad_files;
         let line = |(sample, why): &(u64, String)| {
-            format!("{}\t{why}\n", self.facts.setup.index.path(*sample as usize).display())
+            format!("{}\t{why}\n", self.facts.setup.index.place(*sample as usize))
         };
         let text: String = self.bad_files.iter().map(line).collect();
         let count = self.bad_files.len();
@@ -368,12 +368,9 @@ impl<'p> Journal<'p> {
             Trouble::NotFinite { step, samples } => {
                 let folder = self.layout().nonfinite();
                 self.save_into(&CheckpointFolder::open(&folder)?, state)?;
-                let name =
-                    |&sample: &u64| self.facts.setup.index.path(sample as usize).display().to_string() + "\n";
-                write_bytes(
-                    &folder.join("pictures.txt"),
-                    samples.iter().map(name).collect::<String>().as_bytes(),
-                )?;
+                let name = |&sample: &u64| self.facts.setup.index.place(sample as usize).to_string() + "\n";
+                let names = samples.iter().map(name).collect::<String>();
+                write_bytes(&folder.join("pictures.txt"), names.as_bytes())?;
                 Ok(Error::NotFinite { step, state: folder })
             }
             Trouble::Collapsed { step, why } => Ok(Error::Collapsed { step, why }),

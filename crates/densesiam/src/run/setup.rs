@@ -177,10 +177,10 @@ impl Setup {
 pub fn look_at(index: &ImageIndex, count: usize, limits: &DecodeLimits) -> Result<Survey, Error> {
     let survey = Survey::of(index, count, limits);
     match survey.unreadable.first() {
-        Some((sample, why)) if survey.shorter_sides.is_empty() => Err(Error::NothingReadable {
+        Some(first) if survey.shorter_sides.is_empty() => Err(Error::NothingReadable {
             root: index.root().to_owned(),
             looked_at: survey.looked_at,
-            first: format!("{}: {why}", index.path(*sample).display()),
+            first: format!("{}: {}", index.place(first.sample), first.why),
         }),
         _ => Ok(survey),
     }
@@ -224,7 +224,12 @@ fn validate(data: &DataSettings, train: &TrainSettings) -> Result<(), Error> {
 impl fmt::Display for Setup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let horizon = &self.horizon;
-        writeln!(formatter, "pictures    {} in {}", self.index.len(), self.index.root().display())?;
+        write!(formatter, "pictures    {} in {}", self.index.len(), self.index.root().display())?;
+        match (self.index.shards(), self.index.links()) {
+            (0, _) => writeln!(formatter)?,
+            (shards, 0) => writeln!(formatter, ", {shards} tar shards")?,
+            (shards, links) => writeln!(formatter, ", {shards} tar shards; {links} links passed over")?,
+        }
         writeln!(
             formatter,
             "training    {} steps of {} pictures ({} steps an epoch)",

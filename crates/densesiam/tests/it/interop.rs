@@ -15,20 +15,21 @@ use crate::segment::segment;
 /// The folder of Python packages that tools/interop-python.sh fills.
 const PACKAGES: &str = "DENSESIAM_INTEROP_PYTHON";
 
-/// Runs `tests/interop/NAME.py` in `folder`, and prints what it checked.
-pub(crate) fn python(name: &str, folder: &Path) {
-    let Ok(packages) = std::env::var(PACKAGES) else {
+/// What `tests/interop/NAME.py` prints; `None`, said aloud, where there are no packages for it.
+pub(crate) fn python(name: &str, arguments: &[&Path]) -> Option<String> {
+    let Some(packages) = std::env::var_os(PACKAGES) else {
         println!("{name}: left out, {PACKAGES} names no folder of Python packages");
-        return;
+        return None;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(name).with_extension("py");
     let mut command = Command::new("python3");
-    command.arg(&script).arg(folder).env("PYTHONPATH", packages).env_remove("LD_LIBRARY_PATH");
+    command.arg(&script).args(arguments).env("PYTHONPATH", packages).env("PYTHONIOENCODING", "utf-8");
     let output = command.output().unwrap();
     let [said, failed] =
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    print!("{said}");
     assert!(output.status.success(), "{name}\n{said}\n{failed}");
+    print!("{said}");
+    Some(said)
 }
 
 /// Pictures of a size that no stride divides, waves of every length.
@@ -76,7 +77,7 @@ fn an_encoder_is_the_same_network_to_every_tool() {
         let expected = expected.map(|(name, tensor)| (name.to_owned(), tensor));
         let file = place.path(run).join("expected.safetensors");
         tensors_to_safetensors(&file, &expected, &Default::default()).unwrap();
-        python("encoder", &place.path(run));
+        python("encoder", &[&place.path(run)]);
     }
 }
 
@@ -92,7 +93,7 @@ fn a_segmentation_is_the_same_network_in_onnx() {
     let expected = [("images".to_owned(), images), ("logits".to_owned(), logits)];
     let file = place.path("six/expected.safetensors");
     tensors_to_safetensors(&file, &expected, &Default::default()).unwrap();
-    python("segmentation", &place.path("six"));
+    python("segmentation", &[&place.path("six")]);
     place.pretrain("encoder", &["train.duration=2 steps"]).succeeded();
     let refused = ["export", "runs/encoder", "--format", "onnx-segmentation"];
     place.run(&refused).exited(2).says(&["no segmentation", "--format onnx"]);
@@ -105,5 +106,5 @@ fn tensorboard_reads_the_events_of_a_run_and_of_its_resume() {
     // As if killed between the checkpoint of step 4 and the end: what was said of steps 5 and 6 is said again.
     std::fs::remove_dir_all(place.path("runs/events/checkpoints/000000006")).unwrap();
     place.pretrain("events", &["--resume"]).succeeded().says(&["from step 4"]);
-    python("events", &place.path("runs/events"));
+    python("events", &[&place.path("runs/events")]);
 }

@@ -58,6 +58,26 @@ fn pictures_of_any_size_and_folder_have_label_maps_overlays_and_a_legend() {
 }
 
 #[test]
+fn pictures_in_shards_have_the_label_maps_of_files() {
+    let place = place();
+    // In bfloat16 predictions of the same files may differ from run to run.
+    predict(&place, &["--no-overlays", "run.precision=fp32"]).succeeded();
+    place.run(&["data", "pack", "mine", "--out", "shards"]).succeeded();
+    let shards = |root, out| {
+        place.run(&["predict", "runs/used", root, "--no-overlays", "run.precision=fp32", "--out", out])
+    };
+    shards("shards", "of_shards").succeeded().says(&["mine-000000.tar:text.jpg"]);
+    assert_eq!(files(&place.path("of_shards")), ["legend.json"]);
+    let read = |name: &str| fs::read(place.path(name)).unwrap();
+    assert!(read("out/tall.png") == read("of_shards/mine-000000/tall.png"));
+    assert!(read("out/trip/a.png.png") == read("of_shards/mine-000000/trip/a_2.png"));
+    shards("shards/mine-000000.tar:trip/a_2.png", "one").succeeded();
+    assert!(read("out/trip/a.png.png") == read("one/mine-000000/trip/a_2.png"));
+    shards("shards/{mine,mine}-000000.tar", "twice").exited(2).says(&["two pictures have the same name"]);
+    assert!(!place.path("twice").exists());
+}
+
+#[test]
 fn the_legend_names_every_value() {
     let place = place();
     segment(&place, "used", &["train.duration=2 steps", "labels.categories=9", "--overwrite"]).succeeded();

@@ -67,11 +67,11 @@ fn measure<A: PairAugmentation>(
 
 /// Reads and decodes the pictures, and nothing else.
 fn seconds_to_decode(index: &ImageIndex, count: usize, limits: &DecodeLimits) -> Result<f64, Error> {
-    let mut image = RgbImage::default();
+    let (mut bytes, mut image) = (Vec::new(), RgbImage::default());
     let start = Instant::now();
     for sample in 0..count {
-        let path = index.path(sample);
-        let bytes = std::fs::read(&path).map_err(|error| Error::file(path, error))?;
+        let place = index.place(sample);
+        place.read_into(&mut bytes).map_err(|error| Error::file(place.to_string(), error))?;
         // An unreadable picture costs its time here as it does in training.
         let _ = decode_into(&bytes, limits, &mut image);
     }

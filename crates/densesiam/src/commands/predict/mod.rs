@@ -4,6 +4,7 @@ mod label_map;
 mod legend;
 mod names;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -11,7 +12,7 @@ use std::time::Instant;
 use densesiam_data::decode::{DecodeLimits, decode};
 use densesiam_data::frame::Frame;
 use densesiam_data::image::RgbImage;
-use densesiam_data::index::ImageIndex;
+use densesiam_data::index::{ImageIndex, Place, names_shards};
 use densesiam_data::resize::{ResizeScratch, resize_to};
 use densesiam_engine::log::Progress;
 
@@ -28,8 +29,9 @@ use names::stems;
 pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     let trained = Trained::open(&arguments.checkpoint, &arguments.settings)?;
     let root = &arguments.pictures;
-    let index = if root.is_dir() { ImageIndex::scan(root)? } else { ImageIndex::single(root)? };
-    let stems = stems((0..index.len()).map(|sample| index.relative_path(sample)));
+    let many = root.is_dir() || names_shards(root);
+    let index = if many { ImageIndex::scan(root)? } else { ImageIndex::single(root)? };
+    let stems = stems(&(0..index.len()).map(|sample| index.relative_path(sample)).collect::<Vec<_>>());
     refuse_replacing(&index, &stems, arguments)?;
     let legend = Legend::new(&trained);
     let progress = Progress::new("predict", 0, index.len() as u64, 1);
@@ -37,7 +39,7 @@ pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     progress.println(legend.summary());
     let (start, mut unreadable) = (Instant::now(), 0);
     for (sample, stem) in stems.iter().enumerate() {
-        match read_picture(&index.path(sample), &trained) {
+        match read_picture(&index.place(sample), &trained) {
             Ok(picture) => predict(&picture, &arguments.out.join(stem), &trained, arguments.no_overlays)?,
             Err(error) => {
                 unreadable += 1;
@@ -71,15 +73,27 @@ fn refuse_replacing(
             "--out is the folder of the pictures, among which the label maps would lie; name another";
         return Err(Error::Usage(message.into()));
     }
-    let mut targets = stems.iter().map(|stem| labels_path(&out.join(stem)));
-    targets.try_for_each(|target| refuse_existing(&target, arguments.overwrite))
+    let mut taken = HashSet::new();
+    for stem in stems {
+        let target = labels_path(&out.join(stem));
+        refuse_existing(&target, arguments.overwrite)?;
+        if !taken.insert(stem) {
+            // Files have paths of their own; members of a shard may share a name.
+            let target = target.display();
+            return Err(Error::Usage(format!(
+                "two pictures have the same name and would both become {target}"
+            )));
+        }
+    }
+    Ok(())
 }
 
-fn read_picture(path: &Path, trained: &Trained) -> Result<RgbImage, Error> {
-    let bytes = fs::read(path).map_err(|source| Error::file(path, source))?;
+fn read_picture(place: &Place<'_>, trained: &Trained) -> Result<RgbImage, Error> {
+    let mut bytes = Vec::new();
+    place.read_into(&mut bytes).map_err(|source| Error::file(place.to_string(), source))?;
     let limits = DecodeLimits { max_pixels: trained.recipe.data.max_pixels };
     decode(&bytes, &limits)
-        .map_err(|error| Error::Picture { path: path.to_owned(), reason: error.to_string() })
+        .map_err(|error| Error::Picture { path: place.to_string().into(), reason: error.to_string() })
 }
 
 /// Writes `STEM.png`, the label map, and `STEM.overlay.png`.

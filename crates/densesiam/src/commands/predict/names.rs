@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// The path, without `.png` or `.overlay.png`, of what is written for each picture: its own path without its
 /// extension. In a folder where that would give two files one name (`a.jpg` and `a.png`, or `a.jpg` and
 /// `a.overlay.jpg`), all pictures keep their extensions (`a.jpg.png`).
-pub(super) fn stems<'p>(pictures: impl Iterator<Item = &'p Path> + Clone) -> Vec<PathBuf> {
+pub(super) fn stems(pictures: &[impl AsRef<Path>]) -> Vec<PathBuf> {
+    let pictures = pictures.iter().map(AsRef::as_ref);
     let mut taken = HashSet::new();
     let mut ambiguous = HashSet::new();
     for picture in pictures.clone() {
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
 
     fn named(pictures: &[&str]) -> Vec<String> {
-        let stems = stems(pictures.iter().map(Path::new));
+        let stems = stems(pictures);
         stems.iter().map(|stem| stem.display().to_string()).collect()
     }
 

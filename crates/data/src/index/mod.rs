@@ -1,0 +1,264 @@
+//! Which pictures a data set holds, and where the bytes of each are: found once, and kept in a few buffers.
+//!
+//! Pictures are files of their own, or lie in tar shards as WebDataset writes them. ImageNet has 1.3 million; as
+//! separate strings their names would take several times the memory. Content is not looked at here: what cannot be
+//! decoded is found, counted and replaced by the loader.
+
+mod error;
+mod members;
+mod names;
+mod pattern;
+mod place;
+mod shards;
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use walkdir::{DirEntry, WalkDir};
+
+use names::Names;
+use shards::Shards;
+
+pub use error::IndexError;
+pub(crate) use members::is_metadata;
+#[cfg(test)]
+pub(crate) use members::is_picture_member;
+pub use place::Place;
+pub use shards::Member;
+
+/// Extensions of the files that count as pictures, compared without regard to case.
+pub const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff"];
+
+/// The pictures of a data set, by number from 0: files in the order of their paths' bytes, those in shards in the
+/// order of the shards and within each as they lie there.
+#[derive(Debug)]
+pub struct ImageIndex {
+    root: PathBuf,
+    /// Paths relative to the root, or names within the shards.
+    names: Names,
+    /// Nothing where each picture is a file of its own.
+    shards: Option<Shards>,
+}
+
+impl ImageIndex {
+    /// Finds the pictures of a data set: of a folder and all its subfolders (hidden ones left out, symbolic links
+    /// followed), which hold either pictures or tar shards; or those that a list file names; or those of one tar
+    /// shard, or of the shards that a pattern names ([`names_shards`]).
+    ///
+    /// # Errors
+    /// An [`IndexError`] where nothing is there, nothing is a picture, a shard cannot be used, or the file system
+    /// refuses.
+    pub fn scan(path: &Path) -> Result<Self, IndexError> {
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => Self::scan_folder(path),
+            Ok(_) if is_picture(path) => Err(IndexError::OnePicture { path: path.into() }),
+            Ok(_) if is_archive(path) => {
+                Self::of_shards(parent(path).into(), path.file_name().map(PathBuf::from))
+            }
+            Ok(_) => {
+                let unreadable = |source| IndexError::Unreadable { path: path.into(), source };
+                Self::from_list(&std::fs::read(path).map_err(unreadable)?, path)
+            }
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(IndexError::Unreadable { path: path.into(), source })
+            }
+            Err(_) if names_shards(path) => Self::of_pattern(path),
+            Err(_) => Err(IndexError::Missing { path: path.into() }),
+        }
+    }
+
+    /// The index of the pictures that a list file names, from its bytes: one path a line, relative to the folder of
+    /// `list`. Whether they exist is not looked at.
+    ///
+    /// # Errors
+    /// An [`IndexError`] where the list is empty.
+    pub fn from_list(bytes: &[u8], list: &Path) -> Result<Self, IndexError> {
+        let mut found = Names::default();
+        let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+        lines.filter(|line| !line.is_empty()).for_each(|line| found.push(line));
+        Self::of_files(parent(list), &found, || IndexError::EmptyList { path: list.into() })
+    }
+
+    /// The index of one picture: a file, whatever its name, or a member of a shard as logs name it, `SHARD.tar:NAME`
+    /// (the first of that name).
+    ///
+    /// # Errors
+    /// An [`IndexError`] where there is no such file or member.
+    pub fn single(path: &Path) -> Result<Self, IndexError> {
+        if path.is_file() {
+            return Self::from_names(parent(path), path.file_name());
+        }
+        let missing = || IndexError::Missing { path: path.into() };
+        let (shard, name) = path.to_str().and_then(|text| text.split_once(".tar:")).ok_or_else(missing)?;
+        let Self { root, names, shards } = Self::scan(Path::new(&format!("{shard}.tar")))?;
+        let index =
+            (0..names.len()).find(|&index| names.get(index) == name.as_bytes()).ok_or_else(missing)?;
+        let mut only = Names::default();
+        only.push(name.as_bytes());
+        Ok(Self { root, names: only, shards: shards.map(|shards| shards.only(index)) })
+    }
+
+    /// The index of pictures that are known by name: paths relative to `root`. Whether they exist is not looked at.
+    ///
+    /// # Errors
+    /// An [`IndexError`] where there is no name.
+    pub fn from_names(
+        root: &Path,
+        names: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<Self, IndexError> {
+        let mut found = Names::default();
+        names.into_iter().for_each(|name| found.push(name.as_ref().as_bytes()));
+        Self::of_files(root, &found, || IndexError::NoPicture { path: root.into() })
+    }
+
+    fn scan_folder(root: &Path) -> Result<Self, IndexError> {
+        let (mut pictures, mut shards, mut compressed) = (Names::default(), Vec::new(), None);
+        let visible =
+            |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_bytes().starts_with(b".");
+        for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(visible) {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() => {
+                    let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
+                    if is_picture(relative) {
+                        pictures.push(relative.as_os_str().as_bytes());
+                    } else if members::is_shard(relative) {
+                        shards.push(relative.to_owned());
+                    } else if let Some(compression) = members::compression_by_name(relative) {
+                        compressed = Some((entry.path().to_owned(), compression));
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => pass_over_link(root, error)?,
+            }
+        }
+        shards.sort_unstable();
+        match (shards.first(), compressed) {
+            (Some(shard), _) if pictures.len() > 0 => Err(IndexError::PicturesAndShards {
+                root: root.into(),
+                picture: OsStr::from_bytes(pictures.sorted().get(0)).into(),
+                shard: shard.clone(),
+            }),
+            // Beside pictures an archive is a copy that someone keeps; beside shards, or alone, it is one of them.
+            (_, Some((path, compression))) if pictures.len() == 0 => {
+                Err(IndexError::CompressedShard { path, compression })
+            }
+            (Some(_), _) => Self::of_shards(root.into(), shards),
+            (None, _) => Self::of_files(root, &pictures, || IndexError::NoPicture { path: root.into() }),
+        }
+    }
+
+    fn of_files(root: &Path, found: &Names, none: impl FnOnce() -> IndexError) -> Result<Self, IndexError> {
+        if found.len() == 0 {
+            return Err(none());
+        }
+        Ok(Self { root: root.into(), names: found.sorted(), shards: None })
+    }
+
+    fn of_pattern(pattern: &Path) -> Result<Self, IndexError> {
+        let wide = || IndexError::WidePattern { pattern: pattern.into(), limit: pattern::LIMIT };
+        // A path that is not text has no braces that mean something.
+        let text = pattern.to_str().ok_or_else(|| IndexError::Missing { path: pattern.into() })?;
+        let paths: Vec<PathBuf> =
+            pattern::expand(text).ok_or_else(wide)?.into_iter().map(PathBuf::from).collect();
+        if let [path] = &*paths {
+            return Err(IndexError::Missing { path: path.clone() });
+        }
+        if let Some(path) = paths.iter().find(|path| !path.exists()) {
+            return Err(IndexError::MissingShard { path: path.clone(), pattern: pattern.into() });
+        }
+        // The folder that the pattern begins with, up to its first braces.
+        let plain = Path::new(text.split('{').next().unwrap_or_default());
+        let root = if plain.as_os_str().as_bytes().ends_with(b"/") { plain } else { parent(plain) };
+        let names: Vec<PathBuf> =
+            paths.iter().map(|path| path.strip_prefix(root).unwrap_or(path).to_owned()).collect();
+        Self::of_shards(root.into(), names)
+    }
+
+    fn of_shards(root: PathBuf, shards: impl IntoIterator<Item = PathBuf>) -> Result<Self, IndexError> {
+        let (names, shards) = Shards::scan(&root, shards)?;
+        Ok(Self { root, names, shards: Some(shards) })
+    }
+
+    /// Number of pictures, at least 1.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Never true: an index without pictures is an error of [`ImageIndex::scan`].
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The folder that paths are relative to, those of shards where pictures lie in shards.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Number of tar shards that the pictures lie in; 0 where each is a file of its own.
+    pub fn shards(&self) -> usize {
+        self.shards.as_ref().map_or(0, Shards::len)
+    }
+
+    /// Links in the shards that are called as pictures are. They are passed over: they have no bytes of their own.
+    pub fn links(&self) -> usize {
+        self.shards.as_ref().map_or(0, |shards| shards.links)
+    }
+
+    /// Where the bytes of picture `index` are.
+    pub fn place(&self, index: usize) -> Place<'_> {
+        let name = self.names.get(index);
+        match &self.shards {
+            None => Place::File(self.root.join(OsStr::from_bytes(name))),
+            Some(shards) => Place::Member(shards.member(index, name)),
+        }
+    }
+
+    /// The path of picture `index` relative to the root; in shards, `SHARD/NAME` with what of the member's name leads
+    /// neither up nor out. Members of one shard may share it.
+    pub fn relative_path(&self, index: usize) -> Cow<'_, Path> {
+        let name = self.names.get(index);
+        match &self.shards {
+            None => Path::new(OsStr::from_bytes(name)).into(),
+            Some(shards) => shards.member(index, name).relative_path().into(),
+        }
+    }
+
+    /// A hash of all relative paths (of shards: and of the names in them): the same files under another root have the
+    /// same fingerprint.
+    pub fn fingerprint(&self) -> u64 {
+        let names = self.names.hash();
+        self.shards.as_ref().map_or(names, |shards| shards.fingerprint(names))
+    }
+}
+
+/// Whether a path names tar shards rather than a list file: a file called `.tar` or as a compressed archive, or, with
+/// braces such as `coco-{000000..000127}.tar`, many of them.
+pub fn names_shards(path: &Path) -> bool {
+    is_archive(path) || path.to_str().and_then(pattern::expand).is_some_and(|paths| paths.len() > 1)
+}
+
+fn is_archive(path: &Path) -> bool {
+    members::is_shard(path) || members::compression_by_name(path).is_some()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+/// Broken links and links to an enclosing folder are not pictures; anything else that cannot be read is an error.
+fn pass_over_link(root: &Path, error: walkdir::Error) -> Result<(), IndexError> {
+    let path = error.path().unwrap_or(root).to_owned();
+    let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+    if error.loop_ancestor().is_some() || (is_link && path != root) {
+        return Ok(());
+    }
+    Err(IndexError::Unreadable { path, source: error.into() })
+}
+
+fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
+}

@@ -1,0 +1,177 @@
+//! Pictures that lie in uncompressed tar shards, and how their bytes are read: at their positions, by any number of
+//! threads, without going through what lies before them.
+
+use std::fmt::{self, Write};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::names::Names;
+use super::{IndexError, members};
+
+/// Shards that stay open once they were read; others are opened for every picture, as files of their own are. Pictures
+/// are read in shuffled order, so that no choice of shards would be read more often than the first ones. Systems allow
+/// 256 open files and more.
+const KEPT_OPEN: usize = 128;
+
+/// The shards of an index, and where each of its pictures lies in them.
+#[derive(Debug)]
+pub(super) struct Shards {
+    /// In the order of the pictures.
+    shards: Vec<Shard>,
+    spans: Vec<Span>,
+    /// Links that are called as pictures are, in all shards.
+    pub(super) links: usize,
+    /// How often a shard was kept open, or would have been.
+    kept: AtomicUsize,
+}
+
+/// A tar file.
+#[derive(Debug)]
+struct Shard {
+    path: PathBuf,
+    /// Its path relative to the root of the index.
+    name: PathBuf,
+    /// Bytes of the whole file when it was indexed.
+    length: u64,
+    /// Number of the first picture after its own.
+    end: usize,
+    file: OnceLock<File>,
+}
+
+/// Where a picture's bytes lie in its shard.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    offset: u64,
+    length: u64,
+}
+
+impl Shards {
+    /// Scans the shards at these paths, relative to `root`, in this order. The names of their pictures are kept apart.
+    pub(super) fn scan(
+        root: &Path,
+        shards: impl IntoIterator<Item = PathBuf>,
+    ) -> Result<(Names, Self), IndexError> {
+        let mut names = Names::default();
+        let mut all = Self { shards: vec![], spans: vec![], links: 0, kept: AtomicUsize::new(0) };
+        for name in shards {
+            let path = root.join(&name);
+            let scanned = members::scan(&path, |member| {
+                names.push(member.name);
+                all.spans.push(Span { offset: member.offset, length: member.length });
+            })?;
+            all.links += scanned.links;
+            all.shards.push(Shard {
+                path,
+                name,
+                length: scanned.length,
+                end: all.spans.len(),
+                file: OnceLock::new(),
+            });
+        }
+        if all.spans.is_empty() {
+            return Err(IndexError::NoPictureInShards { root: root.into(), shards: all.shards.len() });
+        }
+        names.shrink_to_fit();
+        all.spans.shrink_to_fit();
+        Ok((names, all))
+    }
+
+    /// Picture `index` of a single shard, and no other.
+    pub(super) fn only(mut self, index: usize) -> Self {
+        self.spans = vec![self.spans[index]];
+        self.shards.iter_mut().for_each(|shard| shard.end = 1);
+        self
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Where picture `index`, of this name, lies.
+    pub(super) fn member<'i>(&'i self, index: usize, name: &'i [u8]) -> Member<'i> {
+        let shard = self.shards.partition_point(|shard| shard.end <= index);
+        Member { shards: self, shard: &self.shards[shard], name, span: self.spans[index] }
+    }
+
+    /// A hash of the shards' names, how many pictures each has, and the pictures' names.
+    pub(super) fn fingerprint(&self, names: u64) -> u64 {
+        let mut text = names.to_le_bytes().to_vec();
+        for shard in &self.shards {
+            text.extend_from_slice(shard.name.as_os_str().as_bytes());
+            text.extend_from_slice(format!("\t{}\n", shard.end).as_bytes());
+        }
+        densesiam_random::hash(&text)
+    }
+
+    fn read_at(&self, shard: &Shard, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        if let Some(file) = shard.file.get() {
+            return file.read_exact_at(bytes, offset);
+        }
+        let file = members::open(&shard.path)?;
+        if file.metadata()?.len() != shard.length {
+            return Err(io::Error::other("its shard is not the file that was indexed; begin again"));
+        }
+        if self.kept.fetch_add(1, Ordering::Relaxed) < KEPT_OPEN {
+            shard.file.get_or_init(|| file).read_exact_at(bytes, offset)
+        } else {
+            file.read_exact_at(bytes, offset)
+        }
+    }
+}
+
+/// A picture in a shard; shown as `FOLDER/shard-000003.tar:0000123.jpg`.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'i> {
+    shards: &'i Shards,
+    shard: &'i Shard,
+    name: &'i [u8],
+    span: Span,
+}
+
+impl<'i> Member<'i> {
+    /// Bytes of the picture.
+    pub fn length(&self) -> u64 {
+        self.span.length
+    }
+
+    /// Its name in the archive, of which nothing may be presumed: `../x`, `/x` and control characters may occur.
+    pub fn name(&self) -> &'i [u8] {
+        self.name
+    }
+
+    /// Reads its bytes into memory of their number.
+    pub(super) fn read_into(&self, bytes: &mut [u8]) -> io::Result<()> {
+        self.shards.read_at(self.shard, self.span.offset, bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => io::Error::other("its shard ends before it does; begin again"),
+            _ => error,
+        })
+    }
+
+    /// A path of its own below any folder: the shard without its extension, and those parts of the name that lead
+    /// neither up nor out.
+    pub(super) fn relative_path(&self) -> PathBuf {
+        let name = Path::new(std::ffi::OsStr::from_bytes(self.name));
+        let parts = name.components().filter(|part| matches!(part, Component::Normal(_)));
+        self.shard.name.with_extension("").join(parts.collect::<PathBuf>())
+    }
+}
+
+impl fmt::Display for Member<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:", self.shard.path.display())?;
+        // A line feed would break lists, an escape sequence the terminal.
+        String::from_utf8_lossy(self.name).chars().try_for_each(|letter| {
+            if letter.is_control() {
+                write!(formatter, "{}", letter.escape_default())
+            } else {
+                formatter.write_char(letter)
+            }
+        })
+    }
+}

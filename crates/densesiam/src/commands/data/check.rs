@@ -1,0 +1,95 @@
+//! `densesiam data check`: every picture of a data set read and decoded.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use densesiam_data::decode::DecodeLimits;
+use densesiam_data::index::ImageIndex;
+use densesiam_data::survey::{Survey, Unreadable};
+use densesiam_engine::log::Progress;
+use serde_json::{Value, json};
+
+use crate::error::Error;
+
+/// Pictures between two movements of the bar, a worker.
+const AT_ONCE: usize = 64;
+
+/// Prints what there is, as lines or as JSON. Unreadable pictures are a finding, not a failure: training skips them.
+pub(super) fn run(root: &Path, json: bool) -> Result<(), Error> {
+    let index = ImageIndex::scan(root)?;
+    let survey = survey(&index);
+    if json {
+        println!("{:#}", findings(&index, &survey));
+    } else {
+        print(&index, &survey);
+    }
+    match survey.unreadable.first() {
+        Some(first) if survey.shorter_sides.is_empty() => Err(Error::NothingReadable {
+            root: root.into(),
+            looked_at: survey.looked_at,
+            first: line(&index, first),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn survey(index: &ImageIndex) -> Survey {
+    let workers = available_parallelism().map_or(1, NonZero::get);
+    let progress = Progress::new("check", 0, index.len() as u64, 1);
+    let mut survey = Survey::default();
+    while survey.looked_at < index.len() {
+        let next = survey.looked_at..(survey.looked_at + workers * AT_ONCE).min(index.len());
+        survey.add(Survey::of_range(index, next, &DecodeLimits::default(), workers));
+        progress.advance(survey.looked_at as u64);
+    }
+    progress.finish();
+    survey
+}
+
+fn line(index: &ImageIndex, bad: &Unreadable) -> String {
+    format!("{}: {}", index.place(bad.sample), bad.why)
+}
+
+/// How many pictures have each kind of fault.
+fn kinds(survey: &Survey) -> BTreeMap<&'static str, usize> {
+    let mut kinds = BTreeMap::new();
+    for bad in &survey.unreadable {
+        *kinds.entry(bad.kind).or_default() += 1;
+    }
+    kinds
+}
+
+fn findings(index: &ImageIndex, survey: &Survey) -> Value {
+    let sides = &survey.shorter_sides;
+    let of_bad = |bad: &Unreadable| json!({ "name": index.place(bad.sample).to_string(), "kind": bad.kind, "why": bad.why });
+    json!({
+        "root": index.root(),
+        "pictures": index.len(),
+        "shards": index.shards(),
+        "links_passed_over": index.links(),
+        "bytes": survey.bytes,
+        "readable": sides.len(),
+        "shorter_side": { "smallest": sides.first(), "median": survey.median_shorter_side(), "largest": sides.last() },
+        "unreadable_kinds": kinds(survey),
+        "unreadable": survey.unreadable.iter().map(of_bad).collect::<Vec<_>>(),
+    })
+}
+
+fn print(index: &ImageIndex, survey: &Survey) {
+    println!("{:16} {} in {}", "pictures", index.len(), index.root().display());
+    if index.shards() > 0 {
+        println!("{:16} {}, {} links passed over", "tar shards", index.shards(), index.links());
+    }
+    println!("{:16} {:.1} MB", "size", survey.bytes as f64 / 1e6);
+    let sides = &survey.shorter_sides;
+    if let (Some(smallest), Some(median), Some(largest)) =
+        (sides.first(), survey.median_shorter_side(), sides.last())
+    {
+        println!("{:16} {smallest} to {largest} px, median {median}", "shorter side");
+    }
+    println!("{:16} {}", "unreadable", survey.unreadable.len());
+    kinds(survey).iter().for_each(|(kind, count)| println!("  {kind:14} {count}"));
+    survey.unreadable.iter().for_each(|bad| println!("{}", line(index, bad)));
+}
