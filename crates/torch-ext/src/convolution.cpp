@@ -1,4 +1,5 @@
-// Convolutions with gradients: by Winograd's products, by one product of matrices, or by libtorch.
+// Convolutions with gradients: by Winograd's products, by one product of matrices, or by libtorch, where need be in
+// float32.
 #include "convolution.h"
 
 #include <ATen/ATen.h>
@@ -14,7 +15,7 @@ using torch::autograd::variable_list;
 
 namespace {
 
-enum class Way { winograd, rows, libtorch };
+enum class Way { winograd, rows, float32, libtorch };
 
 bool are(at::ScalarType kind, const at::Tensor& input, const at::Tensor& weight) {
   return input.is_cpu() && input.scalar_type() == kind && weight.scalar_type() == kind;
@@ -28,12 +29,20 @@ bool suits_winograd(const at::Tensor& input, const at::Tensor& weight) {
          4 * input.size(0) * input.size(2) * input.size(3) >= weight.size(0);
 }
 
+// Whether a stride brings the map to one column. oneDNN's kernels for bfloat16 read beyond it then and return what they
+// find there (libtorch 2.11.0, processors with AMX).
+bool has_one_column(const Convolution& convolution, const at::Tensor& input, const at::Tensor& weight) {
+  const int64_t reach = input.size(3) + 2 * convolution.padding - weight.size(3);
+  return convolution.stride > 1 && weight.size(3) > 1 && reach < convolution.stride;
+}
+
 Way way_of(const Convolution& convolution, const at::Tensor& input, const at::Tensor& weight) {
   auto has_kernel = [&](int64_t size) { return weight.size(2) == size && weight.size(3) == size; };
   const bool in_place = convolution.stride == 1 && 2 * convolution.padding + 1 == weight.size(2);
   if (in_place && has_kernel(3) && suits_winograd(input, weight)) return Way::winograd;
   // oneDNN's gradient of the weights is slow for 1x1 kernels; it is one product of matrices.
   if (in_place && has_kernel(1) && are(at::kBFloat16, input, weight)) return Way::rows;
+  if (are(at::kBFloat16, input, weight) && has_one_column(convolution, input, weight)) return Way::float32;
   return Way::libtorch;
 }
 
@@ -57,7 +66,12 @@ at::Tensor product_of_rows(const at::Tensor& gradient, const at::Tensor& input) 
 
 at::Tensor Convolution::forward(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias) const {
   if (input.dim() == 2) return at::linear(input, weight, optional(bias));
-  if (way_of(*this, input, weight) != Way::winograd) return at::conv2d(input, weight, bias, stride, padding);
+  const Way way = way_of(*this, input, weight);
+  if (way == Way::float32) {
+    const auto wide = [](const at::Tensor& tensor) { return tensor.defined() ? tensor.to(at::kFloat) : tensor; };
+    return at::conv2d(wide(input), wide(weight), wide(bias), stride, padding).to(input.scalar_type());
+  }
+  if (way != Way::winograd) return at::conv2d(input, weight, bias, stride, padding);
   const auto x = channels_last(input), w = channels_last(weight);
   const auto shape = shape_of(x, w);
   auto output =
@@ -82,6 +96,11 @@ std::array<at::Tensor, 3> Convolution::gradients(const at::Tensor& given, const 
     return std::array<at::Tensor, 3>{of_input, of_weight, of_bias};
   };
   const Way way = way_of(*this, input, weight);
+  if (way == Way::float32) {
+    auto found = gradients(given.to(at::kFloat), input.to(at::kFloat), weight.to(at::kFloat), wanted);
+    for (auto& of : found) of = of.defined() ? of.to(input.scalar_type()) : of;
+    return found;
+  }
   if (way == Way::libtorch) return by_libtorch(wanted);
   at::Tensor of_input, of_weight;
   if (way == Way::rows) {

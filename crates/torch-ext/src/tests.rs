@@ -50,6 +50,33 @@ fn other_kinds_channels_and_layouts_are_served_too() {
     assert_eq!(convolution(&input.to_kind(kind), &weight.to_kind(kind), None, [1, 1]).kind(), kind);
 }
 
+/// What oneDNN returned here in bfloat16 was up to 1e19, or another number at each call.
+#[test]
+fn a_stride_to_one_column_reads_nothing_beyond_its_map_in_bfloat16() {
+    for (channels, height, width) in [(64, 9, 2), (256, 6, 2), (256, 4, 1), (64, 1, 1)] {
+        let round = |tensor: Tensor| tensor.to_kind(Kind::BFloat16);
+        let input = round(noise(&[2, channels, height, width], 1)).contiguous();
+        let weight = round(noise(&[2 * channels, channels, 3, 3], 2) / (9.0 * channels as f64).sqrt());
+        let results = |kind: Kind| {
+            let leaf = |tensor: &Tensor| tensor.to_kind(kind).detach().set_requires_grad(true);
+            let (input, weight) = (leaf(&input), leaf(&weight));
+            let output = convolution(&input, &weight, None, [2, 1]);
+            (&output * &output).sum(kind).backward();
+            [output.detach(), input.grad(), weight.grad()].map(|tensor| tensor.to_kind(Kind::Double))
+        };
+        let expected = results(Kind::Double);
+        for _ in 0..5 {
+            // What lies in freed memory must not be found.
+            drop(Tensor::full([1 << 16], f64::NAN, (Kind::Float, Device::Cpu)));
+            for (found, expected) in results(Kind::BFloat16).iter().zip(&expected) {
+                let error = (found - expected).abs().max().double_value(&[]);
+                let scale = expected.abs().max().double_value(&[]);
+                assert!(error < 0.03 * scale, "{height} x {width}: {error:e} of {scale:e}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_1x1_convolution_in_bfloat16_agrees_with_the_definition_in_float64() {
     // The last has rows enough for each thread to sum its own.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use densesiam_settings::require;
 
@@ -78,7 +79,7 @@ impl Iterator for EvaluationLoader {
         if self.failed {
             return None;
         }
-        let draft = self.prefetch.next().map_err(|message| EvaluationError::WorkerPanicked { message });
+        let draft = self.prefetch.next().map_err(EvaluationError::from);
         let batch = draft.transpose()?.and_then(|draft| {
             let samples: Result<_, _> = draft.samples.into_iter().flatten().collect();
             Ok(EvaluationBatch::of(samples?))
@@ -107,6 +108,16 @@ impl Production for Reading {
 
     fn batch_size(&self) -> usize {
         self.batch_size
+    }
+
+    fn patience(&self) -> Duration {
+        self.settings.patience
+    }
+
+    fn name(&self, slot: usize, draft: &Mutex<Draft>) -> String {
+        let step = draft.lock().unwrap_or_else(PoisonError::into_inner).step;
+        let sample = step as usize * self.batch_size + slot;
+        self.set.pictures.get(sample).map_or_else(String::new, |pair| pair.picture.display().to_string())
     }
 
     fn scratch(&self) -> EvaluationScratch {

@@ -9,11 +9,13 @@ mod sample;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::augment::SettingError;
 use crate::decode::DecodeLimits;
 use crate::label::LabelError;
-use crate::loader::SampleError;
+use crate::loader::prefetch::Failure;
+use crate::loader::{PATIENCE, SampleError};
 use crate::resize::ResizeError;
 
 pub use loader::{EvaluationBatch, EvaluationLoader};
@@ -34,6 +36,8 @@ pub struct EvaluationSettings {
     pub prefetch_batches: usize,
     /// Largest picture or label map that is decoded.
     pub limits: DecodeLimits,
+    /// Longest time that a batch is waited for.
+    pub patience: Duration,
 }
 
 impl Default for EvaluationSettings {
@@ -46,6 +50,7 @@ impl Default for EvaluationSettings {
             workers: 1,
             prefetch_batches: 2,
             limits: DecodeLimits::default(),
+            patience: PATIENCE,
         }
     }
 }
@@ -95,4 +100,25 @@ pub enum EvaluationError {
         /// What the panic said.
         message: String,
     },
+    /// The storage does not answer.
+    #[error(
+        "no batch of labelled pictures came for {seconds} s; still being read: {}; check the storage, or raise \
+         data.patience",
+        reading.join(", ")
+    )]
+    Stalled {
+        /// How long it was waited for.
+        seconds: u64,
+        /// The pictures that were being read.
+        reading: Vec<String>,
+    },
+}
+
+impl From<Failure> for EvaluationError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Panicked(message) => Self::WorkerPanicked { message },
+            Failure::Stalled(seconds, reading) => Self::Stalled { seconds, reading },
+        }
+    }
 }

@@ -15,13 +15,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use densesiam_settings::{SettingError, require};
 
 use crate::augment::Augmentation;
 use crate::decode::DecodeLimits;
 use crate::index::ImageIndex;
-use prefetch::Prefetch;
+use prefetch::{Failure, Prefetch};
 use production::{BatchMaker, Draft};
 
 pub use batch::Batch;
@@ -30,6 +31,9 @@ pub use sample::{SampleError, SampleScratch, SampleSource, load_sample};
 
 /// Unreadable files that an error message lists.
 const LISTED: usize = 5;
+
+/// How long a batch is waited for where nothing else is said: longer than any disk, shorter than a night.
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How batches are made, of views that `A` draws.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +54,8 @@ pub struct LoaderSettings<A = Augmentation> {
     pub min_side: u32,
     /// Largest picture that is decoded.
     pub limits: DecodeLimits,
+    /// Longest time that a batch is waited for.
+    pub patience: Duration,
     /// The first step, counted from 0 over the whole run.
     pub start_step: u64,
     /// The step before which the run ends.
@@ -72,6 +78,7 @@ impl<A: Default> Default for LoaderSettings<A> {
             max_bad_share: 0.1,
             min_side: 1,
             limits: DecodeLimits::default(),
+            patience: PATIENCE,
             start_step: 0,
             total_steps: u64::MAX,
             known_bad: Vec::new(),
@@ -134,6 +141,26 @@ pub enum LoadError {
         /// What the panic said.
         message: String,
     },
+    /// The storage does not answer.
+    #[error(
+        "no batch of pictures came for {seconds} s; still being read: {}; check the storage, or raise data.patience",
+        reading.join(", ")
+    )]
+    Stalled {
+        /// How long it was waited for.
+        seconds: u64,
+        /// The pictures that were being read.
+        reading: Vec<String>,
+    },
+}
+
+impl From<Failure> for LoadError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Panicked(message) => Self::WorkerPanicked { message },
+            Failure::Stalled(seconds, reading) => Self::Stalled { seconds, reading },
+        }
+    }
 }
 
 fn listed(files: &[(String, String)]) -> String {
@@ -164,14 +191,13 @@ impl<A: PairAugmentation> Loader<A> {
     /// Waits for the batch of the next step; `None` after the last.
     ///
     /// # Errors
-    /// A [`LoadError`] where too much of the data set is unreadable or a worker panicked.
+    /// A [`LoadError`] where too much of the data set is unreadable, the storage does not answer, or a worker panicked.
     #[allow(
         clippy::should_implement_trait,
         reason = "a lending iterator: batches are given back by `recycle`"
     )]
     pub fn next(&mut self) -> Result<Option<A::Batch>, LoadError> {
-        let next = self.prefetch.next();
-        let Some(mut draft) = next.map_err(|message| LoadError::WorkerPanicked { message })? else {
+        let Some(mut draft) = self.prefetch.next()? else {
             return Ok(None);
         };
         // Counted on delivery, not when a worker finds them: which step fails does not depend on the workers.

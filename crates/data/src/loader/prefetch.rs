@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::panics::caught;
 
@@ -21,6 +22,10 @@ pub(crate) trait Production: Send + Sync + 'static {
 
     /// Samples in a batch.
     fn batch_size(&self) -> usize;
+    /// Longest time that a batch is waited for.
+    fn patience(&self) -> Duration;
+    /// What a sample that is being made is read from, for a message.
+    fn name(&self, slot: usize, batch: &Mutex<Self::Batch>) -> String;
     /// Memory for a new worker.
     fn scratch(&self) -> Self::Scratch;
     /// Prepares the batch of a step, in the memory of an earlier one where there is one. Called in order of steps.
@@ -29,10 +34,20 @@ pub(crate) trait Production: Send + Sync + 'static {
     fn produce(&self, slot: usize, scratch: &mut Self::Scratch, batch: &Mutex<Self::Batch>);
 }
 
+/// Why there is no next batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// A worker panicked and said this.
+    Panicked(String),
+    /// Nothing came for so many seconds; these were being read.
+    Stalled(u64, Vec<String>),
+}
+
 /// The running workers and the batches they are making.
 pub(crate) struct Prefetch<P: Production> {
     shared: Arc<Shared<P>>,
     workers: Vec<JoinHandle<()>>,
+    stalled: bool,
 }
 
 struct Shared<P: Production> {
@@ -52,6 +67,8 @@ struct State<B> {
     open: VecDeque<Open<B>>,
     /// Batch and slot of the next sample to be claimed; the batch counts from the first open one.
     next: (usize, usize),
+    /// Step and slot of the samples being made.
+    claimed: Vec<(u64, usize)>,
     /// Memory of delivered batches.
     recycled: Vec<B>,
     /// Set when the workers shall end.
@@ -77,6 +94,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn wait_for<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>, longest: Duration) -> MutexGuard<'a, T> {
+    condition.wait_timeout(guard, longest).unwrap_or_else(PoisonError::into_inner).0
+}
+
 fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
@@ -93,6 +114,7 @@ impl<P: Production> Prefetch<P> {
             unopened: steps,
             open: VecDeque::new(),
             next: (0, 0),
+            claimed: Vec::new(),
             recycled: Vec::new(),
             stop: false,
             panic: None,
@@ -105,7 +127,7 @@ impl<P: Production> Prefetch<P> {
             deliverable: Condvar::new(),
         });
         // Built empty first: where a thread cannot be started, dropping `prefetch` ends those before it.
-        let mut prefetch = Self { shared, workers: Vec::new() };
+        let mut prefetch = Self { shared, workers: Vec::new(), stalled: false };
         for number in 0..workers.max(1) {
             let shared = Arc::clone(&prefetch.shared);
             let builder = std::thread::Builder::new().name(format!("loader-{number}"));
@@ -122,18 +144,24 @@ impl<P: Production> Prefetch<P> {
     /// Waits for the next batch; `None` after the last.
     ///
     /// # Errors
-    /// The message of a worker that panicked.
-    pub(crate) fn next(&mut self) -> Result<Option<P::Batch>, String> {
+    /// A [`Failure`], after which no batch comes.
+    pub(crate) fn next(&mut self) -> Result<Option<P::Batch>, Failure> {
+        let (start, patience) = (Instant::now(), self.shared.production.patience());
         let mut state = lock(&self.shared.state);
         loop {
             if let Some(message) = &state.panic {
-                return Err(message.clone());
+                return Err(Failure::Panicked(message.clone()));
             }
             match state.open.front() {
                 Some(first) if first.missing == 0 => break,
                 None if state.unopened.is_empty() => return Ok(None),
-                _ => state = wait(&self.shared.deliverable, state),
+                _ => {}
             }
+            let Some(left) = patience.checked_sub(start.elapsed()) else {
+                self.stalled = true;
+                return Err(Failure::Stalled(patience.as_secs(), self.shared.being_read(&state)));
+            };
+            state = wait_for(&self.shared.deliverable, state, left);
         }
         let batch = state.open.pop_front().and_then(|open| Arc::into_inner(open.batch));
         state.next.0 -= 1;
@@ -154,6 +182,10 @@ impl<P: Production> Drop for Prefetch<P> {
     fn drop(&mut self) {
         lock(&self.shared.state).stop = true;
         self.shared.claimable.notify_all();
+        if self.stalled {
+            // A thread within a read that does not return cannot be waited for; the end of the process ends it.
+            return;
+        }
         for worker in self.workers.drain(..) {
             // Panics were caught and reported inside the worker.
             let _ = worker.join();
@@ -176,7 +208,7 @@ impl<P: Production> Shared<P> {
             let scratch = scratch.get_or_insert_with(|| self.production.scratch());
             self.production.produce(slot, scratch, &batch);
             drop(batch);
-            self.finish(step);
+            self.finish(step, slot);
         }
     }
 
@@ -205,11 +237,21 @@ impl<P: Production> Shared<P> {
         state.next =
             if slot + 1 == self.production.batch_size() { (position + 1, 0) } else { (position, slot + 1) };
         let open = &state.open[position];
-        Some(Claim { batch: Arc::clone(&open.batch), step: open.step, slot })
+        let claim = Claim { batch: Arc::clone(&open.batch), step: open.step, slot };
+        state.claimed.push((claim.step, slot));
+        Some(claim)
     }
 
-    fn finish(&self, step: u64) {
+    /// What the workers were reading for the batch that does not come.
+    fn being_read(&self, state: &State<P::Batch>) -> Vec<String> {
+        let Some(first) = state.open.front() else { return Vec::new() };
+        let slots = state.claimed.iter().filter(|(step, _)| *step == first.step);
+        slots.map(|&(_, slot)| self.production.name(slot, &first.batch)).collect()
+    }
+
+    fn finish(&self, step: u64, slot: usize) {
         let mut state = lock(&self.state);
+        state.claimed.retain(|&claimed| claimed != (step, slot));
         if let Some(open) = state.open.iter_mut().find(|open| open.step == step) {
             open.missing -= 1;
         }
@@ -229,6 +271,7 @@ mod tests {
     struct Numbers {
         opened: Arc<AtomicU64>,
         panic_at: Option<u64>,
+        stall_at: Option<u64>,
     }
 
     impl Production for Numbers {
@@ -237,6 +280,14 @@ mod tests {
 
         fn batch_size(&self) -> usize {
             4
+        }
+
+        fn patience(&self) -> Duration {
+            if self.stall_at.is_some() { Duration::from_millis(80) } else { Duration::from_secs(60) }
+        }
+
+        fn name(&self, slot: usize, batch: &Mutex<Self::Batch>) -> String {
+            format!("number {}", 4 * batch.lock().unwrap().0 + slot as u64)
         }
 
         fn scratch(&self) {}
@@ -249,6 +300,9 @@ mod tests {
         fn produce(&self, slot: usize, (): &mut (), batch: &Mutex<Self::Batch>) {
             let number = 4 * batch.lock().unwrap().0 + slot as u64;
             assert_ne!(Some(number), self.panic_at, "no such number");
+            if Some(number) == self.stall_at {
+                std::thread::sleep(Duration::from_secs(3));
+            }
             std::thread::sleep(Duration::from_micros(number * 7919 % 300));
             batch.lock().unwrap().1[slot] = number;
         }
@@ -256,7 +310,7 @@ mod tests {
 
     fn start(panic_at: Option<u64>, workers: usize, prefetch: usize) -> (Prefetch<Numbers>, Arc<AtomicU64>) {
         let opened = Arc::new(AtomicU64::new(0));
-        let numbers = Numbers { opened: Arc::clone(&opened), panic_at };
+        let numbers = Numbers { opened: Arc::clone(&opened), panic_at, stall_at: None };
         (Prefetch::start(numbers, 5..25, workers, prefetch).unwrap(), opened)
     }
 
@@ -289,7 +343,8 @@ mod tests {
             match prefetch.next() {
                 Ok(Some(_)) => delivered += 1,
                 Ok(None) => panic!("the panic was lost"),
-                Err(message) => break message,
+                Err(Failure::Panicked(message)) => break message,
+                Err(stalled) => panic!("{stalled:?}"),
             }
         };
         assert!(delivered <= 2 && message.contains("no such number"), "{delivered} {message}");
@@ -303,5 +358,16 @@ mod tests {
             prefetch.next().unwrap();
         }
         drop(start(None, 4, 2));
+    }
+
+    #[test]
+    fn a_read_that_does_not_return_is_named_and_not_waited_for() {
+        let start = Instant::now();
+        let numbers = Numbers { opened: Arc::default(), panic_at: None, stall_at: Some(26) };
+        let mut prefetch = Prefetch::start(numbers, 5..25, 3, 2).unwrap();
+        assert_eq!(prefetch.next(), Ok(Some((5, [20, 21, 22, 23]))));
+        assert_eq!(prefetch.next(), Err(Failure::Stalled(0, vec!["number 26".into()])));
+        drop(prefetch);
+        assert!(start.elapsed() < Duration::from_secs(3), "the stalled worker was waited for");
     }
 }

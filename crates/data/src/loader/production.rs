@@ -1,6 +1,7 @@
 //! How the samples of a batch are filled in: the schedule, replacements for unreadable files, and the pixels.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use densesiam_random::{Key, Purpose, RngExt};
 
@@ -93,6 +94,14 @@ impl<A: PairAugmentation> Production for BatchMaker<A> {
         self.settings.batch_size
     }
 
+    fn patience(&self) -> Duration {
+        self.settings.patience
+    }
+
+    fn name(&self, slot: usize, draft: &Mutex<Self::Batch>) -> String {
+        self.index.place(lock(draft).samples[slot] as usize).to_string()
+    }
+
     fn scratch(&self) -> SampleScratch {
         SampleScratch::new(self.settings.augmentation.size())
     }
@@ -124,6 +133,7 @@ impl<A: PairAugmentation> Production for BatchMaker<A> {
                 Err(error) => lock(draft).bad.push((sample, error.to_string())),
             }
             sample = self.replacement(scheduled, epoch, attempt);
+            lock(draft).samples[slot] = sample;
         }
         lock(draft).exhausted = true;
     }

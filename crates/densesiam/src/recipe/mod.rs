@@ -12,6 +12,7 @@ pub mod segment;
 use std::ffi::OsStr;
 use std::path::Path;
 
+use densesiam_data::loader::PATIENCE;
 use densesiam_engine::device::{DeviceRequest, PrecisionRequest};
 use densesiam_engine::duration::Duration;
 use serde::de::DeserializeOwned;
@@ -118,12 +119,29 @@ pub struct DataSettings {
     pub min_side: u32,
     /// Pictures of more pixels than this are skipped as unreadable.
     pub max_pixels: u64,
+    /// Seconds that a batch is waited for before the run is saved and ends: storage that does not answer.
+    pub patience: u64,
 }
 
 impl Default for DataSettings {
     fn default() -> Self {
-        let (max_bad_share, max_pixels) = (0.1, 100_000_000);
-        Self { root: String::new(), workers: 0, prefetch: 2, max_bad_share, min_side: 8, max_pixels }
+        let (max_bad_share, max_pixels, patience) = (0.1, 100_000_000, PATIENCE.as_secs());
+        Self {
+            root: String::new(),
+            workers: 0,
+            prefetch: 2,
+            max_bad_share,
+            min_side: 8,
+            max_pixels,
+            patience,
+        }
+    }
+}
+
+impl DataSettings {
+    /// Longest time that a batch is waited for.
+    pub fn patience(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.patience)
     }
 }
 

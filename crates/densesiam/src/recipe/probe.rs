@@ -146,6 +146,7 @@ impl ProbeRecipe {
             workers,
             prefetch_batches: self.data.prefetch,
             limits: densesiam_data::decode::DecodeLimits { max_pixels: self.data.max_pixels },
+            patience: self.data.patience(),
         }
     }
 }

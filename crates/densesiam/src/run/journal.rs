@@ -101,7 +101,7 @@ struct Best {
 
 /// Keys that may differ between a run and its resumption: they change where and how fast it runs and what it writes.
 /// Another device or number of threads changes the last bits of what it computes, and nothing else.
-const MAY_CHANGE: [&str; 14] = [
+const MAY_CHANGE: [&str; 15] = [
     "run.name",
     "run.dir",
     "run.device",
@@ -110,6 +110,7 @@ const MAY_CHANGE: [&str; 14] = [
     "data.workers",
     "data.prefetch",
     "data.max_bad_share",
+    "data.patience",
     "train.log_every",
     "train.checkpoint_every",
     "train.keep_last",

@@ -162,6 +162,7 @@ impl Setup {
             max_bad_share: data.max_bad_share,
             min_side: data.min_side,
             limits: DecodeLimits { max_pixels: data.max_pixels },
+            patience: data.patience(),
             start_step: step,
             total_steps: self.horizon.total_steps,
             known_bad: known_bad.to_vec(),

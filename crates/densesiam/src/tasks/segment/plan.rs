@@ -122,6 +122,7 @@ pub fn evaluation_settings(recipe: &SegmentRecipe, workers: usize) -> Evaluation
         workers,
         prefetch_batches: recipe.data.prefetch,
         limits: DecodeLimits { max_pixels: recipe.data.max_pixels },
+        patience: recipe.data.patience(),
     }
 }
 
