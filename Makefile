@@ -7,7 +7,7 @@ PROGRAM = target/release/densesiam
 # Other tools, to which the tests give what is exported.
 INTEROP = $(CURDIR)/.interop-python
 
-.PHONY: demo test build libtorch check parity interop endurance fuzz bench clean
+.PHONY: demo test build libtorch check parity interop endurance fuzz bench docs clean
 
 demo: build
 	$(PROGRAM) demo
@@ -57,6 +57,10 @@ fuzz:
 bench: build
 	@bash tools/bench-python.sh
 	python3 benches/pairs.py $(if $(PICTURES),--pictures "$(PICTURES)") $(BENCH)
+
+# docs/ as a book, in target/book, with every link within it checked; mdBook is built into .tools once.
+docs:
+	@bash tools/book.sh
 
 clean:
 	$(CARGO) clean

@@ -12,8 +12,6 @@ use std::thread::available_parallelism;
 use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Kind};
 
-use crate::environment::libtorch_version;
-
 /// `run.device` of a recipe: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -155,7 +153,7 @@ impl DeviceRequest {
     /// the build.
     pub fn resolve(self) -> Result<Device, DeviceError> {
         let device = if self == Self::Cpu { Device::Cpu } else { self.among(cuda())? };
-        let (built_with, found) = (densesiam_torch_ext::built_with(), libtorch_version());
+        let (built_with, found) = (densesiam_torch_ext::built_with(), densesiam_torch_ext::version());
         match found {
             Some(found) if found != built_with => Err(DeviceError::OtherLibtorch { built_with, found }),
             _ => Ok(device),

@@ -42,7 +42,7 @@ impl Environment {
         Self {
             program: program.to_owned(),
             git: git_revision(),
-            libtorch: libtorch_version(),
+            libtorch: densesiam_torch_ext::version(),
             processor: processor_of(&read("/proc/cpuinfo")),
             processors: available_parallelism().map_or(1, NonZero::get),
             memory_bytes: memory_of(&read("/proc/meminfo")),
@@ -52,11 +52,6 @@ impl Environment {
             threads,
         }
     }
-}
-
-/// The version of the libtorch in use, `2.11.0`, or `None` if it does not say.
-pub fn libtorch_version() -> Option<String> {
-    version_of(&densesiam_torch_ext::show_config())
 }
 
 /// `cpu`, `cuda:0`, as recipes write devices.
@@ -71,12 +66,6 @@ fn device_name(device: Device) -> String {
 /// A file's text; empty where there is none, as outside Linux.
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
-}
-
-/// `TORCH_VERSION=2.11.0, ` within libtorch's build settings.
-fn version_of(config: &str) -> Option<String> {
-    let (_, rest) = config.split_once("TORCH_VERSION=")?;
-    rest.split([',', ' ', '\n']).next().filter(|version| !version.is_empty()).map(str::to_owned)
 }
 
 fn processor_of(cpuinfo: &str) -> Option<String> {
@@ -108,13 +97,6 @@ fn git_revision() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_loaded_libtorch_says_its_version() {
-        assert_eq!(libtorch_version().as_deref(), Some("2.11.0"));
-        assert_eq!(version_of("- Build settings: TORCH_VERSION=2.11.0, USE_CUDA=0"), Some("2.11.0".into()));
-        assert_eq!(version_of("nothing"), None);
-    }
 
     #[test]
     fn what_linux_writes_is_understood() {

@@ -112,6 +112,17 @@ pub fn show_config() -> String {
     owned(unsafe { torch_ext_show_config() }).unwrap_or_default()
 }
 
+/// The version of the libtorch in use, `2.11.0`, or `None` if it does not say.
+pub fn version() -> Option<String> {
+    version_of(&show_config())
+}
+
+/// `TORCH_VERSION=2.11.0, ` within libtorch's build settings.
+fn version_of(config: &str) -> Option<String> {
+    let (_, rest) = config.split_once("TORCH_VERSION=")?;
+    rest.split([',', ' ', '\n']).next().filter(|version| !version.is_empty()).map(str::to_owned)
+}
+
 /// The version of the libtorch whose headers this was compiled with, `2.11.0`. Another one at run time has other
 /// layouts of its classes.
 pub fn built_with() -> String {

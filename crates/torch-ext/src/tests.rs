@@ -356,3 +356,10 @@ fn the_cuda_part_is_loaded_or_what_is_missing_is_said() {
     assert!(loaded.is_ok() || loaded.as_ref().unwrap_err().contains(".so"), "{loaded:?}");
     println!("{loaded:?}");
 }
+
+#[test]
+fn the_loaded_libtorch_says_its_version() {
+    assert_eq!(version(), Some(built_with()));
+    assert_eq!(version_of("- Build settings: TORCH_VERSION=2.11.0, USE_CUDA=0"), Some("2.11.0".into()));
+    assert_eq!(version_of("nothing"), None);
+}

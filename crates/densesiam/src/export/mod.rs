@@ -1,5 +1,6 @@
 //! Taking what was trained elsewhere, under the names and in the files that other tools read themselves.
 
+mod notes;
 mod onnx;
 
 use std::fs;
@@ -15,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 use crate::error::Error;
 use crate::file::{write_bytes, write_whole};
 use crate::input::{DEVIATION, MEAN};
-use crate::run::locate;
+use crate::run::{encoder_tensors, locate};
 use crate::tasks::segment::matched_classes;
 
 /// For whom weights are written.
@@ -50,16 +51,6 @@ impl Format {
         };
         name.into()
     }
-}
-
-/// The encoder's tensors of a model's state, under torchvision's names (`conv1.weight`, `layer1.0.bn1.running_mean`,
-/// ..., `num_batches_tracked` included, without `fc`).
-pub fn encoder_tensors(state: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
-    let of_encoder = |(name, tensor): &(String, Tensor)| {
-        let encoder = name.strip_prefix("encoder.").or_else(|| name.strip_prefix("backbone."));
-        encoder.map(|name| (name.to_owned(), tensor.shallow_clone()))
-    };
-    state.iter().filter_map(of_encoder).collect()
 }
 
 /// Writes what `format` says of a checkpoint to `out`, and returns what its user must know. `checkpoint` is a checkpoint's
@@ -109,7 +100,7 @@ pub fn export(checkpoint: &Path, format: Format, out: &Path) -> Result<String, E
         }
     }
     let tensors = encoder.len();
-    Ok(format!("{}: {}", out.display(), what_to_know(format, architecture, &name, tensors, out)))
+    Ok(format!("{}: {}", out.display(), notes::what_to_know(format, architecture, &name, tensors, out)))
 }
 
 fn architecture(checkpoint: &Checkpoint) -> Result<Architecture, Error> {
@@ -165,69 +156,4 @@ fn timm_config(architecture: Architecture, name: &str) -> Value {
             "classifier": "fc",
         },
     })
-}
-
-/// What was written, and what a user must set so that it is not silently ignored or fed other pictures.
-fn what_to_know(
-    format: Format,
-    architecture: Architecture,
-    name: &str,
-    tensors: usize,
-    out: &Path,
-) -> String {
-    let file = out.display();
-    let of_255 = |values: [f32; 3]| values.map(|value| format!("{:.3}", value * 255.0)).join(", ");
-    let (mean, deviation) = (of_255(MEAN), of_255(DEVIATION));
-    match format {
-        Format::Safetensors => format!("{tensors} tensors of {name} under torchvision's names"),
-        Format::Torchvision => format!(
-            "{tensors} tensors of {name}
-  model = torchvision.models.{name}()
-  missing = model.load_state_dict(torch.load({:?}, weights_only=True), strict=False)
-  assert all(name.startswith(\"fc.\") for name in missing.missing_keys) and not missing.unexpected_keys",
-            file.to_string()
-        ),
-        Format::Detectron2 => {
-            let depth = name.trim_start_matches("resnet");
-            let narrow = match architecture {
-                Architecture::ResNet18 | Architecture::ResNet34 => "\n  MODEL.RESNETS.RES2_OUT_CHANNELS 64",
-                Architecture::ResNet50 | Architecture::ResNet101 => "",
-            };
-            format!(
-                "{tensors} tensors of {name} under detectron2's names; its defaults are for another network, so set
-  MODEL.WEIGHTS {file}
-  MODEL.RESNETS.DEPTH {depth}{narrow}
-  MODEL.RESNETS.STRIDE_IN_1X1 False
-  MODEL.RESNETS.NORM SyncBN   (FrozenBN would keep statistics that were never made for the new pictures)
-  MODEL.BACKBONE.FREEZE_AT 0
-  MODEL.PIXEL_MEAN [{mean}]
-  MODEL.PIXEL_STD [{deviation}]
-  INPUT.FORMAT RGB"
-            )
-        }
-        Format::Openmmlab => {
-            let depth = name.trim_start_matches("resnet");
-            format!(
-                "{tensors} tensors of {name}
-  backbone=dict(type=\"ResNet\", depth={depth}, style=\"pytorch\",
-                init_cfg=dict(type=\"Pretrained\", checkpoint={:?}))
-  data_preprocessor=dict(mean=[{mean}], std=[{deviation}], bgr_to_rgb=True)
-  Not type=\"ResNetV1c\", which many of mmsegmentation's configurations have: its stem is another one, and the weights of
-  this one would be left out with no more than a line in the log.",
-                file.to_string()
-            )
-        }
-        Format::Timm => format!(
-            "{tensors} tensors of {name}
-  model = timm.create_model(\"local-dir:{file}\", pretrained=True)
-  The folder can be uploaded to the Hugging Face hub as it is."
-        ),
-        Format::Onnx => "images [batch, 3, height, width] to c2, c3, c4, c5 at strides 4, 8, 16, 32; RGB in 0..1, \
-             normalised by the mean and std of the metadata"
-            .into(),
-        Format::OnnxSegmentation => "images [batch, 3, height, width] to logits [batch, categories, height, width]; RGB in \
-             0..1, normalised by the mean and std of the metadata; class_of_category in the metadata is the class that \
-             each category was matched to at the last evaluation"
-            .into(),
-    }
 }

@@ -17,12 +17,11 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::State;
 use super::numbers::{Pending, Row};
 use super::setup::Setup;
 use super::table::Table;
+use super::{State, encoder_tensors};
 use crate::error::Error;
-use crate::export::encoder_tensors;
 use crate::file::write_bytes;
 use crate::pictures;
 use crate::recipe::{MonitorSettings, RunSettings, TrainSettings, keys};

@@ -12,6 +12,7 @@ use densesiam_engine::checkpoint::{Checkpoint, latest, load};
 use densesiam_engine::optimizer::Optimizer;
 use densesiam_engine::run_dir::RunLayout;
 use densesiam_nn::Store;
+use tch::Tensor;
 
 use crate::error::Error;
 
@@ -28,6 +29,16 @@ pub struct State {
     pub optimizer: Optimizer,
     /// Steps done.
     pub step: u64,
+}
+
+/// The encoder's tensors of a model's state, under torchvision's names (`conv1.weight`, `layer1.0.bn1.running_mean`,
+/// ..., `num_batches_tracked` included, without `fc`).
+pub fn encoder_tensors(state: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+    let of_encoder = |(name, tensor): &(String, Tensor)| {
+        let encoder = name.strip_prefix("encoder.").or_else(|| name.strip_prefix("backbone."));
+        encoder.map(|name| (name.to_owned(), tensor.shallow_clone()))
+    };
+    state.iter().filter_map(of_encoder).collect()
 }
 
 /// The run and the checkpoint that `path` means: a run directory, of which the newest checkpoint is taken, or a

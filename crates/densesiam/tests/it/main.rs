@@ -5,6 +5,7 @@
 mod ablate;
 mod bad_input;
 mod command_line;
+mod documentation;
 mod endurance;
 mod fuzz;
 mod golden;

@@ -8,9 +8,8 @@ use densesiam_nn::{Architecture, ResNet, Store};
 use tch::{Device, Kind};
 
 use crate::error::Error;
-use crate::export::encoder_tensors;
 use crate::import::import_encoder;
-use crate::run::locate;
+use crate::run::{encoder_tensors, locate};
 
 /// Where an encoder's weights come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
