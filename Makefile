@@ -14,8 +14,9 @@ demo: build
 
 # Where Python packages cannot be fetched, the tests that need them say so and are left out.
 test: libtorch
-	@bash tools/interop-python.sh some || echo "Python packages were not fetched: ONNX, TensorBoard and WebDataset are not checked"
-	DENSESIAM_INTEROP_PYTHON=$(INTEROP) $(CARGO) test --release --workspace
+	@if bash tools/interop-python.sh some; then export DENSESIAM_INTEROP_PYTHON="$(INTEROP)"; \
+	else echo "Python packages were not fetched: ONNX, TensorBoard and WebDataset are not checked"; fi; \
+	$(CARGO) test --release --workspace
 
 build: libtorch
 	$(CARGO) build --release --workspace

@@ -3,6 +3,8 @@
 # else they are fetched by pip into .bench-python (5 GB on disk, once).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# pip before 22.1 knows no such option, and ignores the variable.
+export PIP_ROOT_USER_ACTION=ignore
 folder=.bench-python
 export NO_ALBUMENTATIONS_UPDATE=1
 
@@ -16,7 +18,7 @@ PYTHON
 
 if ! complete; then
   echo "fetching torch 2.11.0, torchvision 0.26.0 and Albumentations for the comparison (5 GB on disk, once)" >&2
-  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target "$folder" \
+  python3 -m pip install --quiet --disable-pip-version-check --upgrade --target "$folder" \
     torch==2.11.0 torchvision==0.26.0 numpy==2.4.6 pillow==13.0.0 albumentations==2.0.8 \
     opencv-python-headless==5.0.0.93
   complete || { echo "error: $folder cannot be used with $(python3 --version); remove it and try again" >&2; exit 1; }

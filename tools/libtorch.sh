@@ -6,6 +6,8 @@
 #                           there is an NVIDIA driver or CUDA=1 is set, with them (5 GB)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# pip before 22.1 knows no such option, and ignores the variable.
+export PIP_ROOT_USER_ACTION=ignore
 version=2.11.0
 link=.libtorch/link
 
@@ -18,13 +20,15 @@ else
   [ ! -e /proc/driver/nvidia/version ] || CUDA=${CUDA:-1}
   if [ "${CUDA:-0}" != 0 ] && [ ! -e .libtorch/.cuda ]; then
     echo "fetching libtorch $version with CUDA (5 GB on disk, once; CUDA=0 leaves CUDA out)"
-    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target .libtorch "torch==$version"
+    python3 -m pip install --quiet --disable-pip-version-check --upgrade --target .libtorch "torch==$version"
     touch .libtorch/.cuda
-  elif [ ! -e "$torch/lib/libtorch_cpu.so" ]; then
+  elif [ ! -e .libtorch/.cuda ] && [ ! -e .libtorch/.cpu ]; then
     echo "fetching libtorch $version (1.2 GB on disk, once)"
     # torch's processor library links the CUDA runtime and its profiling interface even where there is no card.
-    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target .libtorch --no-deps \
+    python3 -m pip install --quiet --disable-pip-version-check --upgrade --target .libtorch --no-deps \
       "torch==$version" nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
+    # Said last, so that a fetch that was cut short is begun again.
+    touch .libtorch/.cpu
   fi
 fi
 

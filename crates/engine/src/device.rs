@@ -122,7 +122,9 @@ impl fmt::Display for CudaSupport {
                     "libtorch's CUDA part cannot be loaded ({reason}); fetch it with `make libtorch CUDA=1`"
                 )
             }
-            Self::Devices(0) => f.write_str("the driver has no device; check that nvidia-smi lists one"),
+            Self::Devices(0) => f.write_str(
+                "libtorch can use no device of the driver; check that nvidia-smi lists one, and that the driver is new enough for CUDA 13",
+            ),
             Self::Devices(count) => write!(f, "there are {count} CUDA devices"),
         }
     }

@@ -12,6 +12,7 @@ mod place;
 mod shards;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -200,6 +201,11 @@ impl ImageIndex {
     /// Number of tar shards that the pictures lie in; 0 where each is a file of its own.
     pub fn shards(&self) -> usize {
         self.shards.as_ref().map_or(0, Shards::len)
+    }
+
+    /// The folders that the shards lie in.
+    pub fn shard_folders(&self) -> BTreeSet<&Path> {
+        self.shards.iter().flat_map(Shards::paths).map(parent).collect()
     }
 
     /// Links in the shards that are called as pictures are. They are passed over: they have no bytes of their own.

@@ -89,6 +89,10 @@ impl Shards {
     }
 
     /// How many there are.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.shards.iter().map(|shard| shard.path.as_path())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.shards.len()
     }

@@ -22,7 +22,7 @@ pub(crate) trait Production: Send + Sync + 'static {
 
     /// Samples in a batch.
     fn batch_size(&self) -> usize;
-    /// Longest time that a batch is waited for.
+    /// Longest time in which no sample at all is made.
     fn patience(&self) -> Duration;
     /// What a sample that is being made is read from, for a message.
     fn name(&self, slot: usize, batch: &Mutex<Self::Batch>) -> String;
@@ -47,8 +47,12 @@ pub(crate) enum Failure {
 pub(crate) struct Prefetch<P: Production> {
     shared: Arc<Shared<P>>,
     workers: Vec<JoinHandle<()>>,
-    stalled: bool,
 }
+
+/// Longest single wait for a batch.
+const SLICE: Duration = Duration::from_secs(1);
+/// How long the workers are waited for at the end.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 struct Shared<P: Production> {
     production: P,
@@ -69,6 +73,8 @@ struct State<B> {
     next: (usize, usize),
     /// Step and slot of the samples being made.
     claimed: Vec<(u64, usize)>,
+    /// How many samples were made.
+    finished: u64,
     /// Memory of delivered batches.
     recycled: Vec<B>,
     /// Set when the workers shall end.
@@ -115,6 +121,7 @@ impl<P: Production> Prefetch<P> {
             open: VecDeque::new(),
             next: (0, 0),
             claimed: Vec::new(),
+            finished: 0,
             recycled: Vec::new(),
             stop: false,
             panic: None,
@@ -127,7 +134,7 @@ impl<P: Production> Prefetch<P> {
             deliverable: Condvar::new(),
         });
         // Built empty first: where a thread cannot be started, dropping `prefetch` ends those before it.
-        let mut prefetch = Self { shared, workers: Vec::new(), stalled: false };
+        let mut prefetch = Self { shared, workers: Vec::new() };
         for number in 0..workers.max(1) {
             let shared = Arc::clone(&prefetch.shared);
             let builder = std::thread::Builder::new().name(format!("loader-{number}"));
@@ -146,8 +153,9 @@ impl<P: Production> Prefetch<P> {
     /// # Errors
     /// A [`Failure`], after which no batch comes.
     pub(crate) fn next(&mut self) -> Result<Option<P::Batch>, Failure> {
-        let (start, patience) = (Instant::now(), self.shared.production.patience());
+        let patience = self.shared.production.patience();
         let mut state = lock(&self.shared.state);
+        let (mut waited, mut finished) = (Duration::ZERO, state.finished);
         loop {
             if let Some(message) = &state.panic {
                 return Err(Failure::Panicked(message.clone()));
@@ -157,11 +165,16 @@ impl<P: Production> Prefetch<P> {
                 None if state.unopened.is_empty() => return Ok(None),
                 _ => {}
             }
-            let Some(left) = patience.checked_sub(start.elapsed()) else {
-                self.stalled = true;
+            if state.finished != finished {
+                (waited, finished) = (Duration::ZERO, state.finished);
+            }
+            if waited >= patience {
                 return Err(Failure::Stalled(patience.as_secs(), self.shared.being_read(&state)));
-            };
-            state = wait_for(&self.shared.deliverable, state, left);
+            }
+            // In slices: of the time in which the whole process was stopped, one at most counts.
+            let (start, slice) = (Instant::now(), SLICE.min(patience - waited));
+            state = wait_for(&self.shared.deliverable, state, slice);
+            waited += start.elapsed().min(slice);
         }
         let batch = state.open.pop_front().and_then(|open| Arc::into_inner(open.batch));
         state.next.0 -= 1;
@@ -182,11 +195,12 @@ impl<P: Production> Drop for Prefetch<P> {
     fn drop(&mut self) {
         lock(&self.shared.state).stop = true;
         self.shared.claimable.notify_all();
-        if self.stalled {
-            // A thread within a read that does not return cannot be waited for; the end of the process ends it.
-            return;
+        // A thread within a read that does not return cannot be waited for; the end of the process ends it.
+        let start = Instant::now();
+        while start.elapsed() < FAREWELL && self.workers.iter().any(|worker| !worker.is_finished()) {
+            std::thread::sleep(Duration::from_millis(1));
         }
-        for worker in self.workers.drain(..) {
+        for worker in self.workers.drain(..).filter(JoinHandle::is_finished) {
             // Panics were caught and reported inside the worker.
             let _ = worker.join();
         }
@@ -252,6 +266,7 @@ impl<P: Production> Shared<P> {
     fn finish(&self, step: u64, slot: usize) {
         let mut state = lock(&self.state);
         state.claimed.retain(|&claimed| claimed != (step, slot));
+        state.finished += 1;
         if let Some(open) = state.open.iter_mut().find(|open| open.step == step) {
             open.missing -= 1;
         }
@@ -301,7 +316,7 @@ mod tests {
             let number = 4 * batch.lock().unwrap().0 + slot as u64;
             assert_ne!(Some(number), self.panic_at, "no such number");
             if Some(number) == self.stall_at {
-                std::thread::sleep(Duration::from_secs(3));
+                std::thread::sleep(Duration::from_secs(12));
             }
             std::thread::sleep(Duration::from_micros(number * 7919 % 300));
             batch.lock().unwrap().1[slot] = number;
@@ -368,6 +383,6 @@ mod tests {
         assert_eq!(prefetch.next(), Ok(Some((5, [20, 21, 22, 23]))));
         assert_eq!(prefetch.next(), Err(Failure::Stalled(0, vec!["number 26".into()])));
         drop(prefetch);
-        assert!(start.elapsed() < Duration::from_secs(3), "the stalled worker was waited for");
+        assert!(start.elapsed() < Duration::from_secs(10), "the stalled worker was waited for");
     }
 }

@@ -66,8 +66,8 @@ pub(super) fn what_to_know(
              normalised by the mean and std of the metadata"
             .into(),
         Format::OnnxSegmentation => "images [batch, 3, height, width] to logits [batch, categories, height, width]; RGB in \
-             0..1, normalised by the mean and std of the metadata; class_of_category in the metadata is the class that \
-             each category was matched to at the last evaluation"
+             0..1, normalised by the mean and std of the metadata; where this checkpoint was evaluated, class_of_category \
+             in the metadata is the class that each category was matched to"
             .into(),
     }
 }

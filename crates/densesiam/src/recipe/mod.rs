@@ -119,7 +119,7 @@ pub struct DataSettings {
     pub min_side: u32,
     /// Pictures of more pixels than this are skipped as unreadable.
     pub max_pixels: u64,
-    /// Seconds that a batch is waited for before the run is saved and ends: storage that does not answer.
+    /// Seconds in which no picture is made ready before the run is saved and ends: storage that does not answer.
     pub patience: u64,
 }
 

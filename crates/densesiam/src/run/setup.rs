@@ -93,7 +93,8 @@ impl Setup {
         validate(data, train)?;
         optimizer.validate()?;
         let device = run.device.resolve()?;
-        let seemed_there = |cuda: &&CudaSupport| matches!(cuda, CudaSupport::NotLoaded(_));
+        let seemed_there =
+            |cuda: &&CudaSupport| matches!(cuda, CudaSupport::NotLoaded(_) | CudaSupport::Devices(0));
         let cuda_unused = (run.device == DeviceRequest::Auto).then(cuda).filter(seemed_there);
         let (precision, precision_reason) = run.precision.resolve(device);
         run.precision = precision.into();
@@ -219,6 +220,7 @@ fn validate(data: &DataSettings, train: &TrainSettings) -> Result<(), Error> {
     require(!data.root.is_empty(), "data.root is not set: name a folder with pictures, data.root=DIR")?;
     require(train.batch_size >= 2, "train.batch_size must be at least 2: batch norm needs two rows")?;
     require((0.0..=1.0).contains(&data.max_bad_share), "data.max_bad_share must be within 0 and 1")?;
+    require(data.patience >= 1, "data.patience must be at least 1 second")?;
     require(data.prefetch >= 1, "data.prefetch must be at least 1 batch")
 }
 

@@ -85,7 +85,10 @@ fn refuse_source(index: &ImageIndex, arguments: &PackArguments) -> Result<(), Er
         let searched = Path::new(&arguments.pictures).is_dir() && nearest.starts_with(&root);
         searched || (index.shards() > 0 && out.exists() && nearest == root)
     });
-    if refused {
+    // The shards of a pattern may lie in folders of their own.
+    let holds_a_shard =
+        index.shard_folders().iter().any(|folder| whole(out).is_some_and(|out| whole(folder) == Some(out)));
+    if refused || holds_a_shard {
         let message =
             format!("--out {} lies in the folder that is packed; name one beside it", out.display());
         return Err(Error::Usage(message));

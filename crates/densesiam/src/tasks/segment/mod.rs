@@ -125,7 +125,12 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
             }
         }
         if let Some((set, sheet)) = validation.as_ref().filter(|_| score) {
-            score_and_draw(plan, &mut journal, &state, (set, sheet), (&model, &input))?;
+            let scored = score_and_draw(plan, &mut journal, &state, (set, sheet), (&model, &input));
+            if scored.is_err() {
+                // Labelled pictures that cannot be read must not cost what was trained.
+                journal.save(&state)?;
+            }
+            scored?;
         }
         if let Some(signal) = signal {
             return Err(end(plan, &journal, &state, Trouble::Signal(signal))?);
