@@ -24,14 +24,12 @@ build: libtorch
 libtorch:
 	@bash tools/libtorch.sh
 
-# Everything a change must pass besides its tests. cargo-deny checks licences and advisories; it is used where it is
-# installed (`cargo install cargo-deny`).
+# Everything a change must pass besides its tests.
 check: libtorch
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny check licenses bans sources; \
-	else echo "cargo-deny is not installed: licences were not checked"; fi
+	@bash tools/dependencies.sh
 
 # The test vectors alone, from DENSESIAM_FIXTURES or the copies in fixtures/; families that a folder lacks are named.
 parity: libtorch

@@ -31,11 +31,13 @@ longest() {
         *) echo 16384 ;;
     esac
 }
-# How long an input may be that is kept for good: what reaches far in these two needs few bytes, and there is much of it.
+# How long an input may be that is kept for good: what reaches far in the first two needs few bytes,
+# and there is much of it; an archive has two blocks and more.
 longest_kept() {
     case $1 in
         picture) echo 200 ;;
         weights_file) echo 320 ;;
+        shard) echo 4096 ;;
         *) echo 640 ;;
     esac
 }

@@ -1,15 +1,13 @@
 //! Pictures, label maps, and the lists beside them.
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Component, Path};
 
 use densesiam_data::decode::{DecodeLimits, decode};
 use densesiam_data::index::ImageIndex;
 use densesiam_data::label::LabelMap;
 use densesiam_data::taxonomy::Taxonomy;
 use densesiam_fixtures::fuzz::{Target, crc32};
-
-// Tar shards, once they are read, are a target of this file: a function of the shard's bytes, a `pub const SHARD`, a
-// program of three lines in `targets/`, and a few small archives in `corpus/shard`.
 
 const LIMITS: DecodeLimits = DecodeLimits { max_pixels: 1 << 16 };
 
@@ -33,6 +31,10 @@ pub const CLASSES: Target =
 /// A list of pictures.
 pub const INDEX: Target =
     Target { name: "index", read: read_index, most_memory: |bytes| (64 << 10) + 64 * bytes };
+
+/// A tar shard, given its checksums: what it says that it holds, and the bytes of that.
+pub const SHARD: Target =
+    Target { name: "shard", read: read_shard, most_memory: |bytes| (512 << 10) + 64 * bytes };
 
 fn read_picture(bytes: &[u8]) {
     match decode(&with_checksums(bytes), &LIMITS) {
@@ -94,4 +96,38 @@ fn read_index(bytes: &[u8]) {
         }
         Err(error) => drop(error.to_string()),
     }
+}
+
+fn read_shard(bytes: &[u8]) {
+    // Shards are read at positions of their own, so that it has to be a file.
+    let mut file = tempfile::Builder::new().suffix(".tar").tempfile().unwrap();
+    file.write_all(&with_tar_checksums(bytes)).unwrap();
+    match ImageIndex::scan(file.path()) {
+        Ok(index) => {
+            let (mut picture, mut total) = (Vec::new(), 0);
+            for number in 0..index.len() {
+                let place = index.place(number);
+                place.read_into(&mut picture).unwrap();
+                total += picture.len();
+                assert!(!place.to_string().chars().any(char::is_control));
+                assert!(
+                    index.relative_path(number).components().all(|part| matches!(part, Component::Normal(_)))
+                );
+            }
+            assert!(total <= bytes.len(), "pictures lie beside each other");
+        }
+        Err(error) => drop(error.to_string()),
+    }
+}
+
+/// A tar archive whose headers, which are known by their mark, all have the right checksum: the sum of their bytes, its
+/// own eight taken as spaces.
+fn with_tar_checksums(bytes: &[u8]) -> Vec<u8> {
+    let mut archive = bytes.to_vec();
+    for header in archive.chunks_exact_mut(512).filter(|header| header[257..].starts_with(b"ustar")) {
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().copied().map(u32::from).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    }
+    archive
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use png::{BitDepth, ColorType, Transformations};
 
 use crate::decode::DecodeLimits;
+use crate::index::read_file;
 use crate::taxonomy::{Meaning, Taxonomy, VOID};
 
 /// The class of each pixel of a picture.
@@ -96,7 +97,8 @@ impl LabelMap {
     /// # Errors
     /// A [`LabelError`] that names the file, and for a value outside the taxonomy the value and its pixel.
     pub fn read(path: &Path, taxonomy: &Taxonomy, limits: &DecodeLimits) -> Result<Self, LabelError> {
-        let bytes = std::fs::read(path).map_err(|source| LabelError::Read { path: path.into(), source })?;
+        let mut bytes = Vec::new();
+        read_file(path, &mut bytes).map_err(|source| LabelError::Read { path: path.into(), source })?;
         Self::decode(&bytes, path, taxonomy, limits)
     }
 

@@ -14,7 +14,7 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 #[test]
 fn every_kept_file_is_read_or_refused_within_its_memory() {
-    use data::{CLASSES, INDEX, LABEL, PICTURE};
-    let targets: [Target; 4] = [CLASSES, INDEX, LABEL, PICTURE];
+    use data::{CLASSES, INDEX, LABEL, PICTURE, SHARD};
+    let targets: [Target; 5] = [CLASSES, INDEX, LABEL, PICTURE, SHARD];
     targets.iter().for_each(|target| target.run_kept(&ALLOCATOR));
 }

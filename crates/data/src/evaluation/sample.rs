@@ -1,14 +1,13 @@
 //! One picture and its labels.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::{EvaluationError, EvaluationSettings};
 use crate::decode::{DecodeLimits, decode_into};
 use crate::frame::Frame;
 use crate::image::RgbImage;
+use crate::index::read_file;
 use crate::label::LabelMap;
 use crate::labelled::LabelledSet;
 use crate::loader::SampleError;
@@ -76,8 +75,7 @@ fn read_picture(
     bytes: &mut Vec<u8>,
     image: &mut RgbImage,
 ) -> Result<(), SampleError> {
-    bytes.clear();
-    File::open(path)?.read_to_end(bytes)?;
+    read_file(path, bytes)?;
     Ok(decode_into(bytes, limits, image)?)
 }
 

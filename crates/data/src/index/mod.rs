@@ -28,6 +28,7 @@ pub(crate) use members::is_metadata;
 #[cfg(test)]
 pub(crate) use members::is_picture_member;
 pub use place::Place;
+pub(crate) use place::read_file;
 pub use shards::Member;
 
 /// Extensions of the files that count as pictures, compared without regard to case.

@@ -34,22 +34,28 @@ impl Place<'_> {
     /// What the system says; or that file or shard are no longer what was indexed, or of more than a gigabyte.
     pub fn read_into(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
         match self {
-            Self::File(path) => {
-                let metadata = fs::metadata(path)?;
-                // Opening a pipe would wait for someone to write to it.
-                if !metadata.is_file() {
-                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "no regular file"));
-                }
-                within_limit(metadata.len())?;
-                bytes.clear();
-                File::open(path)?.read_to_end(bytes).map(drop)
-            }
+            Self::File(path) => read_file(path, bytes),
             Self::Member(member) => {
                 bytes.resize(within_limit(member.length())? as usize, 0);
                 member.read_into(bytes)
             }
         }
     }
+}
+
+/// Reads a picture or label map that is a file of its own into `bytes`, whose memory is used again.
+///
+/// # Errors
+/// What the system says; or that it is no regular file, or one of more than a gigabyte.
+pub(crate) fn read_file(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    // Opening a pipe would wait for someone to write to it.
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no regular file"));
+    }
+    within_limit(metadata.len())?;
+    bytes.clear();
+    File::open(path)?.read_to_end(bytes).map(drop)
 }
 
 fn within_limit(length: u64) -> io::Result<u64> {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use clap::Args;
+use densesiam_engine::log::say;
 use densesiam_engine::run_dir::{Mode, RunLayout};
 use densesiam_metrics::Spread;
 use densesiam_nn::Architecture;
@@ -88,7 +89,7 @@ impl Ablated for PretrainRecipe {
 
     fn train(self, mode: Mode) -> Result<(), Error> {
         let plan = pretrain::Plan::new(self)?;
-        eprint!("{plan}");
+        say(&plan);
         pretrain::pretrain(&plan, mode)
     }
 
@@ -106,7 +107,7 @@ impl Ablated for SegmentRecipe {
 
     fn train(self, mode: Mode) -> Result<(), Error> {
         let plan = segment::Plan::new(self)?;
-        eprint!("{plan}");
+        say(&plan);
         segment::segment(&plan, mode)
     }
 
@@ -154,7 +155,7 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
     rows.extend(ablation.variants.iter().map(|variant| Row { variant, outcomes: Vec::new() }));
     for (place, seed, run, recipe) in planned {
         let Row { variant, outcomes } = &mut rows[before + place];
-        eprintln!("\n{}, seed {seed}", variant.name);
+        say(format_args!("\n{}, seed {seed}", variant.name));
         let mut outcome = outcome(recipe, &run, arguments.overwrite)?;
         if let (Ok(figures), false) = (&mut outcome, arguments.probe.is_empty()) {
             figures.extend(probed(&run.display().to_string(), arguments, &[], seed)?);

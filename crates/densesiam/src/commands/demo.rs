@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use densesiam_data::demo::{DemoSettings, write_demo};
+use densesiam_engine::log::say;
 use densesiam_engine::run_dir::{Mode, RunLayout};
 
 use crate::error::Error;
@@ -25,7 +26,7 @@ pub(super) fn run(settings: &[String]) -> Result<(), Error> {
     }
     let mode = if recipe.run.name == "demo" { Mode::Overwrite } else { Mode::New };
     let plan = pretrain::Plan::new(recipe)?;
-    eprint!("{plan}");
+    say(&plan);
     pretrain::pretrain(&plan, mode)?;
     // Pictures of one's own have no labels to say how good a segmentation of them is.
     if made_up { segment_them(&root, &plan.recipe, settings, mode) } else { Ok(()) }
@@ -51,7 +52,7 @@ fn segment_them(
     let text = builtin::find("demo_segment").unwrap_or_default();
     let recipe: SegmentRecipe = keys::load(text, "demo_segment", &all)?;
     let plan = segment::Plan::new(recipe)?;
-    eprint!("\n{plan}");
+    say(format_args!("\n{plan}"));
     segment::segment(&plan, mode)?;
     let evaluations = Table::read(&run(&name).evaluations())?;
     let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.1}", 100.0 * value));

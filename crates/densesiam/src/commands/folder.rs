@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_engine::device::resolve_threads;
+use densesiam_engine::log::say;
 use tch::Device;
 
 use crate::error::Error;
@@ -63,10 +64,10 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, 
             "what about two hours of a ResNet-18 allow, within 20 and 800".to_owned(),
         ),
     ];
-    eprintln!("chosen for {} pictures in {root}; say otherwise with key=value:", index.len());
+    say(format_args!("chosen for {} pictures in {root}; say otherwise with key=value:", index.len()));
     let mut all = Vec::new();
     for (key, value, why) in chosen.into_iter().filter(|(key, ..)| !given(key)) {
-        eprintln!("  {key}={value}: {why}");
+        say(format_args!("  {key}={value}: {why}"));
         all.push(format!("{key}={value}"));
     }
     all.extend_from_slice(settings);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use densesiam_data::index::names_shards;
+use densesiam_engine::log::say;
 
 use super::{TrainArguments, folder};
 use crate::error::Error;
@@ -16,10 +17,10 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let plan = Plan::new(recipe)?;
     if arguments.dry_run {
         print!("{}", keys::dump(&plan.recipe));
-        eprint!("\n{plan}");
+        say(format_args!("\n{plan}"));
         return Ok(());
     }
-    eprint!("{plan}");
+    say(&plan);
     pretrain(&plan, arguments.mode())
 }
 

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use densesiam_engine::log::say;
+
 use crate::error::Error;
 use crate::recipe::keys;
 use crate::recipe::probe::ProbeRecipe;
@@ -12,7 +14,7 @@ pub(super) fn run(arguments: &[String], seeds: u64, json: bool) -> Result<(), Er
     let (encoders, settings) = encoders_and_settings(arguments)?;
     let recipe: ProbeRecipe = keys::load("", "the defaults", &settings)?;
     let plan = Plan::new(recipe, encoders, seeds)?;
-    eprint!("{plan}");
+    say(&plan);
     let figures = probe(&plan)?;
     let groups = summarise(&figures);
     if json {

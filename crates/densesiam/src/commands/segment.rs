@@ -1,6 +1,8 @@
 //! `densesiam segment`: which recipe is meant, and what it comes to.
 
 use super::TrainArguments;
+use densesiam_engine::log::say;
+
 use crate::error::Error;
 use crate::recipe::segment::SegmentRecipe;
 use crate::recipe::{find, keys};
@@ -12,9 +14,9 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let plan = Plan::new(recipe)?;
     if arguments.dry_run {
         print!("{}", keys::dump(&plan.recipe));
-        eprint!("\n{plan}");
+        say(format_args!("\n{plan}"));
         return Ok(());
     }
-    eprint!("{plan}");
+    say(&plan);
     segment(&plan, arguments.mode())
 }

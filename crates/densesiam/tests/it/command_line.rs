@@ -1,6 +1,7 @@
 //! The commands, on files that a user would have.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use densesiam_engine::checkpoint::read_safetensors;
 use tch::Kind;
@@ -219,4 +220,22 @@ fn completions_and_manual_come_from_the_same_definitions_as_the_help() {
     place.run(&["man", "manual"]).succeeded();
     let page = std::fs::read_to_string(place.path("manual/densesiam-pretrain.1")).unwrap();
     assert!(page.contains("RECIPE"), "{page}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_an_answer_and_no_training() {
+    let place = Place::new();
+    let unread = |mut command: Command| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer).status().unwrap().code()
+    };
+    let arguments = place.instant("unheard", &[]);
+    let training = place.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(unread(training), Some(0));
+    assert_eq!(place.metrics("unheard").len(), 6);
+    let pictures = place.pictures();
+    assert_eq!(unread(place.command(&["data", "check", pictures.to_str().unwrap()])), Some(0));
+    assert_eq!(unread(place.command(&["recipes"])), Some(0));
+    assert_eq!(unread(place.command(&["recipes", "no-such-recipe"])), Some(2));
 }

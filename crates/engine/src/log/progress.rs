@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::say;
+
 /// What a report says of one interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Report<'a> {
@@ -56,15 +58,15 @@ impl Progress {
                 bar.set_position(report.step);
                 bar.set_message(numbers);
             }
-            None => eprintln!("{}", plain_line(&self.label, report.step, self.total_steps, rate, &numbers)),
+            None => say(plain_line(&self.label, report.step, self.total_steps, rate, &numbers)),
         }
     }
 
     /// Prints a line on standard error without breaking the bar.
     pub fn println(&self, line: impl AsRef<str>) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{}", line.as_ref())),
-            None => eprintln!("{}", line.as_ref()),
+            Some(bar) => bar.suspend(|| say(line.as_ref())),
+            None => say(line.as_ref()),
         }
     }
 

@@ -13,7 +13,7 @@ use densesiam_data::order::{Order, steps_per_epoch};
 use densesiam_data::taxonomy::VOID;
 use densesiam_engine::device::set_threads;
 use densesiam_engine::duration::Horizon;
-use densesiam_engine::log::Progress;
+use densesiam_engine::log::{Progress, say};
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
 use densesiam_engine::schedule::{LearningRate, ScheduleSettings};
 use densesiam_metrics::{ConfusionMatrix, Matching, SegmentationScores};
@@ -112,7 +112,7 @@ fn probe_encoder(plan: &Plan, encoder: &Encoder, seeds: &[u64]) -> Result<Vec<Fi
         let scores = SegmentationScores::new(&confusion, &Matching::identity(classes), split);
         let (name, source) = (encoder.name.clone(), encoder.source.clone());
         let figure = Figure { name, source, architecture, seed, loss, scores: scores.map_err(internal)? };
-        eprintln!("{figure}");
+        say(&figure);
         Ok(figure)
     });
     figures.collect()

@@ -14,6 +14,7 @@ use densesiam_data::labelled::LabelledSet;
 use densesiam_engine::device::set_threads;
 use densesiam_engine::duration::is_due;
 use densesiam_engine::interrupt::Interrupt;
+use densesiam_engine::log::say;
 use densesiam_engine::optimizer::not_finite;
 use densesiam_engine::run_dir::Mode;
 use densesiam_nn::segment::{Output, Segmenter, alignment};
@@ -46,7 +47,7 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
     let model = Segmenter::new(&store, &plan.model);
     if !recipe.encoder.weights.is_empty() && mode != Mode::Resume {
         let imported = import_encoder(&store, "backbone.", recipe.encoder.weights.as_ref())?;
-        eprintln!("{}: {imported}", recipe.encoder.weights);
+        say(format_args!("{}: {imported}", recipe.encoder.weights));
     }
     let optimizer = plan.optimizer(&store)?;
     let mut state = State { store, optimizer, step: 0 };
