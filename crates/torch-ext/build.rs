@@ -19,8 +19,17 @@ fn main() {
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))
         .files(
-            ["torch_ext", "convolution", "batch_norm", "norm_convolution", "sample", "processor"]
-                .map(|file| format!("src/{file}.cpp")),
+            [
+                "torch_ext",
+                "convolution",
+                "batch_norm",
+                "norm_convolution",
+                "sample",
+                "max_pool",
+                "contrast",
+                "processor",
+            ]
+            .map(|file| format!("src/{file}.cpp")),
         )
         .compile("torch_ext");
     if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|architecture| architecture == "x86_64") {
@@ -28,6 +37,7 @@ fn main() {
             kernels("winograd", instructions, architecture);
             kernels("norm", instructions, architecture);
             kernels("sampling", instructions, architecture);
+            kernels("pooling", instructions, architecture);
         }
         // libtorch's own OpenMP, so that there is one pool of threads.
         let folder = library.parent().expect("a file has a folder");

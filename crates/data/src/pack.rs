@@ -3,7 +3,7 @@
 //! The same pictures in the same order give the same bytes: no times, owners or machine's names are written. All shards
 //! appear at once, under their names, when all are complete and on disk.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
@@ -85,19 +85,21 @@ pub enum PackError {
 /// dot, since readers end a key at the first dot of its base name. Keys are unique: `a.png` beside `a.jpg` becomes
 /// `a_2`, for two pictures of one key would be one sample.
 pub fn keys(index: &ImageIndex) -> Vec<String> {
-    // Hashes in place of the keys. Where two keys share one, the second gets a number it did not need.
-    let mut taken = HashSet::new();
+    // Hashes in place of the keys, each with the last number that it was given. Where two keys share one, the second gets
+    // a number it did not need.
+    let mut taken = HashMap::new();
     let mut key = |number: usize| {
         let plain = match index.place(number) {
             Place::File(_) => key_of(&index.relative_path(number)),
             Place::Member(member) => key_of(Path::new(OsStr::from_bytes(member.name()))),
         };
-        let mut key = plain.clone();
-        let mut copies = 1;
-        while !taken.insert(densesiam_random::hash(key.as_bytes())) {
-            copies += 1;
+        let (hash, mut key) = (densesiam_random::hash(plain.as_bytes()), plain.clone());
+        while taken.contains_key(&densesiam_random::hash(key.as_bytes())) {
+            let copies = taken.entry(hash).or_insert(1);
+            *copies += 1;
             key = format!("{plain}_{copies}");
         }
+        taken.insert(densesiam_random::hash(key.as_bytes()), 1);
         key
     };
     (0..index.len()).map(&mut key).collect()

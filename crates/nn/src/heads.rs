@@ -93,7 +93,17 @@ impl Head {
 
     /// `[B, C, h, w]` to `[B, out, h, w]`, or `[rows, C]` to `[rows, out]`.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let (mut map, mut norm) = (self.hidden[0].0.forward(x), &self.hidden[0].1);
+        self.forward_from_first(&self.first(x), mode)
+    }
+
+    /// The first layer alone. It is linear and without bias: of a sum of rows it makes the sum of what it makes of each.
+    pub fn first(&self, x: &Tensor) -> Tensor {
+        self.hidden[0].0.forward(x)
+    }
+
+    /// As [`Head::forward`], from what the first layer has made.
+    pub fn forward_from_first(&self, first: &Tensor, mode: Mode) -> Tensor {
+        let (mut map, mut norm) = (first.shallow_clone(), &self.hidden[0].1);
         for (mapping, next_norm) in &self.hidden[1..] {
             map = mapping.forward_after(norm, &map, mode);
             norm = next_norm;

@@ -2,6 +2,8 @@
 //!
 //! No function here stops a gradient: that is done, in sight, where a loss is put together.
 
+/// Eq. 6, `-log(exp(cos(q_i, r_i) / t) / sum_j exp(cos(q_i, r_j) / t))`, which keeps no similarities for backward.
+pub use densesiam_torch_ext::contrast;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -49,13 +51,6 @@ impl Distance {
 pub(crate) fn normalised(x: &Tensor, axis: i64) -> Tensor {
     let norm = x.norm_scalaropt_dim(2.0, [axis], true).clamp_min(1e-12);
     x / norm
-}
-
-/// Eq. 6: every region of `q` against all regions of the same image in `r`, both `[B, N, D]`; mean over `B` and `N`.
-pub fn contrast(q: &Tensor, r: &Tensor, temperature: f64) -> Tensor {
-    let logits = normalised(q, 2).bmm(&normalised(r, 2).transpose(1, 2)) / temperature;
-    let positive = logits.diagonal(0, 1, 2);
-    (logits.logsumexp([2], false) - positive).mean(logits.kind())
 }
 
 /// Zero, for a loss that has nothing to be computed from.

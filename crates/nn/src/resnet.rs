@@ -3,6 +3,7 @@
 //! Stride on the 3x3 convolution of a bottleneck (v1.5). All four stages are returned: pre-training uses C5, the
 //! feature pyramid of segmentation all of them.
 
+use densesiam_torch_ext::max_pool;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -91,7 +92,7 @@ impl ResNet {
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Features {
         let (convolution, norm) = &self.stem;
         let stem = norm.forward_relu(&convolution.forward(x), mode);
-        let stem = stem.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+        let stem = max_pool(&stem);
         let stage =
             |index: usize, x| self.stages[index].iter().fold(x, |x, block: &Block| block.forward(&x, mode));
         let c2 = stage(0, [stem.shallow_clone(), stem]);

@@ -35,6 +35,13 @@ at::Tensor norm_convolution(const at::Tensor& input, const BatchNorm& norm, cons
 // map's kind.
 at::Tensor sample(const at::Tensor& map, const at::Tensor& grid);
 
+// The largest of each window of 3x3, at a stride of 2 with a border of 1: [B, C, H, W] to half the size, rounded up.
+at::Tensor max_pool(const at::Tensor& map);
+
+// Cross-entropy of each row of q [B, N, D] being told, by its cosine over `temperature`, from all rows of r [B, N, D] of its
+// picture; the mean over all rows. In float64 for rows in float64, else in float32, whatever the kind of the rows.
+at::Tensor contrast(const at::Tensor& q, const at::Tensor& r, double temperature);
+
 // Autograd takes no undefined tensor for an argument.
 inline std::optional<at::Tensor> optional(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional(tensor) : std::nullopt;

@@ -69,6 +69,13 @@ unsafe extern "C" {
         output: *mut *mut c_void,
     ) -> *mut c_char;
     fn torch_ext_sample(map: *const c_void, grid: *const c_void, output: *mut *mut c_void) -> *mut c_char;
+    fn torch_ext_max_pool(map: *const c_void, output: *mut *mut c_void) -> *mut c_char;
+    fn torch_ext_contrast(
+        q: *const c_void,
+        r: *const c_void,
+        temperature: f64,
+        output: *mut *mut c_void,
+    ) -> *mut c_char;
     fn torch_ext_cuda_has_bf16() -> bool;
 }
 
@@ -333,6 +340,30 @@ pub fn sample(map: &Tensor, grid: &Tensor) -> Tensor {
     // SAFETY: two tensors that outlive the call; C++ throws are returned.
     tensor_from("sample", |output| unsafe {
         torch_ext_sample(pointer(Some(map)), pointer(Some(grid)), output)
+    })
+}
+
+/// The largest of each 3x3 window of `map` `[B, C, H, W]`, at a stride of 2 with a border of 1, as ResNet's stem pools, with
+/// gradients: half the size, rounded up. On a processor with AVX2, for maps in float32 or bfloat16, one byte an output is
+/// kept for backward; else by libtorch, which keeps the map and eight bytes an output.
+///
+/// # Panics
+/// When the map has not four axes: a contract of the caller.
+pub fn max_pool(map: &Tensor) -> Tensor {
+    // SAFETY: a tensor that outlives the call; C++ throws are returned.
+    tensor_from("max_pool", |output| unsafe { torch_ext_max_pool(pointer(Some(map)), output) })
+}
+
+/// Every row of `q` `[B, N, D]` against all rows of `r` `[B, N, D]` of the same sample (eq. 6): the cross-entropy of telling its
+/// own by the cosines over `temperature`; mean over `B` and `N`, with gradients for both. A scalar in float64 for rows in
+/// float64, in float32 for all others. Only the rows themselves are kept for backward.
+///
+/// # Panics
+/// When the shapes or kinds differ: a contract of the caller.
+pub fn contrast(q: &Tensor, r: &Tensor, temperature: f64) -> Tensor {
+    // SAFETY: two tensors that outlive the call; C++ throws are returned.
+    tensor_from("contrast", |output| unsafe {
+        torch_ext_contrast(pointer(Some(q)), pointer(Some(r)), temperature, output)
     })
 }
 

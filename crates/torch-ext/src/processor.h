@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "norm.h"
+#include "pooling.h"
 #include "sampling.h"
 #include "winograd.h"
 
@@ -12,6 +13,7 @@ struct Kernels {
   const WinogradKernels* winograd = nullptr;
   const NormKernels *norm_float = nullptr, *norm_bfloat16 = nullptr;
   const SamplingKernels *sampling_float = nullptr, *sampling_bfloat16 = nullptr;
+  const PoolingKernels *pooling_float = nullptr, *pooling_bfloat16 = nullptr;
 };
 
 const Kernels& kernels();
@@ -19,5 +21,6 @@ const Kernels& kernels();
 // Those for the kind of this map, or null where there are none.
 const NormKernels* norm_kernels(const at::Tensor& map);
 const SamplingKernels* sampling_kernels(const at::Tensor& map);
+const PoolingKernels* pooling_kernels(const at::Tensor& map);
 
 inline at::Tensor channels_last(const at::Tensor& tensor) { return tensor.contiguous(at::MemoryFormat::ChannelsLast); }

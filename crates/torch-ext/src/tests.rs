@@ -128,6 +128,84 @@ fn sampling_agrees_with_libtorch() {
     }
 }
 
+#[test]
+fn max_pooling_is_libtorchs_to_the_bit() {
+    // Ties, NaN and infinities too; sides odd and even, of one; channels that fill no block.
+    for (channels, height, width) in [(5, 4, 7), (64, 9, 8), (33, 1, 1), (32, 2, 1), (70, 3, 2)] {
+        for kind in [Kind::Float, Kind::BFloat16] {
+            let mut map = (noise(&[3, channels, height, width], 1) * 2.0).round();
+            let specials = noise(&[3, channels, height, width], 2);
+            for (above, value) in [(2.2, f64::NAN), (1.8, f64::NEG_INFINITY)] {
+                map = map.masked_fill(&specials.gt(above), value);
+            }
+            let results = |kind: Kind, pool: &dyn Fn(&Tensor) -> Tensor| {
+                let map = map.to_kind(kind).set_requires_grad(true);
+                let out = pool(&map);
+                let weights = noise(&out.size(), 3).to_kind(Kind::BFloat16).to_kind(kind);
+                (&out.nan_to_num(0.0, 0.0, 0.0) * weights).sum(kind).backward();
+                [out.detach(), map.grad()].map(|tensor| tensor.to_kind(Kind::Float))
+            };
+            let found = results(kind, &max_pool);
+            let expected = results(Kind::Float, &|map| map.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false));
+            assert!(found[0].allclose(&expected[0], 0.0, 0.0, true), "{channels} {kind:?}");
+            // Sums of up to four gradients are rounded once.
+            let expected = expected[1].to_kind(kind).to_kind(Kind::Float);
+            assert!(found[1].allclose(&expected, 0.0, 0.0, true), "{channels} {kind:?}: gradient");
+        }
+    }
+}
+
+#[test]
+fn the_contrast_is_eq_6() {
+    // More pictures than are taken at a time, which is one for 1500 rows; rows of nothing; either side without gradient.
+    for (batch, rows, channels, wants) in [
+        (3, 7, 5, [true, true]),
+        (1, 1, 1, [true, true]),
+        (4, 3, 9, [true, false]),
+        (2, 1500, 4, [false, true]),
+    ] {
+        for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5), (Kind::BFloat16, 0.01)] {
+            let rows = |seed: u64| {
+                let rows = noise(&[batch, rows, channels], seed).to_kind(Kind::BFloat16);
+                let _ = rows.get(0).get(0).zero_();
+                rows
+            };
+            let (q, r) = (rows(1), rows(2));
+            let results = |kind: Kind, loss: &dyn Fn(&Tensor, &Tensor) -> Tensor| {
+                let [q, r] = [(&q, wants[0]), (&r, wants[1])]
+                    .map(|(rows, wanted)| rows.to_kind(kind).copy().set_requires_grad(wanted));
+                let loss = loss(&q, &r);
+                (&loss * 3.0).backward();
+                let gradients =
+                    [(q, wants[0]), (r, wants[1])].map(|(rows, wanted)| wanted.then(|| rows.grad()));
+                (
+                    loss.double_value(&[]),
+                    gradients.map(|gradient| gradient.map(|all| all.to_kind(Kind::Double))),
+                )
+            };
+            let found = results(kind, &|q, r| contrast(q, r, 0.3));
+            let expected = results(Kind::Double, &|q, r| {
+                let unit = |rows: &Tensor| rows / rows.norm_scalaropt_dim(2.0, [2i64], true).clamp_min(1e-12);
+                let logits = unit(q).bmm(&unit(r).transpose(1, 2)) / 0.3;
+                (logits.logsumexp([2], false) - logits.diagonal(0, 1, 2)).mean(Kind::Double)
+            });
+            assert!(
+                (found.0 - expected.0).abs() <= tolerance * expected.0.abs().max(1.0),
+                "{found:?} {expected:?}"
+            );
+            for (found, expected) in found.1.iter().zip(&expected.1) {
+                assert_eq!(found.is_some(), expected.is_some());
+                let Some((found, expected)) = found.as_ref().zip(expected.as_ref()) else { continue };
+                // The gradient at a row of nothing is one over the floor; it says nothing of the others.
+                let rest = |gradient: &Tensor| gradient.masked_fill(&expected.abs().gt(1e3), 0.0);
+                let error = (rest(found) - rest(expected)).abs().max().double_value(&[]);
+                let scale = rest(expected).abs().max().double_value(&[]);
+                assert!(error <= tolerance * scale, "{batch} {kind:?}: {error:e} of {scale:e}");
+            }
+        }
+    }
+}
+
 /// Output, running statistics, and the gradients of input, residual, weight and bias, of a sum of cubes; parameters
 /// and statistics of `kind`, as the maps are but for bfloat16's.
 fn norm_results(input: &Tensor, residual: Option<&Tensor>, relu: bool, kind: Kind) -> Vec<Tensor> {

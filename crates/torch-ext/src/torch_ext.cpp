@@ -8,6 +8,8 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <typeinfo>
 #include <vector>
@@ -49,17 +51,17 @@ char* torch_ext_built_with() { return strdup(TORCH_VERSION); }
 // Loads libtorch_cuda from beside the libtorch_cpu in use: null, or why not. Must come before anything else that asks
 // for CUDA, for libtorch looks for it once and remembers what it found.
 char* torch_ext_load_cuda() {
-  Dl_info cpu;
-  if (!dladdr(reinterpret_cast<void*>(&at::globalContext), &cpu) || !cpu.dli_fname) return strdup("libtorch_cpu.so is not found");
-  char* resolved = realpath(cpu.dli_fname, nullptr);
-  std::string library = resolved ? resolved : cpu.dli_fname;
-  free(resolved);
-  library.replace(library.rfind('/') + 1, std::string::npos, "libtorch_cuda.so");
-  if (!dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL)) return strdup(dlerror());
-  // Where the question came first, what stands in for CUDA stays for good.
-  const auto& hooks = at::detail::getCUDAHooks();
-  bool stand_in = typeid(hooks) == typeid(at::CUDAHooksInterface);
-  return stand_in ? strdup("libtorch had been asked for CUDA before libtorch_cuda.so was loaded") : nullptr;
+  return message_of([] {
+    Dl_info cpu;
+    if (!dladdr(reinterpret_cast<void*>(&at::globalContext), &cpu) || !cpu.dli_fname)
+      throw std::runtime_error("libtorch_cpu.so is not found");
+    std::string library = std::filesystem::canonical(cpu.dli_fname).replace_filename("libtorch_cuda.so");
+    if (!dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL)) throw std::runtime_error(dlerror());
+    // Where the question came first, what stands in for CUDA stays for good.
+    const auto& hooks = at::detail::getCUDAHooks();
+    if (typeid(hooks) == typeid(at::CUDAHooksInterface))
+      throw std::runtime_error("libtorch had been asked for CUDA before libtorch_cuda.so was loaded");
+  });
 }
 
 // One step of SGD with momentum over lists of parameters, their gradients and their momentum buffers, as
@@ -127,6 +129,14 @@ char* torch_ext_norm_convolution(void* input, void* norm_weight, void* norm_bias
 
 char* torch_ext_sample(void* map, void* grid, void** output) {
   return message_of([&] { *output = new at::Tensor(sample(tensor(map), tensor(grid))); });
+}
+
+char* torch_ext_max_pool(void* map, void** output) {
+  return message_of([&] { *output = new at::Tensor(max_pool(tensor(map))); });
+}
+
+char* torch_ext_contrast(void* q, void* r, double temperature, void** output) {
+  return message_of([&] { *output = new at::Tensor(contrast(tensor(q), tensor(r), temperature)); });
 }
 
 // Whether the current CUDA device convolves bf16 in hardware (compute capability 8.0 on). False without CUDA.

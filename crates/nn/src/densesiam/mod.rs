@@ -208,7 +208,10 @@ pub(crate) fn region_loss(
     let target = |r: &Tensor| if stop_gradient { r.detach() } else { r.shallow_clone() };
     let direction = |q: &Tensor, r: &Tensor| match loss {
         RegionLoss::Contrast => contrast(q, &target(r), temperature),
-        RegionLoss::Similarity => distance.mean(&q.transpose(1, 2), &r.detach().transpose(1, 2)),
+        RegionLoss::Similarity => {
+            let channels_second = |rows: &Tensor| rows.to_kind(loss_kind(rows.kind())).transpose(1, 2);
+            distance.mean(&channels_second(q), &channels_second(&r.detach()))
+        }
     };
     (direction(&one.q, &two.r) + direction(&two.q, &one.r)) * 0.5
 }

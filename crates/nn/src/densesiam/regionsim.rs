@@ -13,7 +13,7 @@ pub struct RegionSim {
     predictor: Head,
 }
 
-/// Region outputs of one view.
+/// Region outputs of one view, in the kind of the features.
 #[derive(Debug)]
 pub struct RegionOutputs {
     /// Projected region embeddings `r`: `[B', N, D]`.
@@ -25,8 +25,17 @@ pub struct RegionOutputs {
 /// Eq. 4: the sum of the features under each soft mask. `z` `[B, N, K, K]` and `f` `[B, C, K, K]` to `[B, N, C]`, in the kind
 /// of `f`; a product in bfloat16 sums in float32.
 pub fn region_embeddings(z: &Tensor, f: &Tensor) -> Tensor {
-    let masks = z.softmax(1, z.kind()).flatten(2, -1).to_kind(f.kind());
-    masks.bmm(&f.flatten(2, -1).transpose(1, 2))
+    masks(z, f).bmm(&positions(f))
+}
+
+/// The soft mask of each region: `[B, N, K * K]`.
+fn masks(z: &Tensor, f: &Tensor) -> Tensor {
+    z.softmax(1, z.kind()).flatten(2, -1).to_kind(f.kind())
+}
+
+/// The features of each position: `[B, K * K, C]`.
+fn positions(f: &Tensor) -> Tensor {
+    f.flatten(2, -1).transpose(1, 2)
 }
 
 impl RegionSim {
@@ -40,16 +49,28 @@ impl RegionSim {
     }
 
     /// Eq. 5's `r` and `q` of both views, from their `z` in the kind of the losses and their `f` at the same positions, in
-    /// whose kind embeddings and heads are computed.
+    /// whose kind all is computed.
     pub fn forward(&self, z: &[Tensor; 2], f: &[Tensor; 2]) -> [RegionOutputs; 2] {
-        let embeddings = [0, 1].map(|view: usize| region_embeddings(&z[view], &f[view]).flatten(0, 1));
+        let first = [0, 1].map(|view: usize| self.first(&z[view], &f[view]));
         let regions = z[0].size()[1];
-        let [r, q] = both_views(embeddings, |rows, mode| {
-            let r = self.projector.forward(rows, mode);
+        let [r, q] = both_views(first, |rows, mode| {
+            let r = self.projector.forward_from_first(rows, mode);
             let q = self.predictor.forward(&r, mode);
             [r, q]
         });
-        let per_image = |x: &Tensor| x.to_kind(z[0].kind()).view([-1, regions, x.size()[1]]);
+        let per_image = |x: &Tensor| x.view([-1, regions, x.size()[1]]);
         [0, 1].map(|view: usize| RegionOutputs { r: per_image(&r[view]), q: per_image(&q[view]) })
+    }
+
+    /// The projector's first layer of the region embeddings, `[B' * N, D]`. Sum and layer are both linear, so the layer may
+    /// come first: of 49 positions rather than of 512 regions, whose embeddings are then never made.
+    fn first(&self, z: &Tensor, f: &Tensor) -> Tensor {
+        let (masks, positions) = (masks(z, f), positions(f));
+        let [regions, cells] = [masks.size()[1], masks.size()[2]];
+        if regions <= cells {
+            return self.projector.first(&masks.bmm(&positions).flatten(0, 1));
+        }
+        let first = self.projector.first(&positions.flatten(0, 1));
+        masks.bmm(&first.view([-1, cells, first.size()[1]])).flatten(0, 1)
     }
 }
