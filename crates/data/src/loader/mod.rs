@@ -188,6 +188,14 @@ impl<A: PairAugmentation> Loader<A> {
         Ok(Self { prefetch, bad })
     }
 
+    /// Waits for the batch of the next step, but for a second at most; whether it is there, or all batches are done.
+    ///
+    /// # Errors
+    /// A [`LoadError`] where the storage does not answer, or a worker panicked.
+    pub fn ready(&mut self) -> Result<bool, LoadError> {
+        Ok(self.prefetch.ready()?)
+    }
+
     /// Waits for the batch of the next step; `None` after the last.
     ///
     /// # Errors

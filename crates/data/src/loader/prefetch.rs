@@ -47,9 +47,12 @@ pub(crate) enum Failure {
 pub(crate) struct Prefetch<P: Production> {
     shared: Arc<Shared<P>>,
     workers: Vec<JoinHandle<()>>,
+    /// How long no sample was finished while one was waited for, and how many were before.
+    waited: Duration,
+    seen: u64,
 }
 
-/// Longest single wait for a batch.
+/// Longest single wait for a batch; between two, the caller may look at other things.
 const SLICE: Duration = Duration::from_secs(1);
 /// How long the workers are waited for at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -134,7 +137,7 @@ impl<P: Production> Prefetch<P> {
             deliverable: Condvar::new(),
         });
         // Built empty first: where a thread cannot be started, dropping `prefetch` ends those before it.
-        let mut prefetch = Self { shared, workers: Vec::new() };
+        let mut prefetch = Self { shared, workers: Vec::new(), waited: Duration::ZERO, seen: 0 };
         for number in 0..workers.max(1) {
             let shared = Arc::clone(&prefetch.shared);
             let builder = std::thread::Builder::new().name(format!("loader-{number}"));
@@ -153,33 +156,45 @@ impl<P: Production> Prefetch<P> {
     /// # Errors
     /// A [`Failure`], after which no batch comes.
     pub(crate) fn next(&mut self) -> Result<Option<P::Batch>, Failure> {
-        let patience = self.shared.production.patience();
+        while !self.ready()? {}
         let mut state = lock(&self.shared.state);
-        let (mut waited, mut finished) = (Duration::ZERO, state.finished);
-        loop {
-            if let Some(message) = &state.panic {
-                return Err(Failure::Panicked(message.clone()));
-            }
-            match state.open.front() {
-                Some(first) if first.missing == 0 => break,
-                None if state.unopened.is_empty() => return Ok(None),
-                _ => {}
-            }
-            if state.finished != finished {
-                (waited, finished) = (Duration::ZERO, state.finished);
-            }
-            if waited >= patience {
-                return Err(Failure::Stalled(patience.as_secs(), self.shared.being_read(&state)));
-            }
-            // In slices: of the time in which the whole process was stopped, one at most counts.
-            let (start, slice) = (Instant::now(), SLICE.min(patience - waited));
-            state = wait_for(&self.shared.deliverable, state, slice);
-            waited += start.elapsed().min(slice);
-        }
-        let batch = state.open.pop_front().and_then(|open| Arc::into_inner(open.batch));
+        let Some(first) = state.open.pop_front() else {
+            return Ok(None);
+        };
         state.next.0 -= 1;
         self.shared.claimable.notify_all();
-        Ok(batch.map(|batch| batch.into_inner().unwrap_or_else(PoisonError::into_inner)))
+        Ok(Arc::into_inner(first.batch)
+            .map(|batch| batch.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Waits for the next batch, or the end of all, but for a second at most; whether it is there.
+    ///
+    /// # Errors
+    /// A [`Failure`], after which no batch comes.
+    pub(crate) fn ready(&mut self) -> Result<bool, Failure> {
+        let patience = self.shared.production.patience();
+        let state = lock(&self.shared.state);
+        if let Some(message) = &state.panic {
+            return Err(Failure::Panicked(message.clone()));
+        }
+        let ready = match state.open.front() {
+            Some(first) => first.missing == 0,
+            None => state.unopened.is_empty(),
+        };
+        if ready || state.finished != self.seen {
+            (self.waited, self.seen) = (Duration::ZERO, state.finished);
+        }
+        if ready {
+            return Ok(true);
+        }
+        if self.waited >= patience {
+            return Err(Failure::Stalled(patience.as_secs(), self.shared.being_read(&state)));
+        }
+        // Of the time in which the whole process was stopped, a slice at most counts.
+        let (start, slice) = (Instant::now(), SLICE.min(patience - self.waited));
+        drop(wait_for(&self.shared.deliverable, state, slice));
+        self.waited += start.elapsed().min(slice);
+        Ok(false)
     }
 
     /// Gives the memory of a batch back.
@@ -287,6 +302,7 @@ mod tests {
         opened: Arc<AtomicU64>,
         panic_at: Option<u64>,
         stall_at: Option<u64>,
+        patience: Duration,
     }
 
     impl Production for Numbers {
@@ -298,7 +314,7 @@ mod tests {
         }
 
         fn patience(&self) -> Duration {
-            if self.stall_at.is_some() { Duration::from_millis(80) } else { Duration::from_secs(60) }
+            self.patience
         }
 
         fn name(&self, slot: usize, batch: &Mutex<Self::Batch>) -> String {
@@ -325,7 +341,8 @@ mod tests {
 
     fn start(panic_at: Option<u64>, workers: usize, prefetch: usize) -> (Prefetch<Numbers>, Arc<AtomicU64>) {
         let opened = Arc::new(AtomicU64::new(0));
-        let numbers = Numbers { opened: Arc::clone(&opened), panic_at, stall_at: None };
+        let patience = Duration::from_secs(60);
+        let numbers = Numbers { opened: Arc::clone(&opened), panic_at, stall_at: None, patience };
         (Prefetch::start(numbers, 5..25, workers, prefetch).unwrap(), opened)
     }
 
@@ -376,9 +393,27 @@ mod tests {
     }
 
     #[test]
+    fn whether_a_batch_is_ready_is_known_within_a_second() {
+        let numbers = Numbers {
+            opened: Arc::default(),
+            panic_at: None,
+            stall_at: Some(20),
+            patience: Duration::from_secs(60),
+        };
+        let mut prefetch = Prefetch::start(numbers, 5..6, 1, 1).unwrap();
+        let start = Instant::now();
+        assert_eq!(prefetch.ready(), Ok(false));
+        assert!(start.elapsed() < Duration::from_secs(6), "it was waited for to the end");
+        let mut prefetch = self::start(None, 2, 1).0;
+        while prefetch.ready() != Ok(true) {}
+        assert_eq!(prefetch.next(), Ok(Some((5, [20, 21, 22, 23]))));
+    }
+
+    #[test]
     fn a_read_that_does_not_return_is_named_and_not_waited_for() {
         let start = Instant::now();
-        let numbers = Numbers { opened: Arc::default(), panic_at: None, stall_at: Some(26) };
+        let patience = Duration::from_millis(80);
+        let numbers = Numbers { opened: Arc::default(), panic_at: None, stall_at: Some(26), patience };
         let mut prefetch = Prefetch::start(numbers, 5..25, 3, 2).unwrap();
         assert_eq!(prefetch.next(), Ok(Some((5, [20, 21, 22, 23]))));
         assert_eq!(prefetch.next(), Err(Failure::Stalled(0, vec!["number 26".into()])));

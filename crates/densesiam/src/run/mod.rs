@@ -8,7 +8,9 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
+use densesiam_data::loader::{Loader, PairAugmentation};
 use densesiam_engine::checkpoint::{Checkpoint, latest, load};
+use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::optimizer::Optimizer;
 use densesiam_engine::run_dir::RunLayout;
 use densesiam_nn::Store;
@@ -29,6 +31,22 @@ pub struct State {
     pub optimizer: Optimizer,
     /// Steps done.
     pub step: u64,
+}
+
+/// The batch of the next step, `None` after the last. Storage that does not answer keeps no signal waiting.
+///
+/// # Errors
+/// A [`Trouble`] where there is none to be had, or a signal came before it.
+pub fn next_batch<A: PairAugmentation>(
+    loader: &mut Loader<A>,
+    interrupt: &Interrupt,
+) -> Result<Option<A::Batch>, Trouble> {
+    while !loader.ready().map_err(Trouble::NoPictures)? {
+        if let Some(signal) = interrupt.requested() {
+            return Err(Trouble::Signal(signal));
+        }
+    }
+    loader.next().map_err(Trouble::NoPictures)
 }
 
 /// The encoder's tensors of a model's state, under torchvision's names (`conv1.weight`, `layer1.0.bn1.running_mean`,

@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::import::import_encoder;
 use crate::input::Input;
 use crate::report::Status;
-use crate::run::{Journal, Pending, State, Stopwatch, Trouble};
+use crate::run::{Journal, Pending, State, Stopwatch, Trouble, next_batch};
 use sheet::ContactSheet;
 
 /// Trains as planned, in a run directory of its own, until the end, a signal or trouble.
@@ -69,12 +69,12 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
     // ---- training
     for step in state.step..total {
         let mut watch = Stopwatch::start();
-        let batch = match loader.next() {
+        let batch = match next_batch(&mut loader, &interrupt) {
             Ok(Some(batch)) => batch,
             Ok(None) => break,
-            Err(error) => {
+            Err(trouble) => {
                 journal.list_bad_files(loader.bad_files())?;
-                let trouble = journal.write()?.unwrap_or(Trouble::NoPictures(error));
+                let trouble = journal.write()?.unwrap_or(trouble);
                 return Err(end(plan, &journal, &state, trouble)?);
             }
         };
