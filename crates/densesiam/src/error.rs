@@ -165,10 +165,14 @@ pub enum ExitCode {
     Collapsed = 6,
     /// The device cannot be had.
     Device = 7,
+    /// Stopped by SIGHUP, for the terminal was closed; all is saved.
+    HangUp = 129,
     /// Stopped by Ctrl-C; all is saved.
     Interrupted = 130,
     /// Stopped by SIGUSR1; all is saved.
     User1 = 138,
+    /// Whoever read the answer went away before its end, as `head` does.
+    Unread = 141,
     /// Stopped by SIGTERM; all is saved.
     Terminated = 143,
 }
@@ -204,6 +208,7 @@ impl Error {
             Self::Interrupted { signal: Signal::Interrupt, .. } => ExitCode::Interrupted,
             Self::Interrupted { signal: Signal::User1, .. } => ExitCode::User1,
             Self::Interrupted { signal: Signal::Terminate, .. } => ExitCode::Terminated,
+            Self::Interrupted { signal: Signal::HangUp, .. } => ExitCode::HangUp,
             Self::Measurement { .. } | Self::Internal(_) => ExitCode::Internal,
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 
 /// The exit status of a process that the second Ctrl-C ends, as shells report it: 128 + SIGINT.
@@ -17,12 +17,18 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM: a supervisor's or a cluster's request.
     Terminate,
+    /// SIGHUP: the terminal was closed, or the connection to it lost.
+    HangUp,
     /// SIGUSR1: the warning that Slurm's `--signal` sends before the time is up.
     User1,
 }
 
-const SIGNALS: [(Signal, i32); 3] =
-    [(Signal::Interrupt, SIGINT), (Signal::Terminate, SIGTERM), (Signal::User1, SIGUSR1)];
+const SIGNALS: [(Signal, i32); 4] = [
+    (Signal::Interrupt, SIGINT),
+    (Signal::Terminate, SIGTERM),
+    (Signal::User1, SIGUSR1),
+    (Signal::HangUp, SIGHUP),
+];
 
 /// The watch of this process, once there is one: handlers are of the whole process, also when it trains several times.
 static WATCH: Mutex<Option<Interrupt>> = Mutex::new(None);
@@ -43,7 +49,7 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Takes over SIGINT, SIGTERM and SIGUSR1; a second SIGINT ends the process at once. A write beyond the limit on
+    /// Takes over SIGINT, SIGTERM, SIGUSR1 and, unless it is ignored as under `nohup`, SIGHUP; a second SIGINT ends the process at once. A write beyond the limit on
     /// file sizes becomes an error of the write, where the system would end the process (SIGXFSZ). A second call
     /// returns the first one's watch: what one training was asked, the next ones are asked too.
     ///
@@ -59,7 +65,9 @@ impl Interrupt {
         // In the order in which they act: the first SIGINT passes the shutdown by, then arms it.
         flag::register_conditional_shutdown(SIGINT, SECOND_INTERRUPT, Arc::clone(&interrupted))?;
         flag::register(SIGINT, interrupted)?;
-        for (_, number) in SIGNALS {
+        for (_, number) in
+            SIGNALS.into_iter().filter(|&(signal, _)| signal != Signal::HangUp || !hang_up_is_ignored())
+        {
             flag::register_usize(number, Arc::clone(&received), number as usize)?;
         }
         flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
@@ -71,6 +79,15 @@ impl Interrupt {
         let received = self.received.load(Ordering::SeqCst);
         SIGNALS.iter().find(|(_, number)| *number as usize == received).map(|(signal, _)| *signal)
     }
+}
+
+/// Whether whoever started the process wanted it to outlive the terminal: `nohup` has SIGHUP ignored. Only told by
+/// Linux; a handler would put an end to it.
+fn hang_up_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    ignored >> (SIGHUP - 1) & 1 == 1
 }
 
 #[cfg(test)]

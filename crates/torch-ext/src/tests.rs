@@ -135,22 +135,25 @@ fn max_pooling_is_libtorchs_to_the_bit() {
         for kind in [Kind::Float, Kind::BFloat16] {
             let mut map = (noise(&[3, channels, height, width], 1) * 2.0).round();
             let specials = noise(&[3, channels, height, width], 2);
-            for (above, value) in [(2.2, f64::NAN), (1.8, f64::NEG_INFINITY)] {
+            for (above, value) in [(1.2, f64::NEG_INFINITY), (1.8, f64::INFINITY), (2.2, f64::NAN)] {
                 map = map.masked_fill(&specials.gt(above), value);
             }
             let results = |kind: Kind, pool: &dyn Fn(&Tensor) -> Tensor| {
                 let map = map.to_kind(kind).set_requires_grad(true);
                 let out = pool(&map);
                 let weights = noise(&out.size(), 3).to_kind(Kind::BFloat16).to_kind(kind);
-                (&out.nan_to_num(0.0, 0.0, 0.0) * weights).sum(kind).backward();
+                (&out * weights).sum(kind).backward();
                 [out.detach(), map.grad()].map(|tensor| tensor.to_kind(Kind::Float))
             };
             let found = results(kind, &max_pool);
             let expected = results(Kind::Float, &|map| map.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false));
             assert!(found[0].allclose(&expected[0], 0.0, 0.0, true), "{channels} {kind:?}");
-            // Sums of up to four gradients are rounded once.
-            let expected = expected[1].to_kind(kind).to_kind(Kind::Float);
-            assert!(found[1].allclose(&expected, 0.0, 0.0, true), "{channels} {kind:?}: gradient");
+            // Sums of up to four gradients are rounded once; by libtorch, where there are no kernels, at each.
+            let tolerance = if kind == Kind::Float { 0.0 } else { 0.02 };
+            assert!(
+                found[1].allclose(&expected[1], tolerance, tolerance, false),
+                "{channels} {kind:?}: gradient"
+            );
         }
     }
 }

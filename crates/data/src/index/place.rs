@@ -60,7 +60,7 @@ pub(crate) fn read_file(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
 
 fn within_limit(length: u64) -> io::Result<u64> {
     if length > LARGEST {
-        let message = format!("{length} bytes, more than the {LARGEST} that a picture may have");
+        let message = format!("{length} bytes, more than the {LARGEST} that a file may have");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(length)

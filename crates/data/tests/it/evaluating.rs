@@ -1,6 +1,7 @@
 //! Evaluation reads every picture once, in order, with labels at the same places, and stops at the first bad file.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use densesiam_data::demo::{DemoSettings, write_demo};
@@ -100,6 +101,18 @@ fn values_outside_the_taxonomy_and_unreadable_pictures_end_it() {
     std::fs::write(&set.pictures[0].picture, b"").unwrap();
     let message = failure(set);
     assert!(message.contains("images/a.png: the file is empty"), "{message}");
+}
+
+#[test]
+fn pipes_are_refused_rather_than_waited_for() {
+    for is_label in [false, true] {
+        let (_folder, set) = single((6, 4), &[1; 24]);
+        let path = if is_label { &set.pictures[0].label } else { &set.pictures[0].picture }.clone();
+        std::fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let message = failure(set);
+        assert!(message.contains(path.to_str().unwrap()) && message.contains("no regular file"), "{message}");
+    }
 }
 
 #[test]

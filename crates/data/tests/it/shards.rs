@@ -461,9 +461,15 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
 fn loose() -> Shards {
     let folder = Shards::new(&[]);
     let long = format!("deep/{}/a.jpg", "x".repeat(150));
-    for (name, length) in
-        [("a.jpg", 600), ("a.png", 10), ("b.c.jpg", 512), ("b_c.JPG", 0), ("cats.v2/a.jpg", 1), (&*long, 700)]
-    {
+    for (name, length) in [
+        ("a.jpg", 600),
+        ("a.png", 10),
+        ("a.webp", 20),
+        ("b.c.jpg", 512),
+        ("b_c.JPG", 0),
+        ("cats.v2/a.jpg", 1),
+        (&*long, 700),
+    ] {
         folder.write(name, &vec![name.len() as u8; length]);
     }
     folder
@@ -474,11 +480,14 @@ fn packed_pictures_have_their_bytes_order_and_a_key_each() {
     let (folder, out) = (loose(), tempfile::tempdir().unwrap());
     let before = ImageIndex::scan(folder.0.path()).unwrap();
     let packed = pack(&before, out.path(), ShardLimit::Pictures(4), 0..before.len());
-    assert_eq!((packed.shards.len(), packed.pictures), (2, 6));
+    assert_eq!((packed.shards.len(), packed.pictures), (2, 7));
     assert_eq!(packed.bytes, contents(out.path()).iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>());
     let after = ImageIndex::scan(out.path()).unwrap();
     let long = format!("deep/{}/a.jpg", "x".repeat(150));
-    assert_eq!(names(&after), ["a.jpg", "a_2.png", "b_c.jpg", "b_c_2.jpg", "cats_v2/a.jpg", &long]);
+    assert_eq!(
+        names(&after),
+        ["a.jpg", "a_2.png", "a_3.webp", "b_c.jpg", "b_c_2.jpg", "cats_v2/a.jpg", &long]
+    );
     for i in 0..before.len() {
         assert_eq!(read(&before, i), read(&after, i), "{}", before.place(i));
     }
@@ -497,10 +506,10 @@ fn two_packs_are_equal_and_packing_shards_again_changes_nothing() {
     assert_eq!(one, contents(&out.path("two")));
     assert_eq!(one, contents(&out.path("three")));
     assert!(one.len() > 1 && one.iter().all(|(_, bytes)| bytes.len() <= 4096));
-    let shuffled = pack(&index, &out.path("four"), limit, [3, 1, 5, 0, 2, 4].into_iter());
-    assert_eq!(shuffled.pictures, 6);
+    let shuffled = pack(&index, &out.path("four"), limit, [4, 1, 6, 0, 2, 5, 3].into_iter());
+    assert_eq!(shuffled.pictures, 7);
     let shuffled = out.scan("four").unwrap();
-    assert_eq!(read(&shuffled, 0), read(&index, 3));
+    assert_eq!(read(&shuffled, 0), read(&index, 4));
     assert_eq!(names(&shuffled)[0], "b_c_2.jpg", "a key is the picture's, in whatever order it is written");
 }
 

@@ -228,7 +228,9 @@ pub fn run(command: Command) -> Result<(), Error> {
         }
         Command::Inspect { path, json } => inspect::run(&path, json),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut CommandLine::command(), "densesiam", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut CommandLine::command(), "densesiam", &mut script);
+            print!("{}", String::from_utf8_lossy(&script));
             Ok(())
         }
         Command::Man { out } => {

@@ -1,6 +1,6 @@
 //! Resuming a run is the same as never having stopped it, to the last bit.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::program::{Finished, Place, wait_for};
 
@@ -36,7 +36,11 @@ fn a_killed_run_resumed_equals_one_never_killed() {
 #[test]
 fn interrupts_save_and_exit_with_their_code() {
     let place = Place::new();
-    for (name, signal_name, code) in [("int", "-INT", 130), ("term", "-TERM", 143), ("usr1", "-USR1", 138)] {
+    let signals =
+        [("int", "-INT", 130), ("term", "-TERM", 143), ("usr1", "-USR1", 138), ("hup", "-HUP", 129)];
+    // Tests may run under nohup themselves, which a program inherits.
+    let nohup = hang_up_is_ignored("self");
+    for (name, signal_name, code) in signals.into_iter().filter(|&(name, ..)| name != "hup" || !nohup) {
         let more = ["train.duration=4000 steps", "train.checkpoint_every=2000 steps"];
         let mut child = place.start_pretrain(name, &more);
         wait_for(&place.path(&format!("runs/{name}/pictures/categories-000000003.png")), &mut child);
@@ -48,6 +52,30 @@ fn interrupts_save_and_exit_with_their_code() {
             assert!(place.path(&run).join(file).is_file(), "{file}");
         }
     }
+}
+
+#[test]
+fn under_nohup_a_run_outlives_its_terminal() {
+    let place = Place::new();
+    let arguments = place.instant("nohup", &["train.duration=200 steps"]);
+    let mut child = Command::new("sh")
+        .args(["-c", r#"trap "" HUP; exec "$0" "$@""#, env!("CARGO_BIN_EXE_densesiam")])
+        .args(&arguments)
+        .current_dir(place.path(""))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for(&place.path("runs/nohup/pictures/categories-000000003.png"), &mut child);
+    assert!(hang_up_is_ignored(&child.id().to_string()));
+    signal(&child, "-HUP");
+    assert!(child.wait().unwrap().success());
+    assert_eq!(place.metrics("nohup").len(), 200);
+}
+
+fn hang_up_is_ignored(process: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    u64::from_str_radix(ignored.trim(), 16).unwrap() & 1 == 1
 }
 
 #[test]

@@ -19,7 +19,7 @@ use tch::Tensor;
 pub use correspondence::{Correspondence, Hard, Matching};
 use pixsim::at;
 pub use pixsim::{DenseOutputs, Link, PixSim};
-pub use regionsim::{RegionOutputs, RegionSim, region_embeddings};
+pub use regionsim::{RegionOutputs, RegionSim};
 pub use settings::{
     CorrespondenceStrategy, EncoderSettings, GlobalRegion, GlobalSettings, Order, PixSimSettings,
     PointStrategy, RegionLoss, RegionSimSettings, Settings,

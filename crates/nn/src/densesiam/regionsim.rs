@@ -24,7 +24,7 @@ pub struct RegionOutputs {
 
 /// Eq. 4: the sum of the features under each soft mask. `z` `[B, N, K, K]` and `f` `[B, C, K, K]` to `[B, N, C]`, in the kind
 /// of `f`; a product in bfloat16 sums in float32.
-pub fn region_embeddings(z: &Tensor, f: &Tensor) -> Tensor {
+fn region_embeddings(z: &Tensor, f: &Tensor) -> Tensor {
     masks(z, f).bmm(&positions(f))
 }
 
@@ -65,12 +65,11 @@ impl RegionSim {
     /// The projector's first layer of the region embeddings, `[B' * N, D]`. Sum and layer are both linear, so the layer may
     /// come first: of 49 positions rather than of 512 regions, whose embeddings are then never made.
     fn first(&self, z: &Tensor, f: &Tensor) -> Tensor {
-        let (masks, positions) = (masks(z, f), positions(f));
-        let [regions, cells] = [masks.size()[1], masks.size()[2]];
+        let (regions, cells) = (z.size()[1], z.size()[2] * z.size()[3]);
         if regions <= cells {
-            return self.projector.first(&masks.bmm(&positions).flatten(0, 1));
+            return self.projector.first(&region_embeddings(z, f).flatten(0, 1));
         }
-        let first = self.projector.first(&positions.flatten(0, 1));
-        masks.bmm(&first.view([-1, cells, first.size()[1]])).flatten(0, 1)
+        let first = self.projector.first(&positions(f).flatten(0, 1));
+        masks(z, f).bmm(&first.view([-1, cells, first.size()[1]])).flatten(0, 1)
     }
 }

@@ -220,21 +220,30 @@ fn category_use_counts_what_occurs() {
 
 #[test]
 fn a_bfloat16_input_gives_nearly_the_losses_of_float32_and_float32_gradients() {
-    let settings = settings();
-    let losses = |kind: Kind| {
+    let settings = |loss: RegionLoss| {
+        let mut settings = settings();
+        settings.regionsim.loss = loss;
+        settings
+    };
+    let losses = |settings: &Settings, kind: Kind| {
         let store = Store::new(Kind::Float, Device::Cpu, 7);
-        let model = DenseSiam::new(&store, &settings);
+        let model = DenseSiam::new(&store, settings);
         let place = (Kind::Float, Device::Cpu);
-        let correspondence = Correspondence::new(&settings, &[overlapping(); 4], &keys(4), 2, place);
+        let correspondence = Correspondence::new(settings, &[overlapping(); 4], &keys(4), 2, place);
         let view = |sample| noise(&[4, 3, 64, 64], sample).to_kind(kind);
         let output = model.forward([&view(0), &view(1)], correspondence.as_ref(), true);
         output.losses.total.backward();
         let parameters = store.parameters();
         assert!(parameters.iter().all(|(_, parameter)| parameter.grad().kind() == Kind::Float));
+        assert_eq!(output.losses.region.kind(), Kind::Float);
         [&output.losses.global, &output.losses.pixel, &output.losses.region].map(value)
     };
-    for (half, single) in losses(Kind::BFloat16).into_iter().zip(losses(Kind::Float)) {
-        assert!((half - single).abs() < 0.05 * single.abs().max(1.0), "{half} is not nearly {single}");
+    for settings in [RegionLoss::Contrast, RegionLoss::Similarity].map(settings) {
+        for (half, single) in
+            losses(&settings, Kind::BFloat16).into_iter().zip(losses(&settings, Kind::Float))
+        {
+            assert!((half - single).abs() < 0.05 * single.abs().max(1.0), "{half} is not nearly {single}");
+        }
     }
 }
 
