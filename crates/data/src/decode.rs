@@ -1,9 +1,11 @@
 //! From the bytes of a file to pixels, with a stated outcome for every kind of file that a folder may hold.
 //!
-//! The format is read from the content, never from the name. JPEG goes to zune-jpeg in its strict mode: the lenient
-//! mode paints the missing part of a truncated picture grey, and a training run would learn from the grey. Every
-//! other format goes to the `image` crate. Size limits are checked on the header, before pixels are allocated.
+//! The format is read from the content, never from the name. JPEG of the ordinary kind and without a fault is decoded
+//! here, any other by zune-jpeg in its strict mode: the lenient mode paints the missing part of a truncated picture
+//! grey, and a training run would learn from the grey. Every other format goes to the `image` crate. Size limits are
+//! checked on the header, before pixels are allocated.
 
+mod jpeg;
 mod tiff;
 mod webp;
 
@@ -14,6 +16,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use memchr::memchr_iter;
 use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
@@ -155,12 +158,15 @@ fn decode_jpeg(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) -> Res
     decoder.decode_headers().map_err(|error| jpeg_error(bytes, error))?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
     check_size("JPEG", width as u64, height as u64, limits)?;
-    if !ends_with_its_picture(bytes) {
-        return Err(DecodeError::Truncated { format: "JPEG".into() });
-    }
     (image.width, image.height) = (width as u32, height as u32);
-    image.pixels.resize(width * height * 3, 0);
-    decoder.decode_into(&mut image.pixels).map_err(|error| jpeg_error(bytes, error))?;
+    let ordinary = matches!(decoder.input_colorspace(), Some(ColorSpace::YCbCr | ColorSpace::Luma));
+    if !ordinary || jpeg::decode_ordinary(bytes, (width, height), &mut image.pixels).is_none() {
+        if !ends_with_its_picture(bytes) {
+            return Err(DecodeError::Truncated { format: "JPEG".into() });
+        }
+        image.pixels.resize(width * height * 3, 0);
+        decoder.decode_into(&mut image.pixels).map_err(|error| jpeg_error(bytes, error))?;
+    }
     if let Some(orientation) = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)) {
         turn(image, orientation);
     }
@@ -233,9 +239,12 @@ fn decode_other(
     let mut decoder = reader.into_decoder().map_err(explain)?;
     let (width, height) = decoder.dimensions();
     check_size(&name, width.into(), height.into(), limits)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let orientation = match format {
+        ImageFormat::WebP => webp::orientation(bytes),
+        _ => decoder.orientation().ok(),
+    };
     let mut decoded = DynamicImage::from_decoder(decoder).map_err(explain)?;
-    decoded.apply_orientation(orientation);
+    decoded.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
     *image = from_dynamic(decoded);
     Ok(())
 }

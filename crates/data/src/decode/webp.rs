@@ -1,4 +1,6 @@
-//! A look at the frames of a WebP before its decoder makes room for them.
+//! What of a WebP is looked at here, because its decoder takes memory by what the file says and not by what it holds.
+
+use image::metadata::Orientation;
 
 /// Width and height of every lossy frame by its own header, those of an animation included. The file's header may say
 /// otherwise, which the decoder notices once it has decoded the frame.
@@ -9,6 +11,12 @@ pub(super) fn lossy_frames(webp: &[u8]) -> Vec<(u64, u64)> {
     let of_animation = of_animation.flat_map(|(_, data)| chunks(after(data, 16)));
     let lossy = file.chain(of_animation).filter(|(name, _)| *name == b"VP8 ");
     lossy.filter_map(|(_, frame)| size(frame)).collect()
+}
+
+/// How the picture is turned.
+pub(super) fn orientation(webp: &[u8]) -> Option<Orientation> {
+    let (_, exif) = chunks(after(webp, 12)).find(|(name, _)| *name == b"EXIF")?;
+    Orientation::from_exif_chunk(exif)
 }
 
 fn size(frame: &[u8]) -> Option<(u64, u64)> {
