@@ -11,10 +11,13 @@ fn main() {
         panic!("no libtorch at {}: {error}; run `make libtorch` first", libtorch.display())
     });
     let directory = library.parent().expect("a file has a folder").display();
+    let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
+    std::fs::write(out.join("cuda_source.h"), cuda_source()).expect("OUT_DIR can be written");
     cc::Build::new()
         .cpp(true)
         .std("c++17")
         .warnings(false)
+        .include(&out)
         .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))
@@ -23,11 +26,15 @@ fn main() {
                 "torch_ext",
                 "convolution",
                 "batch_norm",
+                "batch_norm_processor",
+                "batch_norm_cuda",
                 "norm_convolution",
                 "sample",
                 "max_pool",
                 "contrast",
                 "processor",
+                "cuda",
+                "stem",
             ]
             .map(|file| format!("src/{file}.cpp")),
         )
@@ -48,6 +55,17 @@ fn main() {
     // Dependents read this as DEP_TORCH_EXT_LIBRARY_DIRECTORY and put it on the rpath of what they link.
     println!("cargo:library_directory={directory}");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{directory}");
+}
+
+/// The kernels for CUDA devices as one C++ string; they are compiled at run time, for the device that is there.
+fn cuda_source() -> String {
+    let text = ["vector", "norm", "pooling", "sampling", "stem", "contrast"].map(|file| {
+        let text =
+            std::fs::read_to_string(format!("src/cuda/{file}.cu")).expect("the file is part of this crate");
+        // One literal each: compilers limit their length.
+        format!("R\"CUDA(\n#line 1 \"{file}.cu\"\n{text})CUDA\"\n")
+    });
+    format!("constexpr const char CUDA_SOURCE[] = {};", text.concat())
 }
 
 /// Compiles the kernels of a file once more, for an instruction set that is chosen at run time.

@@ -1,5 +1,6 @@
 //! From the loader's bytes to what the encoder takes.
 
+use densesiam_torch_ext::upload;
 use tch::{Device, Kind, Tensor};
 
 /// Mean of ImageNet's pictures, in 0..1; what torchvision's users normalise by.
@@ -28,10 +29,10 @@ impl Input {
     pub fn views(&self, bytes: &[u8], [width, height]: [u32; 2]) -> Tensor {
         let (width, height) = (i64::from(width), i64::from(height));
         let samples = bytes.len() as i64 / (width * height * 3);
-        let rows = Tensor::from_data_size(bytes, &[samples * height, width * 3], Kind::Uint8);
+        let rows = upload(bytes, &[samples * height, width * 3], self.device);
         // A row of pixels at a time: over three numbers libtorch's loops cannot use vectors.
         let [mean, deviation] = [&self.mean, &self.deviation].map(|colour| colour.repeat([width]));
-        let normalised = rows.to_device(self.device).to_kind(Kind::Float).g_sub_(&mean).g_div_(&deviation);
+        let normalised = rows.to_kind(Kind::Float).g_sub_(&mean).g_div_(&deviation);
         normalised.view([samples, height, width, 3]).permute([0, 3, 1, 2]).to_kind(self.kind)
     }
 }

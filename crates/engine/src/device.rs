@@ -130,7 +130,8 @@ impl fmt::Display for CudaSupport {
     }
 }
 
-/// What there is of CUDA, found once. Loads libtorch's CUDA part where there is a driver.
+/// What there is of CUDA, found once. Loads libtorch's CUDA part where there is a driver, and has it try cuDNN's ways to
+/// convolve for each new shape and keep the fastest, in float32 without TF32, which rounds to 10 bits.
 pub fn cuda() -> &'static CudaSupport {
     static FOUND: OnceLock<CudaSupport> = OnceLock::new();
     // The driver's own files, and Windows' border to it.
@@ -140,7 +141,11 @@ pub fn cuda() -> &'static CudaSupport {
             return CudaSupport::NoDriver;
         }
         match densesiam_torch_ext::load_cuda() {
-            Ok(()) if Cuda::is_available() => CudaSupport::Devices(Cuda::device_count().max(0) as usize),
+            Ok(()) if Cuda::is_available() => {
+                Cuda::cudnn_set_benchmark(true);
+                densesiam_torch_ext::allow_tf32(false);
+                CudaSupport::Devices(Cuda::device_count().max(0) as usize)
+            }
             Ok(()) => CudaSupport::Devices(0),
             Err(reason) => CudaSupport::NotLoaded(reason),
         }

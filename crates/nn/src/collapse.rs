@@ -24,8 +24,15 @@ pub struct CategoryUse {
 /// Measures the use of pseudo-categories; ours.
 pub fn category_use(z: &Tensor) -> CategoryUse {
     let categories = z.size()[1];
-    let counts = z.detach().argmax(1, false).flatten(0, -1).bincount::<&Tensor>(None, categories);
+    let counts = category_counts(&z.detach().argmax(1, false), categories);
     let share = counts.to_kind(Kind::Float) / counts.sum(Kind::Float);
     let entropy = -(share.xlogy(&share)).sum(Kind::Float) / (categories.max(2) as f64).ln();
     CategoryUse { entropy, used: counts.gt(0).sum(Kind::Float) }
+}
+
+/// How often each of `categories` occurs among `labels` of any shape: `[categories]`, integers. `bincount` would ask a CUDA
+/// device for the largest label, and wait.
+pub(crate) fn category_counts(labels: &Tensor, categories: i64) -> Tensor {
+    let labels = labels.flatten(0, -1);
+    Tensor::zeros([categories], (Kind::Int64, labels.device())).index_add(0, &labels, &labels.ones_like())
 }

@@ -1,7 +1,7 @@
 //! The three layers that everything is made of, with PyTorch's meaning and names.
 
 use densesiam_torch_ext::{BatchNorm as Norm, batch_norm, convolution, norm_convolution};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::store::{Initial, Scope};
 
@@ -18,14 +18,14 @@ pub enum Mode {
 }
 
 /// Two views `[B, ...]` in training mode through a network with `N` outputs, each for both views. Batch norm sees each view
-/// alone. On a processor the views pass as one batch, which halves what does not grow with it: calls, and reading,
-/// rounding and reordering weights.
+/// alone. Views of one size pass as one batch, which halves what does not grow with it: calls, and reading, rounding and
+/// reordering weights.
 pub(crate) fn both_views<const N: usize>(
     views: [Tensor; 2],
     network: impl Fn(&Tensor, Mode) -> [Tensor; N],
 ) -> [[Tensor; 2]; N] {
     let [one, two] = &views;
-    if one.device() == Device::Cpu && one.size() == two.size() {
+    if one.size() == two.size() {
         let both = Tensor::cat(&views, 0);
         drop(views);
         let outputs = network(&both, Mode::Train { views: 2 });

@@ -8,6 +8,7 @@
 
 #include "layers.h"
 #include "processor.h"
+#include "stem.h"
 
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
@@ -153,6 +154,7 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
                        int64_t padding) {
   TORCH_CHECK(input.dim() == 4 && weight.dim() == 4 && input.size(1) == weight.size(1), "a weight of ", weight.sizes(),
               " cannot convolve ", input.sizes());
+  if (suits_cuda_stem(input, weight, bias, stride, padding)) return cuda_stem(input, weight);
   const Convolution convolution{stride, padding};
   if (way_of(convolution, input, weight) == Way::libtorch) return at::conv2d(input, weight, bias, stride, padding);
   return Convolving::apply(input, weight, optional(bias), convolution);

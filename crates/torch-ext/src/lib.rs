@@ -6,7 +6,8 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
-use tch::Tensor;
+use tch::kind::Element;
+use tch::{Device, Tensor};
 
 unsafe extern "C" {
     fn torch_ext_free(text: *mut c_char);
@@ -24,6 +25,9 @@ unsafe extern "C" {
         first_step: bool,
         found_inf: *const c_void,
     ) -> *mut c_char;
+    fn torch_ext_upload(tensor: *const c_void, device_index: i64, output: *mut *mut c_void) -> *mut c_char;
+    fn torch_ext_allow_tf32(allow: bool);
+    fn torch_ext_cuda_peak_memory(device_index: i64) -> i64;
     fn torch_ext_clear_gradients(parameters: *const *const c_void, count: usize) -> *mut c_char;
     fn torch_ext_total_norm(
         tensors: *const *const c_void,
@@ -145,6 +149,40 @@ pub fn built_with() -> String {
 pub fn load_cuda() -> Result<(), String> {
     // SAFETY: takes nothing and returns null or a string of strdup.
     owned(unsafe { torch_ext_load_cuda() }).map_or(Ok(()), Err)
+}
+
+/// `values`, of which `size` tells the shape, as a tensor on `device`. Neither the host nor what a CUDA device computes now
+/// waits for the copy: it goes by page-locked memory, beside the computation.
+///
+/// # Panics
+/// When there are not as many values as the shape holds: a contract of the caller.
+pub fn upload<T: Element>(values: &[T], size: &[i64], device: Device) -> Tensor {
+    assert_eq!(size.iter().product::<i64>(), values.len() as i64, "upload: {size:?}");
+    let strides: Vec<i64> = (0..size.len()).map(|axis| size[axis + 1..].iter().product()).collect();
+    // SAFETY: `values` holds the whole tensor, outlives it, and is only read: it is copied before this function returns.
+    let borrowed = unsafe { Tensor::from_blob(values.as_ptr().cast(), size, &strides, T::KIND, Device::Cpu) };
+    match device {
+        Device::Cuda(index) => {
+            // SAFETY: a tensor that outlives the call; C++ throws are returned.
+            tensor_from("upload", |output| unsafe {
+                torch_ext_upload(pointer(Some(&borrowed)), index as i64, output)
+            })
+        }
+        other => borrowed.to_device_(other, T::KIND, false, true),
+    }
+}
+
+/// Whether products and convolutions of float32 on CUDA devices may round their factors to TF32, of 10 bits. libtorch allows
+/// it in convolutions unless told otherwise.
+pub fn allow_tf32(allow: bool) {
+    // SAFETY: sets two switches of libtorch.
+    unsafe { torch_ext_allow_tf32(allow) };
+}
+
+/// The most bytes that tensors on the CUDA device of this index have held at once.
+pub fn cuda_peak_memory(index: usize) -> u64 {
+    // SAFETY: takes a number; what C++ throws is answered with 0.
+    unsafe { torch_ext_cuda_peak_memory(index as i64) }.max(0) as u64
 }
 
 /// The settings of one group of a fused SGD step.

@@ -1,8 +1,9 @@
-// Max pooling with gradients, by the kernels of pooling.h or by libtorch.
+// Max pooling with gradients, by the kernels of pooling.h, by those of CUDA, or by libtorch.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "cuda.h"
 #include "layers.h"
 #include "processor.h"
 
@@ -14,6 +15,19 @@ namespace {
 
 PoolingShape shape_of(at::IntArrayRef map) { return {int(map[0]), int(map[1]), int(map[2]), int(map[3])}; }
 
+// As cuda/pooling.cu takes it.
+struct CudaShape {
+  int batch, vectors, height, width, out_height, out_width;
+
+  CudaShape(const at::Tensor& map, const PoolingShape& shape)
+      : batch(shape.batch),
+        vectors(shape.channels / vector_width(map)),
+        height(shape.height),
+        width(shape.width),
+        out_height(shape.out_height()),
+        out_width(shape.out_width()) {}
+};
+
 struct MaxPool : Function<MaxPool> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& given) {
     const auto map = channels_last(given);
@@ -21,8 +35,12 @@ struct MaxPool : Function<MaxPool> {
     auto out = at::empty({shape.batch, shape.channels, shape.out_height(), shape.out_width()}, map.options(),
                          at::MemoryFormat::ChannelsLast);
     auto places = at::empty(out.sizes(), out.options().dtype(at::kByte), at::MemoryFormat::ChannelsLast);
-    pooling_kernels(map)->forward(map.const_data_ptr(), out.mutable_data_ptr(), places.mutable_data_ptr<uint8_t>(),
-                                  shape, at::get_num_threads());
+    if (const auto* cuda = CudaKernels::of(map))
+      cuda->launch(CudaKernel::pooling_forward, map, cuda->blocks_for(vectors_of(out)), {CudaKernels::THREADS},
+                   map.const_data_ptr(), CudaShape(map, shape), out.mutable_data_ptr(), places.mutable_data_ptr());
+    else
+      pooling_kernels(map)->forward(map.const_data_ptr(), out.mutable_data_ptr(), places.mutable_data_ptr<uint8_t>(),
+                                    shape, at::get_num_threads());
     context->save_for_backward({places});
     context->saved_data["size"] = map.sizes();
     return out;
@@ -33,8 +51,13 @@ struct MaxPool : Function<MaxPool> {
     const auto size = context->saved_data["size"].toIntVector();
     const auto of_out = channels_last(gradients[0]);
     auto of_map = at::empty(size, of_out.options(), at::MemoryFormat::ChannelsLast);
-    pooling_kernels(of_out)->map_gradient(of_out.const_data_ptr(), places.const_data_ptr<uint8_t>(),
-                                          of_map.mutable_data_ptr(), shape_of(size), at::get_num_threads());
+    const auto shape = shape_of(size);
+    if (const auto* cuda = CudaKernels::of(of_out))
+      cuda->launch(CudaKernel::pooling_gradient, of_out, cuda->blocks_for(vectors_of(of_map)), {CudaKernels::THREADS},
+                   of_out.const_data_ptr(), places.const_data_ptr(), CudaShape(of_out, shape), of_map.mutable_data_ptr());
+    else
+      pooling_kernels(of_out)->map_gradient(of_out.const_data_ptr(), places.const_data_ptr<uint8_t>(),
+                                            of_map.mutable_data_ptr(), shape, at::get_num_threads());
     return {of_map};
   }
 };
@@ -43,6 +66,7 @@ struct MaxPool : Function<MaxPool> {
 
 at::Tensor max_pool(const at::Tensor& map) {
   TORCH_CHECK(map.dim() == 4, "max pooling of ", map.sizes());
-  if (pooling_kernels(map) && map.numel() > 0) return MaxPool::apply(map);
+  const bool kernels = pooling_kernels(map) || (CudaKernels::of(map) && has_whole_vectors(map));
+  if (kernels && map.numel() > 0) return MaxPool::apply(map);
   return at::max_pool2d(map, 3, 2, 1);
 }

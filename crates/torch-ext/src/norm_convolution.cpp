@@ -19,8 +19,7 @@ struct NormConvolving : Function<NormConvolving> {
                             const std::optional<at::Tensor>& bias, const BatchNorm& norm,
                             const Convolution& convolution) {
     const auto x = given.contiguous(row_format(given));
-    auto statistics = c10::make_intrusive<BatchStatistics>(x, norm);
-    statistics->move_running(norm);
+    const auto statistics = BatchStatistics::of(x, norm);
     context->save_for_backward({x, norm_weight, norm_bias, weight});
     auto& data = context->saved_data;
     data["statistics"] = c10::IValue::make_capsule(statistics);
@@ -52,7 +51,8 @@ at::Tensor norm_convolution(const at::Tensor& input, const BatchNorm& norm, cons
                             const at::Tensor& bias, int64_t stride, int64_t padding) {
   TORCH_CHECK(!norm.residual.defined() && norm.weight.defined(), "a norm before a convolution is affine, without residual");
   check_norm(input, norm);
-  if (!suits_norm_kernels(input, norm)) {
+  // On a CUDA device memory is not what is short, and a sweep is a tenth of the layer.
+  if (input.is_cuda() || !suits_norm_kernels(input, norm)) {
     const auto y = batch_norm(input, norm)[0];
     return y.dim() == 2 ? at::linear(y, weight, optional(bias)) : convolution(y, weight, bias, stride, padding);
   }

@@ -1,8 +1,9 @@
-// Sampling of maps with gradients, by the kernels of sampling.h or by libtorch.
+// Sampling of maps with gradients, by the kernels of sampling.h, by those of CUDA, or by libtorch.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "cuda.h"
 #include "layers.h"
 #include "processor.h"
 
@@ -12,6 +13,41 @@ using torch::autograd::variable_list;
 
 namespace {
 
+// As cuda/sampling.cu takes it.
+struct CudaShape {
+  int batch, vectors, height, width, points;
+
+  CudaShape(const at::Tensor& map, const SamplingShape& shape)
+      : batch(shape.batch),
+        vectors(shape.channels / vector_width(map)),
+        height(shape.height),
+        width(shape.width),
+        points(shape.points) {}
+};
+
+at::Tensor cuda_map_gradient(const CudaKernels& kernels, const at::Tensor& of_out, const at::Tensor& grid,
+                             const SamplingShape& shape, at::IntArrayRef size) {
+  auto empty = [&](at::ScalarType kind) {
+    return at::empty(size, of_out.options().dtype(kind), at::MemoryFormat::ChannelsLast);
+  };
+  const CudaShape cuda_shape(of_out, shape);
+  const int cells = shape.height * shape.width;
+  // Every cell looks at every point.
+  if (int64_t(cells) * shape.points <= 1 << 16) {
+    const auto of_map = empty(of_out.scalar_type());
+    const Extent blocks{unsigned(cells), unsigned(shape.batch),
+                        unsigned(cuda_shape.vectors + CudaKernels::THREADS - 1) / CudaKernels::THREADS};
+    kernels.launch(CudaKernel::sampling_gather_gradient, of_out, blocks, {CudaKernels::THREADS}, of_out.const_data_ptr(),
+                   grid.const_data_ptr(), cuda_shape, of_map.mutable_data_ptr());
+    return of_map;
+  }
+  const auto sums = empty(at::kFloat).zero_();
+  kernels.launch(CudaKernel::sampling_scatter_gradient, of_out, kernels.blocks_for(vectors_of(of_out)),
+                 {CudaKernels::THREADS}, of_out.const_data_ptr(), grid.const_data_ptr(), cuda_shape,
+                 sums.mutable_data_ptr());
+  return sums.to(of_out.scalar_type());
+}
+
 // A map [B, C, h, w] at a grid [B, H, W, 2] of float32.
 struct Sample : Function<Sample> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& given_map, const at::Tensor& given_grid) {
@@ -20,8 +56,13 @@ struct Sample : Function<Sample> {
     context->saved_data["size"] = map.sizes();
     auto out = at::empty({map.size(0), map.size(1), grid.size(1), grid.size(2)}, map.options(),
                          at::MemoryFormat::ChannelsLast);
-    sampling_kernels(map)->forward(map.const_data_ptr(), grid.const_data_ptr<float>(), out.mutable_data_ptr(),
-                                   shape_of(map.sizes(), grid), at::get_num_threads());
+    const auto shape = shape_of(map.sizes(), grid);
+    if (const auto* cuda = CudaKernels::of(map))
+      cuda->launch(CudaKernel::sampling_forward, map, cuda->blocks_for(vectors_of(out)), {CudaKernels::THREADS},
+                   map.const_data_ptr(), grid.const_data_ptr(), CudaShape(map, shape), out.mutable_data_ptr());
+    else
+      sampling_kernels(map)->forward(map.const_data_ptr(), grid.const_data_ptr<float>(), out.mutable_data_ptr(), shape,
+                                     at::get_num_threads());
     return out;
   }
 
@@ -29,9 +70,11 @@ struct Sample : Function<Sample> {
     const auto grid = context->get_saved_variables()[0];
     const auto size = context->saved_data["size"].toIntVector();
     const auto of_out = channels_last(gradients[0]);
+    const auto shape = shape_of(size, grid);
+    if (const auto* cuda = CudaKernels::of(of_out)) return {cuda_map_gradient(*cuda, of_out, grid, shape, size), {}};
     auto of_map = at::empty(size, of_out.options(), at::MemoryFormat::ChannelsLast);
     sampling_kernels(of_out)->map_gradient(of_out.const_data_ptr(), grid.const_data_ptr<float>(),
-                                           of_map.mutable_data_ptr(), shape_of(size, grid), at::get_num_threads());
+                                           of_map.mutable_data_ptr(), shape, at::get_num_threads());
     return {of_map, {}};
   }
 
@@ -45,7 +88,8 @@ struct Sample : Function<Sample> {
 at::Tensor sample(const at::Tensor& map, const at::Tensor& grid) {
   TORCH_CHECK(map.dim() == 4 && grid.dim() == 4 && grid.size(3) == 2 && map.size(0) == grid.size(0), "a map of ",
               map.sizes(), " cannot be read at a grid of ", grid.sizes());
-  if (sampling_kernels(map) && grid.is_cpu() && grid.scalar_type() == at::kFloat && !grid.requires_grad() && map.numel() > 0)
+  const bool kernels = sampling_kernels(map) || (CudaKernels::of(map) && has_whole_vectors(map));
+  if (kernels && grid.device() == map.device() && grid.scalar_type() == at::kFloat && !grid.requires_grad() && map.numel() > 0)
     return Sample::apply(map, grid);
   const int64_t bilinear = 0, border = 1;
   return at::grid_sampler(map.to(grid.scalar_type()), grid, bilinear, border, false).to(map.scalar_type());

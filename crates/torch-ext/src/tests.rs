@@ -1,9 +1,18 @@
 //! The layers against libtorch in float64, and against themselves.
 
+use std::sync::OnceLock;
+
 use super::*;
 use densesiam_random::{Key, Purpose};
 use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind};
+
+/// The processor, and a CUDA device where there is one.
+fn devices() -> Vec<Device> {
+    static CUDA: OnceLock<bool> = OnceLock::new();
+    let cuda = *CUDA.get_or_init(|| load_cuda().is_ok() && tch::Cuda::is_available());
+    [Device::Cpu].into_iter().chain(cuda.then_some(Device::Cuda(0))).collect()
+}
 
 /// Normal noise of this shape, float32.
 fn noise(shape: &[i64], seed: u64) -> Tensor {
@@ -37,6 +46,45 @@ fn a_3x3_convolution_in_float32_agrees_with_the_definition_in_float64() {
             let scale = expected.std(false).double_value(&[]);
             assert!(error < 1e-4 * scale, "{name} of {:?}: {error:e} of {scale:e}", input.size());
         }
+    }
+}
+
+#[test]
+fn the_stem_agrees_with_the_definition_in_float64() {
+    allow_tf32(false);
+    // Sides odd and even.
+    for (height, width) in [(32, 18), (7, 10), (8, 9)] {
+        let (input, weight) = (noise(&[3, 3, height, width], 1), noise(&[16, 3, 7, 7], 2) / 12.0);
+        let results = |kind: Kind, device: Device| {
+            let weight = weight.to_kind(kind).to_device(device).copy().set_requires_grad(true);
+            let output = convolution(&input.to_kind(kind).to_device(device), &weight, None, [2, 3]);
+            (&output * &output).sum(kind).backward();
+            [output.detach(), weight.grad()].map(|tensor| tensor.to_kind(Kind::Double).to_device(Device::Cpu))
+        };
+        let expected = results(Kind::Double, Device::Cpu);
+        for device in devices() {
+            for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 0.02)] {
+                for (found, expected) in results(kind, device).iter().zip(&expected) {
+                    let error = (found - expected).abs().max().double_value(&[]);
+                    let scale = expected.abs().max().double_value(&[]);
+                    assert!(
+                        error < tolerance * scale,
+                        "{height} x {width}, {kind:?}, {device:?}: {error:e} of {scale:e}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn uploaded_values_arrive() {
+    let values: Vec<f64> = (0..12).map(f64::from).collect();
+    for device in devices() {
+        let found = upload(&values, &[3, 2, 2], device);
+        assert_eq!((found.size(), found.device()), (vec![3, 2, 2], device));
+        assert_eq!(Vec::<f64>::try_from(found.flatten(0, -1).to_device(Device::Cpu)).unwrap(), values);
+        assert_eq!(upload::<u8>(&[], &[0, 3], device).size(), [0, 3]);
     }
 }
 
@@ -106,23 +154,26 @@ fn a_1x1_convolution_in_bfloat16_agrees_with_the_definition_in_float64() {
 
 #[test]
 fn sampling_agrees_with_libtorch() {
-    // Points outside, on borders and between; maps of one cell; channels that fill no vector.
-    for (channels, height, width) in [(5, 4, 7), (32, 1, 1), (17, 3, 1)] {
-        let grid = noise(&[3, 6, 5, 2], 2) * 0.8;
-        for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 0.01)] {
-            let map = noise(&[3, channels, height, width], 1).to_kind(kind);
-            let results = |map: &Tensor, grid: &Tensor| {
-                let map = map.detach().copy().set_requires_grad(true);
-                let out = sample(&map, grid);
-                (&out * &out).to_kind(Kind::Double).sum(Kind::Double).backward();
-                [out.detach(), map.grad()].map(|tensor| tensor.to_kind(Kind::Double))
-            };
-            let found = results(&map, &grid);
-            let expected = results(&map.to_kind(Kind::Double), &grid.to_kind(Kind::Double));
-            for (found, expected) in found.iter().zip(&expected) {
-                let error = (found - expected).abs().max().double_value(&[]);
-                let scale = expected.abs().max().double_value(&[]);
-                assert!(error < 10.0 * tolerance * scale, "{channels} {kind:?}: {error:e} of {scale:e}");
+    for device in devices() {
+        let noise = |shape: &[i64], seed: u64| noise(shape, seed).to_device(device);
+        // Points outside, on borders and between; maps of one cell; channels that fill no vector.
+        for (channels, height, width) in [(5, 4, 7), (32, 1, 1), (17, 3, 1), (64, 6, 5)] {
+            let grid = noise(&[3, 6, 5, 2], 2) * 0.8;
+            for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 0.01)] {
+                let map = noise(&[3, channels, height, width], 1).to_kind(kind);
+                let results = |map: &Tensor, grid: &Tensor| {
+                    let map = map.detach().copy().set_requires_grad(true);
+                    let out = sample(&map, grid);
+                    (&out * &out).to_kind(Kind::Double).sum(Kind::Double).backward();
+                    [out.detach(), map.grad()].map(|tensor| tensor.to_kind(Kind::Double))
+                };
+                let found = results(&map, &grid);
+                let expected = results(&map.to_kind(Kind::Double), &grid.to_kind(Kind::Double));
+                for (found, expected) in found.iter().zip(&expected) {
+                    let error = (found - expected).abs().max().double_value(&[]);
+                    let scale = expected.abs().max().double_value(&[]);
+                    assert!(error < 10.0 * tolerance * scale, "{channels} {kind:?}: {error:e} of {scale:e}");
+                }
             }
         }
     }
@@ -138,72 +189,79 @@ fn max_pooling_is_libtorchs_to_the_bit() {
             for (above, value) in [(1.2, f64::NEG_INFINITY), (1.8, f64::INFINITY), (2.2, f64::NAN)] {
                 map = map.masked_fill(&specials.gt(above), value);
             }
-            let results = |kind: Kind, pool: &dyn Fn(&Tensor) -> Tensor| {
-                let map = map.to_kind(kind).set_requires_grad(true);
+            let results = |(kind, device): (Kind, Device), pool: &dyn Fn(&Tensor) -> Tensor| {
+                let map = map.to_kind(kind).to_device(device).copy().set_requires_grad(true);
                 let out = pool(&map);
                 let weights = noise(&out.size(), 3).to_kind(Kind::BFloat16).to_kind(kind);
-                (&out * weights).sum(kind).backward();
-                [out.detach(), map.grad()].map(|tensor| tensor.to_kind(Kind::Float))
+                (&out * weights.to_device(device)).sum(kind).backward();
+                [out.detach(), map.grad()].map(|tensor| tensor.to_kind(Kind::Float).to_device(Device::Cpu))
             };
-            let found = results(kind, &max_pool);
-            let expected = results(Kind::Float, &|map| map.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false));
-            assert!(found[0].allclose(&expected[0], 0.0, 0.0, true), "{channels} {kind:?}");
-            // Sums of up to four gradients are rounded once; by libtorch, where there are no kernels, at each.
-            let tolerance = if kind == Kind::Float { 0.0 } else { 0.02 };
-            assert!(
-                found[1].allclose(&expected[1], tolerance, tolerance, false),
-                "{channels} {kind:?}: gradient"
-            );
+            let libtorchs = |map: &Tensor| map.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+            let expected = results((Kind::Float, Device::Cpu), &libtorchs);
+            for device in devices() {
+                let found = results((kind, device), &max_pool);
+                assert!(found[0].allclose(&expected[0], 0.0, 0.0, true), "{channels} {kind:?} {device:?}");
+                // Sums of up to four gradients are rounded once; by libtorch, where there are no kernels, at each.
+                let tolerance = if kind == Kind::Float { 0.0 } else { 0.02 };
+                assert!(
+                    found[1].allclose(&expected[1], tolerance, tolerance, false),
+                    "{channels} {kind:?} {device:?}: gradient"
+                );
+            }
         }
     }
 }
 
 #[test]
 fn the_contrast_is_eq_6() {
-    // More pictures than are taken at a time, which is one for 1500 rows; rows of nothing; either side without gradient.
-    for (batch, rows, channels, wants) in [
-        (3, 7, 5, [true, true]),
-        (1, 1, 1, [true, true]),
-        (4, 3, 9, [true, false]),
-        (2, 1500, 4, [false, true]),
-    ] {
-        for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5), (Kind::BFloat16, 0.01)] {
-            let rows = |seed: u64| {
-                let rows = noise(&[batch, rows, channels], seed).to_kind(Kind::BFloat16);
-                let _ = rows.get(0).get(0).zero_();
-                rows
-            };
-            let (q, r) = (rows(1), rows(2));
-            let results = |kind: Kind, loss: &dyn Fn(&Tensor, &Tensor) -> Tensor| {
-                let [q, r] = [(&q, wants[0]), (&r, wants[1])]
-                    .map(|(rows, wanted)| rows.to_kind(kind).copy().set_requires_grad(wanted));
-                let loss = loss(&q, &r);
-                (&loss * 3.0).backward();
-                let gradients =
-                    [(q, wants[0]), (r, wants[1])].map(|(rows, wanted)| wanted.then(|| rows.grad()));
-                (
-                    loss.double_value(&[]),
-                    gradients.map(|gradient| gradient.map(|all| all.to_kind(Kind::Double))),
-                )
-            };
-            let found = results(kind, &|q, r| contrast(q, r, 0.3));
-            let expected = results(Kind::Double, &|q, r| {
-                let unit = |rows: &Tensor| rows / rows.norm_scalaropt_dim(2.0, [2i64], true).clamp_min(1e-12);
-                let logits = unit(q).bmm(&unit(r).transpose(1, 2)) / 0.3;
-                (logits.logsumexp([2], false) - logits.diagonal(0, 1, 2)).mean(Kind::Double)
-            });
-            assert!(
-                (found.0 - expected.0).abs() <= tolerance * expected.0.abs().max(1.0),
-                "{found:?} {expected:?}"
-            );
-            for (found, expected) in found.1.iter().zip(&expected.1) {
-                assert_eq!(found.is_some(), expected.is_some());
-                let Some((found, expected)) = found.as_ref().zip(expected.as_ref()) else { continue };
-                // The gradient at a row of nothing is one over the floor; it says nothing of the others.
-                let rest = |gradient: &Tensor| gradient.masked_fill(&expected.abs().gt(1e3), 0.0);
-                let error = (rest(found) - rest(expected)).abs().max().double_value(&[]);
-                let scale = rest(expected).abs().max().double_value(&[]);
-                assert!(error <= tolerance * scale, "{batch} {kind:?}: {error:e} of {scale:e}");
+    for device in devices() {
+        let noise = |shape: &[i64], seed: u64| noise(shape, seed).to_device(device);
+        // More pictures than are taken at a time, which is one for 1500 rows; rows of nothing; either side without gradient.
+        for (batch, rows, channels, wants) in [
+            (3, 7, 5, [true, true]),
+            (1, 1, 1, [true, true]),
+            (4, 3, 9, [true, false]),
+            (2, 1500, 4, [false, true]),
+        ] {
+            for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5), (Kind::BFloat16, 0.01)] {
+                let rows = |seed: u64| {
+                    let rows = noise(&[batch, rows, channels], seed).to_kind(Kind::BFloat16);
+                    let _ = rows.get(0).get(0).zero_();
+                    rows
+                };
+                let (q, r) = (rows(1), rows(2));
+                let results = |kind: Kind, loss: &dyn Fn(&Tensor, &Tensor) -> Tensor| {
+                    let [q, r] = [(&q, wants[0]), (&r, wants[1])]
+                        .map(|(rows, wanted)| rows.to_kind(kind).copy().set_requires_grad(wanted));
+                    let loss = loss(&q, &r);
+                    (&loss * 3.0).backward();
+                    let gradients =
+                        [(q, wants[0]), (r, wants[1])].map(|(rows, wanted)| wanted.then(|| rows.grad()));
+                    (
+                        loss.double_value(&[]),
+                        gradients.map(|gradient| gradient.map(|all| all.to_kind(Kind::Double))),
+                    )
+                };
+                let found = results(kind, &|q, r| contrast(q, r, 0.3));
+                let expected = results(Kind::Double, &|q, r| {
+                    let unit =
+                        |rows: &Tensor| rows / rows.norm_scalaropt_dim(2.0, [2i64], true).clamp_min(1e-12);
+                    let logits = unit(q).bmm(&unit(r).transpose(1, 2)) / 0.3;
+                    (logits.logsumexp([2], false) - logits.diagonal(0, 1, 2)).mean(Kind::Double)
+                });
+                assert!(
+                    (found.0 - expected.0).abs() <= tolerance * expected.0.abs().max(1.0),
+                    "{found:?} {expected:?}"
+                );
+                for (found, expected) in found.1.iter().zip(&expected.1) {
+                    assert_eq!(found.is_some(), expected.is_some());
+                    let Some((found, expected)) = found.as_ref().zip(expected.as_ref()) else { continue };
+                    // The gradient at a row of nothing is one over the floor; it says nothing of the others.
+                    let rest = |gradient: &Tensor| gradient.masked_fill(&expected.abs().gt(1e3), 0.0);
+                    let error = (rest(found) - rest(expected)).abs().max().double_value(&[]);
+                    let scale = rest(expected).abs().max().double_value(&[]);
+                    assert!(error <= tolerance * scale, "{batch} {kind:?}: {error:e} of {scale:e}");
+                }
             }
         }
     }
@@ -215,9 +273,10 @@ fn norm_results(input: &Tensor, residual: Option<&Tensor>, relu: bool, kind: Kin
     let channels = input.size()[1];
     let leaf = |tensor: &Tensor| tensor.detach().copy().set_requires_grad(true);
     let (input, residual) = (leaf(input), residual.map(leaf));
-    let ramp = |from: f64| leaf(&Tensor::linspace(from, from + 1.0, channels, (kind, Device::Cpu)));
+    let device = input.device();
+    let ramp = |from: f64| leaf(&Tensor::linspace(from, from + 1.0, channels, (kind, device)));
     let (weight, bias) = (ramp(-0.3), ramp(-0.5));
-    let running = [0.5, 2.0].map(|value| Tensor::full([channels], value, (kind, Device::Cpu)));
+    let running = [0.5, 2.0].map(|value| Tensor::full([channels], value, (kind, device)));
     let norm = BatchNorm {
         affine: Some((&weight, &bias)),
         running: (&running[0], &running[1]),
@@ -238,27 +297,30 @@ fn norm_results(input: &Tensor, residual: Option<&Tensor>, relu: bool, kind: Kin
 
 #[test]
 fn batch_norm_agrees_with_libtorch_in_float64() {
-    for shape in [vec![8, 64, 10, 9], vec![200, 11], vec![3, 5, 1, 2], vec![300, 128]] {
-        // A mean far from 0 is where a careless variance fails.
-        let input = noise(&shape, 1) * 2.0 + 30.0;
-        let residual = noise(&shape, 2);
-        // bfloat16 has 8 bits, and the cubes' gradient is rounded twice more before it arrives.
-        for (kind, tolerance) in [(Kind::Float, 1e-4), (Kind::BFloat16, 0.02)] {
-            let (input, residual) = (input.to_kind(kind), residual.to_kind(kind));
-            for (residual, relu) in
-                [(None, true), (None, false), (Some(&residual), true), (Some(&residual), false)]
-            {
-                let double = |map: &Tensor| map.to_kind(Kind::Double);
-                let found = norm_results(&input, residual, relu, Kind::Float);
-                let expected =
-                    norm_results(&double(&input), residual.map(double).as_ref(), relu, Kind::Double);
-                for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                    let error = (found - expected).abs().max().double_value(&[]);
-                    let scale = expected.abs().max().double_value(&[]);
-                    assert!(
-                        error < tolerance * scale,
-                        "{place} of {shape:?}, {kind:?}, ReLU {relu}: {error:e} of {scale:e}"
-                    );
+    for device in devices() {
+        let noise = |shape: &[i64], seed: u64| noise(shape, seed).to_device(device);
+        for shape in [vec![8, 64, 10, 9], vec![200, 11], vec![3, 5, 1, 2], vec![300, 264]] {
+            // A mean far from 0 is where a careless variance fails.
+            let input = noise(&shape, 1) * 2.0 + 30.0;
+            let residual = noise(&shape, 2);
+            // bfloat16 has 8 bits, and the cubes' gradient is rounded twice more before it arrives.
+            for (kind, tolerance) in [(Kind::Float, 1e-4), (Kind::BFloat16, 0.02)] {
+                let (input, residual) = (input.to_kind(kind), residual.to_kind(kind));
+                for (residual, relu) in
+                    [(None, true), (None, false), (Some(&residual), true), (Some(&residual), false)]
+                {
+                    let double = |map: &Tensor| map.to_kind(Kind::Double);
+                    let found = norm_results(&input, residual, relu, Kind::Float);
+                    let expected =
+                        norm_results(&double(&input), residual.map(double).as_ref(), relu, Kind::Double);
+                    for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                        let error = (found - expected).abs().max().double_value(&[]);
+                        let scale = expected.abs().max().double_value(&[]);
+                        assert!(
+                            error < tolerance * scale,
+                            "{place} of {shape:?}, {kind:?}, ReLU {relu}: {error:e} of {scale:e}"
+                        );
+                    }
                 }
             }
         }
@@ -267,64 +329,70 @@ fn batch_norm_agrees_with_libtorch_in_float64() {
 
 #[test]
 fn a_bfloat16_map_stays_one_and_rounds_once() {
-    let input = noise(&[64, 16, 3, 3], 1).to_kind(Kind::BFloat16);
-    let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (Kind::Float, Device::Cpu)));
-    let norm = |residual| BatchNorm {
-        affine: None,
-        running: (&running[0], &running[1]),
-        views: 1,
-        momentum: 0.1,
-        epsilon: 1e-5,
-        residual,
-        relu: false,
-    };
-    let [found, _] = batch_norm(&input, norm(Some(&input)));
-    let whole = input.to_kind(Kind::Float);
-    let [expected, _] = batch_norm(&whole, norm(Some(&whole)));
-    assert_eq!(found.kind(), Kind::BFloat16);
-    assert_eq!(found, expected.to_kind(Kind::BFloat16));
+    for device in devices() {
+        let noise = |shape: &[i64], seed: u64| noise(shape, seed).to_device(device);
+        let input = noise(&[64, 16, 3, 3], 1).to_kind(Kind::BFloat16);
+        let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (Kind::Float, device)));
+        let norm = |residual| BatchNorm {
+            affine: None,
+            running: (&running[0], &running[1]),
+            views: 1,
+            momentum: 0.1,
+            epsilon: 1e-5,
+            residual,
+            relu: false,
+        };
+        let [found, _] = batch_norm(&input, norm(Some(&input)));
+        let whole = input.to_kind(Kind::Float);
+        let [expected, _] = batch_norm(&whole, norm(Some(&whole)));
+        assert_eq!(found.kind(), Kind::BFloat16);
+        assert_eq!(found, expected.to_kind(Kind::BFloat16));
+    }
 }
 
 #[test]
 fn views_are_normalised_apart_and_gradients_of_two_uses_are_summed() {
-    let (channels, kind) = (12, Kind::Float);
-    let views = [noise(&[4, channels, 5, 3], 1), noise(&[4, channels, 5, 3], 2) * 3.0 + 1.0];
-    let residuals = [noise(&[4, channels, 5, 3], 3), noise(&[4, channels, 5, 3], 4)];
-    let leaf = |tensor: &Tensor| tensor.detach().copy().set_requires_grad(true);
-    // Both uses have a gradient, by turns of a different size.
-    let results = |parts: &[(Tensor, Tensor)], count: i64| {
-        let affine = [0.5, -0.2].map(|value| leaf(&Tensor::full([channels], value, (kind, Device::Cpu))));
-        let running = [0.0, 1.0].map(|value| Tensor::full([channels], value, (kind, Device::Cpu)));
-        let mut all: [Vec<Tensor>; 3] = Default::default();
-        for (input, residual) in parts {
-            let (input, residual) = (leaf(input), leaf(residual));
-            let norm = BatchNorm {
-                affine: Some((&affine[0], &affine[1])),
-                running: (&running[0], &running[1]),
-                views: count,
-                momentum: 0.1,
-                epsilon: 1e-5,
-                residual: Some(&residual),
-                relu: true,
-            };
-            let [one, two] = batch_norm(&input, norm);
-            ((&one * &one).sum(kind) + two.sum(kind) * 0.3).backward();
-            for (all, found) in all.iter_mut().zip([one.detach(), input.grad(), residual.grad()]) {
-                all.push(found);
+    for device in devices() {
+        let noise = |shape: &[i64], seed: u64| noise(shape, seed).to_device(device);
+        let (channels, kind) = (12, Kind::Float);
+        let views = [noise(&[4, channels, 5, 3], 1), noise(&[4, channels, 5, 3], 2) * 3.0 + 1.0];
+        let residuals = [noise(&[4, channels, 5, 3], 3), noise(&[4, channels, 5, 3], 4)];
+        let leaf = |tensor: &Tensor| tensor.detach().copy().set_requires_grad(true);
+        // Both uses have a gradient, by turns of a different size.
+        let results = |parts: &[(Tensor, Tensor)], count: i64| {
+            let affine = [0.5, -0.2].map(|value| leaf(&Tensor::full([channels], value, (kind, device))));
+            let running = [0.0, 1.0].map(|value| Tensor::full([channels], value, (kind, device)));
+            let mut all: [Vec<Tensor>; 3] = Default::default();
+            for (input, residual) in parts {
+                let (input, residual) = (leaf(input), leaf(residual));
+                let norm = BatchNorm {
+                    affine: Some((&affine[0], &affine[1])),
+                    running: (&running[0], &running[1]),
+                    views: count,
+                    momentum: 0.1,
+                    epsilon: 1e-5,
+                    residual: Some(&residual),
+                    relu: true,
+                };
+                let [one, two] = batch_norm(&input, norm);
+                ((&one * &one).sum(kind) + two.sum(kind) * 0.3).backward();
+                for (all, found) in all.iter_mut().zip([one.detach(), input.grad(), residual.grad()]) {
+                    all.push(found);
+                }
             }
+            let mut results: Vec<Tensor> = all.iter().map(|parts| Tensor::cat(parts, 0)).collect();
+            results.extend(affine.map(|parameter| parameter.grad()));
+            results.extend(running);
+            results
+        };
+        let stacked = |parts: &[Tensor; 2]| Tensor::cat(parts, 0);
+        let together = results(&[(stacked(&views), stacked(&residuals))], 2);
+        let [one, two] = views.each_ref().map(Tensor::shallow_clone);
+        let [with_one, with_two] = residuals.each_ref().map(Tensor::shallow_clone);
+        let apart = results(&[(one, with_one), (two, with_two)], 1);
+        for (place, (together, apart)) in together.iter().zip(&apart).enumerate() {
+            assert!(together.allclose(apart, 1e-5, 1e-5, false), "{place}");
         }
-        let mut results: Vec<Tensor> = all.iter().map(|parts| Tensor::cat(parts, 0)).collect();
-        results.extend(affine.map(|parameter| parameter.grad()));
-        results.extend(running);
-        results
-    };
-    let stacked = |parts: &[Tensor; 2]| Tensor::cat(parts, 0);
-    let together = results(&[(stacked(&views), stacked(&residuals))], 2);
-    let [one, two] = views.each_ref().map(Tensor::shallow_clone);
-    let [with_one, with_two] = residuals.each_ref().map(Tensor::shallow_clone);
-    let apart = results(&[(one, with_one), (two, with_two)], 1);
-    for (place, (together, apart)) in together.iter().zip(&apart).enumerate() {
-        assert!(together.allclose(apart, 1e-5, 1e-5, false), "{place}");
     }
 }
 
@@ -396,20 +464,27 @@ fn the_result_is_the_same_each_time() {
 
 #[test]
 fn a_number_that_is_none_passes_relu() {
-    let input = noise(&[4, 16, 2, 2], 1);
-    let _ = input.get(0).get(3).fill_(f64::NAN);
-    let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (Kind::Float, Device::Cpu)));
-    let norm = BatchNorm {
-        affine: None,
-        running: (&running[0], &running[1]),
-        views: 1,
-        momentum: 0.1,
-        epsilon: 1e-5,
-        residual: None,
-        relu: true,
-    };
-    let [output, _] = batch_norm(&input, norm);
-    assert_eq!(output.isnan().any_dim(0, false).sum(Kind::Int64).int64_value(&[]), 4, "a channel of 2 x 2");
+    for device in devices() {
+        let noise = |shape: &[i64], seed: u64| noise(shape, seed).to_device(device);
+        let input = noise(&[4, 16, 2, 2], 1);
+        let _ = input.get(0).get(3).fill_(f64::NAN);
+        let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (Kind::Float, device)));
+        let norm = BatchNorm {
+            affine: None,
+            running: (&running[0], &running[1]),
+            views: 1,
+            momentum: 0.1,
+            epsilon: 1e-5,
+            residual: None,
+            relu: true,
+        };
+        let [output, _] = batch_norm(&input, norm);
+        assert_eq!(
+            output.isnan().any_dim(0, false).sum(Kind::Int64).int64_value(&[]),
+            4,
+            "a channel of 2 x 2"
+        );
+    }
 }
 
 #[test]

@@ -1,7 +1,11 @@
 // The few parts of libtorch that tch does not reach. What C++ throws is caught and handed back as a
 // message, so that no exception crosses into Rust.
 #include <ATen/ATen.h>
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 #include <torch/csrc/api/include/torch/types.h>
 #include <torch/csrc/api/include/torch/version.h>
@@ -82,6 +86,41 @@ char* torch_ext_fused_sgd(void* const* parameters, void* const* gradients, void*
     at::_fused_sgd_(stepped, by, buffers, weight_decay, momentum, learning_rate, /*dampening=*/0.0,
                     /*nesterov=*/false, /*maximize=*/false, first_step, /*grad_scale=*/c10::nullopt, found);
   });
+}
+
+// A copy of `tensor`, which is on the processor, on a CUDA device. The host does not wait, and neither does what the device
+// computes now: the copy goes by page-locked memory and a stream of its own, and what is asked for later waits for it.
+char* torch_ext_upload(void* tensor, int64_t device_index, void** output) {
+  return message_of([&] {
+    const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(device_index));
+    const c10::impl::VirtualGuardImpl streams(at::kCUDA);
+    const c10::Stream computing = streams.getStream(device);
+    // libtorch hands out the streams of its pool in turn; one is enough, and memory freed by one is not reused by another.
+    static const c10::Stream copying = streams.getStreamFromGlobalPool(device, /*isHighPriority=*/false);
+    const auto pinned = static_cast<at::Tensor*>(tensor)->pin_memory();
+    const c10::StreamGuard guard(copying.device() == device ? copying : computing);
+    *output = new at::Tensor(pinned.to(device, /*non_blocking=*/true));
+    c10::Event arrived(at::kCUDA);
+    arrived.record(guard.current_stream());
+    arrived.block(computing);
+    static_cast<at::Tensor*>(*output)->record_stream(computing);
+  });
+}
+
+// The most bytes that tensors on a CUDA device have held at once; 0 where nothing was asked of it.
+int64_t torch_ext_cuda_peak_memory(int64_t device_index) {
+  try {
+    const auto statistics = at::accelerator::getDeviceStats(static_cast<c10::DeviceIndex>(device_index));
+    return statistics.allocated_bytes[size_t(c10::CachingAllocator::StatType::AGGREGATE)].peak;
+  } catch (const std::exception&) {
+    return 0;
+  }
+}
+
+// Whether float32 may be rounded to TF32, of 10 bits, in products on CUDA devices.
+void torch_ext_allow_tf32(bool allow) {
+  at::globalContext().setAllowTF32CuDNN(allow);
+  at::globalContext().setAllowTF32CuBLAS(allow);
 }
 
 // Sets `.grad` of every tensor to undefined (None), so that a parameter without a new gradient can be told apart.

@@ -5,6 +5,7 @@
 
 use densesiam_geometry::{Point, Region, View};
 use densesiam_random::{Key, RngExt};
+use densesiam_torch_ext::upload;
 use tch::{Device, Kind, Tensor};
 
 use super::settings::{CorrespondenceStrategy, PointStrategy, Settings};
@@ -96,7 +97,7 @@ struct Batch<'b> {
 impl Batch<'_> {
     fn kept(&self) -> Tensor {
         let kept: Vec<i64> = self.overlaps.iter().map(|&(index, _)| index as i64).collect();
-        Tensor::from_slice(&kept).to_device(self.device)
+        upload(&kept, &[kept.len() as i64], self.device)
     }
 
     /// Points of the overlap in the coordinates of both views: two `[B', shape.., 2]`.
@@ -112,8 +113,7 @@ impl Batch<'_> {
         }
         let [rows, columns] = shape.map(|side| side as i64);
         coordinates.map(|values| {
-            let grid = Tensor::from_slice(&values).view([self.overlaps.len() as i64, rows, columns, 2]);
-            grid.to_kind(self.kind).to_device(self.device)
+            upload(&values, &[self.overlaps.len() as i64, rows, columns, 2], self.device).to_kind(self.kind)
         })
     }
 
@@ -152,7 +152,7 @@ impl Batch<'_> {
             }
         }
         let side = (cells * cells) as i64;
-        Tensor::from_slice(&close).view([-1, side, side]).to_kind(self.kind).to_device(self.device)
+        upload(&close, &[self.overlaps.len() as i64, side, side], self.device).to_kind(self.kind)
     }
 }
 

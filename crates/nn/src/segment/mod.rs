@@ -7,13 +7,14 @@
 
 mod settings;
 
-use densesiam_torch_ext::sample;
+use densesiam_torch_ext::{sample, upload};
 use tch::{Kind, Tensor};
 
 pub use settings::{
     Auxiliary, Labelling, Rebalance, SegmentEncoder, SegmentPixSim, SegmentRegionSim, Settings,
 };
 
+use crate::collapse::category_counts;
 use crate::densesiam::{RegionSim, region_loss};
 use crate::heads::{Form, Head};
 use crate::layers::{Mode, both_views};
@@ -150,7 +151,7 @@ impl Segmenter {
     fn labelling_loss(&self, z: &Tensor) -> Tensor {
         let labels = z.detach().argmax(1, false);
         let entropy = -z.log_softmax(1, z.kind()).gather(1, &labels.unsqueeze(1), false).squeeze_dim(1);
-        let counts = || labels.flatten(0, -1).bincount::<&Tensor>(None, z.size()[1]).to_kind(z.kind());
+        let counts = || category_counts(&labels, z.size()[1]).to_kind(z.kind());
         let weights = match self.settings.labelling.rebalance {
             Rebalance::None => return entropy.mean(z.kind()),
             Rebalance::Frequency => {
@@ -188,6 +189,5 @@ pub fn alignment(
         }
     }
     let side = cells as i64;
-    let grid = Tensor::from_slice(&coordinates).view([boxes.len() as i64, side, side, 2]);
-    grid.to_kind(loss_kind(kind)).to_device(device)
+    upload(&coordinates, &[boxes.len() as i64, side, side, 2], device).to_kind(loss_kind(kind))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Cuda, Device, Kind, Tensor};
 
 /// GFLOP/s of a product of two matrices of 2048 x 2048, the best of five.
 pub(in crate::commands) fn matrix_product_rate(kind: Kind, device: Device) -> f64 {
@@ -32,6 +32,19 @@ fn best_of_five(mut work: impl FnMut() -> Tensor) -> f64 {
         start.elapsed().as_secs_f64()
     };
     (0..5).map(&mut seconds).fold(f64::INFINITY, f64::min)
+}
+
+/// Waits until the device has done all that it was asked.
+pub(super) fn wait_for(device: Device) {
+    if let Device::Cuda(index) = device {
+        Cuda::synchronize(index as i64);
+    }
+}
+
+/// The most memory that tensors on a CUDA device have held at once; `None` for the processor.
+pub(super) fn peak_device_memory_megabytes(device: Device) -> Option<f64> {
+    let Device::Cuda(index) = device else { return None };
+    Some(densesiam_torch_ext::cuda_peak_memory(index) as f64 / f64::from(1 << 20))
 }
 
 /// The most memory that this process has held, where the system says.

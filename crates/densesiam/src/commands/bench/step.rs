@@ -12,7 +12,9 @@ use densesiam_random::{Key, Purpose, RngExt};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use super::limits::{copy_rate, matrix_product_rate, peak_memory_megabytes};
+use super::limits::{
+    copy_rate, matrix_product_rate, peak_device_memory_megabytes, peak_memory_megabytes, wait_for,
+};
 use super::{StepArguments, least, median};
 use crate::error::Error;
 use crate::input::Input;
@@ -89,7 +91,8 @@ struct StepBench {
     threads: usize,
     batch: usize,
     size: u32,
-    /// Seconds of each measured step: in all, forward, backward, optimizer.
+    /// Seconds of each measured step: in all, forward, backward, optimizer. On a CUDA device the first is the mean of all
+    /// steps, and the others are what the host needs to start the work.
     seconds: [Vec<f64>; 4],
 }
 
@@ -117,7 +120,12 @@ impl StepBench {
         let input = Input::new(self.precision.kind(), self.device);
         let bytes = [0, 1].map(|view| noise(self.batch * (self.size * self.size * 3) as usize, view));
         let mut values = Vec::new();
+        let mut begun = Instant::now();
         for step in 0..warmup + steps {
+            if step == warmup {
+                wait_for(self.device);
+                begun = Instant::now();
+            }
             let start = Instant::now();
             let mut watch = Stopwatch::start();
             let losses = forward(bytes.each_ref().map(|bytes| input.views(bytes, [self.size; 2])));
@@ -127,21 +135,25 @@ impl StepBench {
             let backward = watch.lap();
             let skip = not_finite(&(&losses[0].detach() + optimizer.gradient_norm()));
             optimizer.step(optimizer.peak_learning_rate(), Some(&skip));
-            // Reading the losses waits for the device.
-            values = losses.iter().map(|loss| loss.double_value(&[])).collect();
+            values = losses;
             if step >= warmup {
                 let laps = [start.elapsed().as_secs_f64(), forward, backward, watch.lap()];
                 self.seconds.iter_mut().zip(laps).for_each(|(all, lap)| all.push(lap));
             }
         }
-        Ok(values)
+        if self.device != Device::Cpu {
+            // As in training nobody waits between steps, and no single step can be timed.
+            wait_for(self.device);
+            self.seconds[0] = vec![begun.elapsed().as_secs_f64() / steps as f64];
+        }
+        Ok(values.iter().map(|loss| loss.double_value(&[])).collect())
     }
 
     fn print(&self, name: &str, architecture: Architecture, losses: &[f64], arguments: &StepArguments) {
         let [step, forward, backward, optimizer] = self.seconds.each_ref().map(|seconds| median(seconds));
         let with_limits = !arguments.no_limits;
         // Before the limits, whose own memory is not the step's.
-        let peak = peak_memory_megabytes();
+        let (peak, peak_on_device) = (peak_memory_megabytes(), peak_device_memory_megabytes(self.device));
         let line = json!({
             "bench": name, "program": "densesiam", "architecture": architecture, "size": self.size,
             "batch": self.batch, "precision": self.precision, "device": format!("{:?}", self.device),
@@ -149,6 +161,7 @@ impl StepBench {
             "seconds": {"step": step, "forward": forward, "backward": backward, "optimizer": optimizer,
                         "minimum": least(&self.seconds[0])},
             "losses": losses, "peak_memory_megabytes": peak,
+            "peak_device_memory_megabytes": peak_on_device,
             "matrix_product_gflops":
                 with_limits.then(|| matrix_product_rate(self.precision.kind(), self.device)),
             "copy_gigabytes_per_second": with_limits.then(|| copy_rate(self.device)),

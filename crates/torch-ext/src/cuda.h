@@ -1,0 +1,73 @@
+// The kernels of the folder cuda, compiled for the device at hand when they are first asked for.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstdint>
+
+enum class CudaKernel {
+  norm_moments,
+  norm_statistics,
+  norm_normalise,
+  norm_gradient_sums,
+  norm_gradient_coefficients,
+  norm_input_gradient,
+  pooling_forward,
+  pooling_gradient,
+  sampling_forward,
+  sampling_gather_gradient,
+  sampling_scatter_gradient,
+  stem_unshuffle,
+  contrast_inverse_lengths,
+  contrast_losses,
+  contrast_of_products,
+  contrast_of_rows,
+  COUNT
+};
+
+struct Extent {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+// Those for one kind of value on one device.
+class CudaKernels {
+ public:
+  // Threads of the blocks of every kernel that walks over vectors, and how many of those blocks fill a multiprocessor.
+  static constexpr int THREADS = 256, BLOCKS = 3;
+
+  // Those for this tensor; null where they cannot be had, because it is not on a CUDA device, is neither float32 nor
+  // bfloat16, or the compiler is missing, which is said once.
+  static const CudaKernels* of(const at::Tensor& tensor);
+
+  // Starts a kernel on the tensor's device, in the order of libtorch's own work. The arguments are of the very types that
+  // the kernel takes.
+  template <typename... Arguments>
+  void launch(CudaKernel kernel, const at::Tensor& on, Extent blocks, Extent threads, Arguments... arguments) const {
+    std::array<void*, sizeof...(Arguments)> pointers{&arguments...};
+    start(kernel, on, blocks, threads, pointers.data());
+  }
+
+  // Blocks for a kernel whose threads take the vectors of a map by turns.
+  Extent blocks_for(int64_t vectors) const;
+
+  // Of the device.
+  int multiprocessors = 0;
+
+ private:
+  explicit CudaKernels(const at::Tensor& tensor);
+  void start(CudaKernel kernel, const at::Tensor& on, Extent blocks, Extent threads, void** arguments) const;
+
+  std::array<void*, size_t(CudaKernel::COUNT)> functions{};
+};
+
+// Values of a tensor's kind in the 16 bytes that a kernel reads at a time.
+inline int64_t vector_width(const at::Tensor& tensor) { return 16 / tensor.element_size(); }
+
+// Of a whole tensor.
+inline int64_t vectors_of(const at::Tensor& tensor) { return tensor.numel() / vector_width(tensor); }
+
+// Whether a tensor's rows of channels are whole vectors, and begin where one may.
+inline bool has_whole_vectors(const at::Tensor& tensor) {
+  return tensor.size(1) % vector_width(tensor) == 0 && tensor.storage_offset() % vector_width(tensor) == 0;
+}

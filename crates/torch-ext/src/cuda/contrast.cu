@@ -1,0 +1,78 @@
+// The contrast of rows (DenseSiam's eq. 6), around the products of matrices; one block a row where nothing else is said.
+
+constexpr float SHORTEST = 1e-12f;
+
+// One over the length of each row, with PyTorch's floor under the length. A row for each warp.
+extern "C" __global__ void contrast_inverse_lengths(const Value* rows, int count, int channels, float* inverse) {
+  const int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
+  if (row >= count) return;
+  float squares = 0;
+  for (int channel = lane; channel < channels; channel += 32) {
+    const float value = to_float(rows[size_t(row) * channels + channel]);
+    squares += value * value;
+  }
+  for (int offset = 16; offset > 0; offset /= 2) squares += __shfl_xor_sync(0xffffffffu, squares, offset);
+  if (lane == 0) inverse[row] = 1 / fmaxf(sqrtf(squares), SHORTEST);
+}
+
+// The cosines of one row over the temperature, from its inner products with all rows of the other side, `products` [rows of
+// all pictures, rows of a picture].
+struct Logits {
+  const float *products, *r_inverse;
+  float by_row;
+  int count, own;
+
+  __device__ Logits(const float* all_products, const float* q_inverse, const float* all_r_inverse, int rows,
+                    float temperature)
+      : products(all_products + size_t(blockIdx.x) * rows),
+        r_inverse(all_r_inverse + size_t(blockIdx.x / rows) * rows),
+        by_row(q_inverse[blockIdx.x] / temperature),
+        count(rows),
+        own(blockIdx.x % rows) {}
+
+  __device__ float at(int other) const { return products[other] * r_inverse[other] * by_row; }
+
+  __device__ float log_sum_exp() const {
+    float largest = -__int_as_float(0x7f800000);
+    for (int other = threadIdx.x; other < count; other += blockDim.x) largest = fmaxf(largest, at(other));
+    largest = block_max(largest);
+    float sum = 0;
+    for (int other = threadIdx.x; other < count; other += blockDim.x) sum += expf(at(other) - largest);
+    return largest + logf(block_sum(sum));
+  }
+};
+
+// The cross-entropy of each row.
+extern "C" __global__ void contrast_losses(const float* products, const float* q_inverse, const float* r_inverse, int rows,
+                                           float temperature, float* losses) {
+  const Logits logits(products, q_inverse, r_inverse, rows, temperature);
+  const float all = logits.log_sum_exp();
+  if (threadIdx.x == 0) losses[blockIdx.x] = all - logits.at(logits.own);
+}
+
+// The gradient of the inner products, from `share`, one number: that of each row's loss over the temperature.
+extern "C" __global__ void contrast_of_products(const float* products, const float* q_inverse, const float* r_inverse,
+                                                int rows, float temperature, const float* share, Value* of_products) {
+  const Logits logits(products, q_inverse, r_inverse, rows, temperature);
+  const float all = logits.log_sum_exp(), scale = *share * q_inverse[blockIdx.x];
+  for (int other = threadIdx.x; other < rows; other += blockDim.x) {
+    const float probability = expf(logits.at(other) - all);
+    const float of_logit = other == logits.own ? probability - 1 : probability;
+    of_products[size_t(blockIdx.x) * rows + other] = to_value(of_logit * scale * logits.r_inverse[other]);
+  }
+}
+
+// The gradient of rows, from that of their inner products times the other rows, `along`: what does not lie in the row's own
+// direction. A length under the floor does not grow with its row, and takes nothing away.
+extern "C" __global__ void contrast_of_rows(const float* along, const Value* rows, const float* inverse, int channels,
+                                            Value* of_rows) {
+  const size_t start = size_t(blockIdx.x) * channels;
+  const float by = inverse[blockIdx.x];
+  float product = 0;
+  for (int channel = threadIdx.x; channel < channels; channel += blockDim.x)
+    product += along[start + channel] * to_float(rows[start + channel]) * by;
+  product = block_sum(product);
+  const float off = by < 1 / SHORTEST ? product * by : 0;
+  for (int channel = threadIdx.x; channel < channels; channel += blockDim.x)
+    of_rows[start + channel] = to_value(along[start + channel] - to_float(rows[start + channel]) * off);
+}
