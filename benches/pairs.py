@@ -56,7 +56,13 @@ class Pair:
     theirs: dict
     value: str = "pictures_per_second"
     unit: str = "pictures a second"
-    memory: tuple = ("peak_memory_megabytes", "peak_rss_mb")
+    # The first that a program tells: on CUDA the device's.
+    memory: tuple = (
+        "peak_device_memory_megabytes",
+        "peak_device_mb",
+        "peak_memory_megabytes",
+        "peak_rss_mb",
+    )
     memory_title: str = "peak memory, MB"
     one_core: bool = False
 
@@ -81,7 +87,7 @@ class Pairs:
         self.quick = options.quick
         self.variants = options.variants.split(",")
         if options.compile:
-            self.variants += ["compile", "compile_channels_last"]
+            self.variants += ["compile", "compile_channels_last", "compile_bf16_channels_last"]
         self.steps = ["--steps", 1 if self.quick else options.steps]
         self.steps += ["--warmup", 0 if self.quick else options.warmup]
 
@@ -100,7 +106,7 @@ class Pairs:
         )
 
     def segment_step(self, name, size, batch):
-        size, batch = (64, 4) if self.quick else (size, batch)
+        size, batch = (64, 4) if self.quick else (size, self.batch(batch, 128))
         theirs = [*self.steps, "--region-weight", 0.1, "--size", size, "--batch", batch]
         return Pair(
             name,
@@ -119,7 +125,7 @@ class Pairs:
         return self.data_path("segment-views", title, "segment-loader", program, ["pillow", "tensors"])
 
     def predict(self):
-        size, batch = (64, 2) if self.quick else (320, 32)
+        size, batch = (64, 2) if self.quick else (320, self.batch(32, 128))
         work = [*self.steps, "--size", size, "--batch", batch]
         title = f"Evaluation and prediction, resnet18 and pyramid, {size} px, batch {batch}"
         return Pair("predict", title, self.ours("predict", *work), self.theirs("predict.py", *work))
@@ -157,7 +163,10 @@ class Pairs:
         return Pair("memory", title, measured, {}, value="peak_memory_megabytes")
 
     def pretraining(self):
-        return ("resnet18", 64, 4) if self.quick else ("resnet50", 224, 16)
+        return ("resnet18", 64, 4) if self.quick else ("resnet50", 224, self.batch(16, 256))
+
+    def batch(self, on_processor, on_cuda):
+        return on_cuda if self.options.device.startswith("cuda") else on_processor
 
     def data_path(self, name, title, command, program, variants):
         options, root, peer = self.options, self.folders.pictures(), [sys.executable, PEERS / program]

@@ -32,6 +32,7 @@ fn main() {
                 "sample",
                 "max_pool",
                 "contrast",
+                "cross_entropy",
                 "processor",
                 "cuda",
                 "stem",
@@ -59,7 +60,7 @@ fn main() {
 
 /// The kernels for CUDA devices as one C++ string; they are compiled at run time, for the device that is there.
 fn cuda_source() -> String {
-    let text = ["vector", "norm", "pooling", "sampling", "stem", "contrast"].map(|file| {
+    let text = ["vector", "norm", "pooling", "sampling", "stem", "contrast", "cross_entropy"].map(|file| {
         let text =
             std::fs::read_to_string(format!("src/cuda/{file}.cu")).expect("the file is part of this crate");
         // One literal each: compilers limit their length.

@@ -4,6 +4,7 @@
 
 /// Eq. 6, `-log(exp(cos(q_i, r_i) / t) / sum_j exp(cos(q_i, r_j) / t))`, which keeps no similarities for backward.
 pub use densesiam_torch_ext::contrast;
+use densesiam_torch_ext::cross_entropy;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -41,9 +42,13 @@ impl Distance {
         -product.sum_dim_intlist(1, false, product.kind())
     }
 
-    /// `D(p, z)`, mean over all positions and samples.
+    /// `D(p, z)`, mean over all positions and samples, in the kind of the losses.
     pub fn mean(self, p: &Tensor, z: &Tensor) -> Tensor {
-        self.at_each(p, z).mean(p.kind())
+        let kind = loss_kind(p.kind());
+        match self {
+            Self::Cosine => self.at_each(&p.to_kind(kind), &z.to_kind(kind)).mean(kind),
+            Self::CrossEntropy => cross_entropy(p, z),
+        }
     }
 }
 

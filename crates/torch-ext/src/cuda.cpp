@@ -27,6 +27,7 @@ constexpr const char* NAMES[] = {
     "sampling_scatter_gradient", "stem_unshuffle",
     "contrast_inverse_lengths", "contrast_losses",
     "contrast_of_products", "contrast_of_rows",
+    "cross_entropy_losses", "cross_entropy_gradient",
 };
 static_assert(std::size(NAMES) == size_t(CudaKernel::COUNT));
 

@@ -23,6 +23,8 @@ enum class CudaKernel {
   contrast_losses,
   contrast_of_products,
   contrast_of_rows,
+  cross_entropy_losses,
+  cross_entropy_gradient,
   COUNT
 };
 

@@ -42,6 +42,10 @@ at::Tensor max_pool(const at::Tensor& map);
 // picture; the mean over all rows. In float64 for rows in float64, else in float32, whatever the kind of the rows.
 at::Tensor contrast(const at::Tensor& q, const at::Tensor& r, double temperature);
 
+// The mean over all positions of the cross-entropy of softmax(z) and softmax(p) over the second axis, of maps of one shape. In
+// float64 for maps in float64, else in float32.
+at::Tensor cross_entropy(const at::Tensor& p, const at::Tensor& z);
+
 // Autograd takes no undefined tensor for an argument.
 inline std::optional<at::Tensor> optional(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional(tensor) : std::nullopt;

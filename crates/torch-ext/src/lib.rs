@@ -80,6 +80,7 @@ unsafe extern "C" {
         temperature: f64,
         output: *mut *mut c_void,
     ) -> *mut c_char;
+    fn torch_ext_cross_entropy(p: *const c_void, z: *const c_void, output: *mut *mut c_void) -> *mut c_char;
     fn torch_ext_cuda_has_bf16() -> bool;
 }
 
@@ -402,6 +403,19 @@ pub fn contrast(q: &Tensor, r: &Tensor, temperature: f64) -> Tensor {
     // SAFETY: two tensors that outlive the call; C++ throws are returned.
     tensor_from("contrast", |output| unsafe {
         torch_ext_contrast(pointer(Some(q)), pointer(Some(r)), temperature, output)
+    })
+}
+
+/// The cross-entropy of `softmax(z)` and `softmax(p)` over the second axis (eq. 3): `[B, C, ...]` both, mean over all positions,
+/// with gradients. A scalar in float64 for maps in float64, in float32 for all others. On a CUDA device, where `z` needs no
+/// gradient, `[B, C]` and `[B, C, H, W]` are read as they are, and nothing else is kept for backward.
+///
+/// # Panics
+/// When the shapes differ: a contract of the caller.
+pub fn cross_entropy(p: &Tensor, z: &Tensor) -> Tensor {
+    // SAFETY: two tensors that outlive the call; C++ throws are returned.
+    tensor_from("cross_entropy", |output| unsafe {
+        torch_ext_cross_entropy(pointer(Some(p)), pointer(Some(z)), output)
     })
 }
 

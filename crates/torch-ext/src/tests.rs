@@ -157,7 +157,8 @@ fn sampling_agrees_with_libtorch() {
     for device in devices() {
         let noise = |shape: &[i64], seed: u64| noise(shape, seed).to_device(device);
         // Points outside, on borders and between; maps of one cell; channels that fill no vector.
-        for (channels, height, width) in [(5, 4, 7), (32, 1, 1), (17, 3, 1), (64, 6, 5)] {
+        // The last has cells enough for a CUDA device to scatter rather than to gather.
+        for (channels, height, width) in [(5, 4, 7), (32, 1, 1), (17, 3, 1), (64, 6, 5), (8, 50, 48)] {
             let grid = noise(&[3, 6, 5, 2], 2) * 0.8;
             for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 0.01)] {
                 let map = noise(&[3, channels, height, width], 1).to_kind(kind);
@@ -261,6 +262,37 @@ fn the_contrast_is_eq_6() {
                     let error = (rest(found) - rest(expected)).abs().max().double_value(&[]);
                     let scale = rest(expected).abs().max().double_value(&[]);
                     assert!(error <= tolerance * scale, "{batch} {kind:?}: {error:e} of {scale:e}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_cross_entropy_is_eq_3() {
+    for device in devices() {
+        for shape in [vec![3, 11, 5, 4], vec![40, 64], vec![2, 200, 7, 1], vec![2, 5, 9]] {
+            for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5), (Kind::BFloat16, 0.01)] {
+                let [p, z] =
+                    [1, 2].map(|seed| (noise(&shape, seed) * 3.0).to_kind(Kind::BFloat16).to_device(device));
+                let results = |kind: Kind, loss: &dyn Fn(&Tensor, &Tensor) -> Tensor| {
+                    let p = p.to_kind(kind).copy().set_requires_grad(true);
+                    let loss = loss(&p, &z.to_kind(kind));
+                    (&loss * 3.0).backward();
+                    [loss.detach(), p.grad()].map(|tensor| tensor.to_kind(Kind::Double))
+                };
+                let found = results(kind, &cross_entropy);
+                let expected = results(Kind::Double, &|p, z| {
+                    let product = p.log_softmax(1, Kind::Double) * z.softmax(1, Kind::Double);
+                    -product.sum_dim_intlist(1, false, Kind::Double).mean(Kind::Double)
+                });
+                for (found, expected) in found.iter().zip(&expected) {
+                    let error = (found - expected).abs().max().double_value(&[]);
+                    let scale = expected.abs().max().double_value(&[]);
+                    assert!(
+                        error <= tolerance * scale,
+                        "{shape:?} {kind:?} {device:?}: {error:e} of {scale:e}"
+                    );
                 }
             }
         }

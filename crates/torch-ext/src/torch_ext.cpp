@@ -178,6 +178,10 @@ char* torch_ext_contrast(void* q, void* r, double temperature, void** output) {
   return message_of([&] { *output = new at::Tensor(contrast(tensor(q), tensor(r), temperature)); });
 }
 
+char* torch_ext_cross_entropy(void* p, void* z, void** output) {
+  return message_of([&] { *output = new at::Tensor(cross_entropy(tensor(p), tensor(z))); });
+}
+
 // Whether the current CUDA device convolves bf16 in hardware (compute capability 8.0 on). False without CUDA.
 bool torch_ext_cuda_has_bf16() {
   const auto& hooks = at::detail::getCUDAHooks();

@@ -45,10 +45,12 @@ impl Place {
         self.path("pictures/train/images")
     }
 
-    /// `densesiam` with these arguments, in this folder.
+    /// `densesiam` with these arguments, in this folder; on the processor also where there is a CUDA device, for what is
+    /// promised to the bit is promised there.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_densesiam"));
         command.args(arguments).current_dir(self.folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env("CUDA_VISIBLE_DEVICES", "");
         command
     }
 

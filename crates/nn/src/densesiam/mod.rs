@@ -209,7 +209,7 @@ pub(crate) fn region_loss(
     let direction = |q: &Tensor, r: &Tensor| match loss {
         RegionLoss::Contrast => contrast(q, &target(r), temperature),
         RegionLoss::Similarity => {
-            let channels_second = |rows: &Tensor| rows.to_kind(loss_kind(rows.kind())).transpose(1, 2);
+            let channels_second = |rows: &Tensor| rows.transpose(1, 2);
             distance.mean(&channels_second(q), &channels_second(&r.detach()))
         }
     };

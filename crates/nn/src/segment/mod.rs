@@ -104,21 +104,19 @@ impl Segmenter {
                 let or_z = |head: Option<Tensor>| head.unwrap_or_else(|| z.shallow_clone());
                 [z.shallow_clone(), or_z(p), or_z(auxiliary_z), or_z(auxiliary_p)]
             });
-        let for_loss = |views: [Tensor; 2]| views.map(|view| view.to_kind(kind));
-        let z = for_loss(z);
         let distance = self.settings.pixsim.distance;
-        let similarity = |[z1, z2]: &[Tensor; 2], p: [Tensor; 2]| {
-            let [p1, p2] = for_loss(p);
-            (distance.mean(&p1, &z2.detach()) + distance.mean(&p2, &z1.detach())) * 0.5
+        let similarity = |[z1, z2]: &[Tensor; 2], [p1, p2]: &[Tensor; 2]| {
+            (distance.mean(p1, &z2.detach()) + distance.mean(p2, &z1.detach())) * 0.5
         };
         let (w_pixel, w_auxiliary) = self.settings.weights();
         let nothing = zero_like(&f1);
         let off = || nothing.shallow_clone();
-        let pixel = if self.predictor.is_some() { w_pixel * similarity(&z, p) } else { off() };
+        let pixel = if self.predictor.is_some() { w_pixel * similarity(&z, &p) } else { off() };
         let auxiliary = match self.auxiliary {
-            Some(_) => w_auxiliary * similarity(&for_loss(auxiliary_z), auxiliary_p),
+            Some(_) => w_auxiliary * similarity(&auxiliary_z, &auxiliary_p),
             None => off(),
         };
+        let z = z.map(|view| view.to_kind(kind));
         let labelling = match self.settings.labelling.weight {
             0.0 => off(),
             weight => (self.labelling_loss(&z[0]) + self.labelling_loss(&z[1])) * (0.5 * weight),

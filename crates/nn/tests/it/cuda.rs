@@ -71,20 +71,22 @@ fn compare(step: fn(Device, Kind, Kind) -> (Vec<f64>, Tensor)) {
     }
     let (losses, gradient) = step(Device::Cpu, Kind::Double, Kind::Double);
     densesiam_torch_ext::allow_tf32(false);
-    // At its start a network with batch norm enlarges what rounding brings: bfloat16's to half of the gradient.
-    for (maps, of_losses, of_gradient) in [(Kind::Float, 1e-3, 0.05), (Kind::BFloat16, 0.02, 0.7)] {
-        let (found, found_gradient) = step(Device::Cuda(0), Kind::Float, maps);
-        println!("{maps:?}: {found:?}, expected {losses:?}");
-        for (found, expected) in found.iter().zip(&losses) {
-            assert!(
-                (found - expected).abs() < of_losses * expected.abs().max(1.0),
-                "{maps:?}: {found} {expected}"
-            );
-        }
-        let apart = (&found_gradient - &gradient).norm().double_value(&[]);
-        let relative = apart / gradient.norm().double_value(&[]);
-        println!("{maps:?}: gradients differ by {relative:.4} of their length");
-        assert!(relative < of_gradient, "{maps:?}: gradients differ by {relative}");
+    let (found, found_gradient) = step(Device::Cuda(0), Kind::Float, Kind::Float);
+    assert_losses(&found, &losses, 1e-3);
+    let apart = (&found_gradient - &gradient).norm().double_value(&[]);
+    let relative = apart / gradient.norm().double_value(&[]);
+    println!("gradients differ by {relative:.4} of their length");
+    assert!(relative < 0.05, "gradients differ by {relative}");
+    // bfloat16's rounding alone moves the gradient of an untrained network by half of its length: its layers are compared by
+    // torch-ext's tests.
+    let (found, _) = step(Device::Cuda(0), Kind::Float, Kind::BFloat16);
+    assert_losses(&found, &losses, 0.02);
+}
+
+fn assert_losses(found: &[f64], expected: &[f64], tolerance: f64) {
+    println!("{found:?}, expected {expected:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < tolerance * expected.abs().max(1.0), "{found} for {expected}");
     }
 }
 

@@ -11,7 +11,7 @@ extern "C" __global__ void contrast_inverse_lengths(const Value* rows, int count
     const float value = to_float(rows[size_t(row) * channels + channel]);
     squares += value * value;
   }
-  for (int offset = 16; offset > 0; offset /= 2) squares += __shfl_xor_sync(0xffffffffu, squares, offset);
+  squares = warp_sum(squares);
   if (lane == 0) inverse[row] = 1 / fmaxf(sqrtf(squares), SHORTEST);
 }
 

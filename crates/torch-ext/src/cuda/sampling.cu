@@ -75,6 +75,20 @@ extern "C" __global__ __launch_bounds__(THREADS) void sampling_gather_gradient(c
   if (vector < shape.vectors) of_map[(picture * cells + cell) * shape.vectors + vector] = vector_of(sum);
 }
 
+// Adds to floats in memory, in no order among threads.
+__device__ inline void add_to(float* to, const Floats& values) {
+#if __CUDA_ARCH__ >= 900
+#pragma unroll
+  for (int k = 0; k < WIDTH; k += 4)
+    asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to + k), "f"(values.at[k]), "f"(values.at[k + 1]),
+                 "f"(values.at[k + 2]), "f"(values.at[k + 3])
+                 : "memory");
+#else
+#pragma unroll
+  for (int k = 0; k < WIDTH; k++) atomicAdd(to + k, values.at[k]);
+#endif
+}
+
 // The same where they are many: adds what each point gives back to its cells to `of_map`, in float32 and zero before; in no
 // fixed order.
 extern "C" __global__ __launch_bounds__(THREADS) void sampling_scatter_gradient(const uint4* of_out, const float2* grid,
@@ -89,9 +103,10 @@ extern "C" __global__ __launch_bounds__(THREADS) void sampling_scatter_gradient(
 #pragma unroll
     for (int tap = 0; tap < 4; tap++) {
       if (taps.share[tap] == 0) continue;
-      float* cell = of_map + ((picture * cells + taps.cell[tap]) * shape.vectors + vector) * WIDTH;
+      Floats given;
 #pragma unroll
-      for (int k = 0; k < WIDTH; k++) atomicAdd(cell + k, taps.share[tap] * gradient.at[k]);
+      for (int k = 0; k < WIDTH; k++) given.at[k] = taps.share[tap] * gradient.at[k];
+      add_to(of_map + ((picture * cells + taps.cell[tap]) * shape.vectors + vector) * WIDTH, given);
     }
   }
 }

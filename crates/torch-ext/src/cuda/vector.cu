@@ -83,16 +83,20 @@ __device__ inline Floats load(const float* from) {
 // What is no number passes.
 __device__ inline float relu(float number) { return number < 0 ? 0 : number; }
 
+// The sum over the lanes of a warp, in every lane.
+__device__ inline float warp_sum(float number) {
+  for (int offset = 16; offset > 0; offset /= 2) number += __shfl_xor_sync(0xffffffffu, number, offset);
+  return number;
+}
+
 // The sum over all threads of a block, in every thread. The block has whole warps, at most 32.
 __device__ inline float block_sum(float number) {
   __shared__ float of_warps[32];
-  for (int offset = 16; offset > 0; offset /= 2) number += __shfl_xor_sync(0xffffffffu, number, offset);
+  number = warp_sum(number);
   __syncthreads();
   if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32] = number;
   __syncthreads();
-  number = threadIdx.x % 32 < blockDim.x / 32 ? of_warps[threadIdx.x % 32] : 0;
-  for (int offset = 16; offset > 0; offset /= 2) number += __shfl_xor_sync(0xffffffffu, number, offset);
-  return number;
+  return warp_sum(threadIdx.x % 32 < blockDim.x / 32 ? of_warps[threadIdx.x % 32] : 0);
 }
 
 // The largest over all threads of a block, in every thread.

@@ -66,7 +66,9 @@ fn peak_at(grid: usize, settings: &[String], steps: usize) -> Result<Peak, Error
     }
     let step: Value =
         serde_json::from_slice(&output.stdout).map_err(|error| Error::Internal(error.to_string()))?;
-    let megabytes = step["peak_memory_megabytes"].as_f64();
+    // On a CUDA device it is the device's memory that is short.
+    let of_device = step["peak_device_memory_megabytes"].as_f64();
+    let megabytes = of_device.or(step["peak_memory_megabytes"].as_f64());
     let megabytes = megabytes
         .ok_or_else(|| Error::Usage("this system does not say how much memory a process held".into()))?;
     Ok(Peak { megabytes, step })

@@ -9,7 +9,7 @@ use densesiam_settings::require;
 use serde_json::json;
 use tch::Kind;
 
-use super::limits::{copy_rate, matrix_product_rate, peak_memory_megabytes};
+use super::limits::{copy_rate, matrix_product_rate, peak_device_memory_megabytes, peak_memory_megabytes};
 use super::step::{noise, segment_recipe};
 use super::{least, median};
 use crate::error::Error;
@@ -42,14 +42,14 @@ pub(super) fn run(
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
-    let peak = peak_memory_megabytes();
+    let (peak, peak_on_device) = (peak_memory_megabytes(), peak_device_memory_megabytes(device));
     let line = json!({
         "bench": "predict", "program": "densesiam", "architecture": recipe.encoder.settings.architecture,
         "size": size, "batch": batch, "categories": categories, "precision": precision,
         "device": format!("{device:?}"), "threads": threads,
         "pictures_per_second": batch as f64 / median(&seconds),
         "seconds": {"batch": median(&seconds), "minimum": least(&seconds)},
-        "peak_memory_megabytes": peak,
+        "peak_memory_megabytes": peak, "peak_device_memory_megabytes": peak_on_device,
         "matrix_product_gflops": matrix_product_rate(precision.kind(), device),
         "copy_gigabytes_per_second": copy_rate(device),
     });
