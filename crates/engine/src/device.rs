@@ -130,8 +130,8 @@ impl fmt::Display for CudaSupport {
     }
 }
 
-/// What there is of CUDA, found once. Loads libtorch's CUDA part where there is a driver, and has it try cuDNN's ways to
-/// convolve for each new shape and keep the fastest, in float32 without TF32, which rounds to 10 bits.
+/// What there is of CUDA, found once. Loads libtorch's CUDA part where there is a driver, and forbids TF32, which would round
+/// float32 to 10 bits.
 pub fn cuda() -> &'static CudaSupport {
     static FOUND: OnceLock<CudaSupport> = OnceLock::new();
     // The driver's own files, and Windows' border to it.
@@ -142,7 +142,6 @@ pub fn cuda() -> &'static CudaSupport {
         }
         match densesiam_torch_ext::load_cuda() {
             Ok(()) if Cuda::is_available() => {
-                Cuda::cudnn_set_benchmark(true);
                 densesiam_torch_ext::allow_tf32(false);
                 CudaSupport::Devices(Cuda::device_count().max(0) as usize)
             }
@@ -181,13 +180,18 @@ impl DeviceRequest {
 }
 
 impl PrecisionRequest {
-    /// The precision for `device`, and why, in words for the log.
+    /// The precision for `device`, and why, in words for the log. On a CUDA device cuDNN's ways to convolve are tried for
+    /// each new shape in bf16, and the fastest kept; in float32 some take so long that this would cost minutes.
     pub fn resolve(self, device: Device) -> (Precision, &'static str) {
-        match self {
+        let (precision, why) = match self {
             Self::Fp32 => (Precision::Fp32, "as the recipe says"),
             Self::Bf16 => (Precision::Bf16, "as the recipe says"),
             Self::Auto => automatic(device),
+        };
+        if matches!(device, Device::Cuda(_)) {
+            Cuda::cudnn_set_benchmark(precision == Precision::Bf16);
         }
+        (precision, why)
     }
 }
 
