@@ -180,18 +180,13 @@ impl DeviceRequest {
 }
 
 impl PrecisionRequest {
-    /// The precision for `device`, and why, in words for the log. On a CUDA device cuDNN's ways to convolve are tried for
-    /// each new shape in bf16, and the fastest kept; in float32 some take so long that this would cost minutes.
+    /// The precision for `device`, and why, in words for the log.
     pub fn resolve(self, device: Device) -> (Precision, &'static str) {
-        let (precision, why) = match self {
+        match self {
             Self::Fp32 => (Precision::Fp32, "as the recipe says"),
             Self::Bf16 => (Precision::Bf16, "as the recipe says"),
             Self::Auto => automatic(device),
-        };
-        if matches!(device, Device::Cuda(_)) {
-            Cuda::cudnn_set_benchmark(precision == Precision::Bf16);
         }
-        (precision, why)
     }
 }
 
@@ -233,6 +228,14 @@ pub fn resolve_threads(requested: usize) -> usize {
     match physical_cores(&allowed_processors(&status), &siblings) {
         0 => logical,
         cores => cores.min(logical),
+    }
+}
+
+/// Has cuDNN try its ways to convolve for each new shape and keep the fastest: for training, whose shapes stay the same. In
+/// float32 some take so long that the search would cost minutes, and none is made.
+pub fn search_convolutions(device: Device, precision: Precision) {
+    if matches!(device, Device::Cuda(_)) {
+        Cuda::cudnn_set_benchmark(precision == Precision::Bf16);
     }
 }
 

@@ -69,7 +69,7 @@ impl Convolution {
         convolution(x, &weight, bias.as_ref(), [self.stride, self.padding])
     }
 
-    /// An affine norm, ReLU, and then this convolution. Where torch-ext has kernels, the map between is not kept for
+    /// An affine norm, ReLU, and then this convolution. Where the processor has kernels, the map between is not kept for
     /// backward.
     pub fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
         let (weight, bias) = self.parameters(x.kind());

@@ -16,7 +16,9 @@ at::MemoryFormat row_format(const at::Tensor& tensor) {
 }
 
 at::Tensor in_form_of(const at::Tensor& x, const at::Tensor& map) {
-  return map.defined() ? map.to(x.scalar_type()).contiguous(row_format(x)) : map;
+  if (!map.defined()) return map;
+  const auto like_x = map.to(x.scalar_type()).contiguous(row_format(x));
+  return x.is_cuda() ? aligned(like_x) : like_x;
 }
 
 bool suits_norm_kernels(const at::Tensor& input, const BatchNorm& norm) {

@@ -1,6 +1,6 @@
 // The contrast of rows (DenseSiam's eq. 6) as one node of the graph. As separate operations it keeps the rows in float32,
 // their directions and all similarities from forward to backward, for 512 rows of 512 channels 5 MB a picture; here the rows
-// as they came, and the rest is made again, a few pictures at a time.
+// as they came, and the rest is made again: a few pictures at a time, or on a CUDA device all at once.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -172,7 +172,7 @@ struct Contrasting : Function<Contrasting> {
 }  // namespace
 
 at::Tensor contrast(const at::Tensor& q, const at::Tensor& r, double temperature) {
-  TORCH_CHECK(q.dim() == 3 && q.sizes() == r.sizes() && q.scalar_type() == r.scalar_type(), "the contrast of ",
-              q.sizes(), " to ", r.sizes());
+  TORCH_CHECK(q.dim() == 3 && q.sizes() == r.sizes() && q.scalar_type() == r.scalar_type() && q.device() == r.device(),
+              "the contrast of ", q.sizes(), " to ", r.sizes());
   return Contrasting::apply(q, r, temperature);
 }

@@ -168,6 +168,10 @@ const CudaKernels* CudaKernels::of(const at::Tensor& tensor) {
   return place->second.get();
 }
 
+at::Tensor aligned(const at::Tensor& tensor) {
+  return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 16 == 0 ? tensor : tensor.clone();
+}
+
 Extent CudaKernels::blocks_for(int64_t vectors) const {
   return {unsigned(std::max<int64_t>(1, std::min<int64_t>((vectors + THREADS - 1) / THREADS, multiprocessors * 8)))};
 }

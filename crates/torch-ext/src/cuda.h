@@ -66,6 +66,9 @@ class CudaKernels {
 // Values of a tensor's kind in the 16 bytes that a kernel reads at a time.
 inline int64_t vector_width(const at::Tensor& tensor) { return 16 / tensor.element_size(); }
 
+// The tensor, or a copy of it where it does not begin where a vector may.
+at::Tensor aligned(const at::Tensor& tensor);
+
 // Of a whole tensor.
 inline int64_t vectors_of(const at::Tensor& tensor) { return tensor.numel() / vector_width(tensor); }
 

@@ -27,6 +27,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn torch_ext_upload(tensor: *const c_void, device_index: i64, output: *mut *mut c_void) -> *mut c_char;
     fn torch_ext_allow_tf32(allow: bool);
+    fn torch_ext_has_cuda_kernels(tensor: *const c_void) -> bool;
     fn torch_ext_cuda_peak_memory(device_index: i64) -> i64;
     fn torch_ext_clear_gradients(parameters: *const *const c_void, count: usize) -> *mut c_char;
     fn torch_ext_total_norm(
@@ -173,6 +174,13 @@ pub fn upload<T: Element>(values: &[T], size: &[i64], device: Device) -> Tensor 
     }
 }
 
+/// Whether the layers of this crate have kernels of their own for a tensor on a CUDA device: for float32 and bfloat16, where
+/// NVIDIA's compiler is found and knows the device. Else libtorch's serve.
+pub fn has_cuda_kernels(tensor: &Tensor) -> bool {
+    // SAFETY: a tensor that outlives the call; what is thrown is caught there.
+    unsafe { torch_ext_has_cuda_kernels(pointer(Some(tensor))) }
+}
+
 /// Whether products and convolutions of float32 on CUDA devices may round their factors to TF32, of 10 bits. libtorch allows
 /// it in convolutions unless told otherwise.
 pub fn allow_tf32(allow: bool) {
@@ -267,7 +275,8 @@ pub fn total_norm(tensors: &[Tensor]) -> Option<Tensor> {
 /// A convolution of `input` `[B, in, H, W]` with `weight` `[out, in, k, k]` and `bias` `[out]`, with gradients. On a
 /// processor with AVX2 a 3x3 one in float32 of stride 1, padding 1 and channels in multiples of 16 goes by Winograd's
 /// F(4x4, 3x3), which takes a quarter of the products and is exact to about 1e-5 of the outputs' deviation; the gradient
-/// of a 1x1 one's weights in bfloat16 goes by one product of matrices; all else by libtorch.
+/// of a 1x1 one's weights in bfloat16 goes by one product of matrices. On a CUDA device the 7x7 one of a ResNet's stem goes as
+/// one of 4x4; all else by libtorch.
 ///
 /// # Panics
 /// When the shapes do not fit: a contract of the caller.
@@ -305,7 +314,8 @@ pub struct BatchNorm<'t> {
 }
 
 /// Normalises `input` `[B, C, H, W]` or `[rows, C]`, adds the residual, applies ReLU, with gradients. On a processor with
-/// AVX2, for maps in float32 or bfloat16, one sweep over memory for what libtorch needs three for; else by libtorch.
+/// AVX2 and on a CUDA device, for maps in float32 or bfloat16, one sweep over memory for what libtorch needs three for; else by
+/// libtorch.
 ///
 /// The output comes twice, over the same memory: given to two uses, their gradients are summed within the sweep.
 ///
@@ -335,7 +345,7 @@ pub fn batch_norm(input: &Tensor, norm: BatchNorm<'_>) -> [Tensor; 2] {
 }
 
 /// A batch norm, affine and without residual, of `input` `[B, in, H, W]`, and then a convolution, with gradients; or of
-/// `[rows, in]`, and then a linear layer of weight `[out, in]`. As [`batch_norm`] and [`convolution`] one after the other, but where those have kernels the map between them is not kept
+/// `[rows, in]`, and then a linear layer of weight `[out, in]`. As [`batch_norm`] and [`convolution`] one after the other, but where the processor has kernels the map between them is not kept
 /// for backward, but made again there.
 ///
 /// # Panics

@@ -49,7 +49,8 @@ struct MaxPool : Function<MaxPool> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto places = context->get_saved_variables()[0];
     const auto size = context->saved_data["size"].toIntVector();
-    const auto of_out = channels_last(gradients[0]);
+    const auto given = channels_last(gradients[0]);
+    const auto of_out = given.is_cuda() ? aligned(given) : given;
     auto of_map = at::empty(size, of_out.options(), at::MemoryFormat::ChannelsLast);
     const auto shape = shape_of(size);
     if (const auto* cuda = CudaKernels::of(of_out))

@@ -32,8 +32,8 @@ at::Tensor cuda_map_gradient(const CudaKernels& kernels, const at::Tensor& of_ou
   };
   const CudaShape cuda_shape(of_out, shape);
   const int cells = shape.height * shape.width;
-  // Every cell looks at every point.
-  if (int64_t(cells) * shape.points <= 1 << 16) {
+  // Every cell looks at every point; pictures are the second axis of a grid of blocks, which goes to 65,535.
+  if (int64_t(cells) * shape.points <= 1 << 16 && shape.batch <= 65535) {
     const auto of_map = empty(of_out.scalar_type());
     const Extent blocks{unsigned(cells), unsigned(shape.batch),
                         unsigned(cuda_shape.vectors + CudaKernels::THREADS - 1) / CudaKernels::THREADS};
@@ -69,7 +69,8 @@ struct Sample : Function<Sample> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto grid = context->get_saved_variables()[0];
     const auto size = context->saved_data["size"].toIntVector();
-    const auto of_out = channels_last(gradients[0]);
+    const auto given = channels_last(gradients[0]);
+    const auto of_out = given.is_cuda() ? aligned(given) : given;
     const auto shape = shape_of(size, grid);
     if (const auto* cuda = CudaKernels::of(of_out)) return {cuda_map_gradient(*cuda, of_out, grid, shape, size), {}};
     auto of_map = at::empty(size, of_out.options(), at::MemoryFormat::ChannelsLast);

@@ -10,7 +10,14 @@ use tch::{Device, Kind};
 /// The processor, and a CUDA device where there is one.
 fn devices() -> Vec<Device> {
     static CUDA: OnceLock<bool> = OnceLock::new();
-    let cuda = *CUDA.get_or_init(|| load_cuda().is_ok() && tch::Cuda::is_available());
+    let cuda = *CUDA.get_or_init(|| {
+        let there = load_cuda().is_ok() && tch::Cuda::is_available();
+        // Without the kernels libtorch would be compared with itself.
+        for kind in [Kind::Float, Kind::BFloat16] {
+            assert!(!there || has_cuda_kernels(&Tensor::zeros([1], (kind, Device::Cuda(0)))), "{kind:?}");
+        }
+        there
+    });
     [Device::Cpu].into_iter().chain(cuda.then_some(Device::Cuda(0))).collect()
 }
 
@@ -223,6 +230,7 @@ fn the_contrast_is_eq_6() {
             (1, 1, 1, [true, true]),
             (4, 3, 9, [true, false]),
             (2, 1500, 4, [false, true]),
+            (2, 40, 300, [true, true]),
         ] {
             for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5), (Kind::BFloat16, 0.01)] {
                 let rows = |seed: u64| {
@@ -271,7 +279,8 @@ fn the_contrast_is_eq_6() {
 #[test]
 fn the_cross_entropy_is_eq_3() {
     for device in devices() {
-        for shape in [vec![3, 11, 5, 4], vec![40, 64], vec![2, 200, 7, 1], vec![2, 5, 9]] {
+        for shape in [vec![3, 11, 5, 4], vec![40, 64], vec![2, 200, 7, 1], vec![2, 5, 9], vec![3, 11, 64, 64]]
+        {
             for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5), (Kind::BFloat16, 0.01)] {
                 let [p, z] =
                     [1, 2].map(|seed| (noise(&shape, seed) * 3.0).to_kind(Kind::BFloat16).to_device(device));
@@ -331,7 +340,9 @@ fn norm_results(input: &Tensor, residual: Option<&Tensor>, relu: bool, kind: Kin
 fn batch_norm_agrees_with_libtorch_in_float64() {
     for device in devices() {
         let noise = |shape: &[i64], seed: u64| noise(shape, seed).to_device(device);
-        for shape in [vec![8, 64, 10, 9], vec![200, 11], vec![3, 5, 1, 2], vec![300, 264]] {
+        for shape in
+            [vec![8, 64, 10, 9], vec![200, 11], vec![3, 5, 1, 2], vec![300, 264], vec![4, 264, 40, 40]]
+        {
             // A mean far from 0 is where a careless variance fails.
             let input = noise(&shape, 1) * 2.0 + 30.0;
             let residual = noise(&shape, 2);

@@ -18,6 +18,7 @@
 #include <typeinfo>
 #include <vector>
 
+#include "cuda.h"
 #include "layers.h"
 
 namespace {
@@ -116,6 +117,9 @@ int64_t torch_ext_cuda_peak_memory(int64_t device_index) {
     return 0;
   }
 }
+
+// Whether there are kernels for this tensor's kind and CUDA device.
+bool torch_ext_has_cuda_kernels(void* tensor) { return CudaKernels::of(*static_cast<at::Tensor*>(tensor)) != nullptr; }
 
 // Whether float32 may be rounded to TF32, of 10 bits, in products on CUDA devices.
 void torch_ext_allow_tf32(bool allow) {

@@ -11,7 +11,9 @@ use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{Loader, LoaderSettings, PairAugmentation};
 use densesiam_data::order::steps_per_epoch;
 use densesiam_data::survey::Survey;
-use densesiam_engine::device::{CudaSupport, DeviceRequest, Precision, cuda, resolve_threads};
+use densesiam_engine::device::{
+    CudaSupport, DeviceRequest, Precision, cuda, resolve_threads, search_convolutions,
+};
 use densesiam_engine::duration::{Duration, Horizon};
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
 use densesiam_engine::schedule::LearningRate;
@@ -98,6 +100,7 @@ impl Setup {
         let cuda_unused = (run.device == DeviceRequest::Auto).then(cuda).filter(seemed_there);
         let (precision, precision_reason) = run.precision.resolve(device);
         run.precision = precision.into();
+        search_convolutions(device, precision);
         let root = std::path::absolute(&data.root).map_err(|source| Error::file(&data.root, source))?;
         data.root = root.display().to_string();
         let index = find(data)?;

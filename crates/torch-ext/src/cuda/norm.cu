@@ -105,7 +105,7 @@ extern "C" __global__ __launch_bounds__(THREADS, 3) void norm_moments(const uint
 }
 
 // From those sums the coefficients of each view, y = x * scale + shift, and the running statistics, moved view by view.
-extern "C" __global__ void norm_statistics(const Value* x, const float* partial, int blocks, int rows, int channels,
+extern "C" __global__ __launch_bounds__(1024) void norm_statistics(const Value* x, const float* partial, int blocks, int rows, int channels,
                                            int views, const float* weight, const float* bias, float* running_mean,
                                            float* running_var, double momentum, double epsilon, float* coefficients) {
   const int channel = blockIdx.x * 32 + threadIdx.x;
@@ -233,7 +233,7 @@ extern "C" __global__ __launch_bounds__(THREADS, 3) void norm_gradient_sums(
 }
 
 // From those sums the gradients of weight and bias, null where there are none, and the coefficients of the input's.
-extern "C" __global__ void norm_gradient_coefficients(const float* partial, int blocks, int rows, int channels, int views,
+extern "C" __global__ __launch_bounds__(1024) void norm_gradient_coefficients(const float* partial, int blocks, int rows, int channels, int views,
                                                       const float* coefficients, float* of_weight, float* of_bias,
                                                       float* gradient_coefficients) {
   const int channel = blockIdx.x * 32 + threadIdx.x;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use densesiam_engine::device::{Precision, resolve_threads, set_threads};
+use densesiam_engine::device::{Precision, resolve_threads, search_convolutions, set_threads};
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings, not_finite};
 use densesiam_geometry::{Region, View};
 use densesiam_nn::densesiam::{Correspondence, DenseSiam};
@@ -100,6 +100,7 @@ impl StepBench {
     fn new(run: &RunSettings, batch: usize, size: u32) -> Result<Self, Error> {
         let device = run.device.resolve()?;
         let (precision, _) = run.precision.resolve(device);
+        search_convolutions(device, precision);
         let threads = resolve_threads(run.threads);
         set_threads(threads);
         let store = Store::new(Kind::Float, device, run.seed);
