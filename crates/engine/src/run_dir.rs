@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 const LOCK: &str = ".lock";
 const RECIPE: &str = "recipe.toml";
+/// The recipe while it is written.
+const PARTIAL_RECIPE: &str = "recipe.toml.partial";
 
 /// What to do about a directory of that name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +46,10 @@ pub enum RunDirectoryError {
         /// The directory.
         path: PathBuf,
     },
-    /// It is not the directory of a run, and is not deleted.
+    /// It is not the directory of a run, and neither continued nor deleted.
     #[error(
-        "{} holds no {RECIPE}, so it is not taken for a run and not overwritten; delete it yourself or choose another run.name",
+        "{} holds files but no {RECIPE}, so it is not the directory of a run, and is left as it is; delete it yourself or \
+         choose another run.name",
         path.display()
     )]
     NotARun {
@@ -136,13 +139,21 @@ impl RunLayout {
 #[derive(Debug)]
 pub struct RunDirectory {
     layout: RunLayout,
-    /// Held for its advisory lock, which the system releases however the process ends.
-    _lock: File,
+    lock: Lock,
+}
+
+/// The advisory lock of a run directory, which the system releases however the process ends.
+#[derive(Debug)]
+struct Lock {
+    _file: File,
+    /// Why the file system gives no lock.
+    unavailable: Option<io::Error>,
 }
 
 impl RunDirectory {
-    /// Makes or takes over `<parent>/<name>` as `mode` says, and locks it. On file systems without locks the
-    /// directory is used unlocked.
+    /// Makes or takes over `<parent>/<name>` as `mode` says, and locks it. A folder in which a run was made but never began,
+    /// because its process was killed before it wrote its recipe, is taken by every mode. On file systems without locks
+    /// the directory is used unlocked: see [`RunDirectory::unlocked`].
     ///
     /// # Errors
     /// [`RunDirectoryError`] when the directory is there and should not be or the reverse, is another process's, or
@@ -153,14 +164,27 @@ impl RunDirectory {
             return Err(RunDirectoryError::Name { name: name.to_owned() });
         }
         let path = parent.join(name);
-        let exists = path.is_dir();
-        match mode {
-            Mode::Resume if !exists => return Err(RunDirectoryError::NothingToResume { path }),
-            Mode::Overwrite if exists => return Self::overwrite(path),
-            Mode::New | Mode::Overwrite => create_folder(parent, &path)?,
-            Mode::Resume => {}
+        if mode == Mode::Resume && !path.is_dir() {
+            return Err(RunDirectoryError::NothingToResume { path });
         }
-        Self::locked(path)
+        let is_new = create_folder(parent, &path)?;
+        if mode == Mode::New && !is_new && !never_began(&path) {
+            return Err(RunDirectoryError::Exists { path });
+        }
+        let is_a_run = is_new || path.join(RECIPE).is_file() || never_began(&path);
+        if !is_a_run {
+            return Err(RunDirectoryError::NotARun { path });
+        }
+        let directory = Self { lock: lock(&path)?, layout: RunLayout::new(path) };
+        // Another process may have begun its run before this one had the lock.
+        let root = directory.layout.root();
+        if mode == Mode::New && !never_began(root) {
+            return Err(RunDirectoryError::Exists { path: root.to_owned() });
+        }
+        if mode == Mode::Overwrite {
+            empty(root).map_err(|source| RunDirectoryError::Write { path: root.to_owned(), source })?;
+        }
+        Ok(directory)
     }
 
     /// Where things lie.
@@ -168,48 +192,62 @@ impl RunDirectory {
         &self.layout
     }
 
-    fn locked(path: PathBuf) -> Result<Self, RunDirectoryError> {
-        let lock = lock(&path)?;
-        Ok(Self { layout: RunLayout::new(path), _lock: lock })
-    }
-
-    fn overwrite(path: PathBuf) -> Result<Self, RunDirectoryError> {
-        // The lock alone is what a run leaves that was killed before it wrote its recipe.
-        if !path.join(RECIPE).is_file() && !only_a_lock(&path) {
-            return Err(RunDirectoryError::NotARun { path });
-        }
-        let directory = Self::locked(path)?;
-        let root = directory.layout.root();
-        empty(root).map_err(|source| RunDirectoryError::Write { path: root.to_owned(), source })?;
-        Ok(directory)
+    /// Why the directory is not locked, where the file system gives no locks: then nothing keeps two processes from writing
+    /// to it.
+    pub fn unlocked(&self) -> Option<&io::Error> {
+        self.lock.unavailable.as_ref()
     }
 }
 
-/// Makes `path`, and `parent` before it. That `path` is there is found by making it, so two processes cannot both.
-fn create_folder(parent: &Path, path: &Path) -> Result<(), RunDirectoryError> {
+/// Makes `path`, and `parent` before it; returns whether `path` was not there. That is found by making it, so that two
+/// processes cannot both have made it.
+fn create_folder(parent: &Path, path: &Path) -> Result<bool, RunDirectoryError> {
     let refused = |path: &Path, source| RunDirectoryError::Write { path: path.to_owned(), source };
     fs::create_dir_all(parent).map_err(|source| refused(parent, source))?;
-    fs::create_dir(path).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => RunDirectoryError::Exists { path: path.to_owned() },
-        _ => refused(path, source),
-    })
-}
-
-fn lock(folder: &Path) -> Result<File, RunDirectoryError> {
-    let path = folder.join(LOCK);
-    let refused = |source| RunDirectoryError::Write { path: path.clone(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(refused)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunDirectoryError::InUse { path: folder.to_owned() }),
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
-        Err(TryLockError::Error(source)) => Err(refused(source)),
+    match fs::create_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
+        Err(source) => Err(refused(path, source)),
     }
 }
 
-fn only_a_lock(folder: &Path) -> bool {
-    fs::read_dir(folder)
-        .is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == LOCK)))
+fn lock(folder: &Path) -> Result<Lock, RunDirectoryError> {
+    let path = folder.join(LOCK);
+    let opened = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = opened.map_err(|source| RunDirectoryError::Write { path, source })?;
+    let unavailable = unavailable(file.try_lock(), folder)?;
+    Ok(Lock { _file: file, unavailable })
+}
+
+/// Why a lock that was asked for cannot be had at all. Network file systems answer with errors of many kinds (`ENOLCK`,
+/// `ENOSYS`, `EOPNOTSUPP`, `EINVAL`) where they have no locks; only one answer means that another process holds the lock.
+fn unavailable(
+    answer: Result<(), TryLockError>,
+    folder: &Path,
+) -> Result<Option<io::Error>, RunDirectoryError> {
+    match answer {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Err(RunDirectoryError::InUse { path: folder.to_owned() }),
+        Err(TryLockError::Error(error)) => Ok(Some(error)),
+    }
+}
+
+/// Whether all that lies in `folder` is what a process leaves that is killed before it writes the recipe: the lock, and
+/// logs and folders without content.
+fn never_began(folder: &Path) -> bool {
+    const EMPTY: [&str; 4] = ["checkpoints", "pictures", "metrics.jsonl", "evaluations.jsonl"];
+    let is_left = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        let is_empty = |path: &Path| match fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(_) => fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0),
+        };
+        name == LOCK
+            || name == PARTIAL_RECIPE
+            || name.to_string_lossy().starts_with("events.out.tfevents.")
+            || EMPTY.iter().any(|known| name == *known) && is_empty(&entry.path())
+    };
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(is_left)))
 }
 
 /// Deletes all in `folder` but the lock, which is held. The recipe goes last: what a kill leaves is still a run.
@@ -243,7 +281,9 @@ mod tests {
     fn an_existing_directory_is_refused_with_the_two_ways_on() {
         let home = tempfile::tempdir().unwrap();
         let parent = home.path().join("runs");
-        drop(create(&parent, Mode::New).unwrap());
+        let run = create(&parent, Mode::New).unwrap();
+        fs::write(run.layout().recipe(), "").unwrap();
+        drop(run);
         let message = create(&parent, Mode::New).unwrap_err().to_string();
         assert!(
             message.contains("--resume") && message.contains("--overwrite") && message.contains("runs/first")
@@ -273,6 +313,32 @@ mod tests {
         fs::write(home.path().join("first/thesis.tex"), "").unwrap();
         assert!(matches!(create(home.path(), Mode::Overwrite), Err(RunDirectoryError::NotARun { .. })));
         assert!(home.path().join("first/thesis.tex").exists());
+    }
+
+    #[test]
+    fn a_run_that_was_killed_before_it_wrote_its_recipe_can_be_begun_in_every_way() {
+        for mode in [Mode::New, Mode::Resume, Mode::Overwrite] {
+            let home = tempfile::tempdir().unwrap();
+            let folder = home.path().join("first");
+            fs::create_dir_all(folder.join("checkpoints")).unwrap();
+            for file in [".lock", "recipe.toml.partial", "metrics.jsonl", "events.out.tfevents.1.densesiam"] {
+                fs::write(folder.join(file), "").unwrap();
+            }
+            create(home.path(), mode).unwrap();
+            fs::write(folder.join("metrics.jsonl"), "{}").unwrap();
+            assert!(create(home.path(), mode).is_err(), "{mode:?} takes what holds results");
+        }
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_used_unlocked() {
+        let (folder, no_locks) = (Path::new("runs/first"), io::Error::from_raw_os_error(37));
+        assert!(matches!(unavailable(Ok(()), folder), Ok(None)));
+        assert!(matches!(unavailable(Err(TryLockError::Error(no_locks)), folder), Ok(Some(_))));
+        assert!(matches!(
+            unavailable(Err(TryLockError::WouldBlock), folder),
+            Err(RunDirectoryError::InUse { .. })
+        ));
     }
 
     #[test]

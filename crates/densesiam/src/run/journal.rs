@@ -1,30 +1,28 @@
-//! The run directory of a training: what is written, when it is read back, and what must hold to go on from it.
+//! The run directory of a training: its numbers, messages, pictures and checkpoints.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::LoadError;
-use densesiam_engine::checkpoint::{Checkpoint, CheckpointFolder, tensors_to_safetensors};
+use densesiam_engine::checkpoint::{CheckpointFolder, tensors_to_safetensors};
 use densesiam_engine::environment::Environment;
 use densesiam_engine::interrupt::Signal;
 use densesiam_engine::log::{EventFile, MetricsLog, Png, Progress, Report as ProgressReport};
-use densesiam_engine::run_dir::{Mode, RunDirectory, RunLayout};
+use densesiam_engine::run_dir::{RunDirectory, RunLayout};
 use densesiam_nn::Architecture;
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::numbers::{Pending, Row};
+use super::origin::{Best, Origin, Restored, fingerprint};
 use super::setup::Setup;
 use super::table::Table;
 use super::{State, encoder_tensors};
 use crate::error::Error;
 use crate::file::write_bytes;
 use crate::pictures;
-use crate::recipe::{MonitorSettings, RunSettings, TrainSettings, keys};
+use crate::recipe::{MonitorSettings, RunSettings, TrainSettings};
 use crate::report::Picture;
 
 /// What a journal has to know of its run, whatever the task.
@@ -91,45 +89,18 @@ pub struct Journal<'p> {
     bad_files: Vec<(u64, String)>,
 }
 
-/// The best evaluation so far.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Best {
-    step: u64,
-    score: f64,
-}
-
-/// Keys that may differ between a run and its resumption: they change where and how fast it runs and what it writes.
-/// Another device or number of threads changes the last bits of what it computes, and nothing else.
-const MAY_CHANGE: [&str; 15] = [
-    "run.name",
-    "run.dir",
-    "run.device",
-    "run.threads",
-    "data.root",
-    "data.workers",
-    "data.prefetch",
-    "data.max_bad_share",
-    "data.patience",
-    "train.log_every",
-    "train.checkpoint_every",
-    "train.keep_last",
-    "train.pictures_every",
-    "train.pictures",
-    "monitor",
-];
-
 impl<'p> Journal<'p> {
-    /// Makes the run directory, or takes it up again and loads its newest whole checkpoint into `state`.
+    /// Makes the run directory, or continues the one that `state` was restored from.
     ///
     /// # Errors
-    /// When the directory cannot be used, or holds another run than the recipe says.
-    pub fn open(facts: Facts<'p>, mode: Mode, state: &mut State) -> Result<Self, Error> {
-        let directory = RunDirectory::create(Path::new(&facts.run.dir), &facts.run.name, mode)?;
+    /// When the directory cannot be used.
+    pub fn open(facts: Facts<'p>, mut origin: Origin, state: &State) -> Result<Self, Error> {
+        let (step, resumed, said) = (state.step, origin.is_restored(), std::mem::take(&mut origin.said));
+        let (directory, restored) = origin.take(facts.run)?;
         let layout = directory.layout();
+        // The recipe comes first: a folder without one is that of a run that has not begun.
+        write_bytes(&layout.recipe(), facts.recipe.as_bytes())?;
         let checkpoints = CheckpointFolder::open(&layout.checkpoints())?;
-        let resumed = mode == Mode::Resume;
-        let taken = if resumed { take_up(&facts, layout, &checkpoints, state)? } else { Taken::default() };
-        let step = state.step;
         let log = |path: &Path| {
             if resumed { MetricsLog::resume(path, step) } else { MetricsLog::create(path) }
         };
@@ -144,14 +115,13 @@ impl<'p> Journal<'p> {
             facts.setup.threads,
         );
         let environment = serde_json::to_string_pretty(&environment).unwrap_or_default();
-        write_bytes(&layout.recipe(), facts.recipe.as_bytes())?;
         write_bytes(&layout.environment(), environment.as_bytes())?;
         let pictures = layout.pictures();
         fs::create_dir_all(&pictures).map_err(|source| Error::file(pictures, source))?;
         let total = facts.setup.horizon.total_steps;
         let progress = Progress::new(facts.task, step, total, facts.setup.horizon.batch_size);
         let (pending, warnings) = (vec![], BTreeMap::new());
-        let Taken { said, bad_files, best } = taken;
+        let Restored { bad_files, best } = restored.unwrap_or_default();
         let journal = Self {
             facts,
             directory,
@@ -165,6 +135,12 @@ impl<'p> Journal<'p> {
             warnings,
             bad_files,
         };
+        if let Some(why) = journal.directory.unlocked() {
+            journal.say(&format!(
+                "warning: the file system gives no lock for the run directory ({why}): see to it that no other process \
+                 writes there"
+            ));
+        }
         said.iter().for_each(|line| journal.say(line));
         journal.say(&format!(
             "run directory {}, from step {step} of {total}",
@@ -251,10 +227,12 @@ impl<'p> Journal<'p> {
         self.progress.println(line);
     }
 
-    /// Keeps the numbers of a step until they are written.
-    pub fn keep(&mut self, pending: Pending) {
+    /// Keeps the numbers of a step until they are written; returns whether so many are kept that they have to be, so that
+    /// memory stays bounded where logs are far apart.
+    pub fn keep(&mut self, pending: Pending) -> bool {
         self.progress.advance(pending.step);
         self.pending.push(pending);
+        self.pending.len() >= MOST_PENDING
     }
 
     /// Reads and writes the numbers of all steps since the last time, and judges them.
@@ -412,89 +390,8 @@ impl<'p> Journal<'p> {
     }
 }
 
+/// Steps whose numbers are kept at most before they are written.
+const MOST_PENDING: usize = 1000;
+
 /// Pictures that a report shows: the first, the last, and some between.
 const PICTURES_SHOWN: usize = 6;
-
-fn fingerprint(index: &ImageIndex) -> String {
-    format!("{:016x}", index.fingerprint())
-}
-
-/// What a resumed run finds, besides its state.
-#[derive(Default)]
-struct Taken {
-    said: Vec<String>,
-    bad_files: Vec<(u64, String)>,
-    best: Option<Best>,
-}
-
-/// Loads the newest whole checkpoint. Where all are damaged nothing is started over: that would destroy the run.
-fn take_up(
-    facts: &Facts,
-    layout: &RunLayout,
-    checkpoints: &CheckpointFolder,
-    state: &mut State,
-) -> Result<Taken, Error> {
-    same_recipe(&layout.recipe(), &facts.recipe)?;
-    let latest = checkpoints.latest()?;
-    let damaged =
-        |(path, why): &(PathBuf, _)| format!("the checkpoint {} is passed over: {why}", path.display());
-    let damaged: Vec<String> = latest.rejected.iter().map(damaged).collect();
-    match (&latest.checkpoint, damaged.is_empty()) {
-        (Some(checkpoint), _) => {
-            let said = damaged.iter().map(|damaged| format!("warning: {damaged}")).collect();
-            Ok(Taken { said, ..restore(checkpoint, facts, state)? })
-        }
-        (None, true) => {
-            let said = vec!["there is no checkpoint yet: starting from the first step".into()];
-            Ok(Taken { said, ..Taken::default() })
-        }
-        (None, false) => {
-            let advice =
-                "no checkpoint can be used; move them away, or start a new run with another run.name";
-            Err(Error::CannotResume(format!("{}\n{advice}", damaged.join("\n"))))
-        }
-    }
-}
-
-/// Takes up a checkpoint, if it is of these pictures; returns what else it knows.
-fn restore(checkpoint: &Checkpoint, facts: &Facts, state: &mut State) -> Result<Taken, Error> {
-    let run = &checkpoint.manifest.run;
-    if run["data_fingerprint"].as_str() != Some(fingerprint(&facts.setup.index).as_str()) {
-        return Err(Error::CannotResume(format!(
-            "{} was trained on other pictures than {} now holds ({} then, {} now); restore them, or start a new run",
-            checkpoint.path.display(),
-            facts.root,
-            run["pictures"],
-            facts.setup.index.len()
-        )));
-    }
-    let mismatch =
-        |error: &dyn Display| Error::CannotResume(format!("{}: {error}", checkpoint.path.display()));
-    state.store.load(&checkpoint.model).map_err(|error| mismatch(&error))?;
-    state.optimizer.load_state(&checkpoint.optimizer).map_err(|error| mismatch(&error))?;
-    state.step = checkpoint.manifest.step;
-    let bad_files = serde_json::from_value(run["bad_files"].clone()).map_err(|error| mismatch(&error))?;
-    let best = serde_json::from_value(run["best"].clone()).map_err(|error| mismatch(&error))?;
-    Ok(Taken { bad_files, best, ..Taken::default() })
-}
-
-/// Fails where the recipe of the run and the one it is to be resumed with compute different things.
-fn same_recipe(path: &Path, now: &str) -> Result<(), Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::file(path, source))?;
-    let changed = keys::differences(&text, now)?;
-    let fixed: Vec<_> = changed.into_iter().filter(|key| !may_change(key)).collect();
-    if fixed.is_empty() {
-        return Ok(());
-    }
-    Err(Error::CannotResume(format!(
-        "the recipe differs from that of the run in {}; resume with the same recipe, or start a new run with another \
-         run.name",
-        fixed.join(", ")
-    )))
-}
-
-fn may_change(key: &str) -> bool {
-    MAY_CHANGE
-        .iter()
-        .any(|allowed| key == *allowed || key.strip_prefix(allowed).is_some_and(|r| r.starts_with('.')))
-}

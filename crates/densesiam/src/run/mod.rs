@@ -3,6 +3,7 @@
 
 mod journal;
 mod numbers;
+mod origin;
 mod setup;
 mod table;
 
@@ -20,6 +21,7 @@ use crate::error::Error;
 
 pub use journal::{Facts, Journal, Trouble};
 pub use numbers::{Pending, Row, Stopwatch};
+pub use origin::Origin;
 pub use setup::{Setup, Tables, When, look_at, workers};
 pub use table::Table;
 

@@ -24,6 +24,9 @@ fn variants_are_run_over_seeds_and_not_twice() {
     assert!(planned.contains("no_head_s2: auxiliary.weight=0"), "{planned}");
     assert!(!place.path("runs").exists());
 
+    // An ablation that was killed as it made a run's folder goes on.
+    fs::create_dir_all(place.path("runs/heads/all_of_it_s1")).unwrap();
+    fs::write(place.path("runs/heads/all_of_it_s1/.lock"), "").unwrap();
     let table = ablate(&place, &[]).succeeded().stdout();
     let rows: Vec<&str> = table.lines().collect();
     assert!(rows[0].contains("last mIoU") && rows[0].contains("paper"), "{table}");

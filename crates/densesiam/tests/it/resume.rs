@@ -47,7 +47,8 @@ fn interrupts_save_and_exit_with_their_code() {
         signal(&child, signal_name);
         Finished::of(child).exited(code).says(&["all is saved", "--resume"]);
         let run = format!("runs/{name}");
-        assert_eq!(std::fs::read_dir(place.path(&run).join("checkpoints")).unwrap().count(), 1);
+        let checkpoints = std::fs::read_dir(place.path(&run).join("checkpoints")).unwrap();
+        assert_eq!(checkpoints.count(), 2, "that before the first step, and that of the signal");
         for file in ["encoder.safetensors", "report.html"] {
             assert!(place.path(&run).join(file).is_file(), "{file}");
         }
@@ -79,7 +80,7 @@ fn hang_up_is_ignored(process: &str) -> bool {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_passed_over_aloud() {
+fn a_damaged_checkpoint_is_skipped_with_a_warning() {
     let place = Place::new();
     place.pretrain("damaged", &[]).succeeded();
     let model = place.path("runs/damaged/checkpoints/000000006/model.safetensors");
@@ -88,7 +89,11 @@ fn a_damaged_checkpoint_is_passed_over_aloud() {
     bytes[middle] ^= 1;
     std::fs::write(&model, bytes).unwrap();
     let whole = place.weights("damaged", 4);
-    place.pretrain("damaged", &["--resume"]).succeeded().says(&["000000006", "passed over", "from step 4"]);
+    place.pretrain("damaged", &["--resume"]).succeeded().says(&[
+        "000000006",
+        "is damaged and not used",
+        "from step 4",
+    ]);
     assert_ne!(place.weights("damaged", 6), whole);
 }
 
@@ -120,6 +125,44 @@ fn where_all_checkpoints_are_damaged_nothing_is_started_over() {
         .exited(4)
         .says(&["000000006", "no checkpoint can be used"]);
     assert_eq!(place.metrics("lost").len(), 6);
+}
+
+#[test]
+fn a_run_without_its_checkpoints_is_not_started_over() {
+    let place = Place::new();
+    place.pretrain("emptied", &[]).succeeded();
+    std::fs::remove_dir_all(place.path("runs/emptied/checkpoints")).unwrap();
+    place.pretrain("emptied", &["--resume"]).exited(4).says(&["runs/emptied", "--overwrite"]);
+    assert_eq!(place.metrics("emptied").len(), 6);
+    place.pretrain("emptied", &["--overwrite"]).succeeded();
+}
+
+#[test]
+fn a_run_is_saved_before_its_first_step() {
+    let place = Place::new();
+    place.pretrain("whole", &LONG).succeeded();
+    let mut child = place.start_pretrain("early", &LONG);
+    wait_for(&place.path("runs/early/checkpoints/000000000"), &mut child);
+    signal(&child, "-TERM");
+    Finished::of(child).exited(143).says(&["all is saved"]);
+    // What the signal found done is set aside, so that the run goes on from its first checkpoint.
+    for step in 1..=40 {
+        let _ = std::fs::remove_dir_all(place.path(&format!("runs/early/checkpoints/{step:09}")));
+    }
+    let resumed = [LONG[0], LONG[1], "--resume"];
+    place.pretrain("early", &resumed).succeeded().says(&["from step 0 of 40"]);
+    assert_eq!(place.weights("whole", 40), place.weights("early", 40));
+    assert_eq!(place.metrics("early").len(), 40);
+}
+
+#[test]
+fn a_run_that_was_killed_before_it_wrote_its_recipe_can_be_begun() {
+    let place = Place::new();
+    for (name, how) in [("new", None), ("resumed", Some("--resume")), ("over", Some("--overwrite"))] {
+        std::fs::create_dir_all(place.path(&format!("runs/{name}/checkpoints"))).unwrap();
+        std::fs::write(place.path(&format!("runs/{name}/.lock")), "").unwrap();
+        place.pretrain(name, how.as_slice()).succeeded().says(&["from step 0 of 6"]);
+    }
 }
 
 #[test]

@@ -60,6 +60,35 @@ fn a_segmentation_is_trained_scored_and_drawn() {
     assert!(place.path(&kept).is_dir() || scores[0]["mIoU"].as_f64() >= best.unwrap()["mIoU"].as_f64());
 }
 
+/// What a resumed run starts from follows from what its directory holds, not from `--resume`.
+#[test]
+fn a_segmentation_killed_before_its_first_step_begins_with_the_given_weights() {
+    let place = Place::new();
+    place.pretrain("given", &["run.seed=7"]).succeeded();
+    let weights = "encoder.weights=runs/given/encoder.safetensors";
+    let more = [weights, "train.checkpoint_every=never", "train.keep_last=100", "evaluate.every=never"];
+    segment(&place, "whole", &more).succeeded().says(&["120 of 120"]);
+    let scores = evaluations(&place, "whole");
+    let root = format!("data.root={}", place.path("pictures").display());
+    for (name, at_once) in [("run.name=first", false), ("run.name=none", true)] {
+        let mut child = place.command(&arguments(&root, name, &more)).spawn().unwrap();
+        let run = format!("runs/{}", &name["run.name=".len()..]);
+        wait_for(&place.path(&run).join("checkpoints/000000000"), &mut child);
+        child.kill().unwrap();
+        Finished::of(child);
+        if at_once {
+            // As where the kill had come before the first checkpoint.
+            fs::remove_dir_all(place.path(&run).join("checkpoints")).unwrap();
+            fs::write(place.path(&run).join("metrics.jsonl"), "").unwrap();
+        }
+        let name = &name["run.name=".len()..];
+        let resumed = segment(&place, name, &[more[0], more[1], more[2], more[3], "--resume"]).succeeded();
+        resumed.says(&["from step 0"]);
+        assert_eq!(place.weights("whole", 8), place.weights(name, 8), "{name}");
+        assert_eq!(evaluations(&place, name), scores, "{name}: each evaluation is recorded once");
+    }
+}
+
 #[test]
 fn a_killed_segmentation_resumed_equals_one_never_killed() {
     let place = Place::new();

@@ -23,7 +23,7 @@ pub use plan::Plan;
 use crate::error::Error;
 use crate::input::Input;
 use crate::report::Status;
-use crate::run::{Journal, Pending, State, Stopwatch, Trouble, next_batch};
+use crate::run::{Journal, Origin, Pending, State, Stopwatch, Trouble, next_batch};
 use sheet::ContactSheet;
 
 /// Trains as planned, in a run directory of its own, until the end, a signal or trouble.
@@ -44,7 +44,12 @@ pub fn pretrain(plan: &Plan, mode: Mode) -> Result<(), Error> {
     let mut state = State { store, optimizer, step: 0 };
 
     // ---- run directory, resumed or new
-    let mut journal = Journal::open(plan.facts(), mode, &mut state)?;
+    let origin = Origin::find(&plan.facts(), mode, &mut state)?;
+    let begins = !origin.is_restored();
+    let mut journal = Journal::open(plan.facts(), origin, &state)?;
+    if begins {
+        journal.save(&state)?;
+    }
     let input = Input::new(setup.precision.kind(), setup.device);
     let sheet = ContactSheet::new(plan, &model, &input);
     let mut loader = plan.loader(state.step, journal.bad_files())?;
@@ -96,7 +101,7 @@ pub fn pretrain(plan: &Plan, mode: Mode) -> Result<(), Error> {
         let dense_rests = model_settings.needs_overlap() && correspondence.is_none();
         let scalars =
             scalars(&output, gradient_norm, dense_rests, is_due(state.step, when.monitor, Some(total)));
-        journal.keep(Pending::new(state.step, batch.samples.clone(), &scalars).with(&[
+        let full = journal.keep(Pending::new(state.step, batch.samples.clone(), &scalars).with(&[
             ("epoch", state.step as f64 / setup.horizon.steps_per_epoch as f64),
             ("learning_rate", learning_rate),
             ("pictures_per_second", batch.samples.len() as f64 / seconds),
@@ -114,7 +119,7 @@ pub fn pretrain(plan: &Plan, mode: Mode) -> Result<(), Error> {
         let signal = interrupt.requested();
         let save = is_due(state.step, when.checkpoint, Some(total)) || signal.is_some();
         let draw = is_due(state.step, when.pictures, Some(total));
-        if is_due(state.step, when.log, Some(total)) || save || draw || spoilt {
+        if is_due(state.step, when.log, Some(total)) || save || draw || spoilt || full {
             journal.list_bad_files(loader.bad_files())?;
             if let Some(trouble) = journal.write()? {
                 return Err(end(plan, &journal, &state, trouble)?);

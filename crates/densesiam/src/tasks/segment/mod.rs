@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::import::import_encoder;
 use crate::input::Input;
 use crate::report::Status;
-use crate::run::{Journal, Pending, State, Stopwatch, Trouble, next_batch};
+use crate::run::{Journal, Origin, Pending, State, Stopwatch, Trouble, next_batch};
 use sheet::ContactSheet;
 
 /// Trains as planned, in a run directory of its own, until the end, a signal or trouble.
@@ -45,25 +45,30 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
     // ---- model and optimizer
     let store = Store::new(Kind::Float, setup.device, recipe.run.seed);
     let model = Segmenter::new(&store, &plan.model);
-    if !recipe.encoder.weights.is_empty() && mode != Mode::Resume {
-        let imported = import_encoder(&store, "backbone.", recipe.encoder.weights.as_ref())?;
-        say(format_args!("{}: {imported}", recipe.encoder.weights));
-    }
     let optimizer = plan.optimizer(&store)?;
     let mut state = State { store, optimizer, step: 0 };
+    let origin = Origin::find(&plan.facts(), mode, &mut state)?;
+    let begins = !origin.is_restored();
+    if begins && !recipe.encoder.weights.is_empty() {
+        let imported = import_encoder(&state.store, "backbone.", recipe.encoder.weights.as_ref())?;
+        say(format_args!("{}: {imported}", recipe.encoder.weights));
+    }
 
     // ---- run directory, resumed or new
-    let mut journal = Journal::open(plan.facts(), mode, &mut state)?;
+    let mut journal = Journal::open(plan.facts(), origin, &state)?;
     let input = Input::new(setup.precision.kind(), setup.device);
     let validation = plan.validation.as_ref().map(|set| (set, ContactSheet::new(plan, set)));
     let mut loader = plan.loader(state.step, journal.bad_files())?;
     if state.step == total {
         journal.say(&format!("this run is finished: {total} steps are done"));
     }
-    if let Some((set, _)) = validation.as_ref().filter(|_| state.step == 0) {
+    if let Some((set, _)) = validation.as_ref().filter(|_| begins) {
         let evaluation = evaluate(set, plan.evaluation(), (&model, plan.model.classes as usize), &input)?;
         journal.say(&format!("before training: {evaluation}"));
         journal.evaluated(0, evaluation.miou(), &evaluation.to_json(0, &set.taxonomy))?;
+    }
+    if begins {
+        journal.save(&state)?;
     }
 
     // ---- training
@@ -104,7 +109,7 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
 
         let seconds = seconds_data + seconds_forward + seconds_backward + seconds_optimizer;
         let scalars = scalars(&output, gradient_norm, is_due(state.step, when.monitor, Some(total)));
-        journal.keep(Pending::new(state.step, batch.samples.clone(), &scalars).with(&[
+        let full = journal.keep(Pending::new(state.step, batch.samples.clone(), &scalars).with(&[
             ("epoch", state.step as f64 / setup.horizon.steps_per_epoch as f64),
             ("learning_rate", learning_rate),
             ("pictures_per_second", batch.samples.len() as f64 / seconds),
@@ -119,7 +124,7 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
         let signal = interrupt.requested();
         let score = is_due(state.step, plan.evaluate_every, Some(total)) && signal.is_none();
         let save = is_due(state.step, when.checkpoint, Some(total)) || score || signal.is_some();
-        if is_due(state.step, when.log, Some(total)) || save || spoilt {
+        if is_due(state.step, when.log, Some(total)) || save || spoilt || full {
             journal.list_bad_files(loader.bad_files())?;
             if let Some(trouble) = journal.write()? {
                 return Err(end(plan, &journal, &state, trouble)?);

@@ -1,0 +1,180 @@
+//! Where a training begins: with its first step, or with the newest whole checkpoint of its run directory; and what must
+//! hold before it goes on from there. What has to be initialised follows from what was restored, not from the command
+//! line: a run may have been stopped before its first checkpoint.
+
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use densesiam_data::index::ImageIndex;
+use densesiam_engine::checkpoint::{Checkpoint, CheckpointFolder, Latest};
+use densesiam_engine::run_dir::{Mode, RunDirectory, RunLayout};
+use serde::{Deserialize, Serialize};
+
+use super::State;
+use super::journal::Facts;
+use crate::error::Error;
+use crate::recipe::{RunSettings, keys};
+
+/// Where a training begins.
+pub struct Origin {
+    mode: Mode,
+    /// The directory of a run to be resumed, locked.
+    directory: Option<RunDirectory>,
+    restored: Option<Restored>,
+    /// What the user should know of it.
+    pub(super) said: Vec<String>,
+}
+
+/// What a checkpoint knows besides the state.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Restored {
+    /// The unreadable pictures that the run had met.
+    pub(super) bad_files: Vec<(u64, String)>,
+    /// Its best evaluation.
+    pub(super) best: Option<Best>,
+}
+
+/// The best evaluation so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Best {
+    pub(super) step: u64,
+    pub(super) score: f64,
+}
+
+/// Keys that may differ between a run and its resumption: they change where and how fast it runs and what it writes.
+/// Another device or number of threads changes the last bits of what it computes, and nothing else.
+const MAY_CHANGE: [&str; 15] = [
+    "run.name",
+    "run.dir",
+    "run.device",
+    "run.threads",
+    "data.root",
+    "data.workers",
+    "data.prefetch",
+    "data.max_bad_share",
+    "data.patience",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.keep_last",
+    "train.pictures_every",
+    "train.pictures",
+    "monitor",
+];
+
+impl Origin {
+    /// Where the run begins. With [`Mode::Resume`] its newest whole checkpoint is loaded into `state`; a run that was
+    /// stopped before it had one begins with its first step. Otherwise nothing is looked at, and nothing is written.
+    ///
+    /// # Errors
+    /// When the run directory cannot be used, or holds another run than the recipe says, or one whose checkpoints are
+    /// damaged or gone: to start it over would destroy it.
+    pub fn find(facts: &Facts, mode: Mode, state: &mut State) -> Result<Self, Error> {
+        let mut origin = Self { mode, directory: None, restored: None, said: Vec::new() };
+        if mode != Mode::Resume {
+            return Ok(origin);
+        }
+        let directory = RunDirectory::create(Path::new(&facts.run.dir), &facts.run.name, mode)?;
+        let layout = directory.layout();
+        if layout.recipe().is_file() {
+            same_recipe(&layout.recipe(), &facts.recipe)?;
+        }
+        let Latest { checkpoint, rejected } = CheckpointFolder::open(&layout.checkpoints())?.latest()?;
+        let damaged = rejected.iter().map(|(path, why)| {
+            format!("warning: the checkpoint {} is damaged and not used: {why}", path.display())
+        });
+        origin.said.extend(damaged);
+        match checkpoint {
+            Some(checkpoint) => origin.restored = Some(restore(&checkpoint, facts, state)?),
+            None => {
+                refuse_to_lose(layout, &origin.said)?;
+                origin.said.push("the run was stopped before its first step: it begins there".into());
+            }
+        }
+        origin.directory = Some(directory);
+        Ok(origin)
+    }
+
+    /// Whether model and optimizer came from a checkpoint. Otherwise they have to be initialised.
+    pub fn is_restored(&self) -> bool {
+        self.restored.is_some()
+    }
+
+    /// The run directory, made where it was not resumed, and what its checkpoint knows.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub(super) fn take(self, run: &RunSettings) -> Result<(RunDirectory, Option<Restored>), Error> {
+        let directory = match self.directory {
+            Some(directory) => directory,
+            None => RunDirectory::create(Path::new(&run.dir), &run.name, self.mode)?,
+        };
+        Ok((directory, self.restored))
+    }
+}
+
+/// Errs where a run without a usable checkpoint has done steps. Every run has a checkpoint before its first step, so one
+/// with numbers of steps has lost its checkpoints.
+fn refuse_to_lose(layout: &RunLayout, damaged: &[String]) -> Result<(), Error> {
+    let run = layout.root().display();
+    if !damaged.is_empty() {
+        let advice = "no checkpoint can be used; move them away, or start a new run with another run.name";
+        return Err(Error::CannotResume(format!("{}\n{advice}", damaged.join("\n"))));
+    }
+    let holds = |path: PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0);
+    if holds(layout.metrics()) || holds(layout.encoder()) {
+        return Err(Error::CannotResume(format!(
+            "{run} holds the results of a run, but no checkpoint to go on from; put the folder checkpoints back, or start \
+             the run over with --overwrite"
+        )));
+    }
+    Ok(())
+}
+
+/// Takes up a checkpoint, if it is of these pictures; returns what else it knows.
+fn restore(checkpoint: &Checkpoint, facts: &Facts, state: &mut State) -> Result<Restored, Error> {
+    let run = &checkpoint.manifest.run;
+    if run["data_fingerprint"].as_str() != Some(fingerprint(&facts.setup.index).as_str()) {
+        return Err(Error::CannotResume(format!(
+            "{} was trained on other pictures than {} now holds ({} then, {} now); restore them, or start a new run",
+            checkpoint.path.display(),
+            facts.root,
+            run["pictures"],
+            facts.setup.index.len()
+        )));
+    }
+    let mismatch =
+        |error: &dyn Display| Error::CannotResume(format!("{}: {error}", checkpoint.path.display()));
+    state.store.load(&checkpoint.model).map_err(|error| mismatch(&error))?;
+    state.optimizer.load_state(&checkpoint.optimizer).map_err(|error| mismatch(&error))?;
+    state.step = checkpoint.manifest.step;
+    let bad_files = serde_json::from_value(run["bad_files"].clone()).map_err(|error| mismatch(&error))?;
+    let best = serde_json::from_value(run["best"].clone()).map_err(|error| mismatch(&error))?;
+    Ok(Restored { bad_files, best })
+}
+
+/// A hash of the pictures' names, as checkpoints hold it.
+pub(super) fn fingerprint(index: &ImageIndex) -> String {
+    format!("{:016x}", index.fingerprint())
+}
+
+/// Fails where the recipe of the run and the one it is to be resumed with compute different things.
+fn same_recipe(path: &Path, now: &str) -> Result<(), Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::file(path, source))?;
+    let changed = keys::differences(&text, now)?;
+    let fixed: Vec<_> = changed.into_iter().filter(|key| !may_change(key)).collect();
+    if fixed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::CannotResume(format!(
+        "the recipe differs from that of the run in {}; resume with the same recipe, or start a new run with another \
+         run.name",
+        fixed.join(", ")
+    )))
+}
+
+fn may_change(key: &str) -> bool {
+    MAY_CHANGE
+        .iter()
+        .any(|allowed| key == *allowed || key.strip_prefix(allowed).is_some_and(|r| r.starts_with('.')))
+}
