@@ -2,11 +2,44 @@
 
 use std::path::Path;
 
-use densesiam_nn::Store;
+use densesiam_engine::log::say;
+use densesiam_nn::{Architecture, ResNet, Store};
 use densesiam_weights::{DType, Limits, Matching, match_names, read};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
+
+/// Fills the encoder of a model that begins, below `prefix`, from the file that the recipe names, and prints what became of
+/// its tensors; without a file the encoder keeps its random weights.
+///
+/// # Errors
+/// As [`import_encoder`].
+pub fn begin_encoder(store: &Store, prefix: &str, weights: &str) -> Result<(), Error> {
+    if !weights.is_empty() {
+        let imported = import_encoder(store, prefix, weights.as_ref())?;
+        say(format_args!("{weights}: {imported}"));
+    }
+    Ok(())
+}
+
+/// Checks that `weights`, where a recipe names a file, holds an encoder of this architecture.
+///
+/// # Errors
+/// As [`import_encoder`].
+pub fn check_encoder(architecture: Architecture, weights: &str) -> Result<(), Error> {
+    let store = Store::new(Kind::Float, Device::Cpu, 0);
+    if !weights.is_empty() {
+        ResNet::new(&(&store.root() / "encoder"), architecture, false);
+        import_encoder(&store, "encoder.", weights.as_ref())?;
+    }
+    Ok(())
+}
+
+/// Where an encoder starts, in words for a plan: `ResNet18 from resnet18.pth`.
+pub fn beginning(architecture: Architecture, weights: &str) -> String {
+    let from = if weights.is_empty() { "random weights" } else { weights };
+    format!("{architecture:?} from {from}")
+}
 
 /// Copies the encoder of a file (safetensors, `.pth` or `.pkl`, see `densesiam_weights`) into the tensors of `store`
 /// whose names start with `prefix` (`backbone.`), and returns what became of the file's tensors, to be shown.

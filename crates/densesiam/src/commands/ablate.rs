@@ -84,7 +84,7 @@ trait Ablated: Recipe {
 
 impl Ablated for PretrainRecipe {
     fn architecture(&self) -> Architecture {
-        self.encoder.architecture
+        self.encoder.settings.architecture
     }
 
     fn train(self, mode: Mode) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use densesiam_engine::log::say;
 
 use super::{TrainArguments, folder};
 use crate::error::Error;
+use crate::import::check_encoder;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::{find, keys};
 use crate::tasks::pretrain::{Plan, pretrain};
@@ -16,6 +17,8 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let recipe = load(&arguments.recipe, &arguments.settings, arguments.resume)?;
     let plan = Plan::new(recipe)?;
     if arguments.dry_run {
+        let encoder = &plan.recipe.encoder;
+        check_encoder(encoder.settings.architecture, &encoder.weights)?;
         print!("{}", keys::dump(&plan.recipe));
         say(format_args!("\n{plan}"));
         return Ok(());

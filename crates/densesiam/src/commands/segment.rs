@@ -4,6 +4,7 @@ use super::TrainArguments;
 use densesiam_engine::log::say;
 
 use crate::error::Error;
+use crate::import::check_encoder;
 use crate::recipe::segment::SegmentRecipe;
 use crate::recipe::{find, keys};
 use crate::tasks::segment::{Plan, segment};
@@ -13,6 +14,8 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let recipe: SegmentRecipe = find(&arguments.recipe, &arguments.settings)?;
     let plan = Plan::new(recipe)?;
     if arguments.dry_run {
+        let encoder = &plan.recipe.encoder;
+        check_encoder(encoder.settings.architecture, &encoder.weights)?;
         print!("{}", keys::dump(&plan.recipe));
         say(format_args!("\n{plan}"));
         return Ok(());

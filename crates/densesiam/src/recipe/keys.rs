@@ -101,6 +101,17 @@ pub fn dump<R: Serialize>(recipe: &R) -> String {
     toml::to_string(recipe).unwrap_or_else(|error| panic!("a recipe has to be writable as TOML: {error}"))
 }
 
+/// A recipe of an earlier program, with the defaults of the keys that it lacks.
+///
+/// # Errors
+/// As [`load`].
+pub fn complete<R>(recipe: &str) -> Result<String, RecipeError>
+where
+    R: Serialize + DeserializeOwned + Default,
+{
+    load::<R>(recipe, "the recipe of the run", &[]).map(|recipe| dump(&recipe))
+}
+
 /// The dotted keys whose values differ between two complete recipes, those that only one of them has included.
 ///
 /// # Errors

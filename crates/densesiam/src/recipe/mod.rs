@@ -102,6 +102,18 @@ impl Default for RunSettings {
     }
 }
 
+/// `[encoder]`: the encoder and where it starts; `S` is what a task can set about it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EncoderRecipe<S: Default> {
+    /// A file with an encoder: `encoder.safetensors` of a pre-training, or a `.pth`, `.pkl` or safetensors file of
+    /// torchvision, timm, detectron2, mmseg, SimSiam, MoCo or DenseCL; empty to start from random weights.
+    pub weights: String,
+    /// Everything else about it.
+    #[serde(flatten)]
+    pub settings: S,
+}
+
 /// `[data]`: the pictures and how they are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -6,7 +6,7 @@ use densesiam_engine::optimizer::OptimizerSettings;
 use densesiam_nn::densesiam::{EncoderSettings, GlobalSettings, PixSimSettings, RegionSimSettings, Settings};
 use serde::{Deserialize, Serialize};
 
-use super::{DataSettings, MonitorSettings, RunSettings, TrainSettings};
+use super::{DataSettings, EncoderRecipe, MonitorSettings, RunSettings, TrainSettings};
 
 /// A whole pre-training recipe. Its default is the paper's: ImageNet, ResNet-50, 200 epochs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,8 +18,8 @@ pub struct PretrainRecipe {
     pub data: DataSettings,
     /// The two views.
     pub augment: Augmentation,
-    /// The encoder.
-    pub encoder: EncoderSettings,
+    /// The encoder and where it starts.
+    pub encoder: EncoderRecipe<EncoderSettings>,
     /// SimSiam's branch.
     pub global: GlobalSettings,
     /// Pixel consistency.
@@ -59,7 +59,7 @@ impl PretrainRecipe {
             regionsim.weight = 0.0;
         }
         Settings {
-            encoder: self.encoder.clone(),
+            encoder: self.encoder.settings.clone(),
             global: self.global.clone(),
             pixsim: self.pixsim.clone(),
             regionsim,

@@ -9,7 +9,7 @@ use densesiam_nn::segment::{
 use serde::{Deserialize, Serialize};
 
 use super::labels::LabelSettings;
-use super::{DataSettings, MonitorSettings, RunSettings, TrainSettings};
+use super::{DataSettings, EncoderRecipe, MonitorSettings, RunSettings, TrainSettings};
 
 /// A whole segmentation recipe. Its default is the released configuration, for COCO's 27 classes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct SegmentRecipe {
     /// The two views.
     pub augment: SegmentAugmentation,
     /// The encoder and where it starts.
-    pub encoder: SegmentEncoderRecipe,
+    pub encoder: EncoderRecipe<SegmentEncoder>,
     /// Pixel consistency.
     pub pixsim: SegmentPixSim,
     /// The over-clustering head.
@@ -41,18 +41,6 @@ pub struct SegmentRecipe {
     pub evaluate: EvaluateSettings,
     /// When a run counts as collapsed.
     pub monitor: MonitorSettings,
-}
-
-/// `[encoder]`
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SegmentEncoderRecipe {
-    /// A file with an encoder: `encoder.safetensors` of a pre-training, or a `.pth`, `.pkl` or safetensors file of
-    /// torchvision, timm, detectron2, mmseg, SimSiam, MoCo or DenseCL; empty to start from random weights.
-    pub weights: String,
-    /// Everything else about it.
-    #[serde(flatten)]
-    pub settings: SegmentEncoder,
 }
 
 /// `[regionsim]`

@@ -22,6 +22,7 @@ use super::{State, encoder_tensors};
 use crate::error::Error;
 use crate::file::write_bytes;
 use crate::pictures;
+use crate::recipe::keys::RecipeError;
 use crate::recipe::{MonitorSettings, RunSettings, TrainSettings};
 use crate::report::Picture;
 
@@ -37,6 +38,8 @@ pub struct Facts<'p> {
     pub monitor: &'p MonitorSettings,
     /// The complete recipe.
     pub recipe: String,
+    /// Completes a recipe of this task by the defaults of the keys that it lacks.
+    pub complete: fn(&str) -> Result<String, RecipeError>,
     /// `data.root` of the recipe.
     pub root: &'p str,
     /// The encoder.

@@ -77,7 +77,7 @@ impl Origin {
         let directory = RunDirectory::create(Path::new(&facts.run.dir), &facts.run.name, mode)?;
         let layout = directory.layout();
         if layout.recipe().is_file() {
-            same_recipe(&layout.recipe(), &facts.recipe)?;
+            same_recipe(&layout.recipe(), facts)?;
         }
         let Latest { checkpoint, rejected } = CheckpointFolder::open(&layout.checkpoints())?.latest()?;
         let damaged = rejected.iter().map(|(path, why)| {
@@ -158,10 +158,11 @@ pub(super) fn fingerprint(index: &ImageIndex) -> String {
     format!("{:016x}", index.fingerprint())
 }
 
-/// Fails where the recipe of the run and the one it is to be resumed with compute different things.
-fn same_recipe(path: &Path, now: &str) -> Result<(), Error> {
+/// Fails where the recipe of the run and the one it is to be resumed with compute different things. A key that there was
+/// not when the run began had its default.
+fn same_recipe(path: &Path, facts: &Facts) -> Result<(), Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::file(path, source))?;
-    let changed = keys::differences(&text, now)?;
+    let changed = keys::differences(&(facts.complete)(&text)?, &facts.recipe)?;
     let fixed: Vec<_> = changed.into_iter().filter(|key| !may_change(key)).collect();
     if fixed.is_empty() {
         return Ok(());

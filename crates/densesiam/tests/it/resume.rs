@@ -156,6 +156,44 @@ fn a_run_is_saved_before_its_first_step() {
 }
 
 #[test]
+fn a_pretraining_goes_on_from_the_given_weights_wherever_it_was_stopped() {
+    let place = Place::new();
+    place.pretrain("given", &["run.seed=7"]).succeeded();
+    let weights = "encoder.weights=runs/given/encoder.safetensors";
+    place.pretrain("whole", &[weights]).succeeded().says(&["ResNet18 from runs/given", "120 of 120"]);
+    place.pretrain("random", &["--dry-run"]).succeeded().says(&["ResNet18 from random weights"]);
+    let given = densesiam_weights::read(&place.path("runs/given/encoder.safetensors"), &Default::default());
+    let begun = place.path("runs/first/checkpoints/000000000/model.safetensors");
+    let mut child = place.start_pretrain("first", &[weights]);
+    wait_for(&begun, &mut child);
+    let begun = densesiam_weights::read(&begun, &Default::default());
+    child.kill().unwrap();
+    Finished::of(child);
+    let tensor = |file: &densesiam_weights::WeightsFile, name: &str| {
+        file.tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.bytes.to_vec()).unwrap()
+    };
+    let [given, begun] = [given, begun].map(Result::unwrap);
+    assert_eq!(tensor(&given, "layer1.0.conv1.weight"), tensor(&begun, "encoder.layer1.0.conv1.weight"));
+    // What is given is not asked for again once it has been taken.
+    std::fs::remove_file(place.path("runs/given/encoder.safetensors")).unwrap();
+    place.pretrain("first", &[weights, "--resume"]).succeeded();
+    assert_eq!(place.weights("whole", 6), place.weights("first", 6));
+    place.pretrain("gone", &[weights, "--dry-run"]).exited(4).says(&["runs/given/encoder.safetensors"]);
+}
+
+/// A run of a program that did not have all of today's keys goes on: what it lacks had its default.
+#[test]
+fn a_run_from_before_a_key_is_resumed() {
+    let place = Place::new();
+    place.pretrain("old", &[]).succeeded();
+    let recipe = place.path("runs/old/recipe.toml");
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    std::fs::write(&recipe, text.replace("weights = \"\"\n", "")).unwrap();
+    assert!(text.contains("weights = \"\"\n"));
+    place.pretrain("old", &["--resume"]).succeeded().says(&["finished"]);
+}
+
+#[test]
 fn a_run_that_was_killed_before_it_wrote_its_recipe_can_be_begun() {
     let place = Place::new();
     for (name, how) in [("new", None), ("resumed", Some("--resume")), ("over", Some("--overwrite"))] {

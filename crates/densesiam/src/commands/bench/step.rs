@@ -62,7 +62,7 @@ pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
         let of = model.forward([&view1, &view2], correspondence.as_ref(), true).losses;
         vec![of.total, of.global, of.pixel, of.region]
     })?;
-    bench.print("step", recipe.encoder.architecture, &losses, arguments);
+    bench.print("step", recipe.encoder.settings.architecture, &losses, arguments);
     Ok(())
 }
 

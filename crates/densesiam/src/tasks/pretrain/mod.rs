@@ -21,6 +21,7 @@ use tch::{Device, Kind, Tensor};
 pub use plan::Plan;
 
 use crate::error::Error;
+use crate::import::begin_encoder;
 use crate::input::Input;
 use crate::report::Status;
 use crate::run::{Journal, Origin, Pending, State, Stopwatch, Trouble, next_batch};
@@ -42,10 +43,13 @@ pub fn pretrain(plan: &Plan, mode: Mode) -> Result<(), Error> {
     let model = DenseSiam::new(&store, &model_settings);
     let optimizer = plan.optimizer(&store)?;
     let mut state = State { store, optimizer, step: 0 };
-
-    // ---- run directory, resumed or new
     let origin = Origin::find(&plan.facts(), mode, &mut state)?;
     let begins = !origin.is_restored();
+    if begins {
+        begin_encoder(&state.store, "encoder.", &recipe.encoder.weights)?;
+    }
+
+    // ---- run directory, resumed or new
     let mut journal = Journal::open(plan.facts(), origin, &state)?;
     if begins {
         journal.save(&state)?;

@@ -9,6 +9,7 @@ use densesiam_engine::optimizer::{FixedPredictor, Optimizer};
 use densesiam_nn::Store;
 
 use crate::error::Error;
+use crate::import::beginning;
 use crate::recipe::keys;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::run::{Facts, Setup, Tables};
@@ -53,8 +54,9 @@ impl Plan {
             train: &recipe.train,
             monitor: &recipe.monitor,
             recipe: keys::dump(recipe),
+            complete: keys::complete::<PretrainRecipe>,
             root: &recipe.data.root,
-            architecture: recipe.encoder.architecture,
+            architecture: recipe.encoder.settings.architecture,
             setup: &self.setup,
             shown: &[
                 ("loss", "loss"),
@@ -100,6 +102,11 @@ impl fmt::Display for Plan {
         let regions = if model.has_regionsim() { start } else { "off".into() };
         let pixsim = if model.has_pixsim() { format!("{0} x {0}", recipe.pixsim.grid) } else { "off".into() };
         write!(formatter, "{}", self.setup)?;
+        writeln!(
+            formatter,
+            "encoder     {}",
+            beginning(recipe.encoder.settings.architecture, &recipe.encoder.weights)
+        )?;
         writeln!(formatter, "losses      PixSim {pixsim}, RegionSim {regions}")
     }
 }

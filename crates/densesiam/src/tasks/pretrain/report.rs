@@ -31,7 +31,7 @@ fn summary(plan: &Plan, metrics: &Table) -> Vec<(String, String)> {
         ("steps", format!("{} of {}", metrics.last("step").unwrap_or_default(), setup.horizon.total_steps)),
         ("epochs", metrics.last_text("epoch")),
         ("pictures", setup.index.len().to_string()),
-        ("encoder", format!("{:?}", plan.recipe.encoder.architecture)),
+        ("encoder", format!("{:?}", plan.recipe.encoder.settings.architecture)),
         ("loss", metrics.last_text("loss")),
         ("global", metrics.last_text("loss_global")),
         ("PixSim", metrics.last_text("loss_pixel")),

@@ -14,7 +14,6 @@ use densesiam_data::labelled::LabelledSet;
 use densesiam_engine::device::set_threads;
 use densesiam_engine::duration::is_due;
 use densesiam_engine::interrupt::Interrupt;
-use densesiam_engine::log::say;
 use densesiam_engine::optimizer::not_finite;
 use densesiam_engine::run_dir::Mode;
 use densesiam_nn::segment::{Output, Segmenter, alignment};
@@ -26,7 +25,7 @@ pub use plan::{Plan, evaluation_settings, labelled_set};
 pub use trained::{MatchedClasses, Trained, matched_classes};
 
 use crate::error::Error;
-use crate::import::import_encoder;
+use crate::import::begin_encoder;
 use crate::input::Input;
 use crate::report::Status;
 use crate::run::{Journal, Origin, Pending, State, Stopwatch, Trouble, next_batch};
@@ -49,9 +48,8 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
     let mut state = State { store, optimizer, step: 0 };
     let origin = Origin::find(&plan.facts(), mode, &mut state)?;
     let begins = !origin.is_restored();
-    if begins && !recipe.encoder.weights.is_empty() {
-        let imported = import_encoder(&state.store, "backbone.", recipe.encoder.weights.as_ref())?;
-        say(format_args!("{}: {imported}", recipe.encoder.weights));
+    if begins {
+        begin_encoder(&state.store, "backbone.", &recipe.encoder.weights)?;
     }
 
     // ---- run directory, resumed or new

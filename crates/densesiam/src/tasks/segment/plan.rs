@@ -14,6 +14,7 @@ use densesiam_nn::Store;
 use densesiam_nn::segment::Settings;
 
 use crate::error::Error;
+use crate::import::beginning;
 use crate::recipe::keys;
 use crate::recipe::segment::SegmentRecipe;
 use crate::run::{Facts, Setup, Tables};
@@ -77,6 +78,7 @@ impl Plan {
             train: &recipe.train,
             monitor: &recipe.monitor,
             recipe: keys::dump(recipe),
+            complete: keys::complete::<SegmentRecipe>,
             root: &recipe.data.root,
             architecture: recipe.encoder.settings.architecture,
             setup: &self.setup,
@@ -145,6 +147,8 @@ pub fn labelled_set(recipe: &SegmentRecipe) -> Result<Option<LabelledSet>, Error
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.setup)?;
+        let encoder = &self.recipe.encoder;
+        writeln!(formatter, "encoder     {}", beginning(encoder.settings.architecture, &encoder.weights))?;
         match &self.validation {
             Some(set) => writeln!(formatter, "evaluation  {} pictures of {}", set.len(), set.name)?,
             None => writeln!(formatter, "evaluation  none: there are no labels")?,
