@@ -5,7 +5,7 @@ use std::ops::Range;
 use maud::{Markup, PreEscaped, html};
 use plotters::{
     coord::{
-        ranged1d::{DefaultFormatting, KeyPointHint, Ranged},
+        ranged1d::{BoldPoints, DefaultFormatting, KeyPointHint, Ranged},
         types::RangedCoordf64,
     },
     prelude::*,
@@ -144,23 +144,25 @@ fn drawing(chart: &Chart, series: &[Series]) -> Markup {
 fn draw(svg: &mut String, chart: &Chart, series: &[Series]) -> Result<(), DrawingError> {
     let level = chart.reference.as_ref().map(|(_, level)| *level);
     let (steps, values) = bounds(series, level);
+    let axis = Axis::new(chart.log_scale, values);
+    let label = axis.labels();
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     let mut context = ChartBuilder::on(&root)
         .margin(14)
         .margin_right(44)
         .x_label_area_size(48)
         .y_label_area_size(100)
-        .build_cartesian_2d(steps.0..steps.1, Axis::new(chart.log_scale, values))?;
+        .build_cartesian_2d(steps.0..steps.1, axis)?;
     context
         .configure_mesh()
         .x_labels(6)
-        .y_labels(6)
+        .y_labels(TICKS)
         .max_light_lines(0)
         .bold_line_style(GRID.stroke_width(2))
         .axis_style(GRID.stroke_width(2))
         .label_style(("sans-serif", 32).into_font().color(&INK))
         .x_label_formatter(&|step| short(*step))
-        .y_label_formatter(&|value| short(*value))
+        .y_label_formatter(&|value| label(*value))
         .draw()?;
     if let Some(level) = level {
         let ends = [(steps.0, level), (steps.1, level)];
@@ -192,14 +194,37 @@ impl Axis {
             let room = (high / low).powf(0.05);
             return Self { logarithmic: true, low: low / room, high: high * room };
         }
-        // A level alone has so much room that the labels around it differ.
-        let spread = if low < high { (high - low).max(1e-3 * high.abs()) } else { 2.0 * high.abs() };
-        let room = 0.05 * spread.max(1e-9);
+        // A level alone stands in as much room as it is high; one of 0, such as a loss that has not begun, in a room of 1.
+        let spread = match high - low {
+            0.0 if high == 0.0 => 20.0,
+            0.0 => 2.0 * high.abs(),
+            difference => difference.max(1e-3 * high.abs()),
+        };
+        let room = 0.05 * spread;
         // What is never negative is given no room below zero.
         let floor = if low >= 0.0 { (low - room).max(0.0) } else { low - room };
         Self { logarithmic: false, low: floor, high: high + room }
     }
 }
+
+impl Axis {
+    /// How its ticks are labelled: with as many digits as tell neighbours apart, and sums that miss 0 by a rounding as 0.
+    fn labels(&self) -> impl Fn(f64) -> String + use<> {
+        let ticks = self.key_points(BoldPoints(TICKS));
+        let step = ticks.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
+        let fine = !self.logarithmic && step.is_finite();
+        move |value| match value {
+            _ if fine && value.abs() < 1e-6 * step => "0".to_owned(),
+            _ if fine && step < 1.0 && (1e-3..1e4).contains(&value.abs()) => {
+                format!("{value:.0$}", (-step.log10() - 1e-9).ceil().clamp(0.0, 9.0) as usize)
+            }
+            _ => short(value),
+        }
+    }
+}
+
+/// About how many ticks an axis has.
+const TICKS: usize = 6;
 
 impl Ranged for Axis {
     type FormatOption = DefaultFormatting;
@@ -313,6 +338,26 @@ mod tests {
         assert_eq!(level.smoothed(), level.points);
         let short = curve((0..49).map(|i| (f64::from(i), f64::from(i % 3))));
         assert_eq!(short.smoothed(), short.points);
+    }
+
+    #[test]
+    fn ticks_tell_neighbours_apart() {
+        for (values, expected) in [
+            ((5.608, 5.6125), Some("5.610")),
+            ((-0.3, 0.1), Some("0")),
+            ((0.0, 0.0), Some("0.4")),
+            ((0.0, 90.0), Some("20")),
+            ((1.0e6, 3.0e6), Some("2M")),
+            ((-1e30, 1e30), None),
+        ] {
+            let axis = Axis::new(false, values);
+            let ticks = axis.key_points(BoldPoints(TICKS));
+            let labels: Vec<String> = ticks.iter().copied().map(axis.labels()).collect();
+            let different: std::collections::BTreeSet<_> = labels.iter().collect();
+            assert_eq!(different.len(), labels.len(), "{labels:?}");
+            assert!(expected.is_none_or(|label| labels.iter().any(|other| other == label)), "{labels:?}");
+            assert!(labels.iter().all(|label| !label.contains("e-17")), "{labels:?}");
+        }
     }
 
     #[test]

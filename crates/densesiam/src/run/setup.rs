@@ -127,6 +127,18 @@ impl Setup {
         })
     }
 
+    /// Where and in which arithmetic the step runs, in words: `processor, bf16`.
+    pub fn place(&self) -> String {
+        let precision = match self.precision {
+            Precision::Fp32 => "fp32",
+            Precision::Bf16 => "bf16",
+        };
+        match self.device {
+            Device::Cuda(index) => format!("CUDA device {index}, {precision}"),
+            _ => format!("processor, {precision}"),
+        }
+    }
+
     /// The optimizer of the parameters in `store`; those under a prefix in `fixed` keep the peak learning rate.
     ///
     /// # Errors
@@ -241,11 +253,7 @@ impl fmt::Display for Setup {
             "training    {} steps of {} pictures ({} steps an epoch)",
             horizon.total_steps, horizon.batch_size, horizon.steps_per_epoch
         )?;
-        writeln!(
-            formatter,
-            "device      {:?}, {:?} ({})",
-            self.device, self.precision, self.precision_reason
-        )?;
+        writeln!(formatter, "device      {} ({})", self.place(), self.precision_reason)?;
         if let Some(reason) = self.cuda_unused {
             writeln!(formatter, "            not CUDA: {reason}")?;
         }

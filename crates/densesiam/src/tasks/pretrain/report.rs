@@ -2,6 +2,7 @@
 
 use super::plan::Plan;
 use crate::error::Error;
+use crate::import::beginning;
 use crate::recipe::keys;
 use crate::report::{Chart, Report, Status};
 use crate::run::{Journal, Table};
@@ -29,9 +30,9 @@ fn summary(plan: &Plan, metrics: &Table) -> Vec<(String, String)> {
     let used = metrics.last("categories_used").map_or("-".to_owned(), |used| used.to_string());
     [
         ("steps", format!("{} of {}", metrics.last("step").unwrap_or_default(), setup.horizon.total_steps)),
-        ("epochs", metrics.last_text("epoch")),
+        ("epochs", metrics.last("epoch").map_or("-".to_owned(), |epoch| format!("{epoch:.2}"))),
         ("pictures", setup.index.len().to_string()),
-        ("encoder", format!("{:?}", plan.recipe.encoder.settings.architecture)),
+        ("encoder", beginning(plan.recipe.encoder.settings.architecture, &plan.recipe.encoder.weights)),
         ("loss", metrics.last_text("loss")),
         ("global", metrics.last_text("loss_global")),
         ("PixSim", metrics.last_text("loss_pixel")),
@@ -39,7 +40,7 @@ fn summary(plan: &Plan, metrics: &Table) -> Vec<(String, String)> {
         ("spread", metrics.last_text("spread")),
         ("pseudo-categories used", used),
         ("pictures a second (median)", format!("{:.1}", metrics.median("pictures_per_second"))),
-        ("device", format!("{:?}, {:?}, {} threads", setup.device, setup.precision, setup.threads)),
+        ("device", format!("{}, {} threads", setup.place(), setup.threads)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

@@ -28,10 +28,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         ("pseudo-categories", plan.model.classes.to_string()),
         ("loss", metrics.last_text("loss")),
         ("pictures a second (median)", format!("{:.1}", metrics.median("pictures_per_second"))),
-        (
-            "device",
-            format!("{:?}, {:?}, {} threads", plan.setup.device, plan.setup.precision, plan.setup.threads),
-        ),
+        ("device", format!("{}, {} threads", plan.setup.place(), plan.setup.threads)),
     ];
     let losses = [
         ("PixSim", "loss_pixel"),
