@@ -6,10 +6,16 @@ use tch::{Cuda, Device, Kind, Tensor};
 
 /// GFLOP/s of a product of two matrices of 2048 x 2048, the best of five.
 pub(in crate::commands) fn matrix_product_rate(kind: Kind, device: Device) -> f64 {
-    let side = 2048;
-    let matrix = Tensor::ones([side, side], (kind, device));
-    let best = best_of_five(|| matrix.matmul(&matrix).get(0).get(0));
-    2.0 * (side as f64).powi(3) / best / 1e9
+    /// Below this rate a large product takes longer than anyone waits for a figure: bf16 on processors without its
+    /// instructions.
+    const SLOW: f64 = 20.0;
+    let rate = |side: i64| {
+        let matrix = Tensor::ones([side, side], (kind, device));
+        let best = best_of_five(|| matrix.matmul(&matrix).get(0).get(0));
+        2.0 * (side as f64).powi(3) / best / 1e9
+    };
+    let small = rate(256);
+    if small < SLOW { small } else { rate(2048) }
 }
 
 /// GB/s of a copy of a tensor of 256 MiB, bytes read and bytes written together, the best of five.
