@@ -6,6 +6,7 @@ use densesiam_data::index::names_shards;
 use densesiam_engine::log::say;
 
 use super::{TrainArguments, folder};
+use crate::answer::answer;
 use crate::error::Error;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::{find, keys};
@@ -16,7 +17,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let recipe = load(&arguments.recipe, &arguments.settings, arguments.resume)?;
     let plan = Plan::new(recipe)?;
     if arguments.dry_run {
-        print!("{}", keys::dump(&plan.recipe));
+        answer(keys::dump(&plan.recipe))?;
         say(format_args!("\n{plan}"));
         return Ok(());
     }

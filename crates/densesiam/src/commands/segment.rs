@@ -3,6 +3,7 @@
 use super::TrainArguments;
 use densesiam_engine::log::say;
 
+use crate::answer::answer;
 use crate::error::Error;
 use crate::recipe::segment::SegmentRecipe;
 use crate::recipe::{find, keys};
@@ -13,7 +14,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let recipe: SegmentRecipe = find(&arguments.recipe, &arguments.settings)?;
     let plan = Plan::new(recipe)?;
     if arguments.dry_run {
-        print!("{}", keys::dump(&plan.recipe));
+        answer(keys::dump(&plan.recipe))?;
         say(format_args!("\n{plan}"));
         return Ok(());
     }
