@@ -1,5 +1,6 @@
 //! Everything that can end a command early, and the exit code that says which kind it was.
 
+use std::io;
 use std::path::PathBuf;
 
 use densesiam_data::pack::PackError;
@@ -82,13 +83,16 @@ pub enum Error {
     /// A checkpoint is of another run, model or data set.
     #[error("{0}")]
     CannotResume(String),
+    /// Standard output cannot be written to.
+    #[error("cannot write the answer: {0}; free some space, or send it elsewhere")]
+    Answer(io::Error),
     /// A file cannot be read or written.
     #[error("cannot access {}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The device cannot be had.
     #[error(transparent)]
@@ -157,7 +161,7 @@ pub enum ExitCode {
     Usage = 2,
     /// The pictures cannot be found or read.
     Data = 3,
-    /// A run directory, checkpoint or other file cannot be read or written.
+    /// A run directory, checkpoint, other file or the answer cannot be read or written.
     File = 4,
     /// A loss was not finite.
     NotFinite = 5,
@@ -179,7 +183,7 @@ pub enum ExitCode {
 
 impl Error {
     /// A file that cannot be read or written.
-    pub fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+    pub fn file(path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::File { path: path.into(), source }
     }
 
@@ -197,7 +201,9 @@ impl Error {
             | Self::Picture { .. }
             | Self::NothingReadable { .. } => ExitCode::Data,
             Self::RunDirectory(_) | Self::Checkpoint(_) | Self::TensorFile(_) => ExitCode::File,
+            Self::Answer(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Unread,
             Self::Weights { .. }
+            | Self::Answer(_)
             | Self::Demo(_)
             | Self::Log(_)
             | Self::CannotResume(_)

@@ -3,11 +3,7 @@
 //! From recipe to loss in four files: `recipes/*.toml`, [`tasks::pretrain`] (the whole loop in sight),
 //! `densesiam_nn::densesiam` (both views, every stop-gradient), and its PixSim and RegionSim.
 
-#![warn(
-    clippy::print_stderr,
-    reason = "densesiam_engine::log::say does not end the program where nobody listens"
-)]
-
+pub mod answer;
 pub mod commands;
 pub mod error;
 pub mod export;

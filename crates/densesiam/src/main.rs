@@ -1,11 +1,10 @@
 //! The `densesiam` program: parses the command line, runs the command, and turns what went wrong into a sentence and
 //! an exit code.
 
-use std::panic::{self, catch_unwind};
+use std::panic::catch_unwind;
 
-use clap::Parser;
-use densesiam::commands::{CommandLine, run};
-use densesiam::error::ExitCode;
+use densesiam::commands::{command_line, run};
+use densesiam::error::{Error, ExitCode};
 use densesiam_engine::log::say;
 use tikv_jemallocator::Jemalloc;
 
@@ -15,13 +14,15 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> std::process::ExitCode {
-    end_quietly_without_a_reader();
-    let command = CommandLine::parse().command;
-    let code = match catch_unwind(|| run(command)) {
+    let code = match catch_unwind(program) {
         Ok(Ok(())) => ExitCode::Success,
         Ok(Err(error)) => {
-            say(format_args!("error: {error}"));
-            error.exit_code()
+            let code = error.exit_code();
+            // A reader of the answer that has seen enough (`| head`) is no fault.
+            if code != ExitCode::Unread {
+                say(format_args!("error: {error}"));
+            }
+            code
         }
         // What panics says so itself: a fault of the program, or libtorch out of memory.
         Err(_) => {
@@ -34,13 +35,6 @@ fn main() -> std::process::ExitCode {
     std::process::ExitCode::from(code as u8)
 }
 
-/// Whoever reads an answer may have seen enough (`| head`), which is no fault; `print!` panics there.
-fn end_quietly_without_a_reader() {
-    let ordinary = panic::take_hook();
-    panic::set_hook(Box::new(move |panic| match panic.payload().downcast_ref::<String>() {
-        Some(said) if said.starts_with("failed printing to stdout") && said.contains("Broken pipe") => {
-            std::process::exit(ExitCode::Unread as i32)
-        }
-        _ => ordinary(panic),
-    }));
+fn program() -> Result<(), Error> {
+    command_line()?.map_or(Ok(()), run)
 }

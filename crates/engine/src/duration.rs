@@ -71,23 +71,28 @@ impl Horizon {
 }
 
 impl Duration {
-    /// The duration in steps, `None` for never. Fractions are rounded to the nearest step, pictures up to whole
-    /// steps; what is longer than nothing is at least one step.
-    pub fn resolve(&self, horizon: &Horizon) -> Option<u64> {
+    /// The duration in steps before it is rounded to whole ones, `None` for never.
+    pub fn exact(&self, horizon: &Horizon) -> Option<f64> {
         match *self {
-            Self::Epochs(epochs) => Some(share(epochs, horizon.steps_per_epoch)),
-            Self::Steps(steps) => Some(steps),
-            Self::Images(images) => Some(images.div_ceil(horizon.batch_size.max(1))),
-            Self::OfTraining(fraction) => Some(share(fraction, horizon.total_steps)),
+            Self::Epochs(epochs) => Some(epochs * horizon.steps_per_epoch as f64),
+            Self::Steps(steps) => Some(steps as f64),
+            Self::Images(images) => Some(images as f64 / horizon.batch_size.max(1) as f64),
+            Self::OfTraining(fraction) => Some(fraction * horizon.total_steps as f64),
             Self::Never => None,
         }
     }
-}
 
-/// `factor` times `steps`, rounded; at least 1 unless the factor is 0.
-fn share(factor: f64, steps: u64) -> u64 {
-    let rounded = (factor * steps as f64).round() as u64;
-    if factor > 0.0 { rounded.max(1) } else { 0 }
+    /// The duration in steps, `None` for never. Fractions are rounded to the nearest step, pictures up to whole
+    /// steps; what is longer than nothing is at least one step.
+    pub fn resolve(&self, horizon: &Horizon) -> Option<u64> {
+        let exact = self.exact(horizon)?;
+        Some(match *self {
+            Self::Steps(steps) => steps,
+            Self::Images(_) => exact.ceil() as u64,
+            _ if exact > 0.0 => (exact.round() as u64).max(1),
+            _ => 0,
+        })
+    }
 }
 
 /// Whether something that happens every `every` steps is due once `step` steps are done (so never at 0).

@@ -97,16 +97,18 @@ impl LearningRate {
     /// [`SettingError`] as of [`ScheduleSettings::validate`], or when the warm-up outlasts the training.
     pub fn new(settings: &ScheduleSettings, horizon: &Horizon) -> Result<Self, SettingError> {
         settings.validate()?;
-        let warmup = settings.warmup.resolve(horizon).unwrap_or(0);
+        let exact = settings.warmup.exact(horizon).unwrap_or(0.0);
         require(
-            warmup == 0 || warmup < horizon.total_steps,
+            exact == 0.0 || exact < horizon.total_steps as f64,
             "optimizer.schedule.warmup",
             &settings.warmup,
             "shorter than the training",
         )?;
+        // Rounding to whole steps must not forbid what is short enough: 0.05 of one step is none.
+        let warmup = settings.warmup.resolve(horizon).unwrap_or(0);
         Ok(Self {
             kind: settings.kind,
-            warmup,
+            warmup: warmup.min(horizon.total_steps.saturating_sub(1)),
             milestones: settings
                 .milestones
                 .iter()
@@ -196,6 +198,37 @@ mod tests {
     fn constant_stays() {
         let rate = rate(r#"{"kind": "constant"}"#);
         assert!((0..100).all(|step| rate.at(step) == 1.0));
+    }
+
+    #[test]
+    fn any_share_of_a_training_is_a_warmup_however_short_the_training() {
+        for total_steps in 1..=40 {
+            let horizon = Horizon { steps_per_epoch: 1 + total_steps / 3, batch_size: 4, total_steps };
+            for share in [0.0, 0.001, 0.05, 0.5, 0.95, 0.999] {
+                let settings =
+                    ScheduleSettings { warmup: Duration::OfTraining(share), ..ScheduleSettings::default() };
+                let rate = LearningRate::new(&settings, &horizon).unwrap();
+                assert!(rate.warmup < total_steps, "{share} of {total_steps} steps");
+                let rates: Vec<f64> = (0..total_steps).map(|step| rate.at(step)).collect();
+                assert!(rates.iter().all(|rate| *rate > 0.0 && *rate <= 1.0), "{rates:?}");
+                close(rates[rate.warmup as usize], 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_warmup_is_too_long_by_its_length_and_not_by_rounding() {
+        let one_step = Horizon { steps_per_epoch: 1, batch_size: 4, total_steps: 1 };
+        let warmup = |text: &str| {
+            let settings = ScheduleSettings { warmup: text.parse().unwrap(), ..ScheduleSettings::default() };
+            LearningRate::new(&settings, &one_step).map(|rate| rate.warmup)
+        };
+        for short_enough in ["0 steps", "0.05 of training", "0.5 epochs", "3 images"] {
+            assert_eq!(warmup(short_enough), Ok(0), "{short_enough}");
+        }
+        for too_long in ["1 steps", "1 of training", "1 epochs", "4 images", "7 steps"] {
+            assert_eq!(warmup(too_long).unwrap_err().key, "optimizer.schedule.warmup", "{too_long}");
+        }
     }
 
     #[test]

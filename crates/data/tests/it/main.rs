@@ -1,6 +1,7 @@
 //! The crate's laws, checked from outside: one binary, grouped by part.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the report")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests say what they leave out, and figures")]
 
 mod data_sets;
 mod decoding;

@@ -10,6 +10,7 @@ use densesiam_metrics::Spread;
 use densesiam_nn::Architecture;
 use serde_json::{Value, json};
 
+use crate::answer::{answer, answer_line};
 use crate::error::Error;
 use crate::file::write_bytes;
 use crate::recipe::ablation::{Ablation, Task, Variant};
@@ -139,7 +140,7 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
     }
     if arguments.dry_run {
         for (place, _, run, _) in &planned {
-            println!("{}: {}", run.display(), ablation.variants[*place].settings.join(" "));
+            answer_line(format_args!("{}: {}", run.display(), ablation.variants[*place].settings.join(" ")))?;
         }
         return Ok(());
     }
@@ -165,8 +166,7 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
         write_bytes(&path, markdown(&rows).as_bytes())?;
     }
     let table = if arguments.json { format!("{:#}\n", as_json(ablation, &rows)) } else { markdown(&rows) };
-    print!("{table}");
-    Ok(())
+    answer(table)
 }
 
 /// The variant wins over the command line, which wins over the recipe.

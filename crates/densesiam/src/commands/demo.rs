@@ -6,6 +6,7 @@ use densesiam_data::demo::{DemoSettings, write_demo};
 use densesiam_engine::log::say;
 use densesiam_engine::run_dir::{Mode, RunLayout};
 
+use crate::answer::answer_line;
 use crate::error::Error;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::segment::SegmentRecipe;
@@ -56,10 +57,9 @@ fn segment_them(
     segment::segment(&plan, mode)?;
     let evaluations = Table::read(&run(&name).evaluations())?;
     let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.1}", 100.0 * value));
-    println!(
+    answer_line(format_args!(
         "unsupervised segmentation of the made-up pictures: mIoU {}, before training {}",
         percent(evaluations.last("mIoU")),
         percent(evaluations.values("mIoU").next())
-    );
-    Ok(())
+    ))
 }

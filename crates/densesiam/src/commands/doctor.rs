@@ -10,6 +10,7 @@ use densesiam_engine::environment::Environment;
 use serde_json::{Value, json};
 
 use super::bench::matrix_product_rate;
+use crate::answer::{answer, answer_line};
 use crate::error::Error;
 
 /// How many pictures of a folder are decoded.
@@ -35,34 +36,28 @@ pub(super) fn run(pictures: Option<&Path>, json: bool) -> Result<(), Error> {
     if let Some(root) = pictures {
         findings.insert("pictures".into(), look_at(root)?);
     }
-    let findings = Value::Object(findings);
-    match (json, &findings) {
-        (false, Value::Object(findings)) => {
-            for (key, value) in findings {
-                print_finding(key, value);
-            }
-        }
-        _ => println!("{findings:#}"),
+    if json {
+        return answer_line(format_args!("{:#}", Value::Object(findings)));
     }
-    Ok(())
+    answer(findings.iter().map(|(key, value)| lines(key, value)).collect::<String>())
 }
 
 /// One line for a plain value, one for each part of a larger one; bytes in GB.
-fn print_finding(key: &str, value: &Value) {
+fn lines(key: &str, value: &Value) -> String {
     match (key.strip_suffix("_bytes"), value) {
-        (_, Value::Null) => println!("{key:28} not known"),
+        (_, Value::Null) => format!("{key:28} not known\n"),
         (Some(key), Value::Number(bytes)) => {
-            println!("{key:28} {:.1} GB", bytes.as_f64().unwrap_or_default() / 1e9);
+            format!("{key:28} {:.1} GB\n", bytes.as_f64().unwrap_or_default() / 1e9)
         }
         (_, Value::Object(parts)) => {
-            parts.iter().for_each(|(part, value)| print_finding(&format!("{key}.{part}"), value));
+            parts.iter().map(|(part, value)| lines(&format!("{key}.{part}"), value)).collect()
         }
-        (_, Value::Array(lines)) => {
-            println!("{key:28} {}", lines.len());
-            lines.iter().for_each(|line| println!("  {}", line.as_str().unwrap_or_default()));
+        (_, Value::Array(items)) => {
+            let indented = items.iter().map(|item| format!("  {}\n", item.as_str().unwrap_or_default()));
+            format!("{key:28} {}\n{}", items.len(), indented.collect::<String>())
         }
-        (_, Value::String(text)) => println!("{key:28} {text}"),
-        (_, value) => println!("{key:28} {value}"),
+        (_, Value::String(text)) => format!("{key:28} {text}\n"),
+        (_, value) => format!("{key:28} {value}\n"),
     }
 }
 

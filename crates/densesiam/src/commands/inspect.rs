@@ -8,6 +8,7 @@ use densesiam_weights::{Limits, Matching, match_names, read};
 use serde_json::{Value, json};
 use tch::{Device, Kind};
 
+use crate::answer::{answer, answer_line};
 use crate::error::Error;
 use crate::run::locate;
 
@@ -18,12 +19,12 @@ const ARCHITECTURES: [Architecture; 4] =
 /// Prints what `path` is, as lines or as JSON.
 pub(super) fn run(path: &Path, json: bool) -> Result<(), Error> {
     let findings = if path.is_dir() { of_checkpoint(path)? } else { of_file(path)? };
-    if json {
-        println!("{findings:#}");
-    } else if let Value::Object(findings) = findings {
-        findings.iter().for_each(|(key, value)| print_finding(key, value));
+    match findings {
+        Value::Object(findings) if !json => {
+            answer(findings.iter().map(|(key, value)| lines(key, value)).collect::<String>())
+        }
+        findings => answer_line(format_args!("{findings:#}")),
     }
-    Ok(())
 }
 
 /// A run directory, by its newest checkpoint, or a checkpoint's folder.
@@ -96,16 +97,16 @@ fn parts<'n>(sizes: impl Iterator<Item = (&'n str, u64)>) -> BTreeMap<String, Va
 }
 
 /// One line for a plain value, one for each part of a larger one.
-fn print_finding(key: &str, value: &Value) {
+fn lines(key: &str, value: &Value) -> String {
     match value {
-        Value::Null => {}
+        Value::Null => String::new(),
         Value::Object(part) if part.contains_key("tensors") => {
-            println!("{key:28} {} tensors, {} elements", part["tensors"], part["elements"]);
+            format!("{key:28} {} tensors, {} elements\n", part["tensors"], part["elements"])
         }
         Value::Object(parts) => {
-            parts.iter().for_each(|(part, value)| print_finding(&format!("{key}.{part}"), value));
+            parts.iter().map(|(part, value)| lines(&format!("{key}.{part}"), value)).collect()
         }
-        Value::String(text) => println!("{key:28} {}", text.replace('\n', &format!("\n{:29}", ""))),
-        value => println!("{key:28} {value}"),
+        Value::String(text) => format!("{key:28} {}\n", text.replace('\n', &format!("\n{:29}", ""))),
+        value => format!("{key:28} {value}\n"),
     }
 }

@@ -20,6 +20,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use densesiam_engine::run_dir::Mode;
 
+use crate::answer::{answer, answer_line};
 use crate::error::Error;
 use crate::export::{Format, export};
 use crate::recipe::builtin;
@@ -207,6 +208,22 @@ pub struct ViewsArguments {
     pub overwrite: bool,
 }
 
+/// The command that was typed; `None` where it was a question that is answered with it: help, or the version. A command
+/// line that is not understood ends the program.
+///
+/// # Errors
+/// When the answer cannot be written.
+pub fn command_line() -> Result<Option<Command>, Error> {
+    match CommandLine::try_parse() {
+        Ok(line) => Ok(Some(line.command)),
+        Err(refused) if refused.use_stderr() => refused.exit(),
+        Err(question) => {
+            question.print().map_err(Error::Answer)?;
+            answer("").map(|()| None)
+        }
+    }
+}
+
 /// Does what the command line says.
 ///
 /// # Errors
@@ -223,15 +240,13 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Export { checkpoint, format, out, overwrite } => {
             let out = out.unwrap_or_else(|| format.default_path());
             refuse_existing(&out, overwrite)?;
-            println!("{}", export(&checkpoint, format, &out)?);
-            Ok(())
+            answer_line(export(&checkpoint, format, &out)?)
         }
         Command::Inspect { path, json } => inspect::run(&path, json),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut CommandLine::command(), "densesiam", &mut script);
-            print!("{}", String::from_utf8_lossy(&script));
-            Ok(())
+            answer(String::from_utf8_lossy(&script))
         }
         Command::Man { out } => {
             std::fs::create_dir_all(&out).map_err(|error| Error::file(&out, error))?;
@@ -266,16 +281,10 @@ fn refuse_existing(out: &Path, overwrite: bool) -> Result<(), Error> {
 }
 
 fn recipes(name: Option<&str>) -> Result<(), Error> {
-    match name {
-        None => {
-            let all = builtin::RECIPES.iter().chain(&builtin::ABLATIONS);
-            all.for_each(|(name, _)| println!("{name}"));
-        }
-        Some(name) => {
-            let unknown =
-                || Error::Usage(format!("there is no recipe {name:?}; `densesiam recipes` lists them"));
-            print!("{}", builtin::find(name).or_else(|| builtin::find_ablation(name)).ok_or_else(unknown)?);
-        }
-    }
-    Ok(())
+    let Some(name) = name else {
+        let all = builtin::RECIPES.iter().chain(&builtin::ABLATIONS);
+        return answer(all.map(|(name, _)| format!("{name}\n")).collect::<String>());
+    };
+    let unknown = || Error::Usage(format!("there is no recipe {name:?}; `densesiam recipes` lists them"));
+    answer(builtin::find(name).or_else(|| builtin::find_ablation(name)).ok_or_else(unknown)?)
 }

@@ -6,6 +6,7 @@ use densesiam_data::index::names_shards;
 use densesiam_engine::log::say;
 
 use super::{TrainArguments, folder};
+use crate::answer::answer;
 use crate::error::Error;
 use crate::import::check_encoder;
 use crate::recipe::pretrain::PretrainRecipe;
@@ -19,7 +20,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     if arguments.dry_run {
         let encoder = &plan.recipe.encoder;
         check_encoder(encoder.settings.architecture, &encoder.weights)?;
-        print!("{}", keys::dump(&plan.recipe));
+        answer(keys::dump(&plan.recipe))?;
         say(format_args!("\n{plan}"));
         return Ok(());
     }

@@ -1,9 +1,12 @@
 //! `densesiam probe`: how much of the classes can be read off encoders, side by side.
 
+use std::fmt::Write;
+
 use serde_json::{Value, json};
 
 use densesiam_engine::log::say;
 
+use crate::answer::{answer, answer_line};
 use crate::error::Error;
 use crate::recipe::keys;
 use crate::recipe::probe::ProbeRecipe;
@@ -18,22 +21,22 @@ pub(super) fn run(arguments: &[String], seeds: u64, json: bool) -> Result<(), Er
     let figures = probe(&plan)?;
     let groups = summarise(&figures);
     if json {
-        println!("{:#}", as_json(&plan, &figures, &groups));
-    } else {
-        print_table(&groups);
+        return answer_line(format_args!("{:#}", as_json(&plan, &figures, &groups)));
     }
-    Ok(())
+    answer(table(&groups))
 }
 
-fn print_table(groups: &[Group]) {
+fn table(groups: &[Group]) -> String {
     let wide = groups.iter().map(|group| group.name.chars().count()).max().unwrap_or(0).max(8);
-    println!("{:wide$}  runs  {:>14}  {:>14}  difference  each mIoU", "", "mIoU", "aAcc");
+    let mut table = format!("{:wide$}  runs  {:>14}  {:>14}  difference  each mIoU\n", "", "mIoU", "aAcc");
     for Group { name, miou, aacc, difference } in groups {
         let difference = difference.map_or("-".to_owned(), |value| format!("{:+.2}", 100.0 * value));
         let single: Vec<_> = miou.single.iter().map(|value| format!("{:.2}", 100.0 * value)).collect();
         let (runs, miou, aacc) = (single.len(), miou.percent().to_string(), aacc.percent().to_string());
-        println!("{name:wide$}  {runs:4}  {miou:>14}  {aacc:>14}  {difference:>10}  {}", single.join(" "));
+        let single = single.join(" ");
+        let _ = writeln!(table, "{name:wide$}  {runs:4}  {miou:>14}  {aacc:>14}  {difference:>10}  {single}");
     }
+    table
 }
 
 fn as_json(plan: &Plan, figures: &[Figure], groups: &[Group]) -> Value {

@@ -3,6 +3,7 @@
 use super::TrainArguments;
 use densesiam_engine::log::say;
 
+use crate::answer::answer;
 use crate::error::Error;
 use crate::import::check_encoder;
 use crate::recipe::segment::SegmentRecipe;
@@ -16,7 +17,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     if arguments.dry_run {
         let encoder = &plan.recipe.encoder;
         check_encoder(encoder.settings.architecture, &encoder.weights)?;
-        print!("{}", keys::dump(&plan.recipe));
+        answer(keys::dump(&plan.recipe))?;
         say(format_args!("\n{plan}"));
         return Ok(());
     }

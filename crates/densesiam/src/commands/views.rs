@@ -8,6 +8,7 @@ use densesiam_geometry::{Point, View};
 use image::RgbImage;
 
 use super::{ViewsArguments, refuse_existing};
+use crate::answer::answer_line;
 use crate::error::Error;
 use crate::file::write_bytes;
 use crate::pictures::{self, Origin};
@@ -44,10 +45,12 @@ pub(super) fn run(arguments: &ViewsArguments) -> Result<(), Error> {
     let bytes = pictures::png(&sheet).map_err(|error| Error::Internal(error.to_string()))?;
     write_bytes(out, &bytes)?;
     match pair.overlap {
-        Some(_) => println!("{}: {} corresponding points", out.display(), points.len()),
-        None => println!("{}: the views do not overlap, after {} tries", out.display(), pair.redraws + 1),
+        Some(_) => answer_line(format_args!("{}: {} corresponding points", out.display(), points.len())),
+        None => {
+            let tries = pair.redraws + 1;
+            answer_line(format_args!("{}: the views do not overlap, after {tries} tries", out.display()))
+        }
     }
-    Ok(())
 }
 
 fn to_image(width: u32, height: u32, pixels: &[u8]) -> RgbImage {

@@ -89,7 +89,13 @@ where
     for (given, source) in &sources {
         merge(&mut recipe, given, "", &Context { defaults: &defaults, source })?;
     }
-    serde_path_to_error::deserialize(recipe).map_err(|error| refused(&error, &sources))
+    serde_path_to_error::deserialize(recipe.clone()).map_err(|error| {
+        let key = error.path().to_string();
+        match culprit::<R>(&recipe, &defaults, &key) {
+            Some((key, message)) => refused(key, &message, &sources),
+            None => refused(key, error.inner().message(), &sources),
+        }
+    })
 }
 
 /// The complete recipe as TOML; [`load`] reads it back to the same value.
@@ -263,19 +269,37 @@ fn nearest(key: &str, known: &[String]) -> Option<String> {
         .map(|(_, candidate)| candidate.clone())
 }
 
+/// The key below `table` whose value is refused by itself, and why: of a table that is flattened into another one serde
+/// names no key.
+fn culprit<R: DeserializeOwned>(recipe: &Table, defaults: &Table, table: &str) -> Option<(String, String)> {
+    leaves(find(recipe, table)?.as_table()?, table).into_iter().find_map(|key| {
+        let mut alone = defaults.clone();
+        *find_mut(&mut alone, &key)? = find(recipe, &key)?.clone();
+        let error = serde_path_to_error::deserialize::<_, R>(alone).err()?;
+        Some((key, error.inner().message().to_owned()))
+    })
+}
+
 /// The last source that wrote the key is the one to blame.
-fn refused(
-    error: &serde_path_to_error::Error<toml::de::Error>,
-    sources: &[(Table, Source<'_>)],
-) -> RecipeError {
-    let key = error.path().to_string();
+fn refused(key: String, message: &str, sources: &[(Table, Source<'_>)]) -> RecipeError {
     let plain = key.split('[').next().unwrap_or_default();
     let place = sources
         .iter()
         .rev()
         .find(|(given, _)| find(given, plain).is_some())
         .map_or_else(|| "the defaults".to_owned(), |(_, source)| source.place(plain));
-    RecipeError::Value { place, message: error.inner().message().to_owned(), key }
+    RecipeError::Value { place, message: in_words(message), key }
+}
+
+/// The message with Rust's names of whole numbers in words.
+fn in_words(message: &str) -> String {
+    let words = [
+        (", expected u32", ", expected a whole number from 0 to 4294967295"),
+        (", expected u64", ", expected a whole number from 0"),
+        (", expected usize", ", expected a whole number from 0"),
+    ];
+    let known = words.iter().find_map(|(name, words)| Some(message.strip_suffix(name)?.to_owned() + words));
+    known.unwrap_or_else(|| message.to_owned())
 }
 
 fn join(prefix: &str, name: &str) -> String {
@@ -310,6 +334,13 @@ fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     }
 }
 
+fn find_mut<'a>(table: &'a mut Table, key: &str) -> Option<&'a mut Value> {
+    match key.split_once('.') {
+        None => table.get_mut(key),
+        Some((name, rest)) => find_mut(table.get_mut(name)?.as_table_mut()?, rest),
+    }
+}
+
 /// The line where the text writes the dotted key.
 fn line_of(text: &str, key: &str) -> Option<usize> {
     let document = DeTable::parse(text).ok()?;
@@ -332,200 +363,4 @@ fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde::Deserialize;
-
-    #[derive(Serialize, Deserialize, Debug, PartialEq)]
-    #[serde(default, deny_unknown_fields)]
-    struct Recipe {
-        data: Data,
-        train: Train,
-        pixsim: PixSim,
-        regionsim: RegionSim,
-        augment: Augment,
-    }
-
-    #[derive(Serialize, Deserialize, Debug, PartialEq)]
-    struct Data {
-        root: String,
-    }
-
-    #[derive(Serialize, Deserialize, Debug, PartialEq)]
-    struct Train {
-        batch_size: u32,
-        duration: String,
-        learning_rate: f64,
-        milestones: Vec<u64>,
-    }
-
-    #[derive(Serialize, Deserialize, Debug, PartialEq)]
-    struct PixSim {
-        grid: usize,
-        weight: f64,
-        distance: Distance,
-    }
-
-    #[derive(Serialize, Deserialize, Debug, PartialEq)]
-    struct RegionSim {
-        weight: f64,
-    }
-
-    #[derive(Serialize, Deserialize, Debug, PartialEq)]
-    struct Augment {
-        jitter: [f64; 4],
-        scale: (f64, f64),
-    }
-
-    #[derive(Serialize, Deserialize, Debug, PartialEq)]
-    #[serde(rename_all = "snake_case")]
-    enum Distance {
-        CrossEntropy,
-        Cosine,
-    }
-
-    impl Default for Recipe {
-        fn default() -> Self {
-            Self {
-                data: Data { root: String::new() },
-                train: Train {
-                    batch_size: 512,
-                    duration: "200 epochs".to_owned(),
-                    learning_rate: 0.05,
-                    milestones: Vec::new(),
-                },
-                pixsim: PixSim { grid: 7, weight: 1.0, distance: Distance::CrossEntropy },
-                regionsim: RegionSim { weight: 0.1 },
-                augment: Augment { jitter: [0.4, 0.4, 0.4, 0.1], scale: (0.2, 1.0) },
-            }
-        }
-    }
-
-    fn read(text: &str, overrides: &[&str]) -> Result<Recipe, RecipeError> {
-        load(text, "demo.toml", &overrides.iter().map(|&setting| setting.to_owned()).collect::<Vec<_>>())
-    }
-
-    fn complaint(text: &str, overrides: &[&str]) -> String {
-        read(text, overrides).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn nothing_written_is_the_default() {
-        assert_eq!(read("", &[]).unwrap(), Recipe::default());
-    }
-
-    #[test]
-    fn settings_win_over_the_file_and_the_file_over_defaults() {
-        let recipe = read("[pixsim]\ngrid = 9\nweight = 0.5", &["pixsim.grid=14"]).unwrap();
-        assert_eq!(recipe.pixsim, PixSim { grid: 14, weight: 0.5, distance: Distance::CrossEntropy });
-    }
-
-    #[test]
-    fn dump_reads_back_to_the_same_recipe() {
-        let mut recipe = Recipe::default();
-        assert_eq!(read(&dump(&recipe), &[]).unwrap(), recipe);
-        recipe.train.learning_rate = 0.1 + 0.2;
-        recipe.train.milestones = vec![10, 20];
-        recipe.train.duration = "\"quoted\" \\ and\nbroken # ü".to_owned();
-        recipe.pixsim.weight = 1e-300;
-        recipe.pixsim.distance = Distance::Cosine;
-        assert_eq!(read(&dump(&recipe), &[]).unwrap(), recipe);
-    }
-
-    #[test]
-    fn settings_are_toml_or_else_bare_strings() {
-        for setting in
-            ["train.duration=20 epochs", "train.duration=\"20 epochs\"", "train.duration = 20 epochs"]
-        {
-            assert_eq!(read("", &[setting]).unwrap().train.duration, "20 epochs");
-        }
-        let recipe = read("", &["data.root=/my/dir", "augment.scale=[0.08,1]", "pixsim={grid=3}"]).unwrap();
-        assert_eq!((recipe.data.root.as_str(), recipe.pixsim.grid), ("/my/dir", 3));
-        assert_eq!(recipe.augment.scale, (0.08, 1.0));
-        // A string key takes what would otherwise be a number, a date or a truth value.
-        for text in ["7", "2024-01-31", "true", "a=b", "x # y", ""] {
-            assert_eq!(read("", &[&format!("data.root={text}")]).unwrap().data.root, text);
-        }
-    }
-
-    #[test]
-    fn integers_are_accepted_for_floats() {
-        let recipe =
-            read("regionsim.weight = 2\naugment.jitter = [0, 1, 0.5, 0]", &["pixsim.weight=0"]).unwrap();
-        assert_eq!((recipe.regionsim.weight, recipe.pixsim.weight), (2.0, 0.0));
-        assert_eq!(recipe.augment.jitter, [0.0, 1.0, 0.5, 0.0]);
-        assert_eq!(read("pixsim.weight = 1", &["pixsim.weight=0.5"]).unwrap().pixsim.weight, 0.5);
-    }
-
-    #[test]
-    fn unknown_keys_are_refused_with_the_nearest_known_one() {
-        assert_eq!(
-            complaint("[train]\n\nbatchsize = 3", &[]),
-            "unknown key `train.batchsize` in demo.toml:3; did you mean `train.batch_size`?"
-        );
-        assert_eq!(
-            complaint("", &["trian.duration=1 step"]),
-            "unknown key `trian.duration` in the setting `trian.duration=1 step`; did you mean `train.duration`?"
-        );
-        for (written, meant) in [
-            ("grid", "pixsim.grid"),
-            ("train.gird", "pixsim.grid"),
-            ("pixsim.weigth", "pixsim.weight"),
-            ("region_sim.weight", "regionsim.weight"),
-        ] {
-            let message = complaint("", &[&format!("{written}=1")]);
-            assert!(message.ends_with(&format!("did you mean `{meant}`?")), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_key_like_no_other_is_told_what_there_is() {
-        assert!(
-            complaint("regionsim.zzz = 1", &[]).ends_with("demo.toml:1; `regionsim` has the keys `weight`")
-        );
-        assert!(complaint("qqqqq = 1", &[]).contains("a recipe has the keys `augment`, `data`, "));
-    }
-
-    #[test]
-    fn a_wrong_type_names_what_was_found_and_what_is_expected() {
-        assert_eq!(
-            complaint("[train]\nbatch_size = \"ten\"", &[]),
-            "`train.batch_size` in demo.toml:2 is the string \"ten\", but an integer is expected, such as 512"
-        );
-        assert_eq!(
-            complaint("", &["train.batch_size=0.5"]),
-            "`train.batch_size` in the setting `train.batch_size=0.5` is the float 0.5, \
-             but an integer is expected, such as 512"
-        );
-        assert!(complaint("regionsim = 3", &[]).ends_with("but a table is expected, with the keys `weight`"));
-        assert!(complaint("train.duration.x = 3", &[]).contains("is a table, but a string is expected"));
-    }
-
-    #[test]
-    fn a_refused_value_names_its_key_and_its_place() {
-        let range = complaint("[train]\nbatch_size = -3", &[]);
-        assert!(range.starts_with("`train.batch_size` in demo.toml:2 cannot be used: "), "{range}");
-        let choice = complaint("pixsim.distance = \"cosine\"", &["pixsim.distance=l2"]);
-        assert!(choice.starts_with("`pixsim.distance` in the setting `pixsim.distance=l2`"), "{choice}");
-        assert!(choice.contains("`cross_entropy` or `cosine`"), "{choice}");
-        let element = complaint("train.milestones = [1, 'x']", &[]);
-        assert!(element.starts_with("`train.milestones[1]` in demo.toml:1 cannot be used: "), "{element}");
-    }
-
-    #[test]
-    fn broken_toml_is_located() {
-        let error = read("[train]\nduration = \"ä\" oops", &[]).unwrap_err();
-        let RecipeError::Syntax { origin, line, column, .. } = error else { panic!("{error}") };
-        assert_eq!((origin.as_str(), line, column), ("demo.toml", 2, 16));
-    }
-
-    #[test]
-    fn malformed_settings_are_refused() {
-        for setting in ["pixsim.grid", "=3", "pixsim..grid=3", ".grid=3"] {
-            assert_eq!(
-                read("", &[setting]).unwrap_err(),
-                RecipeError::Malformed { setting: setting.to_owned() }
-            );
-        }
-    }
-}
+mod tests;

@@ -241,3 +241,41 @@ fn a_reader_that_goes_away_ends_an_answer_and_no_training() {
     }
     assert_eq!(unread(place.command(&["recipes", "no-such-recipe"])), Some(2));
 }
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure_and_no_training_waits_for_one() {
+    let place = Place::new();
+    place.pretrain("run", &["train.duration=1 steps"]).succeeded();
+    let root = place.pictures().display().to_string();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for answer in [
+        &["data", "check", &root][..],
+        &["data", "check", &root, "--json"],
+        &["data", "pack", &root, "--out", "shards"],
+        &["pretrain", &root, "--dry-run"],
+        &["inspect", "runs/run"],
+        &["inspect", "runs/run/encoder.safetensors", "--json"],
+        &["export", "runs/run", "--out", "exported.safetensors"],
+        &["views", &format!("{root}/0000.jpg")],
+        &["doctor"],
+        &["doctor", "--json"],
+        &["bench", "index", &root],
+        &["ablate", "pretrain_grid", "--dry-run"],
+        &["recipes"],
+        &["recipes", "demo"],
+        &["completions", "bash"],
+        &["help"],
+        &["pretrain", "--help"],
+        &["--version"],
+    ] {
+        let output = place.command(answer).stdout(full()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{answer:?}: {said}");
+        assert!(said.contains("error: cannot write the answer: "), "{answer:?}: {said}");
+        assert!(!said.contains("panicked"), "{answer:?}: {said}");
+    }
+    let arguments = place.instant("unheard", &[]);
+    let mut training = place.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(training.stdout(full()).stderr(full()).status().unwrap().code(), Some(0));
+    assert_eq!(place.metrics("unheard").len(), 6);
+}

@@ -1,6 +1,7 @@
 //! Tests of the program as a user runs it, in one binary: each further one links libtorch again.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail as tests do")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests say what they leave out, and figures")]
 
 mod ablate;
 mod bad_input;

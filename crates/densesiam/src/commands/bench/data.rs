@@ -14,6 +14,7 @@ use tch::{Device, Kind};
 
 use super::limits::{copy_rate, matrix_product_rate, peak_memory_megabytes};
 use super::{PictureArguments, least, median};
+use crate::answer::answer_line;
 use crate::error::Error;
 
 /// `densesiam bench loader`
@@ -61,8 +62,7 @@ fn measure<A: PairAugmentation>(
         "matrix_product_gflops_one_thread": matrix_product_rate(Kind::Float, Device::Cpu),
         "copy_gigabytes_per_second": copy_rate(Device::Cpu),
     });
-    println!("{line}");
-    Ok(())
+    answer_line(line)
 }
 
 /// Reads and decodes the pictures, and nothing else.

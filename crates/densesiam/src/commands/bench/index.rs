@@ -7,6 +7,7 @@ use densesiam_data::index::ImageIndex;
 use serde_json::json;
 
 use super::limits::{peak_memory_megabytes, resident_megabytes};
+use crate::answer::answer_line;
 use crate::error::Error;
 
 /// `densesiam bench index`: one scan, since a second would find the folders in memory.
@@ -23,6 +24,5 @@ pub(super) fn run(root: &Path) -> Result<(), Error> {
         "index_megabytes": resident.zip(before).map(|(after, before)| after - before),
         "peak_memory_megabytes": peak_memory_megabytes(),
     });
-    println!("{line}");
-    Ok(())
+    answer_line(line)
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::step::pretrain_recipe;
+use crate::answer::answer_line;
 use crate::error::Error;
 
 /// `densesiam bench memory`
@@ -14,9 +15,9 @@ pub(super) fn run(settings: &[String], grids: &[usize], steps: usize, repeats: u
     let recipe = pretrain_recipe(settings)?;
     recipe.run.device.resolve()?;
     let simsiam = least_peak_at(0, settings, steps, repeats)?;
-    print(0, &simsiam, simsiam.megabytes);
+    print(0, &simsiam, simsiam.megabytes)?;
     for &grid in grids.iter().filter(|&&grid| grid > 0) {
-        print(grid, &least_peak_at(grid, settings, steps, repeats)?, simsiam.megabytes);
+        print(grid, &least_peak_at(grid, settings, steps, repeats)?, simsiam.megabytes)?;
     }
     Ok(())
 }
@@ -39,7 +40,7 @@ struct Peak {
     step: Value,
 }
 
-fn print(grid: usize, peak: &Peak, simsiam: f64) {
+fn print(grid: usize, peak: &Peak, simsiam: f64) -> Result<(), Error> {
     let step = &peak.step;
     let line = json!({
         "bench": "memory", "program": "densesiam", "architecture": step["architecture"], "size": step["size"],
@@ -47,7 +48,7 @@ fn print(grid: usize, peak: &Peak, simsiam: f64) {
         "grid": grid, "peak_memory_megabytes": peak.megabytes,
         "percent_over_simsiam": 100.0 * (peak.megabytes / simsiam - 1.0),
     });
-    println!("{line}");
+    answer_line(line)
 }
 
 /// Runs `bench step` at a grid number; at 0, without PixSim and RegionSim.

@@ -12,6 +12,7 @@ use tch::Kind;
 use super::limits::{copy_rate, matrix_product_rate, peak_device_memory_megabytes, peak_memory_megabytes};
 use super::step::{noise, segment_recipe};
 use super::{least, median};
+use crate::answer::answer_line;
 use crate::error::Error;
 use crate::input::Input;
 use crate::tasks::segment::pixel_categories;
@@ -53,6 +54,5 @@ pub(super) fn run(
         "matrix_product_gflops": matrix_product_rate(precision.kind(), device),
         "copy_gigabytes_per_second": copy_rate(device),
     });
-    println!("{line}");
-    Ok(())
+    answer_line(line)
 }

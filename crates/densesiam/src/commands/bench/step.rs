@@ -16,6 +16,7 @@ use super::limits::{
     copy_rate, matrix_product_rate, peak_device_memory_megabytes, peak_memory_megabytes, wait_for,
 };
 use super::{StepArguments, least, median};
+use crate::answer::answer_line;
 use crate::error::Error;
 use crate::input::Input;
 use crate::recipe::pretrain::PretrainRecipe;
@@ -62,8 +63,7 @@ pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
         let of = model.forward([&view1, &view2], correspondence.as_ref(), true).losses;
         vec![of.total, of.global, of.pixel, of.region]
     })?;
-    bench.print("step", recipe.encoder.settings.architecture, &losses, arguments);
-    Ok(())
+    bench.print("step", recipe.encoder.settings.architecture, &losses, arguments)
 }
 
 /// `densesiam bench segment-step`
@@ -79,8 +79,7 @@ pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Er
         let of = model.forward(&view1, &view2, Some(&align), regions).losses;
         vec![of.total, of.pixel, of.auxiliary, of.labelling, of.region]
     })?;
-    bench.print("segment-step", recipe.encoder.settings.architecture, &losses, arguments);
-    Ok(())
+    bench.print("segment-step", recipe.encoder.settings.architecture, &losses, arguments)
 }
 
 /// A training step on made-up pictures, timed in its parts.
@@ -150,7 +149,13 @@ impl StepBench {
         Ok(values.iter().map(|loss| loss.double_value(&[])).collect())
     }
 
-    fn print(&self, name: &str, architecture: Architecture, losses: &[f64], arguments: &StepArguments) {
+    fn print(
+        &self,
+        name: &str,
+        architecture: Architecture,
+        losses: &[f64],
+        arguments: &StepArguments,
+    ) -> Result<(), Error> {
         let [step, forward, backward, optimizer] = self.seconds.each_ref().map(|seconds| median(seconds));
         let with_limits = !arguments.no_limits;
         // Before the limits, whose own memory is not the step's.
@@ -167,7 +172,7 @@ impl StepBench {
                 with_limits.then(|| matrix_product_rate(self.precision.kind(), self.device)),
             "copy_gigabytes_per_second": with_limits.then(|| copy_rate(self.device)),
         });
-        println!("{line}");
+        answer_line(line)
     }
 }
 

@@ -11,6 +11,7 @@ use densesiam_data::survey::{Survey, Unreadable};
 use densesiam_engine::log::Progress;
 use serde_json::{Value, json};
 
+use crate::answer::{answer, answer_line};
 use crate::error::Error;
 
 /// Pictures between two movements of the bar, a worker.
@@ -20,10 +21,9 @@ const AT_ONCE: usize = 64;
 pub(super) fn run(root: &Path, json: bool) -> Result<(), Error> {
     let index = ImageIndex::scan(root)?;
     let survey = survey(&index);
-    if json {
-        println!("{:#}", findings(&index, &survey));
-    } else {
-        print(&index, &survey);
+    match json {
+        true => answer_line(format_args!("{:#}", findings(&index, &survey)))?,
+        false => answer(lines(&index, &survey))?,
     }
     match survey.unreadable.first() {
         Some(first) if survey.shorter_sides.is_empty() => Err(Error::NothingReadable {
@@ -77,19 +77,20 @@ fn findings(index: &ImageIndex, survey: &Survey) -> Value {
     })
 }
 
-fn print(index: &ImageIndex, survey: &Survey) {
-    println!("{:16} {} in {}", "pictures", index.len(), index.root().display());
+fn lines(index: &ImageIndex, survey: &Survey) -> String {
+    let mut lines = format!("{:16} {} in {}\n", "pictures", index.len(), index.root().display());
     if index.shards() > 0 {
-        println!("{:16} {}, {} links passed over", "tar shards", index.shards(), index.links());
+        lines += &format!("{:16} {}, {} links passed over\n", "tar shards", index.shards(), index.links());
     }
-    println!("{:16} {:.1} MB", "size", survey.bytes as f64 / 1e6);
+    lines += &format!("{:16} {:.1} MB\n", "size", survey.bytes as f64 / 1e6);
     let sides = &survey.shorter_sides;
     if let (Some(smallest), Some(median), Some(largest)) =
         (sides.first(), survey.median_shorter_side(), sides.last())
     {
-        println!("{:16} {smallest} to {largest} px, median {median}", "shorter side");
+        lines += &format!("{:16} {smallest} to {largest} px, median {median}\n", "shorter side");
     }
-    println!("{:16} {}", "unreadable", survey.unreadable.len());
-    kinds(survey).iter().for_each(|(kind, count)| println!("  {kind:14} {count}"));
-    survey.unreadable.iter().for_each(|bad| println!("{}", line(index, bad)));
+    lines += &format!("{:16} {}\n", "unreadable", survey.unreadable.len());
+    lines.extend(kinds(survey).iter().map(|(kind, count)| format!("  {kind:14} {count}\n")));
+    lines.extend(survey.unreadable.iter().map(|bad| line(index, bad) + "\n"));
+    lines
 }

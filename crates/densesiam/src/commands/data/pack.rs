@@ -11,6 +11,7 @@ use densesiam_data::pack::{PackSettings, ShardLimit, ShardWriter, extension, key
 use densesiam_engine::log::Progress;
 
 use super::PackArguments;
+use crate::answer::answer_line;
 use crate::commands::folder::name;
 use crate::error::Error;
 
@@ -50,13 +51,12 @@ pub(super) fn run(arguments: &PackArguments) -> Result<(), Error> {
         1 => format!("{name}-000000.tar"),
         count => format!("{name}-{{000000..{:06}}}.tar", count - 1),
     };
-    println!(
+    answer_line(format_args!(
         "{}: {} pictures in {:.1} MB, {skipped} skipped",
         arguments.out.join(shards).display(),
         packed.pictures,
         packed.bytes as f64 / 1e6
-    );
-    Ok(())
+    ))
 }
 
 /// The bytes of a picture; decoded too where that is asked for.

@@ -5,6 +5,7 @@ mod table;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::answer::{answer, answer_line};
 use crate::error::Error;
 use crate::tasks::segment::{Trained, evaluate, evaluation_settings, labelled_set};
 
@@ -17,11 +18,9 @@ pub(super) fn run(checkpoint: &Path, settings: &[String], json: bool) -> Result<
     let settings = evaluation_settings(&trained.recipe, trained.recipe.data.workers.max(1));
     let evaluation = evaluate(&set, settings, (&trained.model, trained.categories), &trained.input)?;
     if json {
-        println!("{}", evaluation.to_json(trained.step, &set.taxonomy));
-    } else {
-        let (name, pictures, step) = (&set.name, set.len(), trained.step);
-        println!("{name}, {pictures} pictures, after {step} steps\n");
-        print!("{}", table::table(&evaluation, &set.taxonomy));
+        return answer_line(evaluation.to_json(trained.step, &set.taxonomy));
     }
-    Ok(())
+    let (name, pictures, step) = (&set.name, set.len(), trained.step);
+    let table = table::table(&evaluation, &set.taxonomy);
+    answer(format_args!("{name}, {pictures} pictures, after {step} steps\n\n{table}"))
 }

@@ -17,6 +17,7 @@ use densesiam_data::resize::{ResizeScratch, resize_to};
 use densesiam_engine::log::Progress;
 
 use super::{PredictArguments, refuse_existing};
+use crate::answer::answer_line;
 use crate::error::Error;
 use crate::file::write_bytes;
 use crate::pictures;
@@ -56,8 +57,9 @@ pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     let rate = predicted as f64 / start.elapsed().as_secs_f64();
     let written = if arguments.no_overlays { "label maps" } else { "label maps and overlays" };
     let out = arguments.out.display();
-    println!("{out}: {predicted} {written}, {unreadable} pictures skipped, {rate:.1} pictures a second");
-    Ok(())
+    answer_line(format_args!(
+        "{out}: {predicted} {written}, {unreadable} pictures skipped, {rate:.1} pictures a second"
+    ))
 }
 
 /// Errs where pictures would be replaced, or, unless asked for, label maps.
