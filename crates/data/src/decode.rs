@@ -2,7 +2,8 @@
 //!
 //! The format is read from the content, never from the name. JPEG of the ordinary kind and without a fault is decoded
 //! here, any other by zune-jpeg in its strict mode: the lenient mode paints the missing part of a truncated picture
-//! grey, and a training run would learn from the grey. Every other format goes to the `image` crate. Size limits are
+//! grey, and a training run would learn from the grey. TIFF has a part of its own; every other format goes to the `image`
+//! crate. Size limits are
 //! checked on the header, before pixels are allocated.
 
 mod jpeg;
@@ -21,7 +22,7 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use crate::image::RgbImage;
-use crate::panics::caught;
+use crate::panics::caught_silently;
 
 /// What a picture may cost before it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,12 +130,15 @@ pub fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) ->
 
 /// One file that a decoder trips over must not end a run of days.
 fn guarded(decode: impl FnOnce() -> Result<(), DecodeError>) -> Result<(), DecodeError> {
-    caught(decode).unwrap_or_else(|message| Err(DecodeError::DecoderPanicked { message }))
+    caught_silently(decode).unwrap_or_else(|message| Err(DecodeError::DecoderPanicked { message }))
 }
 
 fn decode_any(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) -> Result<(), DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
+    }
+    if tiff::is_tiff(bytes) {
+        return tiff::decode(bytes, limits, image);
     }
     match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => decode_jpeg(bytes, limits, image),
@@ -226,9 +230,6 @@ fn decode_other(
 ) -> Result<(), DecodeError> {
     let explain = |error| other_error(format, error);
     let name = format!("{format:?}").to_uppercase();
-    if format == ImageFormat::Tiff && !tiff::holds_its_values(bytes) {
-        return Err(DecodeError::Truncated { format: name });
-    }
     if format == ImageFormat::WebP {
         for (width, height) in webp::lossy_frames(bytes) {
             check_size(&name, width, height, limits)?;

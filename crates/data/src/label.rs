@@ -6,6 +6,7 @@
 use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
+use densesiam_text::shown;
 use png::{BitDepth, ColorType, Transformations};
 
 use crate::decode::DecodeLimits;
@@ -27,7 +28,7 @@ pub struct LabelMap {
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
     /// The file cannot be read.
-    #[error("cannot read the label map {}: {source}", path.display())]
+    #[error("cannot read the label map {}: {source}", shown(path))]
     Read {
         /// The label map.
         path: PathBuf,
@@ -37,7 +38,7 @@ pub enum LabelError {
     /// The content is no whole PNG.
     #[error(
         "{} is not a readable PNG ({reason}); label maps are 8-bit grey or palette PNGs, copy the file again",
-        path.display()
+        shown(path)
     )]
     NotPng {
         /// The label map.
@@ -49,7 +50,7 @@ pub enum LabelError {
     #[error(
         "{} holds {kind} pixels; a label map is a grey or palette PNG of at most 8 bits whose pixel values (palette \
          indices) are the label values: use the data set's index maps, not its coloured pictures",
-        path.display()
+        shown(path)
     )]
     NotIndexed {
         /// The label map.
@@ -58,7 +59,7 @@ pub enum LabelError {
         kind: String,
     },
     /// The header announces more pixels than the limit.
-    #[error("{}: {width} x {height} pixels exceed the limit of {max_pixels}", path.display())]
+    #[error("{}: {width} x {height} pixels exceed the limit of {max_pixels}", shown(path))]
     TooLarge {
         /// The label map.
         path: PathBuf,
@@ -73,7 +74,7 @@ pub enum LabelError {
     #[error(
         "{}: label value {value} in column {x}, row {y} is outside the taxonomy {taxonomy} of {classes} classes; \
          choose the taxonomy that these labels were made for",
-        path.display()
+        shown(path)
     )]
     Outside {
         /// The label map.
@@ -97,9 +98,9 @@ impl LabelMap {
     /// # Errors
     /// A [`LabelError`] that names the file, and for a value outside the taxonomy the value and its pixel.
     pub fn read(path: &Path, taxonomy: &Taxonomy, limits: &DecodeLimits) -> Result<Self, LabelError> {
-        let mut bytes = Vec::new();
-        read_file(path, &mut bytes).map_err(|source| LabelError::Read { path: path.into(), source })?;
-        Self::decode(&bytes, path, taxonomy, limits)
+        let mut map = read_values(path, limits)?;
+        map.map(taxonomy, path)?;
+        Ok(map)
     }
 
     /// As [`LabelMap::read`], from the bytes of a file; `path` is for complaints.
@@ -133,6 +134,13 @@ impl LabelMap {
         }
         Ok(())
     }
+}
+
+/// A label map with its label values in place of classes.
+pub(crate) fn read_values(path: &Path, limits: &DecodeLimits) -> Result<LabelMap, LabelError> {
+    let mut bytes = Vec::new();
+    read_file(path, &mut bytes).map_err(|source| LabelError::Read { path: path.into(), source })?;
+    decode_indices(&bytes, path, limits)
 }
 
 /// The pixel values of a PNG as stored: grey levels unscaled, palette indices unexpanded.

@@ -11,7 +11,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Component::Normal;
 use std::path::{Path, PathBuf};
 
-use crate::index::{EXTENSIONS, ImageIndex, Place, is_metadata};
+use densesiam_text::shown;
+
+use crate::index::{EXTENSIONS, ImageIndex, Place, formats, is_metadata};
 
 /// What a tar archive is made of: headers are as long, contents filled up to a multiple.
 const BLOCK: u64 = 512;
@@ -63,13 +65,16 @@ pub enum PackError {
         name: String,
     },
     /// Shards of that name are there.
-    #[error("{} exists; replace all shards of that name with --overwrite, or say another --name or --out", path.display())]
+    #[error(
+        "{} exists; replace all shards of that name with --overwrite, or say another --name or --out",
+        shown(path)
+    )]
     Exists {
         /// The first of them.
         path: PathBuf,
     },
     /// The file system refused.
-    #[error("cannot write {}: {source}; check that there is room and that you may write there", path.display())]
+    #[error("cannot write {}: {source}; check that there is room and that you may write there", shown(path))]
     Write {
         /// The folder or file.
         path: PathBuf,
@@ -117,19 +122,19 @@ fn key_of(relative: &Path) -> String {
     if key.is_empty() || is_metadata(key.as_bytes()) { format!("x{key}") } else { key }
 }
 
-/// The extension that a picture is written under: its own, in lower case, or where that is none of a picture, the one
-/// of the format that its bytes begin like. `None` where neither says that it is a picture.
+/// The extension that a picture is written under: its own, in lower case, or where only some programs know that (`.jfif`),
+/// the common one of its format; where it is none of a picture, the one of the format that its bytes begin like. `None`
+/// where neither says that it is a picture.
 pub fn extension(relative: &Path, bytes: &[u8]) -> Option<&'static str> {
     let by_content = || {
         let known = image::guess_format(bytes).ok()?.extensions_str();
         EXTENSIONS.into_iter().find(|extension| known.contains(extension))
     };
-    known_extension(relative).or_else(by_content)
+    known_extension(relative).map(formats::common).or_else(by_content)
 }
 
 fn known_extension(path: &Path) -> Option<&'static str> {
-    let extension = path.extension()?;
-    EXTENSIONS.into_iter().find(|known| extension.eq_ignore_ascii_case(known))
+    formats::read(path.extension()?.as_bytes())
 }
 
 /// Shards in the making. Dropped before [`ShardWriter::finish`], it leaves nothing behind.
@@ -307,6 +312,7 @@ mod tests {
     fn the_extension_is_the_names_or_the_contents() {
         let png = b"\x89PNG\r\n\x1a\n";
         assert_eq!(extension(Path::new("a.JPEG"), png), Some("jpeg"));
+        assert_eq!(extension(Path::new("a.JFIF"), b"\xff\xd8\xff\xe0"), Some("jpg"));
         assert_eq!(extension(Path::new("a"), png), Some("png"));
         assert_eq!(extension(Path::new("a.dat"), b"\xff\xd8\xff\xe0"), Some("jpg"));
         assert_eq!(extension(Path::new("a.txt"), b"text"), None);

@@ -10,6 +10,8 @@ mod texture;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use densesiam_text::shown;
+
 use crate::image::RgbImage;
 
 pub use picture::{DemoPicture, draw_picture};
@@ -42,7 +44,7 @@ impl Default for DemoSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// A folder or file could not be written.
-    #[error("cannot write {}: {source}; choose a folder that can be written to", path.display())]
+    #[error("cannot write {}: {source}; choose a folder that can be written to", shown(path))]
     Write {
         /// The folder or file.
         path: PathBuf,
@@ -50,7 +52,7 @@ pub enum DemoError {
         source: io::Error,
     },
     /// A picture could not be encoded or written.
-    #[error("cannot write {}: {source}; choose a folder that can be written to", path.display())]
+    #[error("cannot write {}: {source}; choose a folder that can be written to", shown(path))]
     Encode {
         /// The file.
         path: PathBuf,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use densesiam_settings::require;
+use densesiam_text::shown;
 
 use super::{EvaluationError, EvaluationSample, EvaluationScratch, EvaluationSettings, evaluation_sample};
 use crate::labelled::LabelledSet;
@@ -117,7 +118,7 @@ impl Production for Reading {
     fn name(&self, slot: usize, draft: &Mutex<Draft>) -> String {
         let step = draft.lock().unwrap_or_else(PoisonError::into_inner).step;
         let sample = step as usize * self.batch_size + slot;
-        self.set.pictures.get(sample).map_or_else(String::new, |pair| pair.picture.display().to_string())
+        self.set.pictures.get(sample).map_or_else(String::new, |pair| shown(&pair.picture).to_string())
     }
 
     fn scratch(&self) -> EvaluationScratch {

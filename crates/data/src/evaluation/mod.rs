@@ -11,6 +11,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use densesiam_text::shown;
+
 use crate::augment::SettingError;
 use crate::decode::DecodeLimits;
 use crate::label::LabelError;
@@ -59,7 +61,7 @@ impl Default for EvaluationSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluationError {
     /// The picture cannot be used.
-    #[error("the picture {}: {source}", path.display())]
+    #[error("the picture {}: {source}", shown(path))]
     Picture {
         /// The picture.
         path: PathBuf,
@@ -73,7 +75,7 @@ pub enum EvaluationError {
     #[error(
         "the picture {} has {} x {} pixels, its label map {} has {} x {}; both must have one size \
          (a picture that its EXIF data turn is turned before this is checked)",
-        picture.display(), picture_size[0], picture_size[1], label.display(), label_size[0], label_size[1]
+        shown(picture), picture_size[0], picture_size[1], shown(label), label_size[0], label_size[1]
     )]
     Sizes {
         /// The picture.

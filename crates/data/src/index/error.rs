@@ -3,7 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use densesiam_text::{Kind, NotText, Sort, shown};
+
 use super::EXTENSIONS;
+use super::skipped::Skipped;
 
 /// Why there is no data set: the fault of what `data.root` names, or of the file system.
 #[derive(Debug, thiserror::Error)]
@@ -12,32 +15,64 @@ pub enum IndexError {
     #[error(
         "{} does not exist; data.root must name a folder of pictures or of tar shards, a list file, a .tar file, or \
          tar shards by a pattern such as shards/coco-{{000000..000127}}.tar",
-        path.display()
+        shown(path)
     )]
     Missing {
         /// The path that was given.
         path: PathBuf,
     },
     /// A single picture was given.
-    #[error("{} is one picture; data.root must name the folder it lies in, or a list file", path.display())]
+    #[error("{} is one picture; data.root must name the folder it lies in, or a list file", shown(path))]
     OnePicture {
         /// The path that was given.
         path: PathBuf,
     },
     /// The folder holds no picture.
-    #[error("no picture found in {} or its subfolders; looked for {}, and for .tar shards", path.display(), extensions())]
+    #[error(
+        "no picture found in {} or its subfolders; looked for {}, and for .tar shards{}",
+        shown(path),
+        extensions(),
+        in_its_place(skipped)
+    )]
     NoPicture {
         /// The folder that was searched.
         path: PathBuf,
+        /// What was found and is not read.
+        skipped: Box<Skipped>,
     },
     /// The list file names no picture.
-    #[error("{} names no picture; a list file holds one path a line, relative to its own folder", path.display())]
+    #[error(
+        "{} names no picture; a list file holds one path a line, relative to its own folder",
+        shown(path)
+    )]
     EmptyList {
         /// The list file.
         path: PathBuf,
     },
+    /// The list file is none.
+    #[error("{} is not a list of pictures: {reason}{}", shown(path), remedy(reason))]
+    NotAList {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        reason: NotText,
+    },
+    /// A line of the list file is no path.
+    #[error(
+        "{} is not a list of pictures: line {line} has {length} bytes, more than a path may have; a list file holds one \
+         path a line, relative to its own folder",
+        shown(path)
+    )]
+    LongLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Its bytes.
+        length: usize,
+    },
     /// The file system refused to be read.
-    #[error("cannot read {}: {source}; check that it is there and that you may read it", path.display())]
+    #[error("cannot read {}: {source}; check that it is there and that you may read it", shown(path))]
     Unreadable {
         /// The file or folder in question.
         path: PathBuf,
@@ -48,7 +83,9 @@ pub enum IndexError {
     #[error(
         "{} holds both pictures ({}) and tar shards ({}), and only one of the two can be meant; move one elsewhere, \
          name the subfolder of the pictures, or name the shards by a pattern such as NAME-{{000000..000127}}.tar",
-        root.display(), picture.display(), shard.display()
+        shown(root),
+        shown(picture),
+        shown(shard)
     )]
     PicturesAndShards {
         /// The folder.
@@ -62,7 +99,7 @@ pub enum IndexError {
     #[error(
         "{} is compressed ({compression}), and pictures cannot be read from its middle; unpack it to a plain .tar once \
          ({compression} -d; pictures are compressed already, so that it hardly grows)",
-        path.display()
+        shown(path)
     )]
     CompressedShard {
         /// The shard.
@@ -72,7 +109,10 @@ pub enum IndexError {
     },
     /// A shard is no whole tar archive. What came before the fault is not used: a data set that silently lost
     /// pictures would be another data set.
-    #[error("{} is no whole tar archive: at byte {byte}, {reason}; copy, download or pack it again", path.display())]
+    #[error(
+        "{} is no whole tar archive: at byte {byte}, {reason}; copy, download or pack it again",
+        shown(path)
+    )]
     DamagedShard {
         /// The shard.
         path: PathBuf,
@@ -84,7 +124,7 @@ pub enum IndexError {
     /// A shard holds a member whose bytes do not lie in one piece.
     #[error(
         "{} holds {member} as a sparse file, at byte {byte}; pack it again without tar's --sparse",
-        path.display()
+        shown(path)
     )]
     SparseMember {
         /// The shard.
@@ -96,17 +136,25 @@ pub enum IndexError {
     },
     /// The shards hold no picture.
     #[error(
-        "no picture found in {shards} tar shards of {}; looked for members KEY{}",
-        root.display(), EXTENSIONS.map(|e| format!(".{e}")).join(", KEY")
+        "no picture found in {shards} tar shards of {}; looked for members called {}{}",
+        shown(root),
+        extensions(),
+        in_its_place(skipped)
     )]
     NoPictureInShards {
         /// The folder of the shards.
         root: PathBuf,
         /// How many shards were searched.
         shards: usize,
+        /// What was found and is not read.
+        skipped: Box<Skipped>,
     },
     /// A shard that a pattern names does not exist.
-    #[error("{} does not exist, which the pattern {} names; download it or correct the pattern", path.display(), pattern.display())]
+    #[error(
+        "{} does not exist, which the pattern {} names; download it or correct the pattern",
+        shown(path),
+        shown(pattern)
+    )]
     MissingShard {
         /// The shard.
         path: PathBuf,
@@ -114,13 +162,30 @@ pub enum IndexError {
         pattern: PathBuf,
     },
     /// A pattern names too many shards to be meant.
-    #[error("the pattern {} names more than {limit} shards; check its numbers", pattern.display())]
+    #[error("the pattern {} names more than {limit} shards; check its numbers", shown(pattern))]
     WidePattern {
         /// The pattern.
         pattern: PathBuf,
         /// How many shards a pattern may name.
         limit: usize,
     },
+}
+
+/// What to do with a file that is no list.
+fn remedy(reason: &NotText) -> String {
+    let NotText::Kind(Kind { sort, .. }) = reason else { return String::new() };
+    match sort {
+        Sort::Compressed(program) => format!("; unpack it ({program} -d)"),
+        Sort::Archive => "; unpack it, and name the folder that its pictures then lie in".into(),
+        Sort::Arrays => "; write its pictures to files, and name their folder".into(),
+        Sort::Picture => "; name a folder of pictures, or a list of them".into(),
+        Sort::Film => "; write its frames to files, and name their folder".into(),
+        Sort::Other => String::new(),
+    }
+}
+
+fn in_its_place(skipped: &Skipped) -> String {
+    if skipped.is_empty() { String::new() } else { format!("; there are {skipped}") }
 }
 
 fn extensions() -> String {

@@ -1,13 +1,20 @@
-//! Which pictures a tar shard holds, and where: its headers are read once, its content is not.
+//! Which members of a tar shard may be pictures, and where: its headers are read once, its content is not.
 //!
 //! Whatever the bytes are, memory stays bounded and nothing is extracted: names of members are never paths here.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::{EXTENSIONS, IndexError};
+use densesiam_text::{compression, shown};
+use tar::EntryType;
+
+use super::names::Names;
+use super::skipped::Skipped;
+use super::{IndexError, formats, samples};
 
 /// Tar's unit: headers are as long, contents are filled up to a multiple of it.
 const BLOCK: u64 = 512;
@@ -15,15 +22,6 @@ const BLOCK: u64 = 512;
 /// Most that one header and what describes the next member (a long name, PAX records) may take, in bytes. Real ones
 /// take a few kilobytes; without a limit a shard of one hollow gigabyte would take a gigabyte of memory.
 const LONGEST_HEADER: u64 = 1 << 20;
-
-/// How compressed files begin, and the program that unpacks them.
-const COMPRESSED: [(&[u8], &str); 5] = [
-    (&[0x1f, 0x8b], "gzip"),
-    (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
-    (b"BZh", "bzip2"),
-    (&[0xfd, b'7', b'z', b'X', b'Z', 0x00], "xz"),
-    (&[0x04, 0x22, 0x4d, 0x18], "lz4"),
-];
 
 /// How the names of compressed archives end, in lower case, and the program that unpacks them.
 const COMPRESSED_NAMES: [(&str, &str); 9] = [
@@ -49,47 +47,40 @@ pub(super) fn compression_by_name(path: &Path) -> Option<&'static str> {
     COMPRESSED_NAMES.iter().find(|(end, _)| name.ends_with(end)).map(|&(_, program)| program)
 }
 
-/// Whether a member counts as a picture: as WebDataset groups members, its key ends at the first dot of its base name,
-/// and what follows must be a picture's extension and nothing else. `a.seg.png` is another thing of the sample `a`.
-/// What begins with a dot has no key, and what lies in a folder `__NAME__` is about the archive.
-pub(crate) fn is_picture_member(name: &[u8]) -> bool {
-    let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    match base.iter().position(|&byte| byte == b'.') {
-        None | Some(0) => false,
-        Some(dot) => {
-            let extension = &base[dot + 1..];
-            EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known.as_bytes()))
-                && !is_metadata(name)
+/// What a shard holds.
+pub(super) struct Scanned {
+    /// Bytes of the whole shard.
+    pub(super) length: u64,
+    /// The names of its members that may be pictures, in their order.
+    pub(super) names: Names,
+    /// Where the bytes of each lie.
+    pub(super) spans: Vec<Span>,
+    pub(super) skipped: Skipped,
+}
+
+/// Where a picture's bytes lie in its shard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) offset: u64,
+    pub(super) length: u64,
+}
+
+impl Scanned {
+    fn take(&mut self, name: &[u8], kind: EntryType, span: Span) {
+        let Some(extension) = samples::extension(name) else { return };
+        if formats::read(extension).is_none() {
+            self.skipped.note_extension(extension);
+        } else if kind.is_file() || kind.is_contiguous() {
+            self.names.push(name);
+            self.spans.push(span);
+        } else if kind.is_symlink() || kind.is_hard_link() {
+            self.skipped.links += 1;
         }
     }
 }
 
-/// Whether a member lies in a folder `__NAME__`, which readers of WebDataset pass over.
-pub(crate) fn is_metadata(name: &[u8]) -> bool {
-    let first = name.iter().position(|&byte| byte == b'/').map_or(&[][..], |slash| &name[..slash]);
-    first.len() >= 4 && first.starts_with(b"__") && first.ends_with(b"__")
-}
-
-/// A picture in a shard.
-pub(super) struct Member<'n> {
-    /// Its name in the archive.
-    pub(super) name: &'n [u8],
-    /// Where its bytes begin in the shard.
-    pub(super) offset: u64,
-    /// How many they are.
-    pub(super) length: u64,
-}
-
-/// What a shard holds besides its pictures.
-pub(super) struct Scanned {
-    /// Bytes of the whole shard.
-    pub(super) length: u64,
-    /// Links that are called as pictures are; they have no bytes of their own.
-    pub(super) links: usize,
-}
-
-/// Goes through the headers of a shard and hands each picture to `found`, in their order.
-pub(super) fn scan(path: &Path, mut found: impl FnMut(Member<'_>)) -> Result<Scanned, IndexError> {
+/// Goes through the headers of a shard.
+pub(super) fn scan(path: &Path) -> Result<Scanned, IndexError> {
     let unreadable = |source| IndexError::Unreadable { path: path.into(), source };
     let damaged = |byte, reason: String| IndexError::DamagedShard { path: path.into(), byte, reason };
     let file = open(path).map_err(unreadable)?;
@@ -97,37 +88,33 @@ pub(super) fn scan(path: &Path, mut found: impl FnMut(Member<'_>)) -> Result<Sca
     refuse_compressed(path, &file)?;
 
     let mut archive = tar::Archive::new(Headers { file: &file, position: 0, left: LONGEST_HEADER });
-    let (mut links, mut next) = (0, 0);
+    let mut scanned = Scanned { length, names: Names::default(), spans: vec![], skipped: Skipped::default() };
+    let mut next = 0;
     for entry in archive.entries_with_seek().map_err(unreadable)? {
         let mut entry = entry.map_err(|error| damaged(next, error.to_string()))?;
         let kind = entry.header().entry_type();
         if kind.is_gnu_sparse() || is_pax_sparse(&mut entry) {
-            let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let member = shown(OsStr::from_bytes(&entry.path_bytes())).to_string();
             return Err(IndexError::SparseMember { path: path.into(), byte: next, member });
         }
         let (offset, size) = (entry.raw_file_position(), entry.size());
         let Some(end) = offset.checked_add(size).filter(|&end| end <= length) else {
-            let name = String::from_utf8_lossy(&entry.path_bytes()).escape_default().to_string();
+            let name = entry.path_bytes();
+            let name = shown(OsStr::from_bytes(&name));
             let reason = format!("{name} of {size} bytes begins, but the file has only {length} bytes");
             return Err(damaged(next, reason));
         };
         let name = entry.path_bytes();
         // What follows a NUL is not part of a name.
         let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-        if is_picture_member(name) {
-            if kind.is_file() || kind.is_contiguous() {
-                found(Member { name, offset, length: size });
-            } else if kind.is_symlink() || kind.is_hard_link() {
-                links += 1;
-            }
-        }
+        scanned.take(name, kind, Span { offset, length: size });
         next = end.next_multiple_of(BLOCK);
     }
     // Tar archives end in zeros. Where the file ends first, whoever wrote it was stopped.
     if next + BLOCK > length {
         return Err(damaged(next, "it ends without the mark that ends an archive".into()));
     }
-    Ok(Scanned { length, links })
+    Ok(scanned)
 }
 
 /// Opens a regular file; a pipe would wait for ever.
@@ -142,8 +129,8 @@ fn refuse_compressed(path: &Path, file: &File) -> Result<(), IndexError> {
     let mut start = [0; 6];
     let read = file.read_at(&mut start, 0);
     read.map_err(|source| IndexError::Unreadable { path: path.into(), source })?;
-    match COMPRESSED.iter().find(|(magic, _)| start.starts_with(magic)) {
-        Some(&(_, compression)) => Err(IndexError::CompressedShard { path: path.into(), compression }),
+    match compression(&start) {
+        Some(compression) => Err(IndexError::CompressedShard { path: path.into(), compression }),
         None => Ok(()),
     }
 }
@@ -193,33 +180,5 @@ impl Seek for Headers<'_> {
         self.position = position.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         self.left = LONGEST_HEADER;
         Ok(self.position)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pictures_are_members_whose_only_extension_is_a_pictures() {
-        for name in
-            ["a.jpg", "a.JPEG", "./a.webp", "x.y/a.png", "/a.tiff", "../a.gif", "__m__.jpg", "__x/a.jpg"]
-        {
-            assert!(is_picture_member(name.as_bytes()), "{name}");
-        }
-        for name in [
-            "a",
-            "a.seg.png",
-            "a.jpg.txt",
-            "a.json",
-            ".a.jpg",
-            ".jpg",
-            "x/._a.jpg",
-            "a.jpg/",
-            "__meta__/a.jpg",
-            "",
-        ] {
-            assert!(!is_picture_member(name.as_bytes()), "{name}");
-        }
     }
 }

@@ -5,11 +5,15 @@
 //! decoded is found, counted and replaced by the loader.
 
 mod error;
+mod folder;
+pub(crate) mod formats;
 mod members;
 mod names;
 mod pattern;
 mod place;
+mod samples;
 mod shards;
+mod skipped;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -18,21 +22,24 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use walkdir::{DirEntry, WalkDir};
+use densesiam_text::{ReadError, content, read_bytes};
 
+use folder::Found;
 use names::Names;
 use shards::Shards;
 
 pub use error::IndexError;
-pub(crate) use members::is_metadata;
-#[cfg(test)]
-pub(crate) use members::is_picture_member;
+pub use formats::EXTENSIONS;
 pub use place::Place;
 pub(crate) use place::read_file;
+pub(crate) use samples::is_metadata;
+#[cfg(test)]
+pub(crate) use samples::is_picture_member;
 pub use shards::Member;
+pub use skipped::Skipped;
 
-/// Extensions of the files that count as pictures, compared without regard to case.
-pub const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff"];
+/// Bytes that a path may have, as Linux counts them.
+const LONGEST_PATH: usize = 4096;
 
 /// The pictures of a data set, by number from 0: files in the order of their paths' bytes, those in shards in the
 /// order of the shards and within each as they lie there.
@@ -43,6 +50,8 @@ pub struct ImageIndex {
     names: Names,
     /// Nothing where each picture is a file of its own.
     shards: Option<Shards>,
+    /// What lies in the folder besides.
+    skipped: Skipped,
 }
 
 impl ImageIndex {
@@ -60,10 +69,11 @@ impl ImageIndex {
             Ok(_) if is_archive(path) => {
                 Self::of_shards(parent(path).into(), path.file_name().map(PathBuf::from))
             }
-            Ok(_) => {
-                let unreadable = |source| IndexError::Unreadable { path: path.into(), source };
-                Self::from_list(&std::fs::read(path).map_err(unreadable)?, path)
-            }
+            Ok(_) => match read_bytes(path) {
+                Ok(bytes) => Self::from_list(&bytes, path),
+                Err(ReadError::System(source)) => Err(IndexError::Unreadable { path: path.into(), source }),
+                Err(ReadError::NotText(reason)) => Err(IndexError::NotAList { path: path.into(), reason }),
+            },
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(IndexError::Unreadable { path: path.into(), source })
             }
@@ -76,12 +86,20 @@ impl ImageIndex {
     /// `list`. Whether they exist is not looked at.
     ///
     /// # Errors
-    /// An [`IndexError`] where the list is empty.
+    /// An [`IndexError`] where the list is empty, or clearly none.
     pub fn from_list(bytes: &[u8], list: &Path) -> Result<Self, IndexError> {
+        let path = || list.to_owned();
+        let content = content(bytes).map_err(|reason| IndexError::NotAList { path: path(), reason })?;
         let mut found = Names::default();
-        let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
-        lines.filter(|line| !line.is_empty()).for_each(|line| found.push(line));
-        Self::of_files(parent(list), &found, || IndexError::EmptyList { path: list.into() })
+        for (number, line) in content.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).enumerate() {
+            if line.len() > LONGEST_PATH {
+                return Err(IndexError::LongLine { path: path(), line: number + 1, length: line.len() });
+            }
+            if !line.is_empty() {
+                found.push(line);
+            }
+        }
+        Self::of_files(parent(list), &found).ok_or_else(|| IndexError::EmptyList { path: path() })
     }
 
     /// The index of one picture: a file, whatever its name, or a member of a shard as logs name it, `SHARD.tar:NAME`
@@ -95,12 +113,12 @@ impl ImageIndex {
         }
         let missing = || IndexError::Missing { path: path.into() };
         let (shard, name) = path.to_str().and_then(|text| text.split_once(".tar:")).ok_or_else(missing)?;
-        let Self { root, names, shards } = Self::scan(Path::new(&format!("{shard}.tar")))?;
+        let Self { root, names, shards, skipped } = Self::scan(Path::new(&format!("{shard}.tar")))?;
         let index =
             (0..names.len()).find(|&index| names.get(index) == name.as_bytes()).ok_or_else(missing)?;
         let mut only = Names::default();
         only.push(name.as_bytes());
-        Ok(Self { root, names: only, shards: shards.map(|shards| shards.only(index)) })
+        Ok(Self { root, names: only, shards: shards.map(|shards| shards.only(index)), skipped })
     }
 
     /// The index of pictures that are known by name: paths relative to `root`. Whether they exist is not looked at.
@@ -113,50 +131,35 @@ impl ImageIndex {
     ) -> Result<Self, IndexError> {
         let mut found = Names::default();
         names.into_iter().for_each(|name| found.push(name.as_ref().as_bytes()));
-        Self::of_files(root, &found, || IndexError::NoPicture { path: root.into() })
+        Self::of_files(root, &found).ok_or_else(|| no_picture(root, Skipped::default()))
     }
 
     fn scan_folder(root: &Path) -> Result<Self, IndexError> {
-        let (mut pictures, mut shards, mut compressed) = (Names::default(), Vec::new(), None);
-        let visible =
-            |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_bytes().starts_with(b".");
-        for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(visible) {
-            match entry {
-                Ok(entry) if entry.file_type().is_file() => {
-                    let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
-                    if is_picture(relative) {
-                        pictures.push(relative.as_os_str().as_bytes());
-                    } else if members::is_shard(relative) {
-                        shards.push(relative.to_owned());
-                    } else if let Some(compression) = members::compression_by_name(relative) {
-                        compressed = Some((entry.path().to_owned(), compression));
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => pass_over_link(root, error)?,
-            }
-        }
-        shards.sort_unstable();
-        match (shards.first(), compressed) {
-            (Some(shard), _) if pictures.len() > 0 => Err(IndexError::PicturesAndShards {
+        let found = Found::scan(root)?;
+        match (found.shards.first(), &found.compressed) {
+            (Some(shard), _) if found.pictures.len() > 0 => Err(IndexError::PicturesAndShards {
                 root: root.into(),
-                picture: OsStr::from_bytes(pictures.sorted().get(0)).into(),
+                picture: found.first_picture(),
                 shard: shard.clone(),
             }),
             // Beside pictures an archive is a copy that someone keeps; beside shards, or alone, it is one of them.
-            (_, Some((path, compression))) if pictures.len() == 0 => {
-                Err(IndexError::CompressedShard { path, compression })
+            (_, Some((path, compression))) if found.pictures.len() == 0 => {
+                Err(IndexError::CompressedShard { path: path.clone(), compression })
             }
-            (Some(_), _) => Self::of_shards(root.into(), shards),
-            (None, _) => Self::of_files(root, &pictures, || IndexError::NoPicture { path: root.into() }),
+            (Some(_), _) => {
+                Ok(Self { skipped: found.skipped, ..Self::of_shards(root.into(), found.shards)? })
+            }
+            (None, _) => match Self::of_files(root, &found.pictures) {
+                Some(index) => Ok(Self { skipped: found.skipped, ..index }),
+                None => Err(no_picture(root, found.skipped)),
+            },
         }
     }
 
-    fn of_files(root: &Path, found: &Names, none: impl FnOnce() -> IndexError) -> Result<Self, IndexError> {
-        if found.len() == 0 {
-            return Err(none());
-        }
-        Ok(Self { root: root.into(), names: found.sorted(), shards: None })
+    /// `None` where there is no picture.
+    fn of_files(root: &Path, found: &Names) -> Option<Self> {
+        let skipped = Skipped::default();
+        (found.len() > 0).then(|| Self { root: root.into(), names: found.sorted(), shards: None, skipped })
     }
 
     fn of_pattern(pattern: &Path) -> Result<Self, IndexError> {
@@ -181,7 +184,7 @@ impl ImageIndex {
 
     fn of_shards(root: PathBuf, shards: impl IntoIterator<Item = PathBuf>) -> Result<Self, IndexError> {
         let (names, shards) = Shards::scan(&root, shards)?;
-        Ok(Self { root, names, shards: Some(shards) })
+        Ok(Self { root, names, shards: Some(shards), skipped: Skipped::default() })
     }
 
     /// Number of pictures, at least 1.
@@ -209,9 +212,11 @@ impl ImageIndex {
         self.shards.iter().flat_map(Shards::paths).map(parent).collect()
     }
 
-    /// Links in the shards that are called as pictures are. They are passed over: they have no bytes of their own.
-    pub fn links(&self) -> usize {
-        self.shards.as_ref().map_or(0, |shards| shards.links)
+    /// What lies among the pictures and is not read.
+    pub fn skipped(&self) -> Skipped {
+        let mut skipped = self.skipped.clone();
+        skipped.add(self.shards.as_ref().map(|shards| shards.skipped.clone()).unwrap_or_default());
+        skipped
     }
 
     /// Where the bytes of picture `index` are.
@@ -255,17 +260,10 @@ fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
-/// Broken links and links to an enclosing folder are not pictures; anything else that cannot be read is an error.
-fn pass_over_link(root: &Path, error: walkdir::Error) -> Result<(), IndexError> {
-    let path = error.path().unwrap_or(root).to_owned();
-    let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
-    if error.loop_ancestor().is_some() || (is_link && path != root) {
-        return Ok(());
-    }
-    Err(IndexError::Unreadable { path, source: error.into() })
+fn no_picture(root: &Path, skipped: Skipped) -> IndexError {
+    IndexError::NoPicture { path: root.into(), skipped: Box::new(skipped) }
 }
 
 fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default();
-    EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
+    formats::read(path.extension().unwrap_or_default().as_bytes()).is_some()
 }

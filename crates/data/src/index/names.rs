@@ -1,5 +1,7 @@
 //! The names of all pictures in one buffer of bytes.
 
+use std::collections::HashSet;
+
 /// Names by number, each followed by a line feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
@@ -32,6 +34,12 @@ impl Names {
             Self { bytes: Vec::with_capacity(self.bytes.len()), ends: Vec::with_capacity(self.len()) };
         slices.into_iter().for_each(|slice| sorted.push(slice));
         sorted
+    }
+
+    /// Adds the names of `other`, but for those of some numbers.
+    pub(super) fn extend_without(&mut self, other: &Self, without: &HashSet<usize>) {
+        let kept = (0..other.len()).filter(|number| !without.contains(number));
+        kept.for_each(|number| self.push(other.get(number)));
     }
 
     /// Gives back the memory that a growing buffer holds in reserve.

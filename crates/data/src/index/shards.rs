@@ -1,7 +1,8 @@
 //! Pictures that lie in uncompressed tar shards, and how their bytes are read: at their positions, by any number of
 //! threads, without going through what lies before them.
 
-use std::fmt::{self, Write};
+use std::ffi::OsStr;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -10,8 +11,12 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use densesiam_text::shown;
+
+use super::members::Span;
 use super::names::Names;
-use super::{IndexError, members};
+use super::skipped::Skipped;
+use super::{IndexError, members, samples};
 
 /// Shards that stay open once they were read; others are opened for every picture, as files of their own are. Pictures
 /// are read in shuffled order, so that no choice of shards would be read more often than the first ones. Systems allow
@@ -24,8 +29,8 @@ pub(super) struct Shards {
     /// In the order of the pictures.
     shards: Vec<Shard>,
     spans: Vec<Span>,
-    /// Links that are called as pictures are, in all shards.
-    pub(super) links: usize,
+    /// What all shards hold besides.
+    pub(super) skipped: Skipped,
     /// How often a shard was kept open, or would have been.
     kept: AtomicUsize,
 }
@@ -43,13 +48,6 @@ struct Shard {
     file: OnceLock<File>,
 }
 
-/// Where a picture's bytes lie in its shard.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    offset: u64,
-    length: u64,
-}
-
 impl Shards {
     /// Scans the shards at these paths, relative to `root`, in this order. The names of their pictures are kept apart.
     pub(super) fn scan(
@@ -57,24 +55,23 @@ impl Shards {
         shards: impl IntoIterator<Item = PathBuf>,
     ) -> Result<(Names, Self), IndexError> {
         let mut names = Names::default();
-        let mut all = Self { shards: vec![], spans: vec![], links: 0, kept: AtomicUsize::new(0) };
+        let mut all =
+            Self { shards: vec![], spans: vec![], skipped: Skipped::default(), kept: AtomicUsize::new(0) };
         for name in shards {
             let path = root.join(&name);
-            let scanned = members::scan(&path, |member| {
-                names.push(member.name);
-                all.spans.push(Span { offset: member.offset, length: member.length });
-            })?;
-            all.links += scanned.links;
-            all.shards.push(Shard {
-                path,
-                name,
-                length: scanned.length,
-                end: all.spans.len(),
-                file: OnceLock::new(),
-            });
+            let scanned = members::scan(&path)?;
+            let parts = samples::parts_of_samples(&scanned.names);
+            names.extend_without(&scanned.names, &parts);
+            let spans = scanned.spans.into_iter().enumerate().filter(|(number, _)| !parts.contains(number));
+            all.spans.extend(spans.map(|(_, span)| span));
+            all.skipped.add(scanned.skipped);
+            all.skipped.parts_of_samples += parts.len();
+            let (length, end) = (scanned.length, all.spans.len());
+            all.shards.push(Shard { path, name, length, end, file: OnceLock::new() });
         }
         if all.spans.is_empty() {
-            return Err(IndexError::NoPictureInShards { root: root.into(), shards: all.shards.len() });
+            let (shards, skipped) = (all.shards.len(), Box::new(all.skipped));
+            return Err(IndexError::NoPictureInShards { root: root.into(), shards, skipped });
         }
         names.shrink_to_fit();
         all.spans.shrink_to_fit();
@@ -149,6 +146,11 @@ impl<'i> Member<'i> {
         self.name
     }
 
+    /// The shard.
+    pub fn shard(&self) -> &'i Path {
+        &self.shard.path
+    }
+
     /// Reads its bytes into memory of their number.
     pub(super) fn read_into(&self, bytes: &mut [u8]) -> io::Result<()> {
         self.shards.read_at(self.shard, self.span.offset, bytes).map_err(|error| match error.kind() {
@@ -160,7 +162,7 @@ impl<'i> Member<'i> {
     /// A path of its own below any folder: the shard without its extension, and those parts of the name that lead
     /// neither up nor out.
     pub(super) fn relative_path(&self) -> PathBuf {
-        let name = Path::new(std::ffi::OsStr::from_bytes(self.name));
+        let name = Path::new(OsStr::from_bytes(self.name));
         let parts = name.components().filter(|part| matches!(part, Component::Normal(_)));
         self.shard.name.with_extension("").join(parts.collect::<PathBuf>())
     }
@@ -168,14 +170,6 @@ impl<'i> Member<'i> {
 
 impl fmt::Display for Member<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:", self.shard.path.display())?;
-        // A line feed would break lists, an escape sequence the terminal.
-        String::from_utf8_lossy(self.name).chars().try_for_each(|letter| {
-            if letter.is_control() {
-                write!(formatter, "{}", letter.escape_default())
-            } else {
-                formatter.write_char(letter)
-            }
-        })
+        write!(formatter, "{}:{}", shown(&self.shard.path), shown(OsStr::from_bytes(self.name)))
     }
 }

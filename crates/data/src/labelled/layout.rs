@@ -1,11 +1,13 @@
 //! The layouts of data sets: how each is recognised, and where its pictures and labels lie.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::DataSetError;
+use super::spelling::Spelling;
 use crate::index::ImageIndex;
 use crate::taxonomy::Taxonomy;
 
@@ -59,16 +61,16 @@ pub(super) struct SplitFiles {
 }
 
 impl SplitFiles {
-    /// Where the label map of a picture lies; `relative` is the picture's path within its folder.
-    pub(super) fn label_of(&self, relative: &Path) -> PathBuf {
-        let stem = relative.file_stem().unwrap_or_default().to_string_lossy();
-        let name = match self.layout {
-            Layout::Cityscapes => {
-                format!("{}_gtFine_labelIds.png", stem.strip_suffix("_leftImg8bit").unwrap_or(&stem))
-            }
-            _ => format!("{stem}.png"),
-        };
-        self.labels.join(relative).with_file_name(name)
+    /// The label map of a picture; `relative` is the picture's path within its folder. As an error, where it should lie.
+    pub(super) fn label_of(&self, relative: &Path, spelling: &Spelling) -> Result<PathBuf, PathBuf> {
+        let mut name = relative.file_stem().unwrap_or_default().to_owned();
+        if self.layout == Layout::Cityscapes {
+            let stem = name.to_string_lossy();
+            name = format!("{}_gtFine_labelIds", stem.strip_suffix("_leftImg8bit").unwrap_or(&stem)).into();
+        }
+        name.push(".png");
+        let below = relative.with_file_name(name);
+        spelling.file(&self.labels, &below).ok_or_else(|| self.labels.join(below))
     }
 }
 
@@ -82,16 +84,17 @@ impl Layout {
     /// # Errors
     /// [`DataSetError::UnknownLayout`], saying what was looked for.
     pub fn detect(root: &Path) -> Result<Self, DataSetError> {
-        let has = |names: &[&str]| names.iter().any(|name| root.join(name).is_dir());
+        let spelling = Spelling::default();
+        let has = |names: &[&str]| names.iter().any(|name| spelling.path(root, name).is_dir());
         if has(&["leftImg8bit"]) {
             Ok(Self::Cityscapes)
         } else if has(&["JPEGImages"]) {
             Ok(Self::Voc2012)
         } else if has(&["stuffthingmaps", "train2017", "val2017", "images/train2017", "images/val2017"]) {
             Ok(Self::Coco27)
-        } else if root.join(CLASS_FILE).is_file() {
+        } else if spelling.path(root, CLASS_FILE).is_file() {
             Ok(Self::Folder)
-        } else if holds_camvid(&root.join("images")) {
+        } else if holds_camvid(&spelling.path(root, "images")) {
             Ok(Self::Camvid)
         } else {
             Err(DataSetError::UnknownLayout { root: root.into() })
@@ -108,7 +111,7 @@ impl Layout {
             Self::Coco27 => Taxonomy::coco27(),
             Self::Cityscapes => Ok(Taxonomy::cityscapes27()),
             Self::Voc2012 => Ok(Taxonomy::voc2012()),
-            Self::Folder => Taxonomy::read(&root.join(CLASS_FILE)).map_err(Into::into),
+            Self::Folder => Taxonomy::read(&Spelling::default().path(root, CLASS_FILE)).map_err(Into::into),
         };
         Ok(taxonomy?)
     }
@@ -118,13 +121,14 @@ impl Layout {
     /// # Errors
     /// A [`DataSetError`] where folders or lists are missing or hold no picture.
     pub fn pictures(self, root: &Path, split: &str) -> Result<ImageIndex, DataSetError> {
+        let spelling = Spelling::default();
         match self {
-            Self::Coco27 => curated_pictures(root, split),
+            Self::Coco27 => curated_pictures(root, split, &spelling),
             Self::Cityscapes => {
-                let folder = self.first_there(split, vec![root.join("leftImg8bit").join(split)])?;
-                Ok(ImageIndex::scan(&folder)?)
+                let tried = vec![spelling.path(root, Path::new("leftImg8bit").join(split))];
+                Ok(ImageIndex::scan(&self.first_there(split, tried)?)?)
             }
-            Self::Voc2012 => listed_pictures(root, split),
+            Self::Voc2012 => listed_pictures(root, split, &spelling),
             Self::Camvid | Self::Folder => {
                 let folder = self.first_there(split, picture_folders(root, split))?;
                 Ok(ImageIndex::scan(&folder)?)
@@ -133,20 +137,26 @@ impl Layout {
     }
 
     /// The pictures of a split and where their labels lie.
-    pub(super) fn split(self, root: &Path, split: &str) -> Result<SplitFiles, DataSetError> {
+    pub(super) fn split(
+        self,
+        root: &Path,
+        split: &str,
+        spelling: &Spelling,
+    ) -> Result<SplitFiles, DataSetError> {
         let pictures = self.pictures(root, split)?;
         let tried = match self {
             Self::Coco27 => ["stuffthingmaps", "annotations"]
-                .map(|name| root.join(name).join(format!("{split}2017")))
+                .map(|name| spelling.path(root, Path::new(name).join(format!("{split}2017"))))
                 .into(),
-            Self::Cityscapes => vec![root.join("gtFine").join(split)],
-            Self::Voc2012 => vec![root.join("SegmentationClass")],
+            Self::Cityscapes => vec![spelling.path(root, Path::new("gtFine").join(split))],
+            Self::Voc2012 => vec![spelling.path(root, "SegmentationClass")],
             Self::Camvid | Self::Folder => {
                 // The label folder stands beside the picture folder that was found, in the same of the three forms.
                 let within = pictures.root().strip_prefix(root).unwrap_or(Path::new(""));
+                let is_images = |part: &OsStr| part.eq_ignore_ascii_case("images");
                 let rename =
-                    |part: &std::ffi::OsStr| if part == "images" { "labels".into() } else { part.to_owned() };
-                vec![root.join(within.iter().map(rename).collect::<PathBuf>())]
+                    |part: &OsStr| if is_images(part) { OsString::from("labels") } else { part.into() };
+                vec![spelling.path(root, within.iter().map(rename).collect::<PathBuf>())]
             }
         };
         Ok(SplitFiles { pictures, layout: self, labels: self.first_there(split, tried)? })
@@ -161,9 +171,11 @@ impl Layout {
 /// Where pictures of a split may lie in a plain folder, best first. `images` itself counts only where it is not
 /// divided into splits, lest one split be taken for another.
 pub(super) fn picture_folders(root: &Path, split: &str) -> Vec<PathBuf> {
-    let images = root.join("images");
-    let mut folders = vec![root.join(split).join("images"), images.join(split)];
-    if !["train", "val", "test"].iter().any(|name| images.join(name).is_dir()) {
+    let spelling = Spelling::default();
+    let images = spelling.path(root, "images");
+    let mut folders =
+        vec![spelling.path(root, Path::new(split).join("images")), spelling.path(&images, split)];
+    if !["train", "val", "test"].iter().any(|name| spelling.path(&images, name).is_dir()) {
         folders.push(images);
     }
     folders
@@ -176,20 +188,21 @@ fn holds_camvid(images: &Path) -> bool {
     entries.any(|entry| entry.file_type().is_file() && of_camvid(&entry.file_name().to_string_lossy()))
 }
 
-fn curated_pictures(root: &Path, split: &str) -> Result<ImageIndex, DataSetError> {
+fn curated_pictures(root: &Path, split: &str, spelling: &Spelling) -> Result<ImageIndex, DataSetError> {
     let curated = CURATED.iter().find(|(name, _)| *name == split);
     let (_, stems) = curated.ok_or_else(|| DataSetError::NoCuratedList { split: split.into() })?;
     let folder = format!("{split}2017");
-    let tried = vec![root.join(&folder), root.join("images").join(&folder)];
+    let tried = vec![spelling.path(root, &folder), spelling.path(root, Path::new("images").join(&folder))];
     let folder = Layout::Coco27.first_there(split, tried)?;
-    Ok(ImageIndex::from_names(&folder, stems.lines().map(|stem| format!("{stem}.jpg")))?)
+    Ok(ImageIndex::from_names(&folder, stems.lines().map(|stem| spelling.picture(&folder, stem)))?)
 }
 
-fn listed_pictures(root: &Path, split: &str) -> Result<ImageIndex, DataSetError> {
-    let path = root.join("ImageSets/Segmentation").join(format!("{split}.txt"));
-    let text = std::fs::read_to_string(&path).map_err(|source| DataSetError::Unreadable { path, source })?;
+fn listed_pictures(root: &Path, split: &str, spelling: &Spelling) -> Result<ImageIndex, DataSetError> {
+    let path = spelling.path(root, Path::new("ImageSets/Segmentation").join(format!("{split}.txt")));
+    let text = densesiam_text::read(&path).map_err(|error| DataSetError::list(path, error))?;
     let stems = text.lines().map(str::trim).filter(|stem| !stem.is_empty());
-    Ok(ImageIndex::from_names(&root.join("JPEGImages"), stems.map(|stem| format!("{stem}.jpg")))?)
+    let folder = spelling.path(root, "JPEGImages");
+    Ok(ImageIndex::from_names(&folder, stems.map(|stem| spelling.picture(&folder, stem)))?)
 }
 
 #[cfg(test)]

@@ -3,14 +3,21 @@
 //! Training needs no label: [`training_pictures`] takes any folder of pictures. Evaluation opens a [`LabelledSet`].
 
 mod layout;
+mod spelling;
+mod survey;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use densesiam_text::{NotText, ReadError, shown};
+
 use crate::index::{ImageIndex, IndexError, Place};
 use crate::taxonomy::{Taxonomy, TaxonomyError};
 
+use spelling::Spelling;
+
 pub use layout::{CLASS_FILE, Layout};
+pub use survey::{LabelFinding, LabelProblem, LabelSurvey, names_listed};
 
 /// A picture and its label map.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +46,8 @@ pub enum DataSetError {
     #[error(
         "{} has no layout that is known here; looked for {}; name the layout if it is one of these, \
          or arrange the files as ROOT/SPLIT/images, ROOT/SPLIT/labels and ROOT/{CLASS_FILE}",
-        root.display(), Layout::LOOKED_FOR
+        shown(root),
+        Layout::LOOKED_FOR
     )]
     UnknownLayout {
         /// The folder that was looked at.
@@ -61,14 +69,18 @@ pub enum DataSetError {
     },
     /// A picture has no label map.
     #[error(
-        "the picture {} has no label map; {} is not there: add it or remove the picture",
-        picture.display(), label.display()
+        "the picture {} has no label map; {} is not there{}: add it or remove the picture",
+        shown(picture),
+        shown(label),
+        but_there_is(near)
     )]
     MissingLabel {
         /// The picture.
         picture: PathBuf,
         /// Where its label map should lie.
         label: PathBuf,
+        /// Some files beside it that are called alike.
+        near: Vec<PathBuf>,
     },
     /// The pictures lie in shards, which pair no picture with its label map.
     #[error("{place}: labelled pictures are read from files of their own; unpack the shards")]
@@ -77,7 +89,7 @@ pub enum DataSetError {
         place: String,
     },
     /// A picture of the split's list is not there.
-    #[error("the picture {} of the split's list is not there; download the data set again", picture.display())]
+    #[error("the picture {} of the split's list is not there; download the data set again", shown(picture))]
     MissingPicture {
         /// Where the picture should lie.
         picture: PathBuf,
@@ -89,12 +101,20 @@ pub enum DataSetError {
         split: String,
     },
     /// A list of the data set cannot be read.
-    #[error("cannot read {}: {source}; check that it is there and that you may read it", path.display())]
+    #[error("cannot read {}: {source}; check that it is there and that you may read it", shown(path))]
     Unreadable {
         /// The list.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// A list of the data set is no text.
+    #[error("{} is not a list of names: {reason}", shown(path))]
+    NotAList {
+        /// The list.
+        path: PathBuf,
+        /// What it is instead.
+        reason: NotText,
     },
     /// There are no pictures.
     #[error(transparent)]
@@ -104,8 +124,21 @@ pub enum DataSetError {
     Taxonomy(#[from] TaxonomyError),
 }
 
+fn but_there_is(near: &[PathBuf]) -> String {
+    if near.is_empty() { String::new() } else { format!(" (there is {})", listed(near)) }
+}
+
+impl DataSetError {
+    fn list(path: PathBuf, error: ReadError) -> Self {
+        match error {
+            ReadError::System(source) => Self::Unreadable { path, source },
+            ReadError::NotText(reason) => Self::NotAList { path, reason },
+        }
+    }
+}
+
 fn listed(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    paths.iter().map(|path| shown(path).to_string()).collect::<Vec<_>>().join(", ")
 }
 
 impl LabelledSet {
@@ -122,17 +155,20 @@ impl LabelledSet {
     ) -> Result<Self, DataSetError> {
         let layout = layout.map_or_else(|| Layout::detect(root), Ok)?;
         let taxonomy = taxonomy.map_or_else(|| layout.taxonomy(root), Ok)?;
-        let split_files = layout.split(root, split)?;
+        let spelling = Spelling::default();
+        let split_files = layout.split(root, split, &spelling)?;
         let index = &split_files.pictures;
         let pictures = (0..index.len()).map(|number| {
             let Place::File(picture) = index.place(number) else {
                 return Err(DataSetError::InShards { place: index.place(number).to_string() });
             };
-            let label = split_files.label_of(&index.relative_path(number));
-            match (picture.is_file(), label.is_file()) {
-                (true, true) => Ok(LabelledPicture { picture, label }),
-                (true, false) => Err(DataSetError::MissingLabel { picture, label }),
+            match (picture.is_file(), split_files.label_of(&index.relative_path(number), &spelling)) {
                 (false, _) => Err(DataSetError::MissingPicture { picture }),
+                (true, Ok(label)) => Ok(LabelledPicture { picture, label }),
+                (true, Err(label)) => {
+                    let near = spelling.near(&label);
+                    Err(DataSetError::MissingLabel { picture, label, near })
+                }
             }
         });
         let pictures = pictures.collect::<Result<_, _>>()?;

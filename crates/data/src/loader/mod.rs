@@ -5,23 +5,25 @@
 //! unreadable file is replaced by another sample that its key determines, counted, and listed; a data set of which too
 //! much is unreadable is an error.
 
+mod bad;
 mod batch;
 mod pairs;
 pub(crate) mod prefetch;
 mod production;
 mod sample;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use densesiam_settings::{SettingError, require};
+use densesiam_text::shown;
 
 use crate::augment::Augmentation;
 use crate::decode::DecodeLimits;
 use crate::index::ImageIndex;
+use bad::BadFiles;
 use prefetch::{Failure, Prefetch};
 use production::{BatchMaker, Draft};
 
@@ -60,9 +62,9 @@ pub struct LoaderSettings<A = Augmentation> {
     pub start_step: u64,
     /// The step before which the run ends.
     pub total_steps: u64,
-    /// The unreadable files that an earlier part of the run has met, as its [`Loader::bad_files`] said: they count
-    /// from the start, so that a resumed run fails where an uninterrupted one does. Numbers beyond the index are
-    /// ignored.
+    /// The unreadable files that an earlier part of the run has met, as its [`Loader::bad_files`] said. They are looked
+    /// at again when the loader starts ([`Loader::recovered`]); those that are still unreadable count from the start, so
+    /// that a resumed run fails where an uninterrupted one does. Numbers beyond the index are ignored.
     pub known_bad: Vec<(u64, String)>,
 }
 
@@ -95,7 +97,7 @@ pub enum LoadError {
     /// The data set does not fill one batch.
     #[error(
         "{} holds {pictures} pictures, fewer than one batch of {batch_size}; add pictures or lower train.batch_size",
-        root.display()
+        shown(root)
     )]
     SmallerThanBatch {
         /// The data set.
@@ -170,22 +172,22 @@ fn listed(files: &[(String, String)]) -> String {
 /// The running loader of views that `A` draws. Dropping it ends its threads.
 pub struct Loader<A: PairAugmentation = Augmentation> {
     prefetch: Prefetch<BatchMaker<A>>,
-    bad: BTreeMap<u64, String>,
+    bad: BadFiles,
 }
 
 impl<A: PairAugmentation> Loader<A> {
-    /// Starts the workers on the batches from `start_step` on.
+    /// Looks at the known unreadable files again, and starts the workers on the batches from `start_step` on.
     ///
     /// # Errors
     /// A [`LoadError`] where a setting is outside its range or the data set smaller than a batch.
     pub fn new(index: Arc<ImageIndex>, mut settings: LoaderSettings<A>) -> Result<Self, LoadError> {
         check(&index, &settings)?;
-        let mut bad: BTreeMap<_, _> = std::mem::take(&mut settings.known_bad).into_iter().collect();
-        bad.retain(|&sample, _| sample < index.len() as u64);
+        let known_bad = std::mem::take(&mut settings.known_bad);
         let (workers, prefetch) = (settings.workers, settings.prefetch_batches);
         let steps = settings.start_step..settings.total_steps;
-        let prefetch = Prefetch::start(BatchMaker::new(index, settings), steps, workers, prefetch)?;
-        Ok(Self { prefetch, bad })
+        let maker = BatchMaker::new(index, settings);
+        let bad = BadFiles::known(&maker, known_bad);
+        Ok(Self { prefetch: Prefetch::start(maker, steps, workers, prefetch)?, bad })
     }
 
     /// Waits for the batch of the next step, but for a second at most; whether it is there, or all batches are done.
@@ -209,7 +211,8 @@ impl<A: PairAugmentation> Loader<A> {
             return Ok(None);
         };
         // Counted on delivery, not when a worker finds them: which step fails does not depend on the workers.
-        self.bad.extend(std::mem::take(&mut draft.bad));
+        let used = if draft.exhausted { &[][..] } else { &draft.samples };
+        self.bad.met(std::mem::take(&mut draft.bad), used);
         let BatchMaker { index, settings, .. } = self.prefetch.production();
         if draft.exhausted {
             return Err(LoadError::NothingReadable { count: self.bad.len(), first: self.first_bad() });
@@ -231,19 +234,20 @@ impl<A: PairAugmentation> Loader<A> {
         self.prefetch.recycle(Draft::recycled(A::memory(batch)));
     }
 
-    /// The unreadable files met so far, the known ones included, in the order of the index: sample and reason, each
-    /// once.
+    /// The unreadable files met so far, those known from before included, in the order of the index: sample and reason,
+    /// each once. What could not be read once and was read later is no longer one of them.
     pub fn bad_files(&self) -> Vec<(u64, String)> {
-        self.bad.iter().map(|(&sample, reason)| (sample, reason.clone())).collect()
+        self.bad.all()
+    }
+
+    /// The files that were known as unreadable and could be read when the loader started, with what was wrong with each.
+    /// From then on they are used.
+    pub fn recovered(&self) -> &[(u64, String)] {
+        self.bad.recovered()
     }
 
     fn first_bad(&self) -> Vec<(String, String)> {
-        let index = &self.prefetch.production().index;
-        self.bad
-            .iter()
-            .take(LISTED)
-            .map(|(&sample, reason)| (index.place(sample as usize).to_string(), reason.clone()))
-            .collect()
+        self.bad.first(LISTED, &self.prefetch.production().index)
     }
 }
 

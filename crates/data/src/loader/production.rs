@@ -18,7 +18,7 @@ const TRIES: u32 = 250;
 pub(super) struct Draft<P> {
     step: u64,
     epoch: u64,
-    samples: Vec<u64>,
+    pub(super) samples: Vec<u64>,
     views: [Vec<u8>; 2],
     /// What was drawn for each place that is filled.
     pairs: Vec<Option<P>>,
@@ -64,7 +64,7 @@ impl<A: PairAugmentation> BatchMaker<A> {
         Self { index, settings, order }
     }
 
-    fn source(&self) -> SampleSource<'_, A> {
+    pub(super) fn source(&self) -> SampleSource<'_, A> {
         SampleSource {
             index: &self.index,
             augmentation: &self.settings.augmentation,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use densesiam_text::{NotText, ReadError, read, shown};
+
 use super::{Class, Taxonomy};
 
 /// The last word of a line that marks its class as a thing.
@@ -15,17 +17,25 @@ const MOST: usize = 255;
 #[derive(Debug, thiserror::Error)]
 pub enum ClassFileError {
     /// The file system refused.
-    #[error("cannot read {}: {source}; check that it is there and that you may read it", path.display())]
+    #[error("cannot read {}: {source}; check that it is there and that you may read it", shown(path))]
     Unreadable {
         /// The class file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
+    /// The file is no text.
+    #[error("{} is not a list of classes: {reason}", shown(path))]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        reason: NotText,
+    },
     /// A line names no class.
     #[error(
         "line {line} of {} names no class; every line does, for its number is a label value",
-        path.display()
+        shown(path)
     )]
     EmptyLine {
         /// The class file.
@@ -34,7 +44,7 @@ pub enum ClassFileError {
         line: usize,
     },
     /// No class or too many.
-    #[error("{} names {found} classes; it must name between 1 and {MOST}, one a line", path.display())]
+    #[error("{} names {found} classes; it must name between 1 and {MOST}, one a line", shown(path))]
     Count {
         /// The class file.
         path: PathBuf,
@@ -45,13 +55,16 @@ pub enum ClassFileError {
 
 impl Taxonomy {
     /// Reads a class file: one name a line, label values 0, 1, ... in order, 255 void. A line whose last word, set
-    /// apart by a space or tab, is `thing` marks a thing (`traffic light thing`); the others are stuff.
+    /// apart by a space or tab, is `thing` marks a thing (`traffic light thing`); the others are stuff. Letters of a name
+    /// that would act on a terminal become escapes.
     ///
     /// # Errors
     /// A [`ClassFileError`] where the file cannot be read, a line is empty or there are more than 255 classes.
     pub fn read(path: &Path) -> Result<Self, ClassFileError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ClassFileError::Unreadable { path: path.into(), source })?;
+        let text = read(path).map_err(|error| match error {
+            ReadError::System(source) => ClassFileError::Unreadable { path: path.into(), source },
+            ReadError::NotText(reason) => ClassFileError::NotText { path: path.into(), reason },
+        })?;
         Self::parse(&text, path)
     }
 
@@ -68,15 +81,16 @@ impl Taxonomy {
         if !(1..=MOST).contains(&classes.len()) {
             return Err(ClassFileError::Count { path: path.into(), found: classes.len() });
         }
-        Ok(Self::direct(&path.display().to_string(), classes))
+        Ok(Self::direct(&shown(path).to_string(), classes))
     }
 }
 
 fn parse_line(line: &str) -> Class {
-    match line.trim().rsplit_once([' ', '\t']) {
-        Some((name, THING)) => Class { name: name.trim_end().into(), thing: true },
-        _ => Class { name: line.trim().into(), thing: false },
-    }
+    let (name, thing) = match line.trim().rsplit_once([' ', '\t']) {
+        Some((name, THING)) => (name.trim_end(), true),
+        _ => (line.trim(), false),
+    };
+    Class { name: shown(name).to_string(), thing }
 }
 
 #[cfg(test)]
@@ -95,6 +109,11 @@ mod tests {
         assert_eq!(taxonomy.things(), [false, true, false, true]);
         assert_eq!(taxonomy.meaning(3), Meaning::Class(3));
         assert_eq!((taxonomy.meaning(4), taxonomy.meaning(255)), (Meaning::Outside, Meaning::Void));
+    }
+
+    #[test]
+    fn names_do_not_act() {
+        assert_eq!(read("a\tb\n\u{1b}[31mred\n").unwrap().names(), [r"a\tb", r"\u{1b}[31mred"]);
     }
 
     #[test]

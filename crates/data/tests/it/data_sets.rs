@@ -193,6 +193,63 @@ fn a_given_layout_and_taxonomy_need_no_detection() {
     assert!(message.contains("the cityscapes layout") && message.contains("leftImg8bit/val"), "{message}");
 }
 
+/// As they are unpacked from an archive that was made where case makes no difference.
+#[test]
+fn names_may_be_of_any_case() {
+    for (picture, label) in [
+        ("images/val/a.JPG", "labels/val/a.PNG"),
+        ("Images/Val/a.jpg", "LABELS/val/a.Png"),
+        ("VAL/Images/x/a.jpg", "VAL/labels/X/a.png"),
+    ] {
+        let folder = data_set(&[(picture, label)]);
+        fs::write(folder.path().join("Classes.TXT"), "\u{feff}ground\ncar thing\n").unwrap();
+        check(&folder, Layout::Folder, "val", 2, &[(picture, label)]);
+        let set = LabelledSet::open(folder.path(), None, "val", None).unwrap();
+        assert_eq!(set.taxonomy.names(), ["ground", "car"]);
+    }
+    let voc =
+        [("JPEGIMAGES/1.JPG", "segmentationclass/1.PNG"), ("JPEGIMAGES/2.jpg", "segmentationclass/2.png")];
+    let folder = data_set(&voc);
+    let lists = folder.path().join("imagesets/segmentation");
+    fs::create_dir_all(&lists).unwrap();
+    fs::write(lists.join("Val.txt"), "\u{feff}1\r\n2\r\n").unwrap();
+    check(&folder, Layout::Voc2012, "val", 21, &voc);
+    let city = [("LeftImg8bit/val/f/f_1_leftImg8bit.PNG", "gtfine/val/f/f_1_gtFine_labelIds.PNG")];
+    check(&data_set(&city), Layout::Cityscapes, "val", 27, &city);
+}
+
+#[test]
+fn what_is_spelled_as_asked_for_comes_first_and_stems_are_not_mixed_up() {
+    let folder = data_set(&[("images/a.jpg", "labels/a.png"), ("images/b.jpg", "labels/B.PNG")]);
+    write_label(&folder.path().join("labels/a.PNG"), SIZE, &[0; 12]);
+    fs::create_dir(folder.path().join("Labels")).unwrap();
+    fs::write(folder.path().join("classes.txt"), "ground\n").unwrap();
+    let message = LabelledSet::open(folder.path(), None, "val", None).unwrap_err().to_string();
+    assert!(message.contains("images/b.jpg has no label map"), "{message}");
+    assert!(
+        message.contains("labels/b.png is not there (there is ") && message.contains("labels/B.PNG"),
+        "{message}"
+    );
+    fs::remove_file(folder.path().join("images/b.jpg")).unwrap();
+    let set = LabelledSet::open(folder.path(), None, "val", None).unwrap();
+    assert_eq!(pairs(folder.path(), &set), [("images/a.jpg".into(), "labels/a.png".into())]);
+}
+
+#[test]
+fn lists_that_are_no_text_are_named_for_what_they_are() {
+    let folder =
+        data_set(&[("JPEGImages/1.jpg", "SegmentationClass/1.png"), ("images/1.jpg", "labels/1.png")]);
+    let list = folder.path().join("ImageSets/Segmentation/val.txt");
+    fs::create_dir_all(list.parent().unwrap()).unwrap();
+    fs::write(&list, b"\xff\xfe1\0\n\0").unwrap();
+    let message = LabelledSet::open(folder.path(), None, "val", None).unwrap_err().to_string();
+    assert!(message.contains("val.txt is not a list of names: it is UTF-16 text"), "{message}");
+    fs::write(folder.path().join("classes.txt"), b"ground\ncaf\xe9\n").unwrap();
+    let message =
+        LabelledSet::open(folder.path(), Some(Layout::Folder), "val", None).unwrap_err().to_string();
+    assert!(message.contains("classes.txt is not a list of classes: line 2 is not UTF-8"), "{message}");
+}
+
 /// The real CamVid, where the environment says that it is there.
 #[test]
 fn the_real_camvid_has_367_and_101_pictures() {

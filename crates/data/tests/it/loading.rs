@@ -174,10 +174,46 @@ fn a_resumed_run_fails_where_an_uninterrupted_one_does() {
 
 #[test]
 fn known_bad_files_beyond_the_index_are_ignored() {
-    let (_folder, index) = data_set(&[]);
+    let (_folder, index) = data_set(&[22]);
     let known_bad = vec![(22, "cut".to_owned()), (23, "cut".to_owned())];
     let loader = Loader::new(index, LoaderSettings { known_bad, ..settings() }).unwrap();
     assert_eq!(loader.bad_files(), [(22, "cut".to_owned())]);
+}
+
+#[test]
+fn a_repaired_file_is_no_longer_bad() {
+    let (folder, index) = data_set(&[1, 2, 4, 7]);
+    let settings = || LoaderSettings { max_bad_share: 0.3, ..settings() };
+    let (_, known_bad) = all_batches(&index, settings());
+    assert_eq!(known_bad.len(), 4);
+    let strict =
+        || LoaderSettings { max_bad_share: 0.1, start_step: 6, known_bad: known_bad.clone(), ..settings() };
+    assert!(failure(&index, strict()).1.contains("4 of 23 pictures"));
+    for number in [2, 7] {
+        fs::copy(folder.path().join("train/images/0000.jpg"), index.place(number).file().unwrap()).unwrap();
+    }
+    let loader = Loader::new(Arc::clone(&index), strict()).unwrap();
+    assert_eq!(loader.recovered(), [known_bad[1].clone(), known_bad[3].clone()]);
+    assert_eq!(loader.bad_files(), [known_bad[0].clone(), known_bad[2].clone()]);
+    let (batches, bad) = all_batches(&index, strict());
+    assert_eq!(bad, [known_bad[0].clone(), known_bad[2].clone()]);
+    let repaired = |sample: &u64| [2, 7].contains(sample);
+    assert!(batches.iter().flat_map(|batch| &batch.samples).any(repaired), "a repaired picture is used");
+}
+
+#[test]
+fn a_file_that_comes_back_while_the_run_goes_on_is_no_longer_bad() {
+    let (folder, index) = data_set(&[2]);
+    let path = index.place(2).file().unwrap().to_owned();
+    let settings = LoaderSettings { total_steps: 200, prefetch_batches: 1, ..settings() };
+    let mut loader = Loader::new(Arc::clone(&index), settings).unwrap();
+    while loader.bad_files().is_empty() {
+        loader.next().unwrap().unwrap();
+    }
+    fs::copy(folder.path().join("train/images/0000.jpg"), path).unwrap();
+    let mut later = (0..60).map(|_| loader.next().unwrap().unwrap());
+    assert!(later.any(|batch| batch.samples.contains(&2)));
+    assert!(loader.bad_files().is_empty() && loader.recovered().is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use densesiam_data::augment::Augmentation;
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::demo::{DemoSettings, write_demo};
-use densesiam_data::index::{ImageIndex, IndexError, Place};
+use densesiam_data::index::{ImageIndex, IndexError, Place, Skipped};
 use densesiam_data::labelled::{LabelledSet, training_pictures};
 use densesiam_data::loader::{Loader, LoaderSettings};
 use densesiam_data::pack::{PackSettings, Packed, ShardLimit, ShardWriter, extension, keys};
@@ -111,10 +111,31 @@ fn pictures_are_the_members_that_readers_of_webdataset_take_for_pictures() {
         ]),
     )]);
     let index = shards.scan("s.tar").unwrap();
+    assert_eq!(index.skipped(), Skipped { parts_of_samples: 1, ..Skipped::default() });
     assert_eq!(names(&index), ["x/1.jpg", "./2.PNG", "4.webp"]);
     assert_eq!([0, 1, 2].map(|i| read(&index, i)), [&b"one"[..], b"two", b"four"]);
     assert_eq!(index.place(0).to_string(), format!("{}:x/1.jpg", shards.path("s.tar").display()));
-    assert_eq!((index.shards(), index.links(), index.place(0).file()), (1, 0, None));
+    assert_eq!((index.shards(), index.place(0).file()), (1, None));
+}
+
+/// Folders whose names have dots, packed by tar itself.
+#[test]
+fn members_with_dotted_names_are_pictures_and_other_formats_are_counted() {
+    let first = ["a.b.jpg", "IMG.2020.01.JPG", "IMG.2020.02.JPG", "c.heic", "d.1.avif", "e.seg.png", "e.cls"];
+    let second = ["x/e.jpg", "x/e.depth.png", "x/.f.g.jpg", "__meta__/a.b.jpg", "f.b.jfif", "g.b.txt"];
+    let shard = |members: &[&str]| archive(&members.iter().map(|name| file(name, b"")).collect::<Vec<_>>());
+    let shards = Shards::new(&[("d/0.tar", shard(&first)), ("d/1.tar", shard(&second))]);
+    let index = shards.scan("d").unwrap();
+    assert_eq!(
+        names(&index),
+        ["a.b.jpg", "IMG.2020.01.JPG", "IMG.2020.02.JPG", "e.seg.png", "x/e.jpg", "f.b.jfif"]
+    );
+    assert_eq!(index.place(5).to_string(), format!("{}:f.b.jfif", shards.path("d/1.tar").display()));
+    let formats = [("avif", 1), ("heic", 1)].into();
+    assert_eq!(index.skipped(), Skipped { formats, parts_of_samples: 1, ..Skipped::default() });
+    shards.write("none.tar", &shard(&["a.heic", "b.HEIC"]));
+    let message = shards.scan("none.tar").unwrap_err().to_string();
+    assert!(message.contains("there are 2 .heic (formats that are not read"), "{message}");
 }
 
 #[test]
@@ -173,7 +194,7 @@ fn what_is_no_set_of_shards_is_said_clearly() {
         ("some", &["b.tgz", "compressed"]),
         ("gzip.tar", &["gzip.tar", "gzip -d"]),
         ("zstd.tar", &["zstd.tar", "zstd -d"]),
-        ("text.tar", &["no picture", "1 tar shards", "KEY.jpg"]),
+        ("text.tar", &["no picture", "1 tar shards", ".jpg"]),
         ("a-{0..3}.tar", &["a-0.tar does not exist", "a-{0..3}.tar"]),
         ("a-{0..9999999}.tar", &["more than 1000000 shards"]),
         ("missing.tar", &["does not exist", "data.root"]),
@@ -254,7 +275,10 @@ fn links_are_counted_and_passed_over_and_equal_names_are_pictures_each() {
         ]),
     )]);
     let index = shards.scan("s.tar").unwrap();
-    assert_eq!((names(&index), index.links()), (vec!["a.jpg".into(), "a.jpg".into(), "empty.jpg".into()], 2));
+    assert_eq!(
+        (names(&index), index.skipped().links),
+        (vec!["a.jpg".into(), "a.jpg".into(), "empty.jpg".into()], 2)
+    );
     assert_eq!([0, 1, 2].map(|i| read(&index, i)), [&b"first"[..], b"second", b""]);
     let survey = Survey::of_range(&index, 0..3, &DecodeLimits::default(), 2);
     assert_eq!(
