@@ -110,7 +110,8 @@ pub enum LoadError {
     /// Too much of the data set is unreadable.
     #[error(
         "{count} of {pictures} pictures ({:.1} %) are unreadable, more than the {:.1} % allowed; \
-         repair or remove them, or raise data.max_bad_share; the first are:{}",
+         repair them and go on, or raise data.max_bad_share (a set without them is another one, for a new run); the first \
+         are:{}",
         *count as f64 * 100.0 / *pictures as f64, max_bad_share * 100.0, listed(first)
     )]
     TooManyBad {

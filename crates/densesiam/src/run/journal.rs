@@ -281,13 +281,18 @@ impl<'p> Journal<'p> {
         complaints.into_iter().next().map(|(_, why)| why)
     }
 
-    /// Lists the unreadable pictures, when there are more than before.
+    /// Lists the unreadable pictures, when they are not those of before: others were met, or some can be read again.
     ///
     /// # Errors
     /// When the list cannot be written.
     pub fn list_bad_files(&mut self, bad_files: Vec<(u64, String)>) -> Result<(), Error> {
-        if bad_files.len() <= self.bad_files.len() {
+        if bad_files == self.bad_files {
             return Ok(());
+        }
+        let again = self.bad_files.iter().filter(|(sample, _)| !bad_files.iter().any(|(bad, _)| bad == sample));
+        let again = again.count();
+        if again > 0 {
+            self.say(&format!("{again} pictures that could not be read can be read now, and are used again"));
         }
         self.bad_files = bad_files;
         let line = |(sample, why): &(u64, String)| {

@@ -76,6 +76,19 @@ fn too_many_bad_pictures_end_the_run_and_keep_what_was_done() {
 }
 
 #[test]
+fn a_run_that_ended_for_bad_pictures_goes_on_when_they_are_repaired() {
+    let place = Place::new();
+    let good = fs::read(place.pictures().join("0005.jpg")).unwrap();
+    write(&place, "0005.jpg", b"");
+    let more = ["train.duration=20 steps", "data.max_bad_share=0.01"];
+    place.pretrain("repaired", &more).exited(3).says(&["0005.jpg", "repair them and go on"]);
+    write(&place, "0005.jpg", &good);
+    let resumed = [more[0], more[1], "--resume"];
+    place.pretrain("repaired", &resumed).succeeded().says(&["1 pictures", "used again"]);
+    assert_eq!(place.metrics("repaired").len(), 20);
+}
+
+#[test]
 fn a_state_that_is_not_finite_is_never_kept_as_a_good_one() {
     let place = Place::new();
     let wild =

@@ -57,6 +57,7 @@ pub fn pretrain(plan: &Plan, mode: Mode) -> Result<(), Error> {
     let input = Input::new(setup.precision.kind(), setup.device);
     let sheet = ContactSheet::new(plan, &model, &input);
     let mut loader = plan.loader(state.step, journal.bad_files())?;
+    journal.list_bad_files(loader.bad_files())?;
     if state.step == total {
         journal.say(&format!("this run is finished: {total} steps are done"));
     }
