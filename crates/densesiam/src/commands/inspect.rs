@@ -67,6 +67,7 @@ fn of_file(path: &Path) -> Result<Value, Error> {
         ),
         "kinds": kinds,
         "parts": parts(sizes),
+        "objects_not_read": file.unread,
     }))
 }
 
@@ -99,6 +100,9 @@ fn parts<'n>(sizes: impl Iterator<Item = (&'n str, u64)>) -> BTreeMap<String, Va
 fn print_finding(key: &str, value: &Value) {
     match value {
         Value::Null => {}
+        Value::Array(items) => {
+            items.iter().for_each(|item| println!("{key:28} {}", item.as_str().unwrap_or_default()));
+        }
         Value::Object(part) if part.contains_key("tensors") => {
             println!("{key:28} {} tensors, {} elements", part["tensors"], part["elements"]);
         }
