@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use crate::budget::Budget;
-use crate::error::readable;
+use crate::error::{few, readable};
 use crate::numpy::{NumpyArray, numpy_array};
+use crate::pickle::Pickle;
 use crate::pickle::object::{Id, Objects};
 use crate::strided::contiguous;
 use crate::torch::{Storage, TorchTensor, torch_tensor};
@@ -34,16 +35,18 @@ impl Storages for NoStorages {
 pub(crate) struct Collected {
     pub(crate) found_under: Option<&'static str>,
     pub(crate) tensors: Vec<Tensor>,
+    pub(crate) unread: Vec<String>,
 }
 
 /// Finds the state dict and reads its tensors; all else in the file, an optimizer's state for one, is left alone.
 pub(crate) fn collect(
-    objects: &Objects,
-    root: Id,
+    pickle: &Pickle,
     storages: &mut dyn Storages,
     budget: &mut Budget,
 ) -> Result<Collected, WeightsError> {
-    let (found_under, described) = find_state_dict(objects, root)?;
+    let unread = |(module, name): &(&str, &str)| readable(format!("{module}.{name}").as_bytes());
+    let unread: Vec<String> = pickle.unread.iter().map(unread).collect();
+    let (found_under, described) = find_state_dict(&pickle.objects, pickle.root, &unread)?;
     let mut tensors = Vec::with_capacity(described.len());
     for (name, described) in described {
         tensors.push(match described.map_err(|reason| WeightsError::tensor(name, reason))? {
@@ -58,7 +61,7 @@ pub(crate) fn collect(
             }
         });
     }
-    Ok(Collected { found_under, tensors })
+    Ok(Collected { found_under, tensors, unread })
 }
 
 enum Described<'a> {
@@ -76,6 +79,7 @@ type NamedTensors<'a> = Vec<(&'a str, Result<Described<'a>, String>)>;
 fn find_state_dict<'a>(
     objects: &Objects<'a>,
     root: Id,
+    unread: &[String],
 ) -> Result<(Option<&'static str>, NamedTensors<'a>), WeightsError> {
     let top = named_values(objects, root)?;
     for place in PLACES {
@@ -87,7 +91,8 @@ fn find_state_dict<'a>(
     }
     let tensors = tensors_among(objects, &top);
     if tensors.is_empty() {
-        return Err(WeightsError::NoTensors { places: PLACES.join(", "), found: outline(&top) });
+        let (found, unread) = (outline(&top), advice(unread));
+        return Err(WeightsError::NoTensors { places: PLACES.join(", "), found, unread });
     }
     Ok((None, tensors))
 }
@@ -119,13 +124,19 @@ fn named_values<'a>(objects: &Objects<'a>, dict: Id) -> Result<Vec<(&'a str, Id)
 }
 
 fn outline(top: &[(&str, Id)]) -> String {
-    const SHOWN: usize = 8;
     if top.is_empty() {
         return "no dictionary with names".to_owned();
     }
-    let mut names: Vec<_> = top.iter().take(SHOWN).map(|(name, _)| readable(name.as_bytes())).collect();
-    if top.len() > SHOWN {
-        names.push("...".to_owned());
+    let names: Vec<_> = top.iter().map(|(name, _)| readable(name.as_bytes())).collect();
+    few(&names)
+}
+
+/// What can be done where the tensors may be in objects of Python: a whole model was saved, for one.
+fn advice(unread: &[String]) -> String {
+    if unread.is_empty() {
+        return String::new();
     }
-    names.join(", ")
+    let advice = "If you trust where the file comes from, load it in Python and save the state dict alone: \
+                  torch.save(model.state_dict(), \"weights.pth\")";
+    format!(". Objects of {} are in it, which are not read. {advice}", few(unread))
 }

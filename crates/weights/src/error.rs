@@ -33,10 +33,10 @@ pub enum WeightsError {
         /// What it looks like instead.
         reason: &'static str,
     },
-    /// The pickle names something that is not on the list of what weights are made of.
+    /// The pickle refers to what starts programs or runs code in Python, which no honest weights do.
     #[error(
-        "{global} is called by the file: refused; nothing was run. If you trust where it comes from, load it in \
-         Python and save the state dict alone: torch.save(model.state_dict(), \"weights.pth\")"
+        "{global} is called by the file: refused; nothing was run. Loaded in Python, the file would run it: do not \
+         do that, and get the weights from where you trust"
     )]
     Refused {
         /// Module and name.
@@ -89,12 +89,14 @@ pub enum WeightsError {
         reason: String,
     },
     /// No dictionary of tensors is in the file.
-    #[error("no tensors by name are in it, neither at the top nor under {places}; it holds {found}")]
+    #[error("no tensors by name are in it, neither at the top nor under {places}; it holds {found}{unread}")]
     NoTensors {
         /// Where a state dict was looked for.
         places: String,
         /// What is there instead.
         found: String,
+        /// Objects of Python in it that are not read, as a clause with advice; empty where there are none.
+        unread: String,
     },
 }
 
@@ -109,6 +111,16 @@ impl WeightsError {
 
     pub(crate) fn tensor(name: &str, reason: impl Into<String>) -> Self {
         Self::Tensor { name: readable(name.as_bytes()), reason: reason.into() }
+    }
+}
+
+/// Some items of a list for a message, and how many more there are.
+pub(crate) fn few(items: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = items[..items.len().min(SHOWN)].join(", ");
+    match items.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

@@ -65,6 +65,9 @@ pub struct WeightsFile {
     /// Its tensors, under the names they have there, in the order of the file. Entries that are not tensors are left
     /// out.
     pub tensors: Vec<Tensor>,
+    /// Objects of Python that the file refers to and that are not read (`mmengine.logging.HistoryBuffer`): the first
+    /// few. What lies in them is not found.
+    pub unread: Vec<String>,
 }
 
 /// Reads the tensors of a weights file, whose format is recognised by its content. Nothing in it is run.
@@ -101,7 +104,12 @@ pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<WeightsFile, WeightsE
     }
     if looks_like_safetensors(bytes) {
         let tensors = read_safetensors(bytes, budget)?;
-        return Ok(WeightsFile { format: Format::Safetensors, found_under: None, tensors });
+        return Ok(WeightsFile {
+            format: Format::Safetensors,
+            found_under: None,
+            tensors,
+            unread: Vec::new(),
+        });
     }
     let (format, collected) = if bytes.starts_with(b"PK\x03\x04") {
         (Format::TorchZip, read_zip(bytes, limits, budget)?)
@@ -113,8 +121,8 @@ pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<WeightsFile, WeightsE
             reason: what_it_looks_like(bytes),
         });
     };
-    let Collected { found_under, tensors } = collected;
-    Ok(WeightsFile { format, found_under, tensors })
+    let Collected { found_under, tensors, unread } = collected;
+    Ok(WeightsFile { format, found_under, tensors, unread })
 }
 
 /// Pickles since protocol 2 begin with an instruction that says their protocol.
@@ -132,7 +140,7 @@ fn read_pickles(
     if is_legacy_magic(&first) {
         return Ok((Format::TorchLegacy, read_legacy(&bytes[first.length..], limits, budget)?));
     }
-    let collected = collect(&first.objects, first.root, &mut NoStorages, budget)?;
+    let collected = collect(&first, &mut NoStorages, budget)?;
     Ok((Format::Pickle, collected))
 }
 

@@ -2,9 +2,9 @@
 //!
 //! [`read`] recognises a file by its content: safetensors, PyTorch's zip format (`torch.save` since 1.6), PyTorch's
 //! older format, and plain pickles with NumPy arrays as detectron2 writes them. The last three are pickles, which are
-//! programs; nothing of them is run here. Their instructions build plain values only, and every name that a file
-//! refers to must be on a short list (`pickle/global.rs`), however harmless and however far from the weights:
-//! a checkpoint with a training library's own classes in its `meta` is refused by that name too.
+//! programs; nothing of them is run here. Their instructions build plain values only. A name of Python that is not on a
+//! short list (`pickle/global.rs`) stands for an object that holds nothing, such as a training library's settings; a
+//! tensor within it is not found. Names that start programs or run code refuse the file.
 //!
 //! [`match_names`] then says which tensors of the file are which of the model: it finds the prefix that a training
 //! program left before the names, and translates detectron2's. Nothing is taken silently: what is missing, left over

@@ -9,9 +9,13 @@ The hostile files would run `echo` if they were loaded by Python.
 
 import argparse
 import collections
+import datetime
+import enum
+import functools
 import io
 import json
 import os
+import pathlib
 import pickle
 import pickletools
 import struct
@@ -156,6 +160,55 @@ def detectron2():
     write("python2.pkl", old, {"a": torch.arange(3)})
 
 
+class History:
+    """An object with a state, as logs have it."""
+
+    def __init__(self):
+        self.values, self.limits = numpy.arange(3), {"mean": None}
+
+
+class Settings(dict):
+    """A dictionary with attributes."""
+
+
+class Mode(enum.Enum):
+    TRAIN = "train"
+
+
+class Named:
+    def __new__(cls, *, name):
+        return super().__new__(cls)
+
+    def __getnewargs_ex__(self):
+        return (), {"name": "x"}
+
+
+Version = collections.namedtuple("Version", "major minor")
+
+
+def trainers():
+    """What training programs keep beside the weights: objects of their own and of Python's library."""
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    settings = Settings(lr=0.1, betas=(0.9, 0.99), folders=[pathlib.PurePosixPath("a/b")])
+    settings.frozen = True
+    content = {
+        "message_hub": {"loss": History(), "nested": [{"deeper": History()}]}, "settings": settings,
+        "started": datetime.datetime(2024, 5, 6), "took": datetime.timedelta(1), "counts": collections.Counter("aab"),
+        "recent": collections.deque([1, 2], maxlen=2), "groups": collections.defaultdict(list, {"a": [1]}),
+        "mode": Mode.TRAIN, "version": Version(1, 2), "named": Named(name="x"), "range": range(3), "complex": 1j,
+        "function": functools.partial(print, end=""), "method": "a".join, History: {"best": 1}, "none": type(None),
+        "file": "caf\udce9.jpg", "bytes": bytearray(b"ab"), "device": torch.device("cpu"), "dtype": torch.float16,
+        "generator": numpy.random.default_rng(1), "optimizer": optimizer.state_dict(), "unsigned": numpy.uint32([1]),
+        "state_dict": encoder("backbone."),
+    }
+    write("trainer.pth", saved(content), encoder("backbone."))
+    write("trainer_legacy.pth", saved(content, _use_new_zipfile_serialization=False), encoder("backbone."))
+    content["state_dict"] = arrays(encoder("backbone."))
+    write("trainer.pkl", pickle.dumps(content, 5), encoder("backbone."))
+
 
 class Calls:
     def __init__(self, function, *arguments):
@@ -173,7 +226,6 @@ def hostile():
         "eval": Calls(eval, "print('run')"),
         "subprocess": Calls(subprocess.Popen, ["echo", "run"]),
         "getattr": Calls(getattr, Calls(__import__, "os"), "system"),
-        "class": collections.Counter("aab"),
     }.items():
         content = {"state_dict": state, "meta": {"nested": [value]}}
         write(f"hostile_{name}.pth", saved(content))
@@ -207,4 +259,5 @@ if __name__ == "__main__":
     checkpoints()
     views_and_types()
     detectron2()
+    trainers()
     hostile()

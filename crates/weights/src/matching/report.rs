@@ -3,10 +3,7 @@
 use std::fmt;
 
 use super::{Matching, Mismatch};
-use crate::error::readable;
-
-/// Names and groups that a line shows before it only counts.
-const SHOWN: usize = 3;
+use crate::error::{few, readable};
 
 impl fmt::Display for Matching {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,12 +67,4 @@ fn in_words(Mismatch { name, expected, found }: &Mismatch) -> String {
 
 fn tensors(count: usize) -> String {
     if count == 1 { "1 tensor".to_owned() } else { format!("{count} tensors") }
-}
-
-fn few(items: &[String]) -> String {
-    let shown = items[..items.len().min(SHOWN)].join(", ");
-    match items.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }

@@ -1,4 +1,5 @@
-//! The names of Python that a weights file may refer to. All others are refused, wherever they stand.
+//! The names of Python that mean something in a weights file. All others stand for objects that hold nothing, but for
+//! a few that no honest file has.
 
 use crate::DType;
 
@@ -52,7 +53,7 @@ impl Global {
             "torch.storage" => (name == "UntypedStorage").then_some(Self::Storage(DType::U8)),
             "torch._utils" => match name {
                 "_rebuild_tensor" | "_rebuild_tensor_v2" => Some(Self::RebuildTensor),
-                "_rebuild_parameter" => Some(Self::RebuildParameter),
+                "_rebuild_parameter" | "_rebuild_parameter_with_state" => Some(Self::RebuildParameter),
                 _ => None,
             },
             "numpy" => match name {
@@ -75,6 +76,19 @@ impl Global {
     /// Whether a file may call it; the others are only mentioned.
     pub(super) fn is_callable(self) -> bool {
         !matches!(self, Self::PlainType | Self::Storage(_) | Self::TorchDType | Self::NumpyArray)
+    }
+}
+
+/// Whether a file that refers to this was made to start programs or run code in Python. Nothing of it is run here
+/// either way: this is no protection, and need not be complete. But such a file is a trap for programs that would run
+/// it, as its owner should learn, and its weights come from an attacker.
+pub(super) fn is_a_trap(module: &str, name: &str) -> bool {
+    match module {
+        "builtins" | "__builtin__" => {
+            matches!(name, "eval" | "exec" | "execfile" | "compile" | "open" | "__import__")
+        }
+        "os" | "posix" | "nt" | "subprocess" | "commands" | "pty" | "runpy" | "importlib" | "ctypes" => true,
+        _ => false,
     }
 }
 

@@ -58,20 +58,12 @@ impl<'a> Input<'a> {
         self.take(length.map_err(|_| WeightsError::Truncated { format: FORMAT })?)
     }
 
-    pub(super) fn text<const N: usize>(&mut self) -> Result<&'a str, WeightsError> {
-        utf8(self.counted::<N>()?)
-    }
-
     /// The rest of the line, without its end.
     pub(super) fn line(&mut self) -> Result<&'a str, WeightsError> {
         let rest = &self.bytes[self.place..];
         let length = rest.iter().position(|&byte| byte == b'\n');
         let line = self.take(length.ok_or(WeightsError::Truncated { format: FORMAT })?)?;
         self.place += 1;
-        utf8(line)
+        std::str::from_utf8(line).map_err(|_| WeightsError::damaged(FORMAT, "a line is not UTF-8"))
     }
-}
-
-fn utf8(bytes: &[u8]) -> Result<&str, WeightsError> {
-    std::str::from_utf8(bytes).map_err(|_| WeightsError::damaged(FORMAT, "a text is not UTF-8"))
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::global::Global;
+use super::global::{Global, is_a_trap};
 use super::input::{FORMAT, Input};
 use super::object::{Call, Id, Object, Objects};
 use super::opcode as op;
+use super::plain::plain_value;
 use crate::WeightsError;
 use crate::error::readable;
 
@@ -17,6 +18,8 @@ pub(crate) struct Pickle<'a> {
     pub(crate) root: Id,
     /// How many bytes it takes; others may follow.
     pub(crate) length: usize,
+    /// Module and name of the first objects of Python in it that are not read.
+    pub(crate) unread: Vec<(&'a str, &'a str)>,
 }
 
 /// Reads the pickle at the front of `bytes`. Every instruction allocates a bounded amount, of which a hundred bytes
@@ -28,12 +31,14 @@ pub(crate) fn read_pickle(bytes: &[u8], max_instructions: u64) -> Result<Pickle<
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
+        unread: Vec::new(),
     };
     for _ in 0..max_instructions {
         let opcode = machine.input.u8()?;
         if opcode == op::STOP {
             let root = machine.pop()?;
-            return Ok(Pickle { objects: machine.objects, root, length: machine.input.place() });
+            let Machine { objects, input, unread, .. } = machine;
+            return Ok(Pickle { objects, root, length: input.place(), unread });
         }
         machine.step(opcode)?;
     }
@@ -47,11 +52,12 @@ struct Machine<'a> {
     /// Heights of the stack at which marks were set.
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
+    unread: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Machine<'a> {
     fn step(&mut self, opcode: u8) -> Result<(), WeightsError> {
-        if let Some(value) = self.plain_value(opcode)? {
+        if let Some(value) = plain_value(opcode, &mut self.input)? {
             self.push(value);
             return Ok(());
         }
@@ -79,36 +85,13 @@ impl<'a> Machine<'a> {
                 Ok(())
             }
             op::REDUCE | op::NEWOBJ => self.call(),
+            op::NEWOBJ_EX => {
+                let _keywords = self.pop()?;
+                self.call()
+            }
             op::BUILD => self.set_state(),
             number => Err(WeightsError::RefusedInstruction { name: op::name(number), number }),
         }
-    }
-
-    /// The value of an instruction that does nothing but push one.
-    fn plain_value(&mut self, opcode: u8) -> Result<Option<Object<'a>>, WeightsError> {
-        let input = &mut self.input;
-        Ok(Some(match opcode {
-            op::NONE => Object::Nothing,
-            op::NEWTRUE => Object::Bool(true),
-            op::NEWFALSE => Object::Bool(false),
-            op::INT => decimal(input.line()?)?,
-            op::BININT => Object::Int(i64::from(input.u32()?.cast_signed())),
-            op::BININT1 => Object::Int(input.u8()?.into()),
-            op::BININT2 => Object::Int(input.u16()?.into()),
-            op::LONG1 => long(input.counted::<1>()?),
-            op::LONG4 => long(input.counted::<4>()?),
-            op::BINFLOAT => input.u64().map(|_| Object::Float)?,
-            op::BINUNICODE => Object::Text(input.text::<4>()?),
-            op::SHORT_BINUNICODE => Object::Text(input.text::<1>()?),
-            op::BINUNICODE8 => Object::Text(input.text::<8>()?),
-            op::BINSTRING | op::BINBYTES => Object::Bytes(input.counted::<4>()?),
-            op::SHORT_BINSTRING | op::SHORT_BINBYTES => Object::Bytes(input.counted::<1>()?),
-            op::BINBYTES8 | op::BYTEARRAY8 => Object::Bytes(input.counted::<8>()?),
-            op::EMPTY_TUPLE => Object::Tuple(Vec::new()),
-            op::EMPTY_LIST | op::EMPTY_SET => Object::List(Vec::new()),
-            op::EMPTY_DICT => Object::Dict(Vec::new()),
-            _ => return Ok(None),
-        }))
     }
 
     fn push(&mut self, object: Object<'a>) {
@@ -165,6 +148,7 @@ impl<'a> Machine<'a> {
         let list = self.top()?;
         match self.objects.get_mut(list) {
             Object::List(elements) => elements.extend(values),
+            Object::Opaque => {}
             _ => return Err(damaged("it appends to what is no list")),
         }
         Ok(())
@@ -177,6 +161,7 @@ impl<'a> Machine<'a> {
         match self.objects.get_mut(dict) {
             Object::Dict(entries) => entries.extend(values),
             Object::Call(call) if call.function == Global::Collection => call.items.extend(values),
+            Object::Opaque => {}
             _ => return Err(damaged("it sets items of what is no dictionary")),
         }
         Ok(())
@@ -208,16 +193,42 @@ impl<'a> Machine<'a> {
             let text = |id| self.objects.text(id).ok_or_else(|| damaged("a name is no text"));
             (text(module)?, text(name)?)
         };
-        let refused = || WeightsError::Refused { global: readable(format!("{module}.{name}").as_bytes()) };
-        let global = Global::named(module, name).ok_or_else(refused)?;
-        self.push(Object::Global(global));
+        let object = match Global::named(module, name) {
+            Some(global) => Object::Global(global),
+            None if is_a_trap(module, name) => {
+                return Err(WeightsError::Refused {
+                    global: readable(format!("{module}.{name}").as_bytes()),
+                });
+            }
+            None => {
+                self.note_unread(module, name);
+                Object::Opaque
+            }
+        };
+        self.push(object);
         Ok(())
+    }
+
+    /// Some names are enough for a message, and short ones: comparing many long ones would take a hostile file's
+    /// reader long.
+    fn note_unread(&mut self, module: &'a str, name: &'a str) {
+        const MOST: usize = 32;
+        const LONGEST: usize = 128;
+        let worth = self.unread.len() < MOST && module.len() + name.len() <= LONGEST;
+        if worth && !self.unread.contains(&(module, name)) {
+            self.unread.push((module, name));
+        }
     }
 
     fn call(&mut self) -> Result<(), WeightsError> {
         let (arguments, function) = (self.pop()?, self.pop()?);
-        let Object::Global(function) = *self.objects.get(function) else {
-            return Err(damaged("it calls what is no function"));
+        let function = match *self.objects.get(function) {
+            Object::Global(function) => function,
+            Object::Opaque => {
+                self.push(Object::Opaque);
+                return Ok(());
+            }
+            _ => return Err(damaged("it calls what is no function")),
         };
         if !function.is_callable() || !matches!(self.objects.get(arguments), Object::Tuple(_)) {
             return Err(damaged("a call is not one that Python writes"));
@@ -230,13 +241,14 @@ impl<'a> Machine<'a> {
         let (state, object) = (self.pop()?, self.top()?);
         match self.objects.get_mut(object) {
             Object::Call(call) => call.state = Some(state),
+            Object::Opaque => {}
             _ => return Err(damaged("it gives a state to what has none")),
         }
         Ok(())
     }
 }
 
-fn damaged(reason: &str) -> WeightsError {
+pub(super) fn damaged(reason: &str) -> WeightsError {
     WeightsError::damaged(FORMAT, reason)
 }
 
@@ -246,25 +258,4 @@ fn pairs(values: &[Id]) -> Result<Vec<(Id, Id)>, WeightsError> {
         return Err(damaged("a key has no value"));
     }
     Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
-}
-
-/// Python 2 wrote integers beyond 32 bits in decimals, and truth values as `00` and `01`.
-fn decimal(line: &str) -> Result<Object<'_>, WeightsError> {
-    match line {
-        "00" => Ok(Object::Bool(false)),
-        "01" => Ok(Object::Bool(true)),
-        _ => line.parse().map(Object::Int).map_err(|_| damaged("an integer has no digits")),
-    }
-}
-
-fn long(bytes: &[u8]) -> Object<'_> {
-    let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
-    let mut number = [if negative { 0xff } else { 0 }; 8];
-    match number.get_mut(..bytes.len()) {
-        Some(low) => {
-            low.copy_from_slice(bytes);
-            Object::Int(i64::from_le_bytes(number))
-        }
-        None => Object::Long(bytes),
-    }
 }

@@ -24,6 +24,9 @@ pub(crate) enum Object<'a> {
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
+    /// An object of Python that is not on the list, or what calling one would give. It holds nothing, whatever it was
+    /// called with and whatever was put into it.
+    Opaque,
     /// What the format keeps outside the pickle: a storage.
     Persistent(Id),
     Call(Box<Call>),

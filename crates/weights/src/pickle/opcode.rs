@@ -30,6 +30,6 @@ opcodes! {
     TUPLE2 = 0x86 (used), TUPLE3 = 0x87 (used), NEWTRUE = 0x88 (used), NEWFALSE = 0x89 (used),
     LONG1 = 0x8a (used), LONG4 = 0x8b (used), SHORT_BINUNICODE = 0x8c (used), BINUNICODE8 = 0x8d (used),
     BINBYTES8 = 0x8e (used), EMPTY_SET = 0x8f (used), ADDITEMS = 0x90 (used), FROZENSET = 0x91 (used),
-    NEWOBJ_EX = 0x92, STACK_GLOBAL = 0x93 (used), MEMOIZE = 0x94 (used), FRAME = 0x95 (used),
+    NEWOBJ_EX = 0x92 (used), STACK_GLOBAL = 0x93 (used), MEMOIZE = 0x94 (used), FRAME = 0x95 (used),
     BYTEARRAY8 = 0x96 (used), NEXT_BUFFER = 0x97, READONLY_BUFFER = 0x98,
 }

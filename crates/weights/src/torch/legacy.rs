@@ -39,7 +39,7 @@ pub(crate) fn read_legacy(
     check_byte_order(&next()?)?;
     let (object, keys) = (next()?, next()?);
     let mut storages = LegacyStorages { data: storage_data(&object.objects, &keys, rest)? };
-    collect(&object.objects, object.root, &mut storages, budget)
+    collect(&object, &mut storages, budget)
 }
 
 fn check_byte_order(machine: &Pickle) -> Result<(), WeightsError> {

@@ -91,6 +91,7 @@ pub(crate) fn storage_described<'a>(objects: &Objects<'a>, description: Id) -> R
     }
     let dtype = match *objects.get(dtype) {
         Object::Global(Global::Storage(dtype)) => dtype,
+        Object::Opaque => return Err("elements of its type are not read".to_owned()),
         _ => return Err(unknown()),
     };
     let elements = objects.int(elements).and_then(|elements| usize::try_from(elements).ok());

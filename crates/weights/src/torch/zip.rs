@@ -34,7 +34,7 @@ pub(crate) fn read_zip(
     let pickle = records.read("data.pkl", budget)?;
     let pickle = read_pickle(&pickle, limits.max_instructions)?;
     let mut storages = ZipStorages { records, read: HashMap::new() };
-    collect(&pickle.objects, pickle.root, &mut storages, budget)
+    collect(&pickle, &mut storages, budget)
 }
 
 /// What stands before `data.pkl`, with its slash.

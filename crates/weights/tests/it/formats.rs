@@ -30,7 +30,7 @@ fn every_file_holds_what_its_writer_says() {
         }
         read += 1;
     }
-    assert_eq!(read, 17);
+    assert_eq!(read, 20);
 }
 
 #[test]
@@ -48,6 +48,18 @@ fn the_format_is_that_of_the_content() {
         let file = read_any(&bytes_of(name)).unwrap();
         assert_eq!((file.format, file.found_under), (format, found_under), "{name}");
     }
+}
+
+#[test]
+fn objects_beside_the_weights_are_named() {
+    for name in ["trainer.pth", "trainer_legacy.pth", "trainer.pkl"] {
+        let unread = read_any(&bytes_of(name)).unwrap().unread;
+        for object in ["__main__.History", "datetime.datetime", "collections.Counter", "__main__.Mode"] {
+            assert!(unread.iter().any(|found| found == object), "{name}: {unread:?}");
+        }
+        assert!(!unread.iter().any(|found| found.contains("defaultdict")), "what is on the list is read");
+    }
+    assert!(read_any(&bytes_of("arguments.pth")).unwrap().unread.is_empty());
 }
 
 /// Independent of the expectations, which this crate reads itself.
