@@ -100,14 +100,11 @@ fn parts<'n>(sizes: impl Iterator<Item = (&'n str, u64)>) -> BTreeMap<String, Va
 /// One line for a plain value, one for each part of a larger one.
 fn lines(key: &str, value: &Value) -> String {
     match value {
-<<<<<<< HEAD
         Value::Null => String::new(),
-=======
-        Value::Null => {}
         Value::Array(items) => {
-            items.iter().for_each(|item| println!("{key:28} {}", item.as_str().unwrap_or_default()));
+            items.iter().map(|item| format!("{key:28} {}
+", item.as_str().unwrap_or_default())).collect()
         }
->>>>>>> weights
         Value::Object(part) if part.contains_key("tensors") => {
             format!("{key:28} {} tensors, {} elements\n", part["tensors"], part["elements"])
         }
