@@ -12,10 +12,12 @@ INTEROP = $(CURDIR)/.interop-python
 demo: build
 	$(PROGRAM) demo
 
-# Where Python packages cannot be fetched, the tests that need them say so and are left out.
+# Where Python packages or NVIDIA's compiler cannot be fetched, the tests that need them say so and are left out.
 test: libtorch
 	@if bash tools/interop-python.sh some; then export DENSESIAM_INTEROP_PYTHON="$(INTEROP)"; \
 	else echo "Python packages were not fetched: ONNX, TensorBoard and WebDataset are not checked"; fi; \
+	if nvrtc=$$(bash tools/nvrtc.sh); then export DENSESIAM_NVRTC="$$nvrtc"; \
+	else echo "NVIDIA's compiler was not fetched: the kernels for CUDA are not compiled"; fi; \
 	$(CARGO) test --release --workspace
 
 build: libtorch

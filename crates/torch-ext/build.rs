@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 fn main() {
-    println!("cargo:rerun-if-changed=src");
+    watch();
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let libtorch = PathBuf::from(std::env::var("LIBTORCH").expect("LIBTORCH is set by .cargo/config.toml"));
     println!("cargo:rerun-if-changed={}", libtorch.join("torch").display());
@@ -12,7 +12,12 @@ fn main() {
     });
     let directory = library.parent().expect("a file has a folder").display();
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
-    std::fs::write(out.join("cuda_source.h"), cuda_source()).expect("OUT_DIR can be written");
+    let write = |name, text: String| std::fs::write(out.join(name), text).expect("OUT_DIR can be written");
+    // One literal for each file: compilers limit their length.
+    let literals: String = cuda_source().iter().map(|text| format!("R\"CUDA({text})CUDA\"\n")).collect();
+    write("cuda_source.h", format!("constexpr const char CUDA_SOURCE[] = {literals};"));
+    // For the test that compiles them.
+    write("kernels.cu", cuda_source().concat());
     cc::Build::new()
         .cpp(true)
         .std("c++17")
@@ -35,6 +40,7 @@ fn main() {
                 "cross_entropy",
                 "processor",
                 "cuda",
+                "cuda_module",
                 "stem",
             ]
             .map(|file| format!("src/{file}.cpp")),
@@ -58,15 +64,23 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,-rpath,{directory}");
 }
 
-/// The kernels for CUDA devices as one C++ string; they are compiled at run time, for the device that is there.
-fn cuda_source() -> String {
-    let text = ["vector", "norm", "pooling", "sampling", "stem", "contrast", "cross_entropy"].map(|file| {
-        let text =
-            std::fs::read_to_string(format!("src/cuda/{file}.cu")).expect("the file is part of this crate");
-        // One literal each: compilers limit their length.
-        format!("R\"CUDA(\n#line 1 \"{file}.cu\"\n{text})CUDA\"\n")
-    });
-    format!("constexpr const char CUDA_SOURCE[] = {};", text.concat())
+/// Has cargo run this again when what it compiles has changed; Rust's files lie in the same folder.
+fn watch() {
+    println!("cargo:rerun-if-changed=src/cuda");
+    let files = std::fs::read_dir("src").expect("the folder of this crate").flatten().map(|file| file.path());
+    for file in files.filter(|file| file.extension().is_some_and(|kind| kind == "cpp" || kind == "h")) {
+        println!("cargo:rerun-if-changed={}", file.display());
+    }
+}
+
+/// The kernels for CUDA devices, file by file; they are compiled at run time, for the device that is there.
+fn cuda_source() -> Vec<String> {
+    let files =
+        ["vector", "sweep", "moments", "norm", "pooling", "sampling", "stem", "contrast", "cross_entropy"];
+    let text = |file| std::fs::read_to_string(format!("src/cuda/{file}.cu"));
+    files
+        .map(|file| format!("#line 1 \"{file}.cu\"\n{}", text(file).expect("it is part of this crate")))
+        .into()
 }
 
 /// Compiles the kernels of a file once more, for an instruction set that is chosen at run time.

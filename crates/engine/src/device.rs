@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::thread::available_parallelism;
 
 use serde::{Deserialize, Serialize};
-use tch::{Cuda, Device, Kind};
+use tch::{Cuda, Device, Kind, Tensor};
 
 /// `run.device` of a recipe: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,7 +196,7 @@ fn automatic(device: Device) -> (Precision, &'static str) {
             Some(why) => (Precision::Bf16, why),
             None => (Precision::Fp32, "the processor has neither avx512_bf16 nor AMX"),
         },
-        Device::Cuda(_) if densesiam_torch_ext::cuda_has_bf16() => {
+        Device::Cuda(index) if densesiam_torch_ext::cuda_has_bf16(index) => {
             (Precision::Bf16, "the CUDA device is of compute capability 8.0 or later")
         }
         Device::Cuda(_) => (Precision::Fp32, "the CUDA device is of a compute capability before 8.0"),
@@ -236,6 +236,15 @@ pub fn resolve_threads(requested: usize) -> usize {
 pub fn search_convolutions(device: Device, precision: Precision) {
     if matches!(device, Device::Cuda(_)) {
         Cuda::cudnn_set_benchmark(precision == Precision::Bf16);
+    }
+}
+
+/// Whether this program's own kernels for CUDA serve on `device`, in words: `on`, or `off` and why. Compiles them where that was
+/// not done yet.
+pub fn cuda_kernels(device: Device, precision: Precision) -> String {
+    match densesiam_torch_ext::cuda_kernels(&Tensor::zeros([1], (precision.kind(), device))) {
+        Ok(()) => "on".to_owned(),
+        Err(why) => format!("off: {why}"),
     }
 }
 
@@ -361,7 +370,10 @@ mod tests {
         let (precision, why) = PrecisionRequest::Auto.resolve(Device::Cpu);
         assert_eq!(precision == Precision::Bf16, processor_bf16().is_some());
         assert!(why.contains("processor"));
-        assert!(Cuda::is_available() || !densesiam_torch_ext::cuda_has_bf16());
+        // Of a device that is not there nothing is known from another.
+        let beyond = Cuda::device_count().max(0) as usize;
+        assert!(!densesiam_torch_ext::cuda_has_bf16(beyond));
+        assert_eq!(PrecisionRequest::Auto.resolve(Device::Cuda(beyond)).0, Precision::Fp32);
     }
 
     #[test]

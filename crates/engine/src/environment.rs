@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use serde::Serialize;
 use tch::Device;
 
-use crate::device::Precision;
+use crate::device::{Precision, cuda_kernels};
 
 /// Versions and hardware. What the system does not say is `null`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,6 +32,8 @@ pub struct Environment {
     pub device: String,
     /// The arithmetic of convolutions and linear layers.
     pub precision: Precision,
+    /// Whether the program's own kernels for CUDA serve on the device: `on`, or `off` and why.
+    pub cuda_kernels: String,
     /// Threads within a libtorch operation.
     pub threads: usize,
 }
@@ -49,6 +51,7 @@ impl Environment {
             operating_system: operating_system(&read("/etc/os-release"), &read("/proc/sys/kernel/osrelease")),
             device: device_name(device),
             precision,
+            cuda_kernels: cuda_kernels(device, precision),
             threads,
         }
     }
@@ -116,6 +119,7 @@ mod tests {
         let json = serde_json::to_value(&environment).unwrap();
         assert_eq!(json["device"], "cpu");
         assert_eq!(json["precision"], "fp32");
+        assert_eq!(json["cuda_kernels"], "off: they are for float32 and bfloat16 on a CUDA device");
         assert!(json.get("hostname").is_none() && json.get("host").is_none());
     }
 }

@@ -16,16 +16,14 @@ at::MemoryFormat row_format(const at::Tensor& tensor) {
 }
 
 at::Tensor in_form_of(const at::Tensor& x, const at::Tensor& map) {
-  if (!map.defined()) return map;
-  const auto like_x = map.to(x.scalar_type()).contiguous(row_format(x));
-  return x.is_cuda() ? aligned(like_x) : like_x;
+  return map.defined() ? aligned(map.to(x.scalar_type()).contiguous(row_format(x))) : map;
 }
 
 bool suits_norm_kernels(const at::Tensor& input, const BatchNorm& norm) {
   const bool shape = (input.dim() == 2 || input.dim() == 4) && input.numel() > 0;
   auto floats = [](const at::Tensor& values) { return !values.defined() || values.scalar_type() == at::kFloat; };
-  const bool kernels = norm_kernels(input) || (CudaKernels::of(input) && shape && has_whole_vectors(input));
-  return norm.views > 0 && kernels && shape && floats(norm.running_mean) && floats(norm.running_var) &&
+  const bool kernels = norm_kernels(input) || CudaKernels::of_vectors(input);
+  return norm.views > 0 && shape && kernels && floats(norm.running_mean) && floats(norm.running_var) &&
          floats(norm.weight) && floats(norm.bias);
 }
 
@@ -44,7 +42,8 @@ void check_norm(const at::Tensor& input, const BatchNorm& norm) {
 
 c10::intrusive_ptr<BatchStatistics> BatchStatistics::of(const at::Tensor& x, const BatchNorm& norm) {
   TORCH_CHECK(x.numel() / x.size(1) / norm.views > 1, "batch norm needs more than one value a channel to train");
-  return x.is_cuda() ? cuda_statistics(x, norm) : processor_statistics(x, norm);
+  const auto* cuda = CudaKernels::of_vectors(x);
+  return cuda ? cuda_statistics(*cuda, x, norm) : processor_statistics(x, norm);
 }
 
 namespace {
@@ -55,7 +54,7 @@ struct Normalisation : Function<Normalisation> {
                                const std::optional<at::Tensor>& given_weight,
                                const std::optional<at::Tensor>& given_bias,
                                const std::optional<at::Tensor>& given_residual, const BatchNorm& norm) {
-    const auto x = given.contiguous(row_format(given));
+    const auto x = in_form_of(given, given);
     const auto weight = given_weight.value_or(at::Tensor()), bias = given_bias.value_or(at::Tensor());
     const auto residual = in_form_of(x, given_residual.value_or(at::Tensor()));
     const auto statistics = BatchStatistics::of(x, norm);

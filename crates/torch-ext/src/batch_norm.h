@@ -8,6 +8,8 @@
 
 #include "layers.h"
 
+class CudaKernels;
+
 // Throws where shapes or devices do not fit together.
 void check_norm(const at::Tensor& input, const BatchNorm& norm);
 
@@ -17,7 +19,7 @@ bool suits_norm_kernels(const at::Tensor& input, const BatchNorm& norm);
 // The layout in which a row holds the channels of one position.
 at::MemoryFormat row_format(const at::Tensor& tensor);
 
-// `map` in the kind and layout of `x`; undefined stays so.
+// `map` in the kind of `x` and the layout of rows, as kernels read it; undefined stays so.
 at::Tensor in_form_of(const at::Tensor& x, const at::Tensor& map);
 
 // Statistics of each view of a batch, and normalisation by them.
@@ -41,4 +43,4 @@ struct BatchStatistics : torch::CustomClassHolder {
 
 // Those of a map on the processor, and of one on a CUDA device.
 c10::intrusive_ptr<BatchStatistics> processor_statistics(const at::Tensor& x, const BatchNorm& norm);
-c10::intrusive_ptr<BatchStatistics> cuda_statistics(const at::Tensor& x, const BatchNorm& norm);
+c10::intrusive_ptr<BatchStatistics> cuda_statistics(const CudaKernels& kernels, const at::Tensor& x, const BatchNorm& norm);

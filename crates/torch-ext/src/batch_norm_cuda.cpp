@@ -23,7 +23,7 @@ struct Sweep {
     threads.y = CudaKernels::THREADS / threads.x;
     blocks.x = blocks_for(vectors, threads.x);
     blocks.z = views;
-    const unsigned fill = kernels.multiprocessors * CudaKernels::BLOCKS / (blocks.x * blocks.z);
+    const unsigned fill = kernels.multiprocessors() * CudaKernels::BLOCKS / (blocks.x * blocks.z);
     blocks.y = std::max(1u, std::min(fill, blocks_for(rows, threads.y)));
   }
 
@@ -44,24 +44,25 @@ struct CudaStatistics : BatchStatistics {
   // Arrays of all channels that a view has, as in cuda/norm.cu.
   static constexpr int COEFFICIENTS = 4, GRADIENT_COEFFICIENTS = 2;
 
-  CudaStatistics(const at::Tensor& x, const BatchNorm& norm)
-      : kernels(*CudaKernels::of(x)),
+  CudaStatistics(const CudaKernels& of_device, const at::Tensor& x, const BatchNorm& norm)
+      : kernels(of_device),
         sweep(kernels, x, norm.views),
         relu(norm.relu),
         coefficients(at::empty({sweep.views, COEFFICIENTS, sweep.channels}, norm.running_mean.options())) {
     const auto partial = sweep.partial_sums(x);
-    kernels.launch(CudaKernel::norm_moments, x, sweep.blocks, sweep.threads, read(x), sweep.rows, sweep.vectors,
+    kernels.launch(CudaKernel::norm_moments, sweep.blocks, sweep.threads, read(x), sweep.rows, sweep.vectors,
                    write(partial));
-    kernels.launch(CudaKernel::norm_statistics, x, sweep.channel_blocks(), sweep.channel_threads(), read(x), read(partial),
-                   int(sweep.blocks.y), sweep.rows, sweep.channels, sweep.views, read(norm.weight), read(norm.bias),
-                   write(norm.running_mean), write(norm.running_var), norm.momentum, norm.epsilon, write(coefficients));
+    kernels.launch(CudaKernel::norm_statistics, sweep.channel_blocks(), sweep.channel_threads(), read(partial),
+                   int(sweep.blocks.y), int(sweep.threads.y), sweep.rows, sweep.channels, sweep.views, read(norm.weight),
+                   read(norm.bias), write(norm.running_mean), write(norm.running_var), norm.momentum, norm.epsilon,
+                   write(coefficients));
   }
 
   at::Tensor normalise(const at::Tensor& x, const at::Tensor& residual, const at::Tensor&,
                        const at::Tensor&) override {
     auto y = at::empty_like(x);
     if (residual.defined() && relu) passes = at::empty({vectors_of(x)}, x.options().dtype(at::kByte));
-    kernels.launch(CudaKernel::norm_normalise, x, sweep.blocks, sweep.threads, read(x), read(residual), read(coefficients),
+    kernels.launch(CudaKernel::norm_normalise, sweep.blocks, sweep.threads, read(x), read(residual), read(coefficients),
                    relu, sweep.rows, sweep.vectors, write(y), write(passes));
     return y;
   }
@@ -75,15 +76,15 @@ struct CudaStatistics : BatchStatistics {
                            weight.defined() ? at::empty_like(weight) : weight,
                            bias.defined() ? at::empty_like(bias) : bias, differs ? at::empty_like(x) : gradient};
     const auto partial = sweep.partial_sums(x);
-    kernels.launch(CudaKernel::norm_gradient_sums, x, sweep.blocks, sweep.threads, read(gradient), read(second), read(x),
+    kernels.launch(CudaKernel::norm_gradient_sums, sweep.blocks, sweep.threads, read(gradient), read(second), read(x),
                    read(passes), read(coefficients), relu, sweep.rows, sweep.vectors,
                    differs ? write(result.residual) : nullptr, write(partial));
     const auto of_gradient = at::empty({sweep.views, GRADIENT_COEFFICIENTS, sweep.channels}, coefficients.options());
-    kernels.launch(CudaKernel::norm_gradient_coefficients, x, sweep.channel_blocks(), sweep.channel_threads(),
+    kernels.launch(CudaKernel::norm_gradient_coefficients, sweep.channel_blocks(), sweep.channel_threads(),
                    read(partial), int(sweep.blocks.y), sweep.rows, sweep.channels, sweep.views, read(coefficients),
                    write(result.weight), write(result.bias), write(of_gradient));
     if (of_x)
-      kernels.launch(CudaKernel::norm_input_gradient, x, sweep.blocks, sweep.threads, read(result.residual), read(x),
+      kernels.launch(CudaKernel::norm_input_gradient, sweep.blocks, sweep.threads, read(result.residual), read(x),
                      read(coefficients), read(of_gradient), relu && !differs, sweep.rows, sweep.vectors, write(result.x));
     return result;
   }
@@ -98,6 +99,6 @@ struct CudaStatistics : BatchStatistics {
 
 }  // namespace
 
-c10::intrusive_ptr<BatchStatistics> cuda_statistics(const at::Tensor& x, const BatchNorm& norm) {
-  return c10::make_intrusive<CudaStatistics>(x, norm);
+c10::intrusive_ptr<BatchStatistics> cuda_statistics(const CudaKernels& kernels, const at::Tensor& x, const BatchNorm& norm) {
+  return c10::make_intrusive<CudaStatistics>(kernels, x, norm);
 }

@@ -101,20 +101,22 @@ struct CudaContrast {
   template <typename... Arguments>
   void launch(CudaKernel kernel, Arguments... arguments) const {
     const Extent blocks{unsigned(q.size(0) * q.size(1))}, threads{128};
-    kernels.launch(kernel, q, blocks, threads, arguments...);
+    kernels.launch(kernel, blocks, threads, arguments...);
   }
 
   at::Tensor inverse_lengths(const at::Tensor& rows) const {
     const auto inverse = at::empty({rows.size(0), rows.size(1)}, rows.options().dtype(at::kFloat));
     const int all = inverse.numel(), warps = CudaKernels::THREADS / 32;
-    kernels.launch(CudaKernel::contrast_inverse_lengths, rows, {unsigned(all + warps - 1) / warps},
+    kernels.launch(CudaKernel::contrast_inverse_lengths, {unsigned(all + warps - 1) / warps},
                    {CudaKernels::THREADS}, rows.const_data_ptr(), all, channels, inverse.mutable_data_ptr());
     return inverse;
   }
 
   // A product of matrices of each picture, in float32.
   static at::Tensor product(const at::Tensor& left, const at::Tensor& right) {
-    return left.scalar_type() == at::kFloat ? left.bmm(right) : at::bmm(left, right, at::kFloat);
+    if (left.scalar_type() == at::kFloat) return left.bmm(right);
+    // The processor, where tests have the kernels run, has no such product.
+    return left.is_cpu() ? left.to(at::kFloat).bmm(right.to(at::kFloat)) : at::bmm(left, right, at::kFloat);
   }
 
   at::Tensor loss() const {
@@ -173,6 +175,7 @@ struct Contrasting : Function<Contrasting> {
 
 at::Tensor contrast(const at::Tensor& q, const at::Tensor& r, double temperature) {
   TORCH_CHECK(q.dim() == 3 && q.sizes() == r.sizes() && q.scalar_type() == r.scalar_type() && q.device() == r.device(),
-              "the contrast of ", q.sizes(), " to ", r.sizes());
+              "the contrast of ", q.sizes(), " in ", q.scalar_type(), " on ", q.device(), " to ", r.sizes(), " in ",
+              r.scalar_type(), " on ", r.device());
   return Contrasting::apply(q, r, temperature);
 }

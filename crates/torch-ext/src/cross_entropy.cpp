@@ -20,9 +20,9 @@ struct CudaCrossEntropy : Function<CudaCrossEntropy> {
     const auto p = given_p.contiguous(row_format(given_p)), z = in_form_of(p, given_z);
     const int rows = rows_of(p), channels = p.size(1);
     const auto& kernels = *CudaKernels::of(p);
-    const Extent blocks{std::min<unsigned>((rows + WARPS - 1) / WARPS, kernels.multiprocessors * 8)};
+    const Extent blocks{std::min<unsigned>((rows + WARPS - 1) / WARPS, kernels.multiprocessors() * 8)};
     const auto partial = at::empty({blocks.x}, p.options().dtype(at::kFloat));
-    kernels.launch(CudaKernel::cross_entropy_losses, p, blocks, {CudaKernels::THREADS}, p.const_data_ptr(),
+    kernels.launch(CudaKernel::cross_entropy_losses, blocks, {CudaKernels::THREADS}, p.const_data_ptr(),
                    z.const_data_ptr(), rows, channels, partial.mutable_data_ptr());
     context->save_for_backward({p, z});
     return partial.sum() / double(rows);
@@ -35,8 +35,8 @@ struct CudaCrossEntropy : Function<CudaCrossEntropy> {
     const auto share = gradients[0] / double(rows);
     const auto of_p = at::empty_like(p);
     const auto& kernels = *CudaKernels::of(p);
-    const Extent blocks{std::min<unsigned>((rows + WARPS - 1) / WARPS, kernels.multiprocessors * 8)};
-    kernels.launch(CudaKernel::cross_entropy_gradient, p, blocks, {CudaKernels::THREADS}, p.const_data_ptr(),
+    const Extent blocks{std::min<unsigned>((rows + WARPS - 1) / WARPS, kernels.multiprocessors() * 8)};
+    kernels.launch(CudaKernel::cross_entropy_gradient, blocks, {CudaKernels::THREADS}, p.const_data_ptr(),
                    z.const_data_ptr(), rows, channels, share.const_data_ptr(), of_p.mutable_data_ptr());
     return {of_p, {}};
   }

@@ -1,187 +1,139 @@
-// Finds NVIDIA's compiler and driver beside libtorch_cuda, compiles the kernels and starts them.
+// Which kernels there are for a tensor, and starting them.
 #include "cuda.h"
 
 #include <ATen/Context.h>
-#include <c10/core/DeviceGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
-#include <dlfcn.h>
 
-#include <filesystem>
+#include <cstdlib>
 #include <map>
-#include <memory>
 #include <mutex>
-#include <string>
-#include <vector>
+#include <tuple>
 
-// The text of the folder cuda, written by build.rs.
-#include "cuda_source.h"
+#include "cuda_module.h"
 
 namespace {
 
-constexpr const char* NAMES[] = {
-    "norm_moments",         "norm_statistics",
-    "norm_normalise",       "norm_gradient_sums",
-    "norm_gradient_coefficients", "norm_input_gradient",
-    "pooling_forward",      "pooling_gradient",
-    "sampling_forward",     "sampling_gather_gradient",
-    "sampling_scatter_gradient", "stem_unshuffle",
-    "contrast_inverse_lengths", "contrast_losses",
-    "contrast_of_products", "contrast_of_rows",
-    "cross_entropy_losses", "cross_entropy_gradient",
+constexpr KernelName NAMES[] = {
+    {"norm_moments", 256},
+    {"norm_statistics", 1024},
+    {"norm_normalise", 256},
+    {"norm_gradient_sums", 256},
+    {"norm_gradient_coefficients", 1024},
+    {"norm_input_gradient", 256},
+    {"pooling_forward", 256},
+    {"pooling_gradient", 256},
+    {"sampling_forward", 256},
+    {"sampling_gather_gradient", 256},
+    {"sampling_scatter_gradient", 256},
+    {"stem_unshuffle", 256},
+    {"contrast_inverse_lengths", 256},
+    {"contrast_losses", 128},
+    {"contrast_of_products", 128},
+    {"contrast_of_rows", 128},
+    {"cross_entropy_losses", 256},
+    {"cross_entropy_gradient", 256},
 };
 static_assert(std::size(NAMES) == size_t(CudaKernel::COUNT));
 
-// What is used of NVRTC and of the driver. Both are C interfaces whose declarations do not change, so that CUDA's headers are
-// not needed to build, nor its libraries to start.
-struct Library {
-  int (*create)(void** program, const char* source, const char* name, int headers, const char* const*, const char* const*);
-  int (*compile)(void* program, int count, const char* const* options);
-  int (*log_size)(void* program, size_t* size);
-  int (*log)(void* program, char* text);
-  int (*image_size)(void* program, size_t* size);
-  int (*image)(void* program, char* bytes);
-  int (*destroy)(void** program);
-  int (*device)(int* device, int ordinal);
-  int (*attribute)(int* value, int attribute, int device);
-  int (*current_context)(void** context);
-  int (*retain_context)(void** context, int device);
-  int (*set_context)(void* context);
-  int (*load)(void** module, const void* image);
-  int (*function)(void** function, void* module, const char* name);
-  int (*launch)(void* function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned shared_bytes,
-                void* stream, void** arguments, void** extra);
-  int (*error_name)(int status, const char** name);
+// What starts a kernel in place of a CUDA device, with tensors of the processor: tests have the kernels run there. Returns 0 or
+// an error's number.
+using Emulator = int (*)(bool bfloat16, const char* name, const unsigned* blocks, const unsigned* threads, void** arguments);
+thread_local Emulator emulator = nullptr;
 
-  // libtorch's own stub depends on both libraries and lies beside it.
-  Library() {
-    Dl_info torch;
-    TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::globalContext), &torch) && torch.dli_fname, "no libtorch_cpu.so");
-    const std::string path = std::filesystem::canonical(torch.dli_fname).replace_filename("libcaffe2_nvrtc.so");
-    void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
-    TORCH_CHECK(library, dlerror());
-    find(library, "nvrtcCreateProgram", create);
-    find(library, "nvrtcCompileProgram", compile);
-    find(library, "nvrtcGetProgramLogSize", log_size);
-    find(library, "nvrtcGetProgramLog", log);
-    find(library, "nvrtcGetCUBINSize", image_size);
-    find(library, "nvrtcGetCUBIN", image);
-    find(library, "nvrtcDestroyProgram", destroy);
-    find(library, "cuDeviceGet", device);
-    find(library, "cuDeviceGetAttribute", attribute);
-    find(library, "cuCtxGetCurrent", current_context);
-    find(library, "cuDevicePrimaryCtxRetain", retain_context);
-    find(library, "cuCtxSetCurrent", set_context);
-    find(library, "cuModuleLoadData", load);
-    find(library, "cuModuleGetFunction", function);
-    find(library, "cuLaunchKernel", launch);
-    find(library, "cuGetErrorName", error_name);
-  }
+struct EmulatedModule : CudaModule {
+  const Emulator run;
+  const bool bfloat16;
 
-  template <typename Function>
-  static void find(void* library, const char* name, Function& function) {
-    function = reinterpret_cast<Function>(dlsym(library, name));
-    TORCH_CHECK(function, name, " is not found");
-  }
+  explicit EmulatedModule(bool bfloat16) : run(emulator), bfloat16(bfloat16) { multiprocessors = 2; }
 
-  void check(int status, const char* what) const {
-    if (status == 0) return;
-    const char* name = nullptr;
-    error_name(status, &name);
-    TORCH_CHECK(false, what, ": ", name ? name : "unknown error");
+  void start(size_t kernel, Extent blocks, Extent threads, void** arguments) const override {
+    const int status = run(bfloat16, NAMES[kernel].name, &blocks.x, &threads.x, arguments);
+    TORCH_CHECK(status == 0, NAMES[kernel].name, ": error ", status);
   }
 };
 
-const Library& library() {
-  static const Library found;
-  return found;
+bool is_on_device(const at::Tensor& tensor) { return tensor.is_cuda() || (emulator && tensor.is_cpu()); }
+
+bool is_switched_off() {
+  static const bool off = [] {
+    const char* value = std::getenv("DENSESIAM_CUDA_KERNELS");
+    return value && std::string(value) == "0";
+  }();
+  return off;
 }
 
-// Makes the context that libtorch computes in this thread's, where it is not yet.
-void enter_context(int device) {
-  void* context = nullptr;
-  library().check(library().current_context(&context), "cuCtxGetCurrent");
-  if (context) return;
-  library().check(library().retain_context(&context, device), "cuDevicePrimaryCtxRetain");
-  library().check(library().set_context(context), "cuCtxSetCurrent");
-}
+struct Found {
+  std::unique_ptr<const CudaKernels> kernels;
+  std::string why_none;
+};
 
-int attribute(int which, int device) {
-  int value = 0;
-  library().check(library().attribute(&value, which, device), "cuDeviceGetAttribute");
-  return value;
-}
-
-// The kernels as machine code of an architecture, such as sm_90.
-std::string compiled(const std::string& architecture, bool bfloat16) {
-  const std::string target = "--gpu-architecture=" + architecture;
-  const std::string kind = std::string("--define-macro=VALUE_IS_BFLOAT16=") + (bfloat16 ? "1" : "0");
-  const char* options[] = {target.c_str(), kind.c_str(), "--std=c++17"};
-  void* program = nullptr;
-  TORCH_CHECK(library().create(&program, CUDA_SOURCE, "densesiam.cu", 0, nullptr, nullptr) == 0, "NVRTC takes no program");
-  const int status = library().compile(program, std::size(options), options);
-  std::string text;
-  size_t size = 0;
-  if (status != 0) {
-    library().log_size(program, &size);
-    text.resize(size);
-    library().log(program, text.data());
-  } else {
-    library().image_size(program, &size);
-    text.resize(size);
-    library().image(program, text.data());
+Found find(const at::Tensor& tensor) {
+  const bool bfloat16 = tensor.scalar_type() == at::kBFloat16;
+  std::string why;
+  try {
+    auto module = tensor.is_cuda() ? load_cuda_module(tensor.get_device(), bfloat16, NAMES, std::size(NAMES))
+                                   : std::make_unique<const EmulatedModule>(bfloat16);
+    return {std::make_unique<const CudaKernels>(std::move(module)), ""};
+  } catch (const c10::Error& error) {
+    why = error.what_without_backtrace();
+  } catch (const std::exception& error) {
+    why = error.what();
   }
-  library().destroy(&program);
-  TORCH_CHECK(status == 0, "NVRTC for ", architecture, ": ", text);
-  return text;
+  // The compiler's messages have many lines, of which the first says most.
+  why = why.substr(0, why.find('\n'));
+  TORCH_WARN_ONCE("libtorch's own layers are used on the CUDA device, which are slower: ", why);
+  return {nullptr, why};
+}
+
+// Found once for each device and kind of value.
+const Found& found(const at::Tensor& tensor) {
+  static const Found off{nullptr, "DENSESIAM_CUDA_KERNELS=0 switches them off"};
+  static const Found unsuited{nullptr, "they are for float32 and bfloat16 on a CUDA device"};
+  if (is_switched_off()) return off;
+  const auto kind = tensor.scalar_type();
+  if (!is_on_device(tensor) || (kind != at::kFloat && kind != at::kBFloat16)) return unsuited;
+  static std::mutex mutex;
+  static std::map<std::tuple<Emulator, int64_t, at::ScalarType>, Found> all;
+  const std::lock_guard lock(mutex);
+  const auto [place, is_new] = all.try_emplace({emulator, tensor.get_device(), kind});
+  if (is_new) place->second = find(tensor);
+  return place->second;
 }
 
 }  // namespace
 
-CudaKernels::CudaKernels(const at::Tensor& tensor) {
-  constexpr int MULTIPROCESSORS = 16, MAJOR = 75, MINOR = 76;
-  const c10::DeviceGuard guard(tensor.device());
-  int device = 0;
-  library().check(library().device(&device, tensor.get_device()), "cuDeviceGet");
-  enter_context(device);
-  multiprocessors = attribute(MULTIPROCESSORS, device);
-  const std::string architecture = "sm_" + std::to_string(10 * attribute(MAJOR, device) + attribute(MINOR, device));
-  const std::string image = compiled(architecture, tensor.scalar_type() == at::kBFloat16);
-  void* module = nullptr;
-  library().check(library().load(&module, image.data()), "cuModuleLoadData");
-  for (size_t kernel = 0; kernel < functions.size(); kernel++)
-    library().check(library().function(&functions[kernel], module, NAMES[kernel]), NAMES[kernel]);
+// Starts every kernel once without work: what cannot be started is known before anything was computed.
+CudaKernels::CudaKernels(std::unique_ptr<const CudaModule> loaded) : module(std::move(loaded)) {
+  // As many arguments as any kernel has, of the size of the largest, all 0.
+  alignas(16) std::array<char, 64> nothing{};
+  std::array<void*, 16> arguments;
+  arguments.fill(nothing.data());
+  for (size_t kernel = 0; kernel < std::size(NAMES); kernel++)
+    module->start(kernel, {}, {unsigned(NAMES[kernel].threads)}, arguments.data());
 }
 
-const CudaKernels* CudaKernels::of(const at::Tensor& tensor) {
-  if (!tensor.is_cuda() || (tensor.scalar_type() != at::kFloat && tensor.scalar_type() != at::kBFloat16)) return nullptr;
-  static std::mutex mutex;
-  static std::map<std::pair<int, at::ScalarType>, std::unique_ptr<const CudaKernels>> all;
-  const std::lock_guard lock(mutex);
-  auto [place, is_new] = all.try_emplace({tensor.get_device(), tensor.scalar_type()});
-  if (is_new) {
-    try {
-      place->second.reset(new CudaKernels(tensor));
-    } catch (const std::exception& error) {
-      TORCH_WARN("libtorch's own layers are used, which are slower: ", error.what());
-    }
-  }
-  return place->second.get();
+CudaKernels::~CudaKernels() = default;
+
+const CudaKernels* CudaKernels::of(const at::Tensor& tensor) { return found(tensor).kernels.get(); }
+
+const CudaKernels* CudaKernels::of_vectors(const at::Tensor& map) {
+  return map.size(1) % vector_width(map) == 0 ? of(map) : nullptr;
+}
+
+std::string CudaKernels::why_none(const at::Tensor& tensor) { return found(tensor).why_none; }
+
+int CudaKernels::multiprocessors() const { return module->multiprocessors; }
+
+Extent CudaKernels::blocks_for(int64_t vectors) const {
+  return {unsigned(std::max<int64_t>(1, std::min<int64_t>((vectors + THREADS - 1) / THREADS, multiprocessors() * 8)))};
+}
+
+void CudaKernels::start(CudaKernel kernel, Extent blocks, Extent threads, void** arguments) const {
+  module->start(size_t(kernel), blocks, threads, arguments);
 }
 
 at::Tensor aligned(const at::Tensor& tensor) {
-  return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 16 == 0 ? tensor : tensor.clone();
+  const bool fits = reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 16 == 0;
+  return fits || !is_on_device(tensor) ? tensor : tensor.clone();
 }
 
-Extent CudaKernels::blocks_for(int64_t vectors) const {
-  return {unsigned(std::max<int64_t>(1, std::min<int64_t>((vectors + THREADS - 1) / THREADS, multiprocessors * 8)))};
-}
-
-void CudaKernels::start(CudaKernel kernel, const at::Tensor& on, Extent blocks, Extent threads, void** arguments) const {
-  const c10::DeviceGuard guard(on.device());
-  enter_context(on.get_device());
-  const c10::impl::VirtualGuardImpl streams(at::kCUDA);
-  void* stream = streams.getStreamNativeHandle(streams.getStream(on.device()));
-  const int status = library().launch(functions[size_t(kernel)], blocks.x, blocks.y, blocks.z, threads.x, threads.y,
-                                      threads.z, 0, stream, arguments, nullptr);
-  library().check(status, NAMES[size_t(kernel)]);
-}
+extern "C" void torch_ext_emulate_cuda(Emulator by) { emulator = by; }

@@ -5,6 +5,8 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
+#include <string>
 
 enum class CudaKernel {
   norm_moments,
@@ -32,47 +34,52 @@ struct Extent {
   unsigned x = 1, y = 1, z = 1;
 };
 
+struct CudaModule;
+
 // Those for one kind of value on one device.
 class CudaKernels {
  public:
   // Threads of the blocks of every kernel that walks over vectors, and how many of those blocks fill a multiprocessor.
   static constexpr int THREADS = 256, BLOCKS = 3;
 
-  // Those for this tensor; null where they cannot be had, because it is not on a CUDA device, is neither float32 nor
-  // bfloat16, or the compiler is missing, which is said once.
+  // Those for this tensor; null where libtorch's layers have to serve, because it is not on a CUDA device, is neither float32
+  // nor bfloat16, or the kernels cannot be compiled, loaded and started there, which is said once.
   static const CudaKernels* of(const at::Tensor& tensor);
 
-  // Starts a kernel on the tensor's device, in the order of libtorch's own work. The arguments are of the very types that
-  // the kernel takes.
+  // Those for a map whose channels, the second axis, fill whole vectors.
+  static const CudaKernels* of_vectors(const at::Tensor& map);
+
+  // Why there are none for this tensor; empty where there are.
+  static std::string why_none(const at::Tensor& tensor);
+
+  // Starts a kernel on the device, in the order of libtorch's own work. The arguments are of the very types that the kernel
+  // takes.
   template <typename... Arguments>
-  void launch(CudaKernel kernel, const at::Tensor& on, Extent blocks, Extent threads, Arguments... arguments) const {
+  void launch(CudaKernel kernel, Extent blocks, Extent threads, Arguments... arguments) const {
     std::array<void*, sizeof...(Arguments)> pointers{&arguments...};
-    start(kernel, on, blocks, threads, pointers.data());
+    start(kernel, blocks, threads, pointers.data());
   }
 
   // Blocks for a kernel whose threads take the vectors of a map by turns.
   Extent blocks_for(int64_t vectors) const;
 
   // Of the device.
-  int multiprocessors = 0;
+  int multiprocessors() const;
+
+  explicit CudaKernels(std::unique_ptr<const CudaModule> loaded);
+  ~CudaKernels();
 
  private:
-  explicit CudaKernels(const at::Tensor& tensor);
-  void start(CudaKernel kernel, const at::Tensor& on, Extent blocks, Extent threads, void** arguments) const;
+  void start(CudaKernel kernel, Extent blocks, Extent threads, void** arguments) const;
 
-  std::array<void*, size_t(CudaKernel::COUNT)> functions{};
+  std::unique_ptr<const CudaModule> module;
 };
 
 // Values of a tensor's kind in the 16 bytes that a kernel reads at a time.
 inline int64_t vector_width(const at::Tensor& tensor) { return 16 / tensor.element_size(); }
 
-// The tensor, or a copy of it where it does not begin where a vector may.
+// The tensor, or where kernels are to read it by vectors and it does not begin where one may, a copy.
 at::Tensor aligned(const at::Tensor& tensor);
 
 // Of a whole tensor.
 inline int64_t vectors_of(const at::Tensor& tensor) { return tensor.numel() / vector_width(tensor); }
-
-// Whether a tensor's rows of channels are whole vectors, and begin where one may.
-inline bool has_whole_vectors(const at::Tensor& tensor) {
-  return tensor.size(1) % vector_width(tensor) == 0 && tensor.storage_offset() % vector_width(tensor) == 0;
-}

@@ -27,7 +27,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn torch_ext_upload(tensor: *const c_void, device_index: i64, output: *mut *mut c_void) -> *mut c_char;
     fn torch_ext_allow_tf32(allow: bool);
-    fn torch_ext_has_cuda_kernels(tensor: *const c_void) -> bool;
+    fn torch_ext_cuda_kernels(tensor: *const c_void) -> *mut c_char;
     fn torch_ext_cuda_peak_memory(device_index: i64) -> i64;
     fn torch_ext_clear_gradients(parameters: *const *const c_void, count: usize) -> *mut c_char;
     fn torch_ext_total_norm(
@@ -82,7 +82,7 @@ unsafe extern "C" {
         output: *mut *mut c_void,
     ) -> *mut c_char;
     fn torch_ext_cross_entropy(p: *const c_void, z: *const c_void, output: *mut *mut c_void) -> *mut c_char;
-    fn torch_ext_cuda_has_bf16() -> bool;
+    fn torch_ext_cuda_has_bf16(device_index: i64) -> bool;
 }
 
 /// Takes over a C string made by `strdup`, or `None` for null.
@@ -174,11 +174,15 @@ pub fn upload<T: Element>(values: &[T], size: &[i64], device: Device) -> Tensor 
     }
 }
 
-/// Whether the layers of this crate have kernels of their own for a tensor on a CUDA device: for float32 and bfloat16, where
-/// NVIDIA's compiler is found and knows the device. Else libtorch's serve.
-pub fn has_cuda_kernels(tensor: &Tensor) -> bool {
+/// Compiles this crate's kernels for the kind of a tensor and the CUDA device that it is on, unless that was done before.
+///
+/// # Errors
+/// Why libtorch's layers serve there in their place: the tensor is not on a CUDA device, or is neither in float32 nor in
+/// bfloat16; the environment has `DENSESIAM_CUDA_KERNELS=0`; NVIDIA's compiler is not found, or does not know the device;
+/// or the device cannot start a kernel. What fails so is also printed, once.
+pub fn cuda_kernels(tensor: &Tensor) -> Result<(), String> {
     // SAFETY: a tensor that outlives the call; what is thrown is caught there.
-    unsafe { torch_ext_has_cuda_kernels(pointer(Some(tensor))) }
+    owned(unsafe { torch_ext_cuda_kernels(pointer(Some(tensor))) }).map_or(Ok(()), Err)
 }
 
 /// Whether products and convolutions of float32 on CUDA devices may round their factors to TF32, of 10 bits. libtorch allows
@@ -429,11 +433,11 @@ pub fn cross_entropy(p: &Tensor, z: &Tensor) -> Tensor {
     })
 }
 
-/// Whether the current CUDA device computes bf16 convolutions in hardware (compute capability 8.0 on). False where
-/// there is no CUDA.
-pub fn cuda_has_bf16() -> bool {
-    // SAFETY: takes nothing, asks libtorch's hooks.
-    unsafe { torch_ext_cuda_has_bf16() }
+/// Whether the CUDA device of this index computes bf16 convolutions in hardware (compute capability 8.0 on). False where
+/// there is no such device.
+pub fn cuda_has_bf16(index: usize) -> bool {
+    // SAFETY: takes a number, asks libtorch's hooks.
+    unsafe { torch_ext_cuda_has_bf16(index as i64) }
 }
 
 #[cfg(test)]

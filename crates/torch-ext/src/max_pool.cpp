@@ -30,13 +30,13 @@ struct CudaShape {
 
 struct MaxPool : Function<MaxPool> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& given) {
-    const auto map = channels_last(given);
+    const auto map = aligned(channels_last(given));
     const auto shape = shape_of(map.sizes());
     auto out = at::empty({shape.batch, shape.channels, shape.out_height(), shape.out_width()}, map.options(),
                          at::MemoryFormat::ChannelsLast);
     auto places = at::empty(out.sizes(), out.options().dtype(at::kByte), at::MemoryFormat::ChannelsLast);
-    if (const auto* cuda = CudaKernels::of(map))
-      cuda->launch(CudaKernel::pooling_forward, map, cuda->blocks_for(vectors_of(out)), {CudaKernels::THREADS},
+    if (const auto* cuda = CudaKernels::of_vectors(map))
+      cuda->launch(CudaKernel::pooling_forward, cuda->blocks_for(vectors_of(out)), {CudaKernels::THREADS},
                    map.const_data_ptr(), CudaShape(map, shape), out.mutable_data_ptr(), places.mutable_data_ptr());
     else
       pooling_kernels(map)->forward(map.const_data_ptr(), out.mutable_data_ptr(), places.mutable_data_ptr<uint8_t>(),
@@ -49,12 +49,11 @@ struct MaxPool : Function<MaxPool> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto places = context->get_saved_variables()[0];
     const auto size = context->saved_data["size"].toIntVector();
-    const auto given = channels_last(gradients[0]);
-    const auto of_out = given.is_cuda() ? aligned(given) : given;
+    const auto of_out = aligned(channels_last(gradients[0]));
     auto of_map = at::empty(size, of_out.options(), at::MemoryFormat::ChannelsLast);
     const auto shape = shape_of(size);
-    if (const auto* cuda = CudaKernels::of(of_out))
-      cuda->launch(CudaKernel::pooling_gradient, of_out, cuda->blocks_for(vectors_of(of_map)), {CudaKernels::THREADS},
+    if (const auto* cuda = CudaKernels::of_vectors(of_out))
+      cuda->launch(CudaKernel::pooling_gradient, cuda->blocks_for(vectors_of(of_map)), {CudaKernels::THREADS},
                    of_out.const_data_ptr(), places.const_data_ptr(), CudaShape(of_out, shape), of_map.mutable_data_ptr());
     else
       pooling_kernels(of_out)->map_gradient(of_out.const_data_ptr(), places.const_data_ptr<uint8_t>(),
@@ -67,7 +66,7 @@ struct MaxPool : Function<MaxPool> {
 
 at::Tensor max_pool(const at::Tensor& map) {
   TORCH_CHECK(map.dim() == 4, "max pooling of ", map.sizes());
-  const bool kernels = pooling_kernels(map) || (CudaKernels::of(map) && has_whole_vectors(map));
+  const bool kernels = pooling_kernels(map) || CudaKernels::of_vectors(map);
   if (kernels && map.numel() > 0) return MaxPool::apply(map);
   return at::max_pool2d(map, 3, 2, 1);
 }

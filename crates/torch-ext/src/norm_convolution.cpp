@@ -5,6 +5,7 @@
 
 #include "batch_norm.h"
 #include "convolution.h"
+#include "cuda.h"
 #include "layers.h"
 
 using torch::autograd::AutogradContext;
@@ -52,7 +53,7 @@ at::Tensor norm_convolution(const at::Tensor& input, const BatchNorm& norm, cons
   TORCH_CHECK(!norm.residual.defined() && norm.weight.defined(), "a norm before a convolution is affine, without residual");
   check_norm(input, norm);
   // On a CUDA device memory is not what is short, and a sweep is a tenth of the layer.
-  if (input.is_cuda() || !suits_norm_kernels(input, norm)) {
+  if (CudaKernels::of(input) || !suits_norm_kernels(input, norm)) {
     const auto y = batch_norm(input, norm)[0];
     return y.dim() == 2 ? at::linear(y, weight, optional(bias)) : convolution(y, weight, bias, stride, padding);
   }

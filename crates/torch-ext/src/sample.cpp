@@ -37,12 +37,12 @@ at::Tensor cuda_map_gradient(const CudaKernels& kernels, const at::Tensor& of_ou
     const auto of_map = empty(of_out.scalar_type());
     const Extent blocks{unsigned(cells), unsigned(shape.batch),
                         unsigned(cuda_shape.vectors + CudaKernels::THREADS - 1) / CudaKernels::THREADS};
-    kernels.launch(CudaKernel::sampling_gather_gradient, of_out, blocks, {CudaKernels::THREADS}, of_out.const_data_ptr(),
+    kernels.launch(CudaKernel::sampling_gather_gradient, blocks, {CudaKernels::THREADS}, of_out.const_data_ptr(),
                    grid.const_data_ptr(), cuda_shape, of_map.mutable_data_ptr());
     return of_map;
   }
   const auto sums = empty(at::kFloat).zero_();
-  kernels.launch(CudaKernel::sampling_scatter_gradient, of_out, kernels.blocks_for(vectors_of(of_out)),
+  kernels.launch(CudaKernel::sampling_scatter_gradient, kernels.blocks_for(vectors_of(of_out)),
                  {CudaKernels::THREADS}, of_out.const_data_ptr(), grid.const_data_ptr(), cuda_shape,
                  sums.mutable_data_ptr());
   return sums.to(of_out.scalar_type());
@@ -51,14 +51,14 @@ at::Tensor cuda_map_gradient(const CudaKernels& kernels, const at::Tensor& of_ou
 // A map [B, C, h, w] at a grid [B, H, W, 2] of float32.
 struct Sample : Function<Sample> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& given_map, const at::Tensor& given_grid) {
-    const auto map = channels_last(given_map), grid = given_grid.contiguous();
+    const auto map = aligned(channels_last(given_map)), grid = aligned(given_grid.contiguous());
     context->save_for_backward({grid});
     context->saved_data["size"] = map.sizes();
     auto out = at::empty({map.size(0), map.size(1), grid.size(1), grid.size(2)}, map.options(),
                          at::MemoryFormat::ChannelsLast);
     const auto shape = shape_of(map.sizes(), grid);
-    if (const auto* cuda = CudaKernels::of(map))
-      cuda->launch(CudaKernel::sampling_forward, map, cuda->blocks_for(vectors_of(out)), {CudaKernels::THREADS},
+    if (const auto* cuda = CudaKernels::of_vectors(map))
+      cuda->launch(CudaKernel::sampling_forward, cuda->blocks_for(vectors_of(out)), {CudaKernels::THREADS},
                    map.const_data_ptr(), grid.const_data_ptr(), CudaShape(map, shape), out.mutable_data_ptr());
     else
       sampling_kernels(map)->forward(map.const_data_ptr(), grid.const_data_ptr<float>(), out.mutable_data_ptr(), shape,
@@ -69,10 +69,9 @@ struct Sample : Function<Sample> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto grid = context->get_saved_variables()[0];
     const auto size = context->saved_data["size"].toIntVector();
-    const auto given = channels_last(gradients[0]);
-    const auto of_out = given.is_cuda() ? aligned(given) : given;
+    const auto of_out = aligned(channels_last(gradients[0]));
     const auto shape = shape_of(size, grid);
-    if (const auto* cuda = CudaKernels::of(of_out)) return {cuda_map_gradient(*cuda, of_out, grid, shape, size), {}};
+    if (const auto* cuda = CudaKernels::of_vectors(of_out)) return {cuda_map_gradient(*cuda, of_out, grid, shape, size), {}};
     auto of_map = at::empty(size, of_out.options(), at::MemoryFormat::ChannelsLast);
     sampling_kernels(of_out)->map_gradient(of_out.const_data_ptr(), grid.const_data_ptr<float>(),
                                            of_map.mutable_data_ptr(), shape, at::get_num_threads());
@@ -89,7 +88,7 @@ struct Sample : Function<Sample> {
 at::Tensor sample(const at::Tensor& map, const at::Tensor& grid) {
   TORCH_CHECK(map.dim() == 4 && grid.dim() == 4 && grid.size(3) == 2 && map.size(0) == grid.size(0), "a map of ",
               map.sizes(), " cannot be read at a grid of ", grid.sizes());
-  const bool kernels = sampling_kernels(map) || (CudaKernels::of(map) && has_whole_vectors(map));
+  const bool kernels = sampling_kernels(map) || CudaKernels::of_vectors(map);
   if (kernels && grid.device() == map.device() && grid.scalar_type() == at::kFloat && !grid.requires_grad() && map.numel() > 0)
     return Sample::apply(map, grid);
   const int64_t bilinear = 0, border = 1;

@@ -18,7 +18,7 @@ at::Tensor cuda_stem(const at::Tensor& input, const at::Tensor& weight) {
   const int64_t channels = 16, height = x.size(2), width = x.size(3);
   auto blocks = at::empty({x.size(0), channels, height / 2 + 3, width / 2 + 3}, x.options(), at::MemoryFormat::ChannelsLast);
   const auto& kernels = *CudaKernels::of(x);
-  kernels.launch(CudaKernel::stem_unshuffle, x, kernels.blocks_for(vectors_of(blocks)), {CudaKernels::THREADS},
+  kernels.launch(CudaKernel::stem_unshuffle, kernels.blocks_for(vectors_of(blocks)), {CudaKernels::THREADS},
                  x.const_data_ptr(), int(x.size(0)), int(height), int(width), blocks.mutable_data_ptr());
   // Row 2 a + b of the eight, of which the first is 0, is row b of the pixels in row a of the four; columns alike.
   const auto eight = at::constant_pad_nd(weight, {1, 0, 1, 0}).reshape({weight.size(0), 3, 4, 2, 4, 2});

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -118,8 +119,11 @@ int64_t torch_ext_cuda_peak_memory(int64_t device_index) {
   }
 }
 
-// Whether there are kernels for this tensor's kind and CUDA device.
-bool torch_ext_has_cuda_kernels(void* tensor) { return CudaKernels::of(*static_cast<at::Tensor*>(tensor)) != nullptr; }
+// Null where there are kernels for this tensor's kind and CUDA device, or why there are none.
+char* torch_ext_cuda_kernels(void* tensor) {
+  const auto why = CudaKernels::why_none(*static_cast<at::Tensor*>(tensor));
+  return why.empty() ? nullptr : strdup(why.c_str());
+}
 
 // Whether float32 may be rounded to TF32, of 10 bits, in products on CUDA devices.
 void torch_ext_allow_tf32(bool allow) {
@@ -186,10 +190,17 @@ char* torch_ext_cross_entropy(void* p, void* z, void** output) {
   return message_of([&] { *output = new at::Tensor(cross_entropy(tensor(p), tensor(z))); });
 }
 
-// Whether the current CUDA device convolves bf16 in hardware (compute capability 8.0 on). False without CUDA.
-bool torch_ext_cuda_has_bf16() {
-  const auto& hooks = at::detail::getCUDAHooks();
-  return hooks.hasCUDA() && hooks.supportsBFloat16ConvolutionWithCuDNNv8();
+// Whether a CUDA device convolves bf16 in hardware (compute capability 8.0 on). False where there is none of this index.
+bool torch_ext_cuda_has_bf16(int64_t device_index) {
+  try {
+    const auto& hooks = at::detail::getCUDAHooks();
+    if (!hooks.hasCUDA() || device_index >= hooks.getNumGPUs()) return false;
+    // libtorch asks the current device.
+    const c10::DeviceGuard guard(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device_index)));
+    return hooks.supportsBFloat16ConvolutionWithCuDNNv8();
+  } catch (const std::exception&) {
+    return false;
+  }
 }
 
 }  // extern "C"

@@ -244,8 +244,8 @@ impl<'p> Journal<'p> {
     /// When a log cannot be written.
     pub fn write(&mut self) -> Result<Option<Trouble>, Error> {
         let (mut last, mut not_finite, mut collapsed) = (None, None, None);
-        for pending in std::mem::take(&mut self.pending) {
-            let row = pending.read();
+        let steps = std::mem::take(&mut self.pending);
+        for (row, pending) in Pending::read_all(&steps).into_iter().zip(steps) {
             self.metrics.append(&row.to_json())?;
             let tagged = row.tagged();
             let tagged: Vec<_> = tagged.iter().map(|(tag, value)| (tag.as_str(), *value)).collect();

@@ -1,9 +1,9 @@
 //! The numbers of a step, kept on the device until a log is due, and the judgement of the monitors.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::recipe::MonitorSettings;
 
@@ -17,6 +17,8 @@ pub struct Pending {
     names: Vec<&'static str>,
     numbers: Tensor,
     known: Vec<(&'static str, f64)>,
+    /// When the step began, if its device computes beside the host.
+    began: Option<Instant>,
 }
 
 impl Pending {
@@ -25,7 +27,7 @@ impl Pending {
         let numbers: Vec<_> =
             scalars.iter().map(|(_, scalar)| scalar.detach().to_kind(Kind::Float)).collect();
         let names = scalars.iter().map(|(name, _)| *name).collect();
-        Self { step, samples, names, numbers: Tensor::stack(&numbers, 0), known: Vec::new() }
+        Self { step, samples, names, numbers: Tensor::stack(&numbers, 0), known: Vec::new(), began: None }
     }
 
     /// Adds numbers that are known without asking the device.
@@ -34,8 +36,41 @@ impl Pending {
         self
     }
 
-    /// Asks the device for the numbers.
-    pub fn read(&self) -> Row {
+    /// Adds how long the step has taken, which ends now: the seconds until its data were there, of forward and backward pass
+    /// and of the optimizer. A CUDA device still computes then, and is timed by [`Pending::read_all`].
+    pub fn timed(mut self, device: Device, [data, forward, backward, optimizer]: [f64; 4]) -> Self {
+        let seconds = data + forward + backward + optimizer;
+        if device != Device::Cpu {
+            self.began = Instant::now().checked_sub(Duration::from_secs_f64(seconds));
+            return self.with(&[("seconds_data", data)]);
+        }
+        let pictures_per_second = self.samples.len() as f64 / seconds;
+        self.with(&[
+            ("pictures_per_second", pictures_per_second),
+            ("seconds_data", data),
+            ("seconds_forward", forward),
+            ("seconds_backward", backward),
+            ("seconds_optimizer", optimizer),
+        ])
+    }
+
+    /// Asks the device for the numbers of steps that followed each other. On a CUDA device all have the mean rate and time of a
+    /// step, from the beginning of the first until the device has given the last number.
+    pub fn read_all(steps: &[Self]) -> Vec<Row> {
+        let mut rows: Vec<Row> = steps.iter().map(Self::read).collect();
+        if let Some(began) = steps.first().and_then(|first| first.began) {
+            let seconds = began.elapsed().as_secs_f64();
+            let pictures: usize = steps.iter().map(|step| step.samples.len()).sum();
+            let times = [
+                ("pictures_per_second", pictures as f64 / seconds),
+                ("seconds_step", seconds / steps.len() as f64),
+            ];
+            rows.iter_mut().for_each(|row| row.values.extend(times));
+        }
+        rows
+    }
+
+    fn read(&self) -> Row {
         let numbers = self
             .names
             .iter()
@@ -119,5 +154,41 @@ impl Stopwatch {
     pub fn lap(&mut self) -> f64 {
         let now = Instant::now();
         (now - std::mem::replace(&mut self.0, now)).as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(device: Device) -> Vec<Row> {
+        let step = |step| {
+            let loss = Tensor::from_slice(&[step as f32]).get(0);
+            Pending::new(step, vec![0; 4], &[("loss", loss)]).timed(device, [0.25, 0.5, 1.0, 0.25])
+        };
+        Pending::read_all(&[step(1), step(2)])
+    }
+
+    #[test]
+    fn a_step_of_the_processor_has_the_time_of_its_parts() {
+        for row in steps(Device::Cpu) {
+            let names = ["pictures_per_second", "seconds_data", "seconds_forward", "seconds_step"];
+            assert_eq!(names.map(|name| row.get(name)), [Some(2.0), Some(0.25), Some(0.5), None]);
+        }
+    }
+
+    #[test]
+    fn steps_of_a_cuda_device_are_timed_until_their_numbers_are_there() {
+        let rows = steps(Device::Cuda(0));
+        for row in &rows {
+            let [rate, step] = ["pictures_per_second", "seconds_step"].map(|name| row.get(name).unwrap());
+            assert!((rate * step - 4.0).abs() < 1e-9 && step >= 1.0, "{row:?}");
+            assert_eq!(row.get("seconds_data"), Some(0.25));
+            // When an order was given says nothing of when it was done.
+            assert!(
+                row.values.iter().all(|(name, _)| !name.ends_with("ward") && !name.ends_with("optimizer"))
+            );
+        }
+        assert_eq!(rows.iter().map(|row| row.get("loss")).collect::<Vec<_>>(), [Some(1.0), Some(2.0)]);
     }
 }

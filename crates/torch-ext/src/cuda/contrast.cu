@@ -1,9 +1,11 @@
 // The contrast of rows (DenseSiam's eq. 6), around the products of matrices; one block a row where nothing else is said.
 
 constexpr float SHORTEST = 1e-12f;
+// Of a block for each row.
+constexpr int ROW_THREADS = 128;
 
 // One over the length of each row, with PyTorch's floor under the length. A row for each warp.
-extern "C" __global__ void contrast_inverse_lengths(const Value* rows, int count, int channels, float* inverse) {
+KERNEL(contrast_inverse_lengths, THREADS)(const Value* rows, int count, int channels, float* inverse) {
   const int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
   if (row >= count) return;
   float squares = 0;
@@ -43,16 +45,19 @@ struct Logits {
 };
 
 // The cross-entropy of each row.
-extern "C" __global__ void contrast_losses(const float* products, const float* q_inverse, const float* r_inverse, int rows,
-                                           float temperature, float* losses) {
+KERNEL(contrast_losses, ROW_THREADS)(
+    const float* products, const float* q_inverse, const float* r_inverse, int rows, float temperature, float* losses) {
+  if (rows == 0) return;
   const Logits logits(products, q_inverse, r_inverse, rows, temperature);
   const float all = logits.log_sum_exp();
   if (threadIdx.x == 0) losses[blockIdx.x] = all - logits.at(logits.own);
 }
 
 // The gradient of the inner products, from `share`, one number: that of each row's loss over the temperature.
-extern "C" __global__ void contrast_of_products(const float* products, const float* q_inverse, const float* r_inverse,
-                                                int rows, float temperature, const float* share, Value* of_products) {
+KERNEL(contrast_of_products, ROW_THREADS)(
+    const float* products, const float* q_inverse, const float* r_inverse, int rows, float temperature,
+    const float* share, Value* of_products) {
+  if (rows == 0) return;
   const Logits logits(products, q_inverse, r_inverse, rows, temperature);
   const float all = logits.log_sum_exp(), scale = *share * q_inverse[blockIdx.x];
   for (int other = threadIdx.x; other < rows; other += blockDim.x) {
@@ -64,8 +69,9 @@ extern "C" __global__ void contrast_of_products(const float* products, const flo
 
 // The gradient of rows, from that of their inner products times the other rows, `along`: what does not lie in the row's own
 // direction. A length under the floor does not grow with its row, and takes nothing away.
-extern "C" __global__ void contrast_of_rows(const float* along, const Value* rows, const float* inverse, int channels,
-                                            Value* of_rows) {
+KERNEL(contrast_of_rows, ROW_THREADS)(
+    const float* along, const Value* rows, const float* inverse, int channels, Value* of_rows) {
+  if (channels == 0) return;
   const size_t start = size_t(blockIdx.x) * channels;
   const float by = inverse[blockIdx.x];
   float product = 0;

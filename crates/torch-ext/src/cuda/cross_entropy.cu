@@ -18,8 +18,8 @@ struct Softmax {
 };
 
 // Sums over the rows of a block's warps of log sum exp(p) - sum softmax(z) p: `partial` [blocks].
-extern "C" __global__ __launch_bounds__(THREADS) void cross_entropy_losses(const Value* p, const Value* z, int rows,
-                                                                            int channels, float* partial) {
+KERNEL(cross_entropy_losses, THREADS)(const Value* p, const Value* z, int rows, int channels, float* partial) {
+  if (rows == 0) return;
   constexpr int WARPS = THREADS / 32;
   const int lane = threadIdx.x % 32;
   float loss = 0;
@@ -36,9 +36,9 @@ extern "C" __global__ __launch_bounds__(THREADS) void cross_entropy_losses(const
 }
 
 // The gradient of p, softmax(p) - softmax(z), times `share`, one number.
-extern "C" __global__ __launch_bounds__(THREADS) void cross_entropy_gradient(const Value* p, const Value* z, int rows,
-                                                                              int channels, const float* share,
-                                                                              Value* of_p) {
+KERNEL(cross_entropy_gradient, THREADS)(
+    const Value* p, const Value* z, int rows, int channels, const float* share, Value* of_p) {
+  if (rows == 0) return;
   constexpr int WARPS = THREADS / 32;
   const float scale = *share;
   for (int row = blockIdx.x * WARPS + threadIdx.x / 32; row < rows; row += gridDim.x * WARPS) {

@@ -6,8 +6,7 @@ struct PoolingShape {
 };
 
 // The largest of each window: of equal ones the first, of those that are no numbers the last, as in libtorch.
-extern "C" __global__ __launch_bounds__(THREADS) void pooling_forward(const uint4* map, PoolingShape shape, uint4* out,
-                                                                       unsigned char* places) {
+KERNEL(pooling_forward, THREADS)(const uint4* map, PoolingShape shape, uint4* out, unsigned char* places) {
   const size_t count = size_t(shape.batch) * shape.out_height * shape.out_width * shape.vectors;
   for (size_t index = size_t(blockIdx.x) * THREADS + threadIdx.x; index < count; index += size_t(gridDim.x) * THREADS) {
     const int vector = index % shape.vectors;
@@ -43,8 +42,7 @@ extern "C" __global__ __launch_bounds__(THREADS) void pooling_forward(const uint
 }
 
 // The gradient of the map: each of its values looks at the windows that it lies in, at most four.
-extern "C" __global__ __launch_bounds__(THREADS) void pooling_gradient(const uint4* of_out, const unsigned char* places,
-                                                                        PoolingShape shape, uint4* of_map) {
+KERNEL(pooling_gradient, THREADS)(const uint4* of_out, const unsigned char* places, PoolingShape shape, uint4* of_map) {
   const size_t count = size_t(shape.batch) * shape.height * shape.width * shape.vectors;
   for (size_t index = size_t(blockIdx.x) * THREADS + threadIdx.x; index < count; index += size_t(gridDim.x) * THREADS) {
     const int vector = index % shape.vectors;

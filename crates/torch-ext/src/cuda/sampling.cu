@@ -24,8 +24,7 @@ struct Taps {
   }
 };
 
-extern "C" __global__ __launch_bounds__(THREADS) void sampling_forward(const uint4* map, const float2* grid,
-                                                                        SamplingShape shape, uint4* out) {
+KERNEL(sampling_forward, THREADS)(const uint4* map, const float2* grid, SamplingShape shape, uint4* out) {
   const size_t count = size_t(shape.batch) * shape.points * shape.vectors;
   for (size_t index = size_t(blockIdx.x) * THREADS + threadIdx.x; index < count; index += size_t(gridDim.x) * THREADS) {
     const int vector = index % shape.vectors;
@@ -45,8 +44,7 @@ extern "C" __global__ __launch_bounds__(THREADS) void sampling_forward(const uin
 
 // The gradient of the map where points are few: a block gathers for one cell (x) and one picture (y) what the points that
 // read it give back, in the order of the points; 256 vectors (z) at a time.
-extern "C" __global__ __launch_bounds__(THREADS) void sampling_gather_gradient(const uint4* of_out, const float2* grid,
-                                                                                SamplingShape shape, uint4* of_map) {
+KERNEL(sampling_gather_gradient, THREADS)(const uint4* of_out, const float2* grid, SamplingShape shape, uint4* of_map) {
   __shared__ float shares[THREADS];
   const int cell = blockIdx.x, vector = blockIdx.z * THREADS + threadIdx.x;
   const size_t picture = blockIdx.y, cells = size_t(shape.height) * shape.width;
@@ -91,8 +89,8 @@ __device__ inline void add_to(float* to, const Floats& values) {
 
 // The same where they are many: adds what each point gives back to its cells to `of_map`, in float32 and zero before; in no
 // fixed order.
-extern "C" __global__ __launch_bounds__(THREADS) void sampling_scatter_gradient(const uint4* of_out, const float2* grid,
-                                                                             SamplingShape shape, float* of_map) {
+KERNEL(sampling_scatter_gradient, THREADS)(
+    const uint4* of_out, const float2* grid, SamplingShape shape, float* of_map) {
   const size_t count = size_t(shape.batch) * shape.points * shape.vectors;
   for (size_t index = size_t(blockIdx.x) * THREADS + threadIdx.x; index < count; index += size_t(gridDim.x) * THREADS) {
     const int vector = index % shape.vectors;

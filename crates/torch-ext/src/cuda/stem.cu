@@ -5,8 +5,7 @@ constexpr int STEM_CHANNELS = 16;
 
 // map [batch, height, width, 3], both sides even, to out [batch, height / 2 + 3, width / 2 + 3, 16], of which channel
 // (2 * row + column) * 3 + colour is pixel (row, column) of the 2x2.
-extern "C" __global__ __launch_bounds__(THREADS) void stem_unshuffle(const Value* map, int batch, int height, int width,
-                                                                      uint4* out) {
+KERNEL(stem_unshuffle, THREADS)(const Value* map, int batch, int height, int width, uint4* out) {
   constexpr int VECTORS = STEM_CHANNELS / WIDTH;
   const int out_height = height / 2 + 3, out_width = width / 2 + 3;
   const size_t count = size_t(batch) * out_height * out_width * VECTORS;

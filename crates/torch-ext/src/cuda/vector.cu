@@ -8,8 +8,14 @@ typedef float Value;
 #endif
 
 constexpr int WIDTH = 16 / sizeof(Value);
-// Of every block of the kernels that say so in their bounds.
-constexpr int THREADS = 256;
+// Threads of most kernels' blocks, and how many of the norms' blocks are to lie on a multiprocessor at once.
+constexpr int THREADS = 256, BLOCKS = 3;
+
+// A kernel, and the most threads that its blocks have: without a bound the compiler may give a thread more registers than a
+// card has for so many. With counts of 0 every kernel leaves memory alone, so that it can be tried without work.
+#ifndef KERNEL
+#define KERNEL(name, ...) extern "C" __global__ __launch_bounds__(__VA_ARGS__) void name
+#endif
 
 // The values of a vector.
 struct Floats {

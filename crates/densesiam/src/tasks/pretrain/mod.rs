@@ -102,18 +102,14 @@ pub fn pretrain(plan: &Plan, mode: Mode) -> Result<(), Error> {
         let spoilt = setup.device == Device::Cpu && skip.double_value(&[]) > 0.0;
         let seconds_optimizer = watch.lap();
 
-        let seconds = seconds_data + seconds_forward + seconds_backward + seconds_optimizer;
+        let seconds = [seconds_data, seconds_forward, seconds_backward, seconds_optimizer];
         let dense_rests = model_settings.needs_overlap() && correspondence.is_none();
         let scalars =
             scalars(&output, gradient_norm, dense_rests, is_due(state.step, when.monitor, Some(total)));
-        let full = journal.keep(Pending::new(state.step, batch.samples.clone(), &scalars).with(&[
+        let pending = Pending::new(state.step, batch.samples.clone(), &scalars).timed(setup.device, seconds);
+        let full = journal.keep(pending.with(&[
             ("epoch", state.step as f64 / setup.horizon.steps_per_epoch as f64),
             ("learning_rate", learning_rate),
-            ("pictures_per_second", batch.samples.len() as f64 / seconds),
-            ("seconds_data", seconds_data),
-            ("seconds_forward", seconds_forward),
-            ("seconds_backward", seconds_backward),
-            ("seconds_optimizer", seconds_optimizer),
             ("without_overlap", batch.overlaps.iter().filter(|overlap| overlap.is_none()).count() as f64),
             ("without_dense_loss", f64::from(u8::from(dense_rests))),
             ("redrawn_views", batch.redraws as f64),

@@ -54,6 +54,7 @@ fn charts(plan: &Plan, metrics: &Table) -> Vec<Chart> {
         ("forward", "seconds_forward"),
         ("backward", "seconds_backward"),
         ("optimizer", "seconds_optimizer"),
+        ("whole step, on a CUDA device", "seconds_step"),
     ];
     vec![
         one("Global loss", "", "global", "loss_global"),

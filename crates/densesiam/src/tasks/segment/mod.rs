@@ -106,16 +106,12 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
         let spoilt = setup.device == Device::Cpu && skip.double_value(&[]) > 0.0;
         let seconds_optimizer = watch.lap();
 
-        let seconds = seconds_data + seconds_forward + seconds_backward + seconds_optimizer;
+        let seconds = [seconds_data, seconds_forward, seconds_backward, seconds_optimizer];
         let scalars = scalars(&output, gradient_norm, is_due(state.step, when.monitor, Some(total)));
-        let full = journal.keep(Pending::new(state.step, batch.samples.clone(), &scalars).with(&[
+        let pending = Pending::new(state.step, batch.samples.clone(), &scalars).timed(setup.device, seconds);
+        let full = journal.keep(pending.with(&[
             ("epoch", state.step as f64 / setup.horizon.steps_per_epoch as f64),
             ("learning_rate", learning_rate),
-            ("pictures_per_second", batch.samples.len() as f64 / seconds),
-            ("seconds_data", seconds_data),
-            ("seconds_forward", seconds_forward),
-            ("seconds_backward", seconds_backward),
-            ("seconds_optimizer", seconds_optimizer),
         ]));
         loader.recycle(batch);
 

@@ -41,6 +41,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         ("forward", "seconds_forward"),
         ("backward", "seconds_backward"),
         ("optimizer", "seconds_optimizer"),
+        ("whole step, on a CUDA device", "seconds_step"),
     ];
     let charts = vec![
         scores(&evaluations),

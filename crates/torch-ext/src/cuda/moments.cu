@@ -1,0 +1,109 @@
+// The statistics of batch norm: mean and variance of each channel of a view.
+
+// Of the values of a thread, for each channel of its vector: their number, their mean, and the sum of the squares of what lies
+// between them and that mean. Sums of squares from any fixed centre would lose digits with its distance from the mean.
+struct Moments {
+  float count = 0;
+  Floats mean = {}, squares = {};
+
+  // Takes up a few rows: their own moments, and then those of both together (Chan, Golub and LeVeque).
+  template <int ROWS>
+  __device__ void add(const uint4 (&rows)[ROWS]) {
+    Floats values[ROWS];
+#pragma unroll
+    for (int row = 0; row < ROWS; row++) values[row] = floats(rows[row]);
+    const float before = count;
+    count += ROWS;
+    const float share = ROWS / count;
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++) {
+      float own = 0;
+#pragma unroll
+      for (int row = 0; row < ROWS; row++) own += values[row].at[k];
+      own /= ROWS;
+      const float apart = own - mean.at[k];
+      mean.at[k] += apart * share;
+      squares.at[k] += before * share * apart * apart;
+#pragma unroll
+      for (int row = 0; row < ROWS; row++) squares.at[k] += (values[row].at[k] - own) * (values[row].at[k] - own);
+    }
+  }
+};
+
+// Leaves mean and squares of the block's values in `partial`.
+__device__ inline void leave_moments(const Moments& own, const Walk& walk, int rows, int vectors, float* partial) {
+  __shared__ Shared shared;
+  shared.put(own.mean, own.squares);
+  for_channels(vectors, [&](int channel, size_t place) {
+    const int first = blockIdx.y * blockDim.y, rest = rows % walk.step;
+    auto rows_of = [&](int y) { return float(rows / walk.step + (first + y < rest)); };
+    // The first thread has a row: there are no more blocks than runs of rows.
+    const float centre = shared.get(0, 0, channel);
+    float count = 0, sum = 0, squares = 0;
+    for (int y = 0; y < blockDim.y; y++) {
+      count += rows_of(y);
+      sum += rows_of(y) * (shared.get(0, y, channel) - centre);
+    }
+    const float mean = sum / count;
+    for (int y = 0; y < blockDim.y; y++) {
+      const float apart = shared.get(0, y, channel) - centre - mean;
+      squares += shared.get(1, y, channel) + rows_of(y) * apart * apart;
+    }
+    partial[place] = centre + mean;
+    partial[place + vectors * WIDTH] = squares;
+  });
+}
+
+// Mean and squares of the values of each block.
+KERNEL(norm_moments, THREADS, BLOCKS)(const uint4* x, int rows, int vectors, float* partial) {
+  const Walk walk;
+  Moments moments;
+  if (walk.vector < vectors) {
+    const uint4* view = x + start_of_view(walk, rows, vectors);
+    auto at = [&](int row) { return view[size_t(rows - 1 - row) * vectors]; };
+    int row = walk.first;
+    for (; row + 3 * walk.step < rows; row += 4 * walk.step) {
+      const uint4 read[4] = {at(row), at(row + walk.step), at(row + 2 * walk.step), at(row + 3 * walk.step)};
+      moments.add(read);
+    }
+    for (; row < rows; row += walk.step) {
+      const uint4 read[1] = {at(row)};
+      moments.add(read);
+    }
+  }
+  leave_moments(moments, walk, rows, vectors, partial);
+}
+
+// From what the blocks left, each of which took up `run` rows at once, the coefficients of each view, y = x * scale + shift,
+// and the running statistics, moved view by view.
+KERNEL(norm_statistics, 1024)(
+    const float* partial, int blocks, int run, int rows, int channels, int views, const float* weight,
+    const float* bias, float* running_mean, float* running_var, double momentum, double epsilon, float* coefficients) {
+  const int channel = blockIdx.x * 32 + threadIdx.x;
+  for (int view = 0; view < views; view++) {
+    const float* means = partial + size_t(view) * blocks * 2 * channels + channel;
+    const float* squares = means + channels;
+    const double centre = channel < channels ? means[0] : 0;
+    const double2 sums = sum_of_blocks(channel < channels ? blocks : 0, [&](int block) {
+      const double apart = means[size_t(block) * 2 * channels] - centre;
+      // The last round of runs ends before some of the blocks, and within one.
+      const int round = blocks * run, in_last = min(max(rows % round - block * run, 0), run);
+      const double count = rows / round * run + in_last;
+      return make_double2(count * apart, squares[size_t(block) * 2 * channels] + count * apart * apart);
+    });
+    if (threadIdx.y != 0 || channel >= channels) continue;
+    const double from_centre = sums.x / rows, mean = centre + from_centre;
+    const double difference = sums.y / rows - from_centre * from_centre;
+    // Not fmax, which would hide what is no number.
+    const double variance = difference < 0 ? 0 : difference;
+    const double inverse = rsqrt(variance + epsilon), scale = (weight ? weight[channel] : 1) * inverse;
+    float* of_channel = coefficients + size_t(view) * COEFFICIENTS * channels + channel;
+    of_channel[SCALE * channels] = scale;
+    of_channel[SHIFT * channels] = (bias ? bias[channel] : 0) - mean * scale;
+    of_channel[MEAN * channels] = mean;
+    of_channel[INVERSE_DEVIATION * channels] = inverse;
+    const double unbiased = variance * rows / (rows - 1);
+    running_mean[channel] = (1 - momentum) * running_mean[channel] + momentum * mean;
+    running_var[channel] = (1 - momentum) * running_var[channel] + momentum * unbiased;
+  }
+}
