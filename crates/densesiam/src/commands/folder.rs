@@ -10,8 +10,8 @@ use tch::Device;
 
 use crate::error::Error;
 use crate::recipe::pretrain::PretrainRecipe;
-use crate::recipe::{builtin, keys};
-use crate::run::look_at;
+use crate::recipe::{builtin, load};
+use crate::run::{enough_to_train_on, look_at};
 
 /// How many pictures are looked at for their size.
 const LOOKED_AT: usize = 32;
@@ -21,7 +21,7 @@ pub(super) fn run_directory(root: &str, settings: &[String]) -> Result<PathBuf, 
     let text = builtin::find("folder_r18").unwrap_or_default();
     let mut named = vec![format!("run.name={}", name(root))];
     named.extend_from_slice(settings);
-    let recipe: PretrainRecipe = keys::load(text, "folder_r18", &named)?;
+    let recipe: PretrainRecipe = load(text, "folder_r18", &named)?;
     Ok(Path::new(&recipe.run.dir).join(recipe.run.name))
 }
 
@@ -39,8 +39,9 @@ pub(super) fn name(root: &str) -> String {
 /// The folder recipe for the pictures below `root`.
 pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, Error> {
     let index = ImageIndex::scan(Path::new(root))?;
+    enough_to_train_on(&index)?;
     let text = builtin::find("folder_r18").unwrap_or_default();
-    let plain: PretrainRecipe = keys::load(text, "folder_r18", settings)?;
+    let plain: PretrainRecipe = load(text, "folder_r18", settings)?;
     let device = plain.run.device.resolve()?;
     let threads = resolve_threads(plain.run.threads);
     let limits = DecodeLimits { max_pixels: plain.data.max_pixels };
@@ -71,7 +72,7 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, 
         all.push(format!("{key}={value}"));
     }
     all.extend_from_slice(settings);
-    Ok(keys::load(text, "folder_r18", &all)?)
+    load(text, "folder_r18", &all)
 }
 
 fn place(device: Device, threads: usize) -> String {

@@ -120,12 +120,36 @@ fn settings_are_checked_by_their_keys() {
         ("run.device=tpu", &["run.device"]),
         ("encoder.architecture=vgg", &["encoder.architecture", "resnet50"]),
         ("train.batch_size=1", &["train.batch_size", "at least 2"]),
+        ("train.batch_size=1e12", &["train.batch_size", "integer"]),
+        ("pixsim.dim=1000000000000", &["pixsim.dim", "2 to 8192"]),
+        ("train.batch_size=65536 data.prefetch=1024 augment.size=8192", &["train.batch_size", "memory"]),
+        ("regionsim.loss=contrastive", &["`regionsim.loss`", "similarity"]),
+        ("data.root=~other/pictures", &["`data.root`", "another user"]),
         ("train.batch_size=400", &["train.batch_size", "16"]),
         ("pixsim.grid", &["key=value"]),
     ] {
-        place.pretrain("settings", &[setting]).exited(2).says(words);
+        place.pretrain("settings", &setting.split(' ').collect::<Vec<_>>()).exited(2).says(words);
     }
     assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn what_is_no_recipe_is_called_what_it_is() {
+    let place = Place::new();
+    let picture = format!("{}/0000.jpg", place.pictures().display());
+    fs::write(place.path("weights.pth"), b"PK\x03\x04\0\0\0\0").unwrap();
+    let root = place.pictures().display().to_string();
+    place.run(&["data", "pack", &root, "--out", "shards", "--name", "s"]).succeeded();
+    for task in ["pretrain", "segment"] {
+        place.run(&[task, &picture]).exited(2).says(&["0000.jpg is one picture", "folder"]);
+        place.run(&[task, "weights.pth"]).exited(2).says(&["weights.pth is no text", "encoder.weights="]);
+    }
+    place.run(&["ablate", &picture]).exited(2).says(&["0000.jpg is one picture"]);
+    place.run(&["segment", "shards/s-000000.tar"]).exited(2).says(&["data.root=shards/s-000000.tar"]);
+    place.run(&["segment", &root]).exited(2).says(&["segment folder", "data.root="]);
+    let marked = format!("\u{feff}[data]\nroot = \"{root}\"\n[train]\nbatch_size = 4\n");
+    fs::write(place.path("marked.toml"), marked).unwrap();
+    place.run(&["pretrain", "marked.toml", "--dry-run"]).succeeded();
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The commands, on files that a user would have.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use densesiam_engine::checkpoint::read_safetensors;
 use tch::Kind;
 
-use crate::program::Place;
+use crate::program::{Finished, INSTANT, Place};
 
 #[test]
 fn a_run_leaves_all_that_the_manual_says() {
@@ -88,6 +88,57 @@ fn a_dry_run_prints_the_complete_recipe_and_writes_nothing() {
         assert_eq!(finished.stdout(), again.stdout(), "a resolved recipe resolves to itself");
     }
     assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn a_tilde_is_the_home_folder_wherever_a_path_is_given() {
+    let place = Place::new();
+    let at_home = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.env("HOME", place.path(""));
+        Finished::of(command.spawn().unwrap())
+    };
+    let settings = [&INSTANT[..], &["train.duration=1 steps", "run.name=run"]].concat();
+    let paths = ["data.root=~/pictures/train/images", "run.dir=~/elsewhere"];
+    at_home(&[&["pretrain", "folder_r18"][..], &paths, &settings].concat()).succeeded();
+    assert!(place.path("elsewhere/run/encoder.safetensors").is_file());
+    let recipe = std::fs::read_to_string(place.path("elsewhere/run/recipe.toml")).unwrap();
+    assert!(!recipe.contains('~'), "{recipe}");
+
+    std::fs::write(place.path("mine.toml"), "[data]\nroot = \"~/pictures\"\n[labels]\ncategories = 3\n")
+        .unwrap();
+    let weights = "encoder.weights=~/elsewhere/run/encoder.safetensors";
+    let segment =
+        ["segment", "mine.toml", weights, "labels.layout=folder", "train.batch_size=4", "--dry-run"];
+    let resolved = at_home(&segment).succeeded().stdout();
+    assert!(resolved.contains("elsewhere/run/encoder.safetensors") && !resolved.contains('~'), "{resolved}");
+
+    at_home(&["export", "elsewhere/run", "--out=~/exported.safetensors"]).succeeded();
+    assert!(place.path("exported.safetensors").is_file() && !place.path("~").exists());
+    let probe = ["probe", "given=~/elsewhere/run", "data.root=~/pictures", "probe.epochs=1", "probe.size=64"];
+    at_home(&probe).succeeded();
+    at_home(&["export", "elsewhere/run", "--out=~other/a"]).exited(2).says(&["another user", "./~other/a"]);
+}
+
+#[test]
+fn a_folder_that_was_deleted_under_its_shell_stops_nothing_that_lies_elsewhere() {
+    let place = Place::new();
+    let script = r#"mkdir gone && cd gone && rmdir ../gone && exec "$0" "$@""#;
+    let from_nowhere = |arguments: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_densesiam")]).args(arguments);
+        command.current_dir(place.path("")).env("CUDA_VISIBLE_DEVICES", "");
+        Finished::of(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let warned = ["the folder that you are in was deleted"];
+    from_nowhere(&["recipes"]).succeeded().says(&warned).prints(&["folder_r18"]);
+    from_nowhere(&["doctor"]).succeeded().prints(&["gflops_fp32"]);
+    let root = place.pictures().display().to_string();
+    from_nowhere(&["data", "check", &root]).succeeded().prints(&["16 in"]);
+    let (root, runs) = (format!("data.root={root}"), format!("run.dir={}", place.path("runs").display()));
+    let settings = [&INSTANT[..], &["train.duration=1 steps", "run.name=far", &root, &runs]].concat();
+    from_nowhere(&[&["pretrain", "folder_r18"][..], &settings].concat()).succeeded();
+    from_nowhere(&["data", "check", "pictures"]).exited(3).says(&["pictures does not exist"]).says(&warned);
 }
 
 #[test]
