@@ -21,6 +21,9 @@ pub(super) fn run(arguments: &[String], seeds: u64, json: bool) -> Result<(), Er
         println!("{:#}", as_json(&plan, &figures, &groups));
     } else {
         print_table(&groups);
+        if let Some(first) = figures.first().filter(|figure| figure.absent.count() > 0) {
+            println!("mIoU{}", first.absent);
+        }
     }
     Ok(())
 }

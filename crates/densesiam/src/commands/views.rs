@@ -5,6 +5,7 @@ use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{SampleScratch, SampleSource, load_sample};
 use densesiam_geometry::{Point, View};
+use densesiam_text::shown;
 use image::RgbImage;
 
 use super::{ViewsArguments, refuse_existing};
@@ -44,8 +45,8 @@ pub(super) fn run(arguments: &ViewsArguments) -> Result<(), Error> {
     let bytes = pictures::png(&sheet).map_err(|error| Error::Internal(error.to_string()))?;
     write_bytes(out, &bytes)?;
     match pair.overlap {
-        Some(_) => println!("{}: {} corresponding points", out.display(), points.len()),
-        None => println!("{}: the views do not overlap, after {} tries", out.display(), pair.redraws + 1),
+        Some(_) => println!("{}: {} corresponding points", shown(out), points.len()),
+        None => println!("{}: the views do not overlap, after {} tries", shown(out), pair.redraws + 1),
     }
     Ok(())
 }

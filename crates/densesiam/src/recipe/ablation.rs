@@ -55,7 +55,8 @@ impl Ablation {
         let path = Path::new(list);
         let text = match builtin::find_ablation(list) {
             _ if path.is_file() => {
-                std::fs::read_to_string(path).map_err(|source| Error::file(path, source))?
+                let what = "a list of variants";
+                densesiam_text::read(path).map_err(|error| Error::text(path, what, error))?
             }
             Some(carried) => carried.to_owned(),
             None => {

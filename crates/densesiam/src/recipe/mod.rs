@@ -45,14 +45,16 @@ impl Recipe for segment::SegmentRecipe {
 /// When there is none, or it cannot be read.
 pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
     let path = Path::new(recipe);
-    let read = |path: &Path| std::fs::read_to_string(path).map_err(|source| Error::file(path, source));
+    let read = |path: &Path| densesiam_text::read(path).map_err(|error| Error::text(path, "a recipe", error));
     let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let of_run = path.join("recipe.toml");
     if of_run.is_file() {
         let mut recipe: R = keys::load(&read(&of_run)?, &of_run.display().to_string(), settings)?;
         let absolute = std::path::absolute(path).map_err(|source| Error::file(path, source))?;
-        recipe.run().dir = text(absolute.parent().map(Path::as_os_str));
-        recipe.run().name = text(absolute.file_name());
+        // A recipe is text, and the folders around this one may have names that are none.
+        let run = if absolute.to_str().is_some() { &absolute } else { path };
+        recipe.run().dir = text(run.parent().map(Path::as_os_str));
+        recipe.run().name = text(run.file_name());
         return Ok(recipe);
     }
     let contents = match builtin::find(recipe) {
