@@ -1,7 +1,7 @@
 //! Everything that can end a command early, and the exit code that says which kind it was.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use densesiam_data::pack::PackError;
 use densesiam_engine::checkpoint::{CheckpointError, TensorFileError};
@@ -9,6 +9,7 @@ use densesiam_engine::device::DeviceError;
 use densesiam_engine::interrupt::Signal;
 use densesiam_engine::log::LogError;
 use densesiam_engine::run_dir::RunDirectoryError;
+use densesiam_text::{NotText, ReadError, shown};
 
 use crate::home::HomeError;
 use crate::recipe::keys::RecipeError;
@@ -41,7 +42,7 @@ pub enum Error {
     #[error(transparent)]
     Load(#[from] densesiam_data::loader::LoadError),
     /// None of the pictures looked at can be read.
-    #[error("{}: no readable picture among the {looked_at} files looked at; the first: {first}", root.display())]
+    #[error("{}: no readable picture among the {looked_at} files looked at; the first: {first}", shown(root))]
     NothingReadable {
         /// The folder.
         root: PathBuf,
@@ -57,7 +58,7 @@ pub enum Error {
     #[error(transparent)]
     Demo(#[from] densesiam_data::demo::DemoError),
     /// One picture cannot be read.
-    #[error("cannot read {}: {reason}", path.display())]
+    #[error("cannot read {}: {reason}", shown(path))]
     Picture {
         /// The picture.
         path: PathBuf,
@@ -71,7 +72,7 @@ pub enum Error {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A weights file cannot be read, or is of another model.
-    #[error("cannot take the weights of {}: {reason}", path.display())]
+    #[error("cannot take the weights of {}: {reason}", shown(path))]
     Weights {
         /// The file.
         path: PathBuf,
@@ -91,12 +92,22 @@ pub enum Error {
     #[error("cannot write the answer: {0}; free some space, or send it elsewhere")]
     Answer(io::Error),
     /// A file cannot be read or written.
-    #[error("cannot access {}: {source}", path.display())]
+    #[error("cannot access {}: {source}", shown(path))]
     File {
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// A file that is meant to be text is none.
+    #[error("{} is not {what}: {reason}", shown(path))]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// What it is meant to be, with an article.
+        what: &'static str,
+        /// What it is instead.
+        reason: NotText,
     },
     /// The device cannot be had.
     #[error(transparent)]
@@ -105,7 +116,7 @@ pub enum Error {
     #[error(
         "the loss is not finite at step {step}; the state is in {}, the pictures of the batch in its pictures.txt; \
          start a new run with a lower optimizer.base_learning_rate or a longer optimizer.schedule.warmup",
-        state.display()
+        shown(state)
     )]
     NotFinite {
         /// The step.
@@ -126,7 +137,7 @@ pub enum Error {
     /// A signal asked the run to stop; all is saved.
     #[error(
         "stopped by {signal:?} at step {step}; all is saved, go on with: densesiam {task} {} --resume",
-        run.display()
+        shown(run)
     )]
     Interrupted {
         /// The signal.
@@ -191,10 +202,20 @@ impl Error {
         Self::File { path: path.into(), source }
     }
 
+    /// A text file that cannot be read; `what` it is meant to be.
+    pub fn text(path: &Path, what: &'static str, error: ReadError) -> Self {
+        match error {
+            ReadError::System(source) => Self::file(path, source),
+            ReadError::NotText(reason) => Self::NotText { path: path.into(), what, reason },
+        }
+    }
+
     /// The exit code of this error.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Recipe(_) | Self::Home(_) | Self::Setting(_) | Self::Usage(_) => ExitCode::Usage,
+            Self::Recipe(_) | Self::Home(_) | Self::Setting(_) | Self::Usage(_) | Self::NotText { .. } => {
+                ExitCode::Usage
+            }
             Self::Pack(PackError::Exists { .. } | PackError::Name { .. }) => ExitCode::Usage,
             Self::Pack(PackError::Nothing) => ExitCode::Data,
             Self::Pack(PackError::Write { .. }) => ExitCode::File,

@@ -19,6 +19,7 @@ use crate::recipe::probe::ProbeRecipe;
 use crate::recipe::segment::SegmentRecipe;
 use crate::recipe::{Recipe, find, load};
 use crate::run::Table;
+use crate::tasks::segment::Absent;
 use crate::tasks::{pretrain, probe, segment};
 
 /// `densesiam ablate`
@@ -119,6 +120,7 @@ impl Ablated for SegmentRecipe {
             ("last mIoU", percent(evaluations.last("mIoU"))),
             ("best mIoU", percent(evaluations.values("mIoU").reduce(f64::max))),
             ("last aAcc", percent(evaluations.last("aAcc"))),
+            ("absent classes", evaluations.last_row().and_then(Absent::recorded).and_then(|of| number(&of))),
         ];
         Ok(figures.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
     }
@@ -203,7 +205,14 @@ fn probed(encoder: &str, arguments: &AblateArguments, more: &[String], seed: u64
     let overall = figures.first().map(|figure| figure.scores.overall);
     let percent = |score: Option<f64>| 100.0 * score.unwrap_or_default();
     let named = overall.map(|of| vec![("probe mIoU", percent(of.miou)), ("probe aAcc", percent(of.aacc))]);
-    Ok(named.unwrap_or_default())
+    let absent = figures.first().and_then(|figure| number(&figure.absent));
+    let absent = absent.map(|count| ("probe absent classes", count));
+    Ok(named.unwrap_or_default().into_iter().chain(absent).collect())
+}
+
+/// How many classes a score says nothing about, where there are any.
+fn number(absent: &Absent) -> Option<f64> {
+    (absent.count() > 0).then_some(absent.count() as f64)
 }
 
 impl Row<'_> {

@@ -66,12 +66,17 @@ fn look_at(root: &Path) -> Result<Value, Error> {
     let survey = Survey::of(&index, LOOKED_AT, &DecodeLimits::default());
     let line = |bad: &Unreadable| format!("{}: {}", index.place(bad.sample), bad.why);
     let unreadable: Vec<String> = survey.unreadable.iter().map(line).collect();
-    Ok(json!({
+    let mut findings = json!({
         "found": index.len(),
         "looked_at": survey.looked_at,
         "median_shorter_side": survey.median_shorter_side(),
         "unreadable": unreadable,
-    }))
+    });
+    let skipped = index.skipped();
+    if !skipped.is_empty() {
+        findings["skipped"] = json!(skipped.to_string());
+    }
+    Ok(findings)
 }
 
 /// Free bytes of the file system that holds `path`.

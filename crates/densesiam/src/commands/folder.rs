@@ -6,6 +6,7 @@ use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_engine::device::resolve_threads;
 use densesiam_engine::log::say;
+use densesiam_text::acts;
 use tch::Device;
 
 use crate::error::Error;
@@ -25,13 +26,14 @@ pub(super) fn run_directory(root: &str, settings: &[String]) -> Result<PathBuf, 
     Ok(Path::new(&recipe.run.dir).join(recipe.run.name))
 }
 
-/// The name of the folder itself, also of `.` and `../..`; of a shard without its extension; of a pattern up to its
+/// The name of the folder itself, also of `.` and `../..`, with `_` for letters that would act on a terminal; of a shard without its extension; of a pattern up to its
 /// braces.
 pub(super) fn name(root: &str) -> String {
     let path = Path::new(root);
     let whole = path.canonicalize().ok();
     let name = whole.as_deref().unwrap_or(path).file_name().unwrap_or_default().to_string_lossy();
     let name = if path.is_dir() { &*name } else { name.split(['.', '{']).next().unwrap_or_default() };
+    let name = name.replace(acts, "_");
     let name = name.trim_end_matches(['-', '_']);
     if name.is_empty() { "pictures".into() } else { name.to_owned() }
 }

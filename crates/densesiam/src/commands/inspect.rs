@@ -33,7 +33,7 @@ fn of_checkpoint(path: &Path) -> Result<Value, Error> {
     let sizes = checkpoint.model.iter().map(|(name, tensor)| (name.as_str(), tensor.numel() as u64));
     Ok(json!({
         "kind": "checkpoint of this program",
-        "checkpoint": checkpoint.path,
+        "checkpoint": checkpoint.path.to_string_lossy(),
         "step": checkpoint.manifest.step,
         "written": checkpoint.manifest.created,
         "run": checkpoint.manifest.run,

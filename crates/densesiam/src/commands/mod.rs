@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use densesiam_engine::run_dir::Mode;
+use densesiam_text::shown;
 
 use crate::answer::{answer, answer_line};
 use crate::error::Error;
@@ -275,7 +276,7 @@ impl TrainArguments {
 /// Errs where a file would be replaced without having been asked to.
 fn refuse_existing(out: &Path, overwrite: bool) -> Result<(), Error> {
     if out.exists() && !overwrite {
-        let message = format!("{} exists; replace it with --overwrite or name another --out", out.display());
+        let message = format!("{} exists; replace it with --overwrite or name another --out", shown(out));
         return Err(Error::Usage(message));
     }
     Ok(())

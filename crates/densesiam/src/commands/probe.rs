@@ -23,7 +23,9 @@ pub(super) fn run(arguments: &[String], seeds: u64, json: bool) -> Result<(), Er
     if json {
         return answer_line(format_args!("{:#}", as_json(&plan, &figures, &groups)));
     }
-    answer(table(&groups))
+    let absent = figures.first().filter(|figure| figure.absent.count() > 0);
+    let absent = absent.map_or(String::new(), |figure| format!("mIoU{}\n", figure.absent));
+    answer(table(&groups) + &absent)
 }
 
 fn table(groups: &[Group]) -> String {

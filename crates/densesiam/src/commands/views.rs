@@ -5,6 +5,7 @@ use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{SampleScratch, SampleSource, load_sample};
 use densesiam_geometry::{Point, View};
+use densesiam_text::shown;
 use image::RgbImage;
 
 use super::{ViewsArguments, refuse_existing};
@@ -44,10 +45,10 @@ pub(super) fn run(arguments: &ViewsArguments) -> Result<(), Error> {
     let bytes = pictures::png(&sheet).map_err(|error| Error::Internal(error.to_string()))?;
     write_bytes(out, &bytes)?;
     match pair.overlap {
-        Some(_) => answer_line(format_args!("{}: {} corresponding points", out.display(), points.len())),
+        Some(_) => answer_line(format_args!("{}: {} corresponding points", shown(out), points.len())),
         None => {
             let tries = pair.redraws + 1;
-            answer_line(format_args!("{}: the views do not overlap, after {tries} tries", out.display()))
+            answer_line(format_args!("{}: the views do not overlap, after {tries} tries", shown(out)))
         }
     }
 }

@@ -57,8 +57,10 @@ pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
     if of_run.is_file() {
         let mut recipe: R = load(&text::read(&of_run)?, &of_run.display().to_string(), settings)?;
         let absolute = std::path::absolute(path).map_err(|source| Error::file(path, source))?;
-        recipe.run().dir = name(absolute.parent().map(Path::as_os_str));
-        recipe.run().name = name(absolute.file_name());
+        // A recipe is text, and the folders around this one may have names that are none.
+        let run = if absolute.to_str().is_some() { &absolute } else { path };
+        recipe.run().dir = name(run.parent().map(Path::as_os_str));
+        recipe.run().name = name(run.file_name());
         return Ok(recipe);
     }
     let contents = match builtin::find(recipe) {

@@ -1,54 +1,37 @@
 //! The text of a recipe or of a list of variants, from a file that may be something else.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use densesiam_data::index::names_shards;
+use densesiam_text::{Kind, NotText, ReadError, Sort, shown};
 
 use crate::error::Error;
-
-/// No recipe is longer; a file of weights is not read to its end to find that it is none.
-const MOST_BYTES: u64 = 1 << 20;
 
 /// The text of a file, without a byte order mark.
 ///
 /// # Errors
-/// When the file cannot be read, or is no text; then with what it seems to be, and how that is given.
+/// When the file cannot be read, or is not text; then with what it seems to be, and how that is given.
 pub(super) fn read(path: &Path) -> Result<String, Error> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|source| Error::file(path, source))?;
-    let refused = |what: &str| Error::Usage(format!("{} {what}", path.display()));
-    match str::from_utf8(&bytes) {
-        Ok(text) if text.contains('\0') => Err(refused(&what_it_is(path, &bytes))),
-        Ok(_) if bytes.len() as u64 > MOST_BYTES => Err(refused("is longer than a recipe can be")),
-        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()),
-        Err(_) => Err(refused(&what_it_is(path, &bytes))),
-    }
+    densesiam_text::read(path).map_err(|error| match error {
+        ReadError::NotText(reason) => refused(path, reason),
+        ReadError::System(source) => Error::file(path, source),
+    })
 }
 
-/// What a file is that is no text in UTF-8, as the rest of a sentence.
-fn what_it_is(path: &Path, bytes: &[u8]) -> String {
-    let shown = path.display();
-    if image::guess_format(bytes).is_ok() {
-        return "is one picture; name the folder it lies in, or data.root=FOLDER behind a recipe".to_owned();
+fn refused(path: &Path, reason: NotText) -> Error {
+    let name = shown(path);
+    match reason {
+        NotText::Kind(Kind { sort: Sort::Picture, .. }) => Error::Usage(format!(
+            "{name} is one picture; name the folder it lies in, or data.root=FOLDER behind a recipe"
+        )),
+        NotText::Kind(_) | NotText::Binary { .. } if names_shards(path) => Error::Usage(format!(
+            "{name} holds pictures and is not a recipe; name it behind a recipe, as data.root={name}"
+        )),
+        NotText::Binary { .. } | NotText::Kind(Kind { sort: Sort::Arrays, .. }) => Error::Usage(format!(
+            "{name} is not text, and so not a recipe; weights that an encoder starts from are given as encoder.weights={name}"
+        )),
+        reason => Error::NotText { path: path.into(), what: "a recipe", reason },
     }
-    if names_shards(path) {
-        return format!("holds pictures and is no recipe; name it behind a recipe, as data.root={shown}");
-    }
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return "is text in UTF-16; save it as UTF-8".to_owned();
-    }
-    if bytes.contains(&0) {
-        return format!(
-            "is no text, and so no recipe; weights that an encoder starts from are given to `densesiam segment` as \
-             encoder.weights={shown}"
-        );
-    }
-    let text = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-    format!("is not UTF-8 in its line {}; save it as UTF-8", text.matches('\n').count() + 1)
 }
 
 #[cfg(test)]
@@ -79,14 +62,13 @@ mod tests {
             ("picture", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is one picture"),
             ("a.tar", &tar, "data.root="),
             ("a.toml", &utf16, "UTF-16"),
-            ("a.pth", b"PK\x03\x04\0\0\0\0", "encoder.weights="),
+            ("a.pth", b"\x80\x02}q\x00.", "encoder.weights="),
+            ("a.zip", b"PK\x03\x04\0\0\0\0", "a zip archive"),
             ("a.safetensors", safetensors, "encoder.weights="),
-            ("latin.toml", b"[run]\n# caf\xe9\n", "is not UTF-8 in its line 2"),
+            ("latin.toml", b"[run]\n# caf\xe9\n", "line 2 is not UTF-8"),
         ] {
             let refused = read_back(name, bytes).unwrap_err();
             assert!(refused.contains(said), "{refused}");
         }
-        let long = "# \n".repeat(1 << 19);
-        assert!(read_back("long.toml", long.as_bytes()).unwrap_err().contains("longer"));
     }
 }

@@ -18,6 +18,7 @@ use densesiam_engine::duration::{Duration, Horizon};
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
 use densesiam_engine::schedule::LearningRate;
 use densesiam_nn::Store;
+use densesiam_text::shown;
 use tch::Device;
 
 use crate::error::Error;
@@ -104,7 +105,8 @@ impl Setup {
         run.precision = precision.into();
         search_convolutions(device, precision);
         let root = std::path::absolute(&data.root).map_err(|source| Error::file(&data.root, source))?;
-        data.root = root.display().to_string();
+        // A path that is no text cannot stand in a recipe: then the root stays as it was typed.
+        data.root = root.into_os_string().into_string().unwrap_or_else(|_| data.root.clone());
         let index = find(data)?;
         look_at(&index, LOOKED_AT, &DecodeLimits { max_pixels: data.max_pixels })?;
         let horizon = horizon(train, &index)?;
@@ -247,11 +249,14 @@ pub fn workers(asked: usize, device: Device) -> usize {
 impl fmt::Display for Setup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let horizon = &self.horizon;
-        write!(formatter, "pictures    {} in {}", self.index.len(), self.index.root().display())?;
-        match (self.index.shards(), self.index.links()) {
-            (0, _) => writeln!(formatter)?,
-            (shards, 0) => writeln!(formatter, ", {shards} tar shards")?,
-            (shards, links) => writeln!(formatter, ", {shards} tar shards; {links} links passed over")?,
+        write!(formatter, "pictures    {} in {}", self.index.len(), shown(self.index.root()))?;
+        match self.index.shards() {
+            0 => writeln!(formatter)?,
+            shards => writeln!(formatter, ", {shards} tar shards")?,
+        }
+        let skipped = self.index.skipped();
+        if !skipped.is_empty() {
+            writeln!(formatter, "skipped     {skipped}")?;
         }
         writeln!(
             formatter,

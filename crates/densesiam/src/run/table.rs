@@ -1,8 +1,9 @@
 //! A file of JSON lines read back as columns over the steps, for reports.
 
-use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
+use densesiam_text::ReadError;
 use serde_json::Value;
 
 use crate::error::Error;
@@ -20,10 +21,10 @@ impl Table {
     /// # Errors
     /// When the system refuses to read it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = match fs::read_to_string(path) {
+        let text = match densesiam_text::read(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(Error::file(path, source)),
+            Err(ReadError::System(error)) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Error::text(path, "a log of this program", error)),
         };
         Ok(Self { rows: text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect() })
     }

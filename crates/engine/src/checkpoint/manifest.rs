@@ -1,10 +1,12 @@
 //! The manifest of a checkpoint: what lies beside it, so that damage is seen before it is trained on.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::Path;
 
+use densesiam_text::content;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -76,17 +78,18 @@ impl Manifest {
 
     /// Reads the text of a manifest; `path` is for complaints.
     pub(super) fn parse(text: &[u8], path: &Path) -> Result<Self, CheckpointError> {
-        let damaged = |reason: serde_json::Error| CheckpointError::Manifest {
+        let damaged = |reason: &dyn Display| CheckpointError::Manifest {
             path: path.to_owned(),
             reason: reason.to_string(),
         };
+        let text = content(text).map_err(|reason| damaged(&reason))?;
         // The format is looked at first: a later one may have other fields.
-        let value: Value = serde_json::from_slice(text).map_err(damaged)?;
+        let value: Value = serde_json::from_slice(text).map_err(|reason| damaged(&reason))?;
         match value.get("format").and_then(Value::as_u64) {
             Some(found) if found != FORMAT => {
                 Err(CheckpointError::FormatVersion { path: path.to_owned(), found, supported: FORMAT })
             }
-            _ => serde_json::from_value(value).map_err(damaged),
+            _ => serde_json::from_value(value).map_err(|reason| damaged(&reason)),
         }
     }
 }

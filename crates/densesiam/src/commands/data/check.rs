@@ -9,6 +9,7 @@ use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::survey::{Survey, Unreadable};
 use densesiam_engine::log::Progress;
+use densesiam_text::shown;
 use serde_json::{Value, json};
 
 use crate::answer::{answer, answer_line};
@@ -63,12 +64,12 @@ fn kinds(survey: &Survey) -> BTreeMap<&'static str, usize> {
 
 fn findings(index: &ImageIndex, survey: &Survey) -> Value {
     let sides = &survey.shorter_sides;
-    let of_bad = |bad: &Unreadable| json!({ "name": index.place(bad.sample).to_string(), "kind": bad.kind, "why": bad.why });
+    let of_bad = |bad: &Unreadable| json!({ "name": index.place(bad.sample).name(), "kind": bad.kind, "why": bad.why });
     json!({
-        "root": index.root(),
+        "root": index.root().to_string_lossy(),
         "pictures": index.len(),
         "shards": index.shards(),
-        "links_passed_over": index.links(),
+        "skipped": index.skipped(),
         "bytes": survey.bytes,
         "readable": sides.len(),
         "shorter_side": { "smallest": sides.first(), "median": survey.median_shorter_side(), "largest": sides.last() },
@@ -78,9 +79,12 @@ fn findings(index: &ImageIndex, survey: &Survey) -> Value {
 }
 
 fn lines(index: &ImageIndex, survey: &Survey) -> String {
-    let mut lines = format!("{:16} {} in {}\n", "pictures", index.len(), index.root().display());
+    let mut lines = format!("{:16} {} in {}\n", "pictures", index.len(), shown(index.root()));
     if index.shards() > 0 {
-        lines += &format!("{:16} {}, {} links passed over\n", "tar shards", index.shards(), index.links());
+        lines += &format!("{:16} {}\n", "tar shards", index.shards());
+    }
+    if !index.skipped().is_empty() {
+        lines += &format!("{:16} {}\n", "skipped", index.skipped());
     }
     lines += &format!("{:16} {:.1} MB\n", "size", survey.bytes as f64 / 1e6);
     let sides = &survey.shorter_sides;

@@ -8,7 +8,8 @@ use densesiam_data::index::{ImageIndex, Place};
 use densesiam_data::loader::SampleError;
 use densesiam_data::order::Order;
 use densesiam_data::pack::{PackSettings, ShardLimit, ShardWriter, extension, keys};
-use densesiam_engine::log::Progress;
+use densesiam_engine::log::{Progress, say};
+use densesiam_text::shown;
 
 use super::PackArguments;
 use crate::answer::answer_line;
@@ -30,6 +31,9 @@ pub(super) fn run(arguments: &PackArguments) -> Result<(), Error> {
         Some(seed) => Order::new(index.len(), seed, 0).batch(0, index.len()),
         None => (0..index.len() as u64).collect(),
     };
+    if !index.skipped().is_empty() {
+        say(format_args!("skipped: {}", index.skipped()));
+    }
     let progress = Progress::new("pack", 0, index.len() as u64, 1);
     let (mut bytes, mut image) = (Vec::new(), RgbImage::default());
     for (done, sample) in order.into_iter().enumerate() {
@@ -53,7 +57,7 @@ pub(super) fn run(arguments: &PackArguments) -> Result<(), Error> {
     };
     answer_line(format_args!(
         "{}: {} pictures in {:.1} MB, {skipped} skipped",
-        arguments.out.join(shards).display(),
+        shown(&arguments.out.join(shards)),
         packed.pictures,
         packed.bytes as f64 / 1e6
     ))
@@ -89,8 +93,7 @@ fn refuse_source(index: &ImageIndex, arguments: &PackArguments) -> Result<(), Er
     let holds_a_shard =
         index.shard_folders().iter().any(|folder| whole(out).is_some_and(|out| whole(folder) == Some(out)));
     if refused || holds_a_shard {
-        let message =
-            format!("--out {} lies in the folder that is packed; name one beside it", out.display());
+        let message = format!("--out {} lies in the folder that is packed; name one beside it", shown(out));
         return Err(Error::Usage(message));
     }
     Ok(())

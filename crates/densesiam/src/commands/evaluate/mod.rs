@@ -5,6 +5,8 @@ mod table;
 use std::path::Path;
 use std::sync::Arc;
 
+use densesiam_data::labelled::LabelSurvey;
+use densesiam_engine::log::say;
 use crate::answer::{answer, answer_line};
 use crate::error::Error;
 use crate::tasks::segment::{Trained, evaluate, evaluation_settings, labelled_set};
@@ -16,6 +18,9 @@ pub(super) fn run(checkpoint: &Path, settings: &[String], json: bool) -> Result<
         || Error::Usage("there are no labelled pictures: set data.root, labels.layout and labels.val".into());
     let set = Arc::new(labelled_set(&trained.recipe)?.ok_or_else(unlabelled)?);
     let settings = evaluation_settings(&trained.recipe, trained.recipe.data.workers.max(1));
+    if let Some(doubt) = LabelSurvey::of(&set, &settings.limits).finding() {
+        say(format_args!("WARNING: {doubt}"));
+    }
     let evaluation = evaluate(&set, settings, (&trained.model, trained.categories), &trained.input)?;
     if json {
         return answer_line(evaluation.to_json(trained.step, &set.taxonomy));

@@ -1,6 +1,6 @@
 //! An evaluation as a table for the terminal: the classes under both matchings, their means, and what is not matched.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use densesiam_data::taxonomy::Taxonomy;
 use densesiam_metrics::{ClassScores, MeanScores, SegmentationScores, ThingsStuff};
@@ -52,7 +52,7 @@ fn class_rows(text: &mut String, evaluation: &Evaluation, names: &[&str], width:
 fn mean_rows(text: &mut String, evaluation: &Evaluation, width: usize) -> std::fmt::Result {
     writeln!(text, "\n{:width$} {:>8}{:>8}{:>8}", "", "mIoU", "aAcc", "mAcc")?;
     for (name, scores) in [("one-to-one", &evaluation.scores), ("many-to-one", &evaluation.many_to_one)] {
-        mean_row(text, width, name, &scores.overall)?;
+        mean_row(text, width, name, &scores.overall, &evaluation.absent)?;
         split_rows(text, width, scores.split.as_ref())?;
     }
     if evaluation.scores.legacy_split.is_some() {
@@ -64,13 +64,20 @@ fn mean_rows(text: &mut String, evaluation: &Evaluation, width: usize) -> std::f
 
 fn split_rows(text: &mut String, width: usize, split: Option<&ThingsStuff>) -> std::fmt::Result {
     let Some(split) = split else { return Ok(()) };
-    mean_row(text, width, "  things", &split.things)?;
-    mean_row(text, width, "  stuff", &split.stuff)
+    mean_row(text, width, "  things", &split.things, &"")?;
+    mean_row(text, width, "  stuff", &split.stuff, &"")
 }
 
-fn mean_row(text: &mut String, width: usize, name: &str, scores: &MeanScores) -> std::fmt::Result {
+/// A row of means, and behind them what there is to say about them.
+fn mean_row(
+    text: &mut String,
+    width: usize,
+    name: &str,
+    scores: &MeanScores,
+    remark: &dyn Display,
+) -> std::fmt::Result {
     let [miou, aacc, macc] = [scores.miou, scores.aacc, scores.macc].map(percent);
-    writeln!(text, "{name:width$} {miou:>8}{aacc:>8}{macc:>8}")
+    writeln!(text, "{name:width$} {miou:>8}{aacc:>8}{macc:>8}{remark}")
 }
 
 /// What a reader would otherwise have to find out from the dashes.
@@ -154,6 +161,8 @@ mod tests {
         };
         let few = camvid(8, count);
         assert!(few.contains("absent, without a labelled pixel: fence\n"), "{few}");
+        let means: Vec<_> = few.lines().filter(|line| line.contains("absent: fence")).collect();
+        assert_eq!(means.len(), 2, "both means say it: {few}");
         let unmatched = few.lines().find(|line| line.contains("without a pseudo-category")).unwrap();
         assert!(unmatched.ends_with("(IoU 0): pedestrian, bicyclist"), "{few}");
         // Thirty too many, of which the last is never used; each of the others is a second half of its class.

@@ -15,6 +15,7 @@ use densesiam_data::image::RgbImage;
 use densesiam_data::index::{ImageIndex, Place, names_shards};
 use densesiam_data::resize::{ResizeScratch, resize_to};
 use densesiam_engine::log::Progress;
+use densesiam_text::shown;
 
 use super::{PredictArguments, refuse_existing};
 use crate::answer::answer_line;
@@ -24,7 +25,7 @@ use crate::pictures;
 use crate::tasks::segment::Trained;
 use label_map::{ValueDepth, categories, write_labels};
 use legend::Legend;
-use names::stems;
+use names::{is_shortened, stems};
 
 /// Predicts all pictures, and says how many there were, and how fast.
 pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
@@ -38,6 +39,7 @@ pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     let progress = Progress::new("predict", 0, index.len() as u64, 1);
     legend.write(&arguments.out)?;
     progress.println(legend.summary());
+    say_about(&index, &stems, &progress);
     let (start, mut unreadable) = (Instant::now(), 0);
     for (sample, stem) in stems.iter().enumerate() {
         match read_picture(&index.place(sample), &trained) {
@@ -56,10 +58,23 @@ pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     }
     let rate = predicted as f64 / start.elapsed().as_secs_f64();
     let written = if arguments.no_overlays { "label maps" } else { "label maps and overlays" };
-    let out = arguments.out.display();
+    let out = shown(&arguments.out);
     answer_line(format_args!(
         "{out}: {predicted} {written}, {unreadable} pictures skipped, {rate:.1} pictures a second"
     ))
+}
+
+/// Says what is left out, and which names are too long for what is written.
+fn say_about(index: &ImageIndex, stems: &[PathBuf], progress: &Progress) {
+    if !index.skipped().is_empty() {
+        progress.println(format!("skipped: {}", index.skipped()));
+    }
+    for (sample, stem) in stems.iter().enumerate() {
+        if is_shortened(stem, &index.relative_path(sample)) {
+            let (place, labels) = (index.place(sample), labels_path(stem));
+            progress.println(format!("the name {place} is too long: its label map is {}", shown(&labels)));
+        }
+    }
 }
 
 /// Errs where pictures would be replaced, or, unless asked for, label maps.
@@ -81,7 +96,7 @@ fn refuse_replacing(
         refuse_existing(&target, arguments.overwrite)?;
         if !taken.insert(stem) {
             // Files have paths of their own; members of a shard may share a name.
-            let target = target.display();
+            let target = shown(&target);
             return Err(Error::Usage(format!(
                 "two pictures have the same name and would both become {target}"
             )));

@@ -1,12 +1,19 @@
 //! What the files of a picture are called.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// Bytes that a name may have, as nearly all file systems of Linux count them.
+const LONGEST: usize = 255;
+/// What the longest file that is written for a picture is called behind its stem, while it is written.
+const SUFFIX: &str = ".overlay.png.partial";
 
 /// The path, without `.png` or `.overlay.png`, of what is written for each picture: its own path without its
 /// extension. In a folder where that would give two files one name (`a.jpg` and `a.png`, or `a.jpg` and
-/// `a.overlay.jpg`), all pictures keep their extensions (`a.jpg.png`).
+/// `a.overlay.jpg`), all pictures keep their extensions (`a.jpg.png`). Names that would be too long for a file are
+/// shortened ([`is_shortened`]).
 pub(super) fn stems(pictures: &[impl AsRef<Path>]) -> Vec<PathBuf> {
     let pictures = pictures.iter().map(AsRef::as_ref);
     let mut taken = HashSet::new();
@@ -24,7 +31,34 @@ pub(super) fn stems(pictures: &[impl AsRef<Path>]) -> Vec<PathBuf> {
     let stem = |picture: &Path| {
         if ambiguous.contains(&picture.parent()) { picture.to_owned() } else { picture.with_extension("") }
     };
-    pictures.map(stem).collect()
+    pictures.map(|picture| fitting(&stem(picture))).collect()
+}
+
+/// Whether this stem of a picture is a shorter name than its own.
+pub(super) fn is_shortened(stem: &Path, picture: &Path) -> bool {
+    !picture.as_os_str().as_bytes().starts_with(stem.as_os_str().as_bytes())
+}
+
+/// The same stem with shorter parts where a part is longer than a file system's names: its beginning, and a number that
+/// no other has.
+fn fitting(stem: &Path) -> PathBuf {
+    let last = stem.iter().count().saturating_sub(1);
+    let number = densesiam_random::hash(stem.as_os_str().as_bytes());
+    let parts = stem.iter().enumerate().map(|(place, part)| {
+        let most = if place == last { LONGEST - SUFFIX.len() } else { LONGEST };
+        if part.len() <= most { part.to_owned() } else { shortened(part, most, number) }
+    });
+    parts.collect()
+}
+
+fn shortened(part: &OsStr, most: usize, number: u64) -> OsString {
+    let mark = format!("~{number:016x}");
+    let bytes = part.as_bytes();
+    let inside_a_letter = |place: usize| bytes[place] & 0b1100_0000 == 0b1000_0000;
+    let end = (0..=most - mark.len()).rev().find(|&place| !inside_a_letter(place)).unwrap_or_default();
+    let mut name = OsStr::from_bytes(&bytes[..end]).to_owned();
+    name.push(mark);
+    name
 }
 
 #[cfg(test)]
@@ -39,6 +73,26 @@ mod tests {
     #[test]
     fn names_keep_their_folders_and_lose_their_extensions() {
         assert_eq!(named(&["a.jpg", "b/a.jpg", "b/a.1.png", "b/c"]), ["a", "b/a", "b/a.1", "b/c"]);
+    }
+
+    #[test]
+    fn names_too_long_for_a_file_are_shortened_and_stay_apart() {
+        let long = |letter: &str, count: usize| format!("{}.jpg", letter.repeat(count));
+        let folder = format!("{}/b.jpg", "f".repeat(300));
+        let pictures = [long("a", 251), long("a", 235), long("ü", 120), folder, long("a", 250)];
+        let stems = stems(&pictures);
+        for (stem, picture) in stems.iter().zip(&pictures) {
+            assert_eq!(
+                is_shortened(stem, picture.as_ref()),
+                !picture.starts_with(&*long("a", 235)),
+                "{picture}"
+            );
+            let parts: Vec<_> = stem.iter().map(OsStr::len).collect();
+            assert!(parts.iter().all(|length| *length <= 255) && parts[parts.len() - 1] <= 235, "{parts:?}");
+            assert!(stem.to_str().is_some(), "no letter is cut");
+        }
+        assert_eq!(stems.iter().collect::<HashSet<_>>().len(), 5);
+        assert_eq!(stems[1].as_os_str().len(), 235);
     }
 
     #[test]

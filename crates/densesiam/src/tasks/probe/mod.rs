@@ -27,6 +27,7 @@ pub use summary::{Group, summarise};
 use crate::error::Error;
 use crate::input::Input;
 use crate::recipe::probe::ProbeFeatures;
+use crate::tasks::segment::Absent;
 use features::{Examples, Extractor, Standard, side};
 
 /// What one layer on one encoder came to.
@@ -44,6 +45,8 @@ pub struct Figure {
     pub loss: f64,
     /// mIoU and its kin on the validation pictures.
     pub scores: SegmentationScores,
+    /// The classes that these say nothing about.
+    pub absent: Absent,
 }
 
 /// Probes every encoder with every seed, as planned. Nothing is written.
@@ -110,8 +113,10 @@ fn probe_encoder(plan: &Plan, encoder: &Encoder, seeds: &[u64]) -> Result<Vec<Fi
     let split = things.contains(&true).then_some(things.as_slice());
     let figures = seeds.iter().zip(layers).zip(confusions).map(|((&seed, (_, loss)), confusion)| {
         let scores = SegmentationScores::new(&confusion, &Matching::identity(classes), split);
-        let (name, source) = (encoder.name.clone(), encoder.source.clone());
-        let figure = Figure { name, source, architecture, seed, loss, scores: scores.map_err(internal)? };
+        let (name, source, scores) =
+            (encoder.name.clone(), encoder.source.clone(), scores.map_err(internal)?);
+        let absent = Absent::of(&scores, &plan.validation.taxonomy);
+        let figure = Figure { name, source, architecture, seed, loss, scores, absent };
         say(&figure);
         Ok(figure)
     });
@@ -206,8 +211,8 @@ fn internal(error: impl std::fmt::Display) -> Error {
 impl std::fmt::Display for Figure {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let percent = |score: Option<f64>| 100.0 * score.unwrap_or_default();
-        let Self { name, seed, loss, scores, .. } = self;
+        let Self { name, seed, loss, scores, absent, .. } = self;
         let (miou, aacc) = (percent(scores.overall.miou), percent(scores.overall.aacc));
-        write!(formatter, "{name} seed {seed}: loss {loss:.4}, mIoU {miou:.2}, aAcc {aacc:.2}")
+        write!(formatter, "{name} seed {seed}: loss {loss:.4}, mIoU {miou:.2}, aAcc {aacc:.2}{absent}")
     }
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use densesiam_data::evaluation::EvaluationSettings;
-use densesiam_data::labelled::LabelledSet;
+use densesiam_data::labelled::{LabelFinding, LabelSurvey, LabelledSet};
 use densesiam_engine::device::{Precision, resolve_threads};
 use densesiam_nn::Architecture;
+use densesiam_text::shown;
 use tch::Device;
 
 use super::encoder::Encoder;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub training: Arc<LabelledSet>,
     /// The pictures that they are scored on.
     pub validation: Arc<LabelledSet>,
+    /// What about the labels of either makes scores say little.
+    pub doubts: Vec<LabelFinding>,
     /// How both are read.
     pub reading: EvaluationSettings,
 }
@@ -57,14 +60,17 @@ impl Plan {
         let device = recipe.run.device.resolve()?;
         let (precision, _) = recipe.run.precision.resolve(device);
         let (training, validation) = sets(&recipe)?;
+        let reading = recipe.reading(workers(recipe.data.workers, device));
+        let doubt = |set| LabelSurvey::of(set, &reading.limits).finding();
         let plan = Self {
+            doubts: [&training, &validation].into_iter().filter_map(doubt).collect(),
             seeds: (0..seeds).map(|number| recipe.run.seed.wrapping_add(number)).collect(),
             device,
             precision,
             threads: resolve_threads(recipe.run.threads),
             training: Arc::new(training),
             validation: Arc::new(validation),
-            reading: recipe.reading(workers(recipe.data.workers, device)),
+            reading,
             recipe,
             encoders,
         };
@@ -118,7 +124,7 @@ fn sets(recipe: &ProbeRecipe) -> Result<(LabelledSet, LabelledSet), Error> {
         return Err(Error::Usage(format!(
             "{} is in both {} and {}, and a layer has to be scored on pictures that it was not trained on; set \
              labels.train and labels.val to splits without common pictures",
-            both.picture.display(),
+            shown(&both.picture),
             training.name,
             validation.name
         )));
@@ -149,6 +155,7 @@ impl fmt::Display for Plan {
             format!("{:?}", probe.features).to_lowercase(),
             probe.epochs,
         )?;
-        writeln!(formatter, "device      {:?}, {:?}, {} threads", self.device, self.precision, self.threads)
+        writeln!(formatter, "device      {:?}, {:?}, {} threads", self.device, self.precision, self.threads)?;
+        self.doubts.iter().try_for_each(|doubt| writeln!(formatter, "WARNING     {doubt}"))
     }
 }

@@ -12,6 +12,7 @@ use densesiam_nn::segment::Segmenter;
 use serde_json::{Value, json};
 use tch::Kind;
 
+use super::absent::Absent;
 use super::trained::MatchedClasses;
 use crate::error::Error;
 use crate::input::Input;
@@ -27,6 +28,8 @@ pub struct Evaluation {
     pub matching: Matching,
     /// Labelled pixels by class and pseudo-category.
     pub confusion: ConfusionMatrix,
+    /// The classes that the scores say nothing about.
+    pub absent: Absent,
     many_to_one_matching: Matching,
 }
 
@@ -44,8 +47,10 @@ impl Evaluation {
         };
         let matching = Matching::one_to_one(&confusion);
         let many_to_one_matching = Matching::many_to_one(&confusion);
+        let one_to_one = scores(&matching)?;
         Ok(Self {
-            scores: scores(&matching)?,
+            absent: Absent::of(&one_to_one, taxonomy),
+            scores: one_to_one,
             many_to_one: scores(&many_to_one_matching)?,
             matching,
             many_to_one_matching,
@@ -108,7 +113,7 @@ impl fmt::Display for Evaluation {
         if self.confusion.clusters() > self.confusion.classes() {
             write!(formatter, ", many-to-one mIoU {}", percent(self.many_to_one.overall.miou))?;
         }
-        Ok(())
+        write!(formatter, "{}", self.absent)
     }
 }
 

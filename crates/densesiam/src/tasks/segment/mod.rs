@@ -1,6 +1,7 @@
 //! Unsupervised segmentation, start to end: the whole loop in sight. No label is seen in training; labelled pictures
 //! only say how good it is.
 
+mod absent;
 mod classes;
 mod evaluation;
 mod plan;
@@ -20,6 +21,7 @@ use densesiam_nn::segment::{Output, Segmenter, alignment};
 use densesiam_nn::{Store, collapse};
 use tch::{Device, Kind, Tensor};
 
+pub use absent::Absent;
 pub use evaluation::{Evaluation, evaluate, pixel_categories};
 pub use plan::{Plan, evaluation_settings, labelled_set};
 pub use trained::{MatchedClasses, Trained, matched_classes};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::evaluation::EvaluationSettings;
-use densesiam_data::labelled::{DataSetError, LabelledSet, training_pictures};
+use densesiam_data::labelled::{DataSetError, LabelFinding, LabelSurvey, LabelledSet, training_pictures};
 use densesiam_data::segment::SegmentLoader;
 use densesiam_engine::duration::Duration;
 use densesiam_engine::optimizer::{FixedPredictor, Optimizer};
@@ -29,6 +29,8 @@ pub struct Plan {
     pub setup: Setup,
     /// The pictures with labels that it is evaluated on, if any.
     pub validation: Option<Arc<LabelledSet>>,
+    /// What about their labels makes scores say little, if anything does.
+    pub doubt: Option<LabelFinding>,
     /// The model.
     pub model: Settings,
     /// Steps between evaluations.
@@ -58,7 +60,9 @@ impl Plan {
         let model = recipe.model(categories);
         model.validate()?;
         let evaluate_every = recipe.evaluate.every.resolve(&setup.horizon);
-        Ok(Self { setup, validation, model, evaluate_every, recipe })
+        let limits = DecodeLimits { max_pixels: recipe.data.max_pixels };
+        let doubt = validation.as_ref().and_then(|set| LabelSurvey::of(set, &limits).finding());
+        Ok(Self { setup, validation, doubt, model, evaluate_every, recipe })
     }
 
     /// Side of the pyramid's map, at stride 4.
@@ -154,6 +158,9 @@ impl fmt::Display for Plan {
         match &self.validation {
             Some(set) => writeln!(formatter, "evaluation  {} pictures of {}", set.len(), set.name)?,
             None => writeln!(formatter, "evaluation  none: there are no labels")?,
+        }
+        if let Some(doubt) = &self.doubt {
+            writeln!(formatter, "WARNING     {doubt}")?;
         }
         let model = &self.model;
         let (pixsim, auxiliary) = model.weights();

@@ -1,5 +1,6 @@
 //! The report of a segmentation, from what its run directory holds.
 
+use super::absent::Absent;
 use super::classes::class_report;
 use super::plan::Plan;
 use crate::error::Error;
@@ -15,13 +16,14 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         |name: &str| evaluations.last(name).map_or("-".to_owned(), |value| format!("{:.2}", 100.0 * value));
     let best = evaluations.values("mIoU").fold(f64::NAN, f64::max);
     let last = evaluations.last_row();
+    let absent = last.and_then(Absent::recorded).map(|absent| absent.to_string()).unwrap_or_default();
     let many_to_one = last.and_then(|row| row.pointer("/many_to_one/mIoU")?.as_f64());
     let summary = [
         (
             "steps",
             format!("{} of {}", metrics.last("step").unwrap_or_default(), plan.setup.horizon.total_steps),
         ),
-        ("last mIoU", score("mIoU")),
+        ("last mIoU", score("mIoU") + &absent),
         ("best mIoU", if best.is_nan() { "-".to_owned() } else { format!("{:.2}", 100.0 * best) }),
         ("last aAcc", score("aAcc")),
         ("last mIoU, many-to-one", many_to_one.map_or("-".to_owned(), |miou| format!("{:.2}", 100.0 * miou))),
