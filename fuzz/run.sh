@@ -21,7 +21,11 @@ HOST=$(rustc -vV | sed -n 's/^host: //p')
 seeds() {
     case $1 in
         weights_file) echo ../crates/weights/tests/files ;;
-        picture) echo ../crates/data/tests/assets ;;
+        picture)
+            local assets=../crates/data/tests/assets
+            mkdir -p target/jpeg && tar -C target/jpeg --exclude=pixels.ppm -xzf $assets/jpeg/libjpeg.tar.gz
+            echo $assets target/jpeg
+            ;;
         recipe) echo ../recipes ;;
     esac
 }

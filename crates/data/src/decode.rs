@@ -1,11 +1,10 @@
 //! From the bytes of a file to pixels, with a stated outcome for every kind of file that a folder may hold.
 //!
-//! The format is read from the content, never from the name. JPEG of the ordinary kind and without a fault is decoded
-//! here, any other by zune-jpeg in its strict mode: the lenient mode paints the missing part of a truncated picture
-//! grey, and a training run would learn from the grey. TIFF has a part of its own; every other format goes to the `image`
-//! crate. Size limits are
-//! checked on the header, before pixels are allocated.
+//! The format is read from the content, never from the name. JPEG is decoded here: other decoders paint what is missing
+//! of a picture grey, and a training run would learn from the grey. TIFF has a part of its own; every other format goes to
+//! the `image` crate. Size limits are checked on the header, before pixels are allocated.
 
+mod exif;
 mod jpeg;
 mod tiff;
 mod webp;
@@ -15,11 +14,6 @@ use std::io::{self, Cursor};
 use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
-use memchr::memchr_iter;
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
 
 use crate::image::RgbImage;
 use crate::panics::caught_silently;
@@ -27,7 +21,8 @@ use crate::panics::caught_silently;
 /// What a picture may cost before it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Largest accepted `width * height`, in pixels.
+    /// Largest accepted `width * height`, in pixels. Beside its result a JPEG takes 1 byte for each sample while it is
+    /// decoded, a progressive one 3 at most: of 3 samples a pixel, or 4 with black.
     pub max_pixels: u64,
 }
 
@@ -137,11 +132,17 @@ fn decode_any(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) -> Resu
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
+    if jpeg::is_one(bytes) {
+        return decode_jpeg(bytes, limits, image);
+    }
+    if let Some(format) = jpeg::namesake(bytes) {
+        let reason = "another format than JPEG".to_owned();
+        return Err(DecodeError::Unsupported { format: format.to_owned(), reason });
+    }
     if tiff::is_tiff(bytes) {
         return tiff::decode(bytes, limits, image);
     }
     match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => decode_jpeg(bytes, limits, image),
         Ok(format) => decode_other(bytes, format, limits, image),
         Err(_) => Err(DecodeError::NotAPicture { start: readable_start(bytes) }),
     }
@@ -156,70 +157,10 @@ fn readable_start(bytes: &[u8]) -> String {
 }
 
 fn decode_jpeg(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) -> Result<(), DecodeError> {
-    let side = usize::from(u16::MAX);
-    let options = DecoderOptions::default().set_strict_mode(true).set_max_width(side).set_max_height(side);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(|error| jpeg_error(bytes, error))?;
-    let (width, height) = decoder.dimensions().unwrap_or_default();
-    check_size("JPEG", width as u64, height as u64, limits)?;
-    (image.width, image.height) = (width as u32, height as u32);
-    let ordinary = matches!(decoder.input_colorspace(), Some(ColorSpace::YCbCr | ColorSpace::Luma));
-    if !ordinary || jpeg::decode_ordinary(bytes, (width, height), &mut image.pixels).is_none() {
-        if !ends_with_its_picture(bytes) {
-            return Err(DecodeError::Truncated { format: "JPEG".into() });
-        }
-        image.pixels.resize(width * height * 3, 0);
-        decoder.decode_into(&mut image.pixels).map_err(|error| jpeg_error(bytes, error))?;
-    }
-    if let Some(orientation) = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)) {
+    if let Some(orientation) = jpeg::decode(bytes, limits, image)? {
         turn(image, orientation);
     }
     Ok(())
-}
-
-/// Whether the picture's own end of image is there. Segments are skipped by their lengths, for an embedded thumbnail
-/// has an end of its own, and what follows the end is not looked at: phones append films and depth maps.
-fn ends_with_its_picture(bytes: &[u8]) -> bool {
-    const START_OF_IMAGE: u8 = 0xd8;
-    const END_OF_IMAGE: u8 = 0xd9;
-    let mut rest = bytes.get(2..).unwrap_or_default();
-    while let Some((marker, segment)) = next_marker(rest) {
-        match marker {
-            END_OF_IMAGE => return true,
-            // Another picture begins before this one has ended.
-            START_OF_IMAGE => return false,
-            _ => rest = after_segment(segment),
-        }
-    }
-    false
-}
-
-/// The next marker that begins a segment or ends the picture, and what follows it. Passed over are a scan's
-/// entropy-coded data with its stuffed zeros and restarts, fill bytes, and the one other marker without a segment.
-fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
-    memchr_iter(0xff, bytes).find_map(|place| {
-        let (&marker, rest) = bytes[place + 1..].split_first()?;
-        (!matches!(marker, 0x00 | 0x01 | 0xd0..=0xd7 | 0xff)).then_some((marker, rest))
-    })
-}
-
-/// What follows a segment that begins with its length; nothing where the segment is cut.
-fn after_segment(segment: &[u8]) -> &[u8] {
-    let length = segment.first_chunk().map(|&length| usize::from(u16::from_be_bytes(length)));
-    length.and_then(|length| segment.get(length..)).unwrap_or_default()
-}
-
-fn jpeg_error(bytes: &[u8], error: zune_jpeg::errors::DecodeErrors) -> DecodeError {
-    use zune_jpeg::errors::DecodeErrors;
-    let format = "JPEG".to_owned();
-    match error {
-        DecodeErrors::Unsupported(scheme) => {
-            DecodeError::Unsupported { format, reason: format!("{scheme:?}") }
-        }
-        DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => DecodeError::Truncated { format },
-        _ if !ends_with_its_picture(bytes) => DecodeError::Truncated { format },
-        other => DecodeError::Damaged { format, reason: other.to_string() },
-    }
 }
 
 fn decode_other(
@@ -237,14 +178,11 @@ fn decode_other(
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(allocation_limit(limits));
-    let mut decoder = reader.into_decoder().map_err(explain)?;
+    let decoder = reader.into_decoder().map_err(explain)?;
     let (width, height) = decoder.dimensions();
     check_size(&name, width.into(), height.into(), limits)?;
-    let orientation = match format {
-        ImageFormat::WebP => webp::orientation(bytes),
-        _ => decoder.orientation().ok(),
-    };
     let mut decoded = DynamicImage::from_decoder(decoder).map_err(explain)?;
+    let orientation = exif::within(bytes, format).and_then(exif::orientation);
     decoded.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
     *image = from_dynamic(decoded);
     Ok(())

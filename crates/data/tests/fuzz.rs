@@ -1,6 +1,8 @@
 //! What the fuzzer left in `fuzz/`, read by the functions that it runs. A program of its own with one test, for memory
 //! is measured of the whole process.
 
+use std::path::Path;
+
 use densesiam_fixtures::fuzz::Target;
 use peak_alloc::PeakAlloc;
 
@@ -17,4 +19,10 @@ fn every_kept_file_is_read_or_refused_within_its_memory() {
     use data::{CLASSES, INDEX, LABEL, PICTURE, SHARD};
     let targets: [Target; 5] = [CLASSES, INDEX, LABEL, PICTURE, SHARD];
     targets.iter().for_each(|target| target.run_kept(&ALLOCATOR));
+    // The same memory for pictures that are as they should be.
+    let jpegs = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/assets/jpeg/libjpeg.tar.gz");
+    for (name, bytes) in densesiam_fixtures::packed(Path::new(jpegs)).unwrap() {
+        eprintln!("{name}");
+        PICTURE.run(&ALLOCATOR, &bytes);
+    }
 }

@@ -1,7 +1,5 @@
 //! What of a WebP is looked at here, because its decoder takes memory by what the file says and not by what it holds.
 
-use image::metadata::Orientation;
-
 /// Width and height of every lossy frame by its own header, those of an animation included. The file's header may say
 /// otherwise, which the decoder notices once it has decoded the frame.
 pub(super) fn lossy_frames(webp: &[u8]) -> Vec<(u64, u64)> {
@@ -13,10 +11,9 @@ pub(super) fn lossy_frames(webp: &[u8]) -> Vec<(u64, u64)> {
     lossy.filter_map(|(_, frame)| size(frame)).collect()
 }
 
-/// How the picture is turned.
-pub(super) fn orientation(webp: &[u8]) -> Option<Orientation> {
-    let (_, exif) = chunks(after(webp, 12)).find(|(name, _)| *name == b"EXIF")?;
-    Orientation::from_exif_chunk(exif)
+/// What the camera has noted.
+pub(super) fn exif(webp: &[u8]) -> Option<&[u8]> {
+    chunks(after(webp, 12)).find(|(name, _)| *name == b"EXIF").map(|(_, exif)| exif)
 }
 
 fn size(frame: &[u8]) -> Option<(u64, u64)> {

@@ -22,29 +22,35 @@ pub(super) struct EntropyCoded {
 }
 
 impl EntropyCoded {
-    /// Reads a `scan` up to the end of the picture; `None` where anything else comes first.
-    pub(super) fn read(mut scan: &[u8]) -> Option<Self> {
+    /// Reads codes up to the next marker, and says what is left from there on; `None` where there is no marker.
+    pub(super) fn read(mut scan: &[u8]) -> Option<(Self, &[u8])> {
         let mut bytes = Vec::with_capacity(scan.len() + 2 * size_of::<u64>());
         let mut intervals = Vec::new();
         let mut start = 0;
         loop {
             let place = memchr(0xff, scan)?;
-            let (&[_, marker], rest) = scan[place..].split_first_chunk()?;
             bytes.extend_from_slice(&scan[..place]);
+            scan = &scan[place..];
+            let (&[_, marker], rest) = scan.split_first_chunk()?;
             match marker {
                 0x00 => bytes.push(0xff),
-                0xd9 => break,
-                0xd0..=0xd7 => {
+                // Restarts are numbered, so that a lost one is noticed.
+                0xd0..=0xd7 if marker & 7 == intervals.len() as u8 & 7 => {
                     intervals.push(start..bytes.len());
                     start = bytes.len();
                 }
-                _ => return None,
+                // Markers may be filled up from the front.
+                0xff => {
+                    scan = &scan[1..];
+                    continue;
+                }
+                _ => break,
             }
             scan = rest;
         }
         intervals.push(start..bytes.len());
         bytes.resize(bytes.len() + 2 * size_of::<u64>(), 0);
-        Some(Self { bytes, intervals })
+        Some((Self { bytes, intervals }, scan))
     }
 }
 
@@ -68,7 +74,7 @@ impl<'a> Bits<'a> {
 
     /// Loads until at least 56 bits count.
     #[inline(always)]
-    fn refill(&mut self) -> Option<()> {
+    pub(super) fn refill(&mut self) -> Option<()> {
         let loaded = u64::from_be_bytes(*self.bytes.get(self.next..)?.first_chunk()?);
         self.bits |= loaded >> self.count;
         self.next += ((63 - self.count) >> 3) as usize;
@@ -76,11 +82,27 @@ impl<'a> Bits<'a> {
         Some(())
     }
 
-    /// Goes past an `entry`; of 56 bits there are enough for two.
+    /// Goes past some bits.
     #[inline(always)]
-    fn skip(&mut self, entry: Entry) {
-        self.bits <<= entry.length();
-        self.count = self.count.wrapping_sub(entry.length());
+    fn skip(&mut self, count: u32) {
+        self.bits <<= count;
+        self.count = self.count.wrapping_sub(count);
+    }
+
+    /// The next bits, 16 at most, as a number.
+    #[inline(always)]
+    pub(super) fn take(&mut self, count: u32) -> u32 {
+        let number = (self.bits >> 48) as u32 >> (16 - count);
+        self.skip(count);
+        number
+    }
+
+    /// What the next bits stand for in a `table`; `None` if for nothing. Of 56 bits there are enough for two.
+    #[inline(always)]
+    pub(super) fn next(&mut self, table: &HuffmanTable) -> Option<Entry> {
+        let entry = table.look_up(self.bits)?;
+        self.skip(entry.length());
+        Some(entry)
     }
 
     /// The first byte of which no bit has been gone past.
@@ -93,10 +115,13 @@ impl<'a> Bits<'a> {
 /// far the coefficient is from the one before, in bits 16 to 31 its value. If not all of the value was looked at, bit 7
 /// is set, the length is that of the code, and bits 8 to 15 are its symbol. 0 if not even all of the code was.
 #[derive(Clone, Copy, Default)]
-struct Entry(u32);
+pub(super) struct Entry(u32);
 
 /// How far the end of a block is from any coefficient: farther than two coefficients can be apart.
-const END_OF_BLOCK: usize = 128;
+pub(super) const END_OF_BLOCK: usize = 128;
+
+/// The most bits that a value has: 11 for differences of first coefficients, 10 for the others.
+const LARGEST_SIZE: u32 = 11;
 
 impl Entry {
     /// For a `symbol` whose code has `length` bits; `following` bits come after it, of which `known` are known.
@@ -105,11 +130,13 @@ impl Entry {
         if size > known {
             return Self(length | 1 << 7 | u32::from(symbol) << 8);
         }
-        let distance = if size == 0 && zeros != 15 { END_OF_BLOCK as u32 } else { zeros + 1 };
+        if size == 0 && zeros != 15 {
+            return Self(length | (END_OF_BLOCK as u32) << 8 | zeros << 16);
+        }
         // Values that begin with a zero bit are negative.
         let bits = ((following >> (known - size)) & ((1 << size) - 1)) as i32;
         let value = if 2 * bits < 1 << size { bits - (1 << size) + 1 } else { bits };
-        Self((length + size) | distance << 8 | (value as u32) << 16)
+        Self((length + size) | (zeros + 1) << 8 | (value as u32) << 16)
     }
 
     #[inline(always)]
@@ -122,13 +149,15 @@ impl Entry {
         self.0 & 63
     }
 
+    /// How far the coefficient is from the one before.
     #[inline(always)]
-    fn distance(self) -> usize {
+    pub(super) fn distance(self) -> usize {
         ((self.0 >> 8) & 0xff) as usize
     }
 
+    /// The coefficient. Of an end it is the exponent of a power of 2: of at least so many blocks.
     #[inline(always)]
-    fn value(self) -> i16 {
+    pub(super) fn value(self) -> i16 {
         (self.0 >> 16) as i16
     }
 }
@@ -173,7 +202,7 @@ impl HuffmanTable {
 
     /// Fills the entries of all bits that begin with a `code` of `length` bits.
     fn enter(&mut self, symbol: u8, code: usize, length: u32) {
-        if let Some(known) = LOOKED_AT.checked_sub(length) {
+        if let Some(known) = LOOKED_AT.checked_sub(length).filter(|_| is_possible(symbol)) {
             let entries = &mut self.entries[code << known..(code + 1) << known];
             for (following, entry) in (0..).zip(entries) {
                 *entry = Entry::new(symbol, length, following, known);
@@ -192,7 +221,7 @@ impl HuffmanTable {
     fn look_further(&self, entry: Entry, bits: u64) -> Option<Entry> {
         let (symbol, length) =
             if entry.0 == 0 { self.search(bits)? } else { (entry.distance() as u8, entry.length()) };
-        Some(Entry::new(symbol, length, ((bits << length) >> 48) as u32, 16))
+        is_possible(symbol).then(|| Entry::new(symbol, length, ((bits << length) >> 48) as u32, 16))
     }
 
     /// Symbol and length of the code that `bits` begin with.
@@ -202,6 +231,21 @@ impl HuffmanTable {
         let place = (head >> (15 - index)) as i32 + self.offsets[index];
         Some((*self.symbols.get(place as usize)?, index as u32 + 1))
     }
+}
+
+/// Whether a symbol can come up with samples of 8 bits. Tables for more bits may be used for 8.
+fn is_possible(symbol: u8) -> bool {
+    u32::from(symbol & 15) <= LARGEST_SIZE
+}
+
+/// Reads how far a first coefficient is from that of the component's block before, and gives it itself.
+#[inline(always)]
+pub(super) fn read_first(bits: &mut Bits, dc: &HuffmanTable, prediction: &mut i16) -> Option<i16> {
+    bits.refill()?;
+    let difference = bits.next(dc)?.value();
+    // Four times what a picture of 8 bits can have.
+    *prediction = prediction.checked_add(difference).filter(|value| value.unsigned_abs() < 1 << 12)?;
+    Some(*prediction)
 }
 
 /// Reads the coefficients of one block, in [`PAIRED_ORDER`], into a `block` of zeros, and says which was the last as
@@ -216,19 +260,12 @@ pub(super) fn read_block(
 ) -> Option<usize> {
     // A copy stays in registers.
     let mut reader = *bits;
-    reader.refill()?;
-    let difference = dc.look_up(reader.bits)?;
-    reader.skip(difference);
-    // Four times what a picture of 8 bits can have.
-    *prediction =
-        prediction.checked_add(difference.value()).filter(|value| value.unsigned_abs() < 1 << 12)?;
-    block[0] = *prediction;
+    block[0] = read_first(&mut reader, dc, prediction)?;
     let mut place = 0;
     loop {
         reader.refill()?;
         for _ in 0..2 {
-            let coefficient = ac.look_up(reader.bits)?;
-            reader.skip(coefficient);
+            let coefficient = reader.next(ac)?;
             let before = place;
             place += coefficient.distance();
             if place < 63 {

@@ -1,74 +1,196 @@
-//! The JPEG that nearly every file is, decoded in two thirds of the time that zune-jpeg takes: one scan, Huffman
-//! codes, 8 bits, grey or YCbCr with chroma whole or halved either way.
+//! JPEG with samples of 8 bits and Huffman codes: grey, YCbCr, RGB, CMYK and YCCK, in one scan or many, sequential or
+//! progressive. Any other is refused by the name of its coding.
 //!
-//! Pixels are zune-jpeg's, bit for bit. What is of another kind, or has the slightest fault, is left to zune-jpeg.
+//! Every block must be coded, and every bit of its coefficients: what is missing is an error, never grey. Pixels of the
+//! ordinary kinds are zune-jpeg's, bit for bit, and all are the Independent JPEG Group's within a few levels.
 
+mod colour;
+mod enlarge;
 mod entropy;
 mod frame;
 mod pixels;
+mod progressive;
+mod scan;
+mod segments;
+mod sequential;
+mod standard;
+mod tables;
 mod transform;
 
-use std::ops::Range;
+use image::metadata::Orientation;
 
-use multiversion::multiversion;
-use multiversion::target::match_target;
-
-use self::entropy::{Bits, EntropyCoded, read_block};
+use self::colour::Marks;
+use self::entropy::EntropyCoded;
 use self::frame::Frame;
-use self::pixels::{Plane, to_rgb};
+use self::pixels::to_rgb;
+use self::progressive::Progressive;
+use self::scan::Scan;
+use self::segments::{Segment, Segments, ends_with_its_picture};
+use self::sequential::Sequential;
+use self::tables::Tables;
+use super::{DecodeError, DecodeLimits, check_size, exif};
+use crate::image::RgbImage;
 
-/// Decodes the JPEG `bytes` of `(width, height)` pixels, grey or YCbCr, to `height * width * 3` bytes in `pixels`.
-/// `None` says that this picture is not for this decoder; `pixels` may hold anything then.
-pub(super) fn decode_ordinary(bytes: &[u8], size: (usize, usize), pixels: &mut Vec<u8>) -> Option<()> {
-    let frame = Frame::read(bytes).filter(|frame| (frame.width, frame.height) == size)?;
-    let coded = EntropyCoded::read(frame.scan)?;
-    let intervals = frame.units().div_ceil(frame.restart_interval);
-    // Sizes are believed, and memory taken, only where there is data for them.
-    if coded.intervals.len() != intervals || coded.bytes.len() < frame.fewest_bytes() {
-        return None;
-    }
-    let mut planes: Vec<Plane> = frame.components.iter().map(|component| component.plane(&frame)).collect();
-    for (index, interval) in coded.intervals.iter().enumerate() {
-        let first = index * frame.restart_interval;
-        let units = first..(first + frame.restart_interval).min(frame.units());
-        let end = decode_units(&frame, units, Bits::new(&coded.bytes, interval.start), &mut planes)?;
-        if end != interval.end {
-            return None;
-        }
-    }
-    pixels.resize(frame.width * frame.height * 3, 0);
-    to_rgb(&planes, frame.width, pixels);
-    Some(())
+/// The format's name in messages.
+const FORMAT: &str = "JPEG";
+
+/// Whether `bytes` are a JPEG's.
+pub(super) fn is_one(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xff, segments::START_OF_IMAGE])
 }
 
-/// Decodes some of a frame's `units` into the `planes`, and says at which byte their codes end.
-#[multiversion(targets = "simd")]
-fn decode_units(frame: &Frame, units: Range<usize>, mut bits: Bits, planes: &mut [Plane]) -> Option<usize> {
-    let mut predictions = [0; 3];
-    for unit in units {
-        let (row, column) = (unit / frame.unit_columns, unit % frame.unit_columns);
-        for ((component, plane), prediction) in
-            frame.components.iter().zip(&mut *planes).zip(&mut predictions)
-        {
-            for (down, across) in component.blocks() {
-                let (row, column) = (row * component.vertical + down, column * component.horizontal + across);
-                let (steps, stride) = (&component.steps, plane.width);
-                let samples = plane.samples.get_mut((row * stride + column) * 8..)?;
+/// The name of a format that is not JPEG, but called after it, and may be found under its extension.
+pub(super) fn namesake(bytes: &[u8]) -> Option<&'static str> {
+    const BEGINNINGS: [(&str, &[u8]); 5] = [
+        ("JPEG XL", b"\xff\x0a"),
+        ("JPEG XL", b"\0\0\0\x0cJXL \r\n\x87\n"),
+        ("JPEG 2000", b"\xff\x4f\xff\x51"),
+        ("JPEG 2000", b"\0\0\0\x0cjP  \r\n\x87\n"),
+        ("JPEG XR", b"II\xbc"),
+    ];
+    BEGINNINGS.iter().find(|(_, beginning)| bytes.starts_with(beginning)).map(|&(name, _)| name)
+}
 
-                let mut block = [0; 64];
-                let last = read_block(&mut bits, &component.dc, &component.ac, prediction, &mut block)?;
-                if last == 0 {
-                    transform::to_flat_samples(block[0], steps[0], samples, stride);
-                    continue;
-                }
-                match_target! {
-                    "x86_64+avx2" => transform::to_samples_avx2(&block, last, steps, samples, stride),
-                    _ => transform::to_samples(&block, steps, samples, stride),
+/// Decodes the JPEG `bytes` into an `image` that is not yet turned, and says how it is to be turned.
+pub(super) fn decode(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    image: &mut RgbImage,
+) -> Result<Option<Orientation>, DecodeError> {
+    let mut reader = Reader::default();
+    reader.read(bytes, limits, image).map_err(|error| match error {
+        DecodeError::Damaged { .. } if !ends_with_its_picture(bytes) => truncated(),
+        error => error,
+    })?;
+    Ok(reader.orientation)
+}
+
+/// What the segments so far have said.
+#[derive(Default)]
+struct Reader {
+    tables: Tables,
+    marks: Marks,
+    orientation: Option<Orientation>,
+    picture: Option<Picture>,
+}
+
+/// A picture of which some scans may have been decoded.
+struct Picture {
+    frame: Frame,
+    scans: Scans,
+}
+
+enum Scans {
+    Sequential(Sequential),
+    Progressive(Progressive),
+}
+
+impl Reader {
+    fn read(&mut self, bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) -> Result<(), DecodeError> {
+        let mut segments = Segments::of(bytes);
+        while let Some(Segment { marker, content }) = segments.next() {
+            match marker {
+                0xc0..=0xc2 => self.begin_picture(content, marker == 0xc2, limits)?,
+                0xc4 | 0xdb | 0xdd => self.read_tables(marker, content)?,
+                0xda => self.read_scan(content, &mut segments)?,
+                0xdc => self.check_height(content)?,
+                0xe0..=0xef => self.read_application(marker, content),
+                // A comment.
+                0xfe => {}
+                segments::END_OF_IMAGE => return self.finish(image),
+                segments::START_OF_IMAGE => return Err(truncated()),
+                _ => {
+                    return Err(match segments::unsupported_coding(marker) {
+                        Some(coding) => unsupported(coding),
+                        None => damaged(format!("unknown marker ff{marker:02x}")),
+                    });
                 }
             }
         }
+        Err(truncated())
     }
-    Some(bits.byte_after())
+
+    fn begin_picture(
+        &mut self,
+        content: &[u8],
+        progressive: bool,
+        limits: &DecodeLimits,
+    ) -> Result<(), DecodeError> {
+        if self.picture.is_some() {
+            return Err(damaged("it has two frames"));
+        }
+        let frame = Frame::read(content, progressive)?;
+        check_size(FORMAT, frame.width as u64, frame.height as u64, limits)?;
+        let scans = match progressive {
+            true => Scans::Progressive(Progressive::new(&frame)),
+            false => Scans::Sequential(Sequential::new(&frame)),
+        };
+        self.picture = Some(Picture { frame, scans });
+        Ok(())
+    }
+
+    fn read_tables(&mut self, marker: u8, content: &[u8]) -> Result<(), DecodeError> {
+        let read = match marker {
+            0xc4 => self.tables.read_codes(content),
+            0xdb => self.tables.read_steps(content),
+            _ => self.tables.read_restart_interval(content),
+        };
+        read.ok_or_else(|| damaged("a table is malformed"))
+    }
+
+    fn read_scan(&mut self, header: &[u8], segments: &mut Segments) -> Result<(), DecodeError> {
+        let Picture { frame, scans } =
+            self.picture.as_mut().ok_or_else(|| damaged("a scan comes before the frame"))?;
+        let scan = Scan::read(header, frame, &self.tables)
+            .ok_or_else(|| damaged("the header of a scan is malformed, or names what is not there"))?;
+        let coded;
+        (coded, segments.rest) = EntropyCoded::read(segments.rest).ok_or_else(truncated)?;
+        match scans {
+            Scans::Sequential(scans) => scans.decode(frame, &scan, &coded),
+            Scans::Progressive(scans) => scans.decode(frame, &scan, &coded),
+        }
+    }
+
+    /// A segment after the first scan may say how high the picture is, once more or in the first place.
+    fn check_height(&self, content: &[u8]) -> Result<(), DecodeError> {
+        let height = content.try_into().ok().map(|height| usize::from(u16::from_be_bytes(height)));
+        if height != self.picture.as_ref().map(|picture| picture.frame.height) {
+            return Err(unsupported("a DNL segment that changes its height"));
+        }
+        Ok(())
+    }
+
+    fn read_application(&mut self, marker: u8, content: &[u8]) {
+        self.marks.read(marker, content);
+        if marker == 0xe1 && content.starts_with(b"Exif\0\0") {
+            self.orientation = self.orientation.or_else(|| exif::orientation(content));
+        }
+    }
+
+    fn finish(&mut self, image: &mut RgbImage) -> Result<(), DecodeError> {
+        let Picture { frame, scans } = self.picture.take().ok_or_else(|| damaged("it has no frame"))?;
+        let planes = match scans {
+            Scans::Sequential(scans) => scans.into_planes()?,
+            Scans::Progressive(scans) => scans.into_planes(&frame)?,
+        };
+        let differences = self.marks.say_differences(&frame);
+        (image.width, image.height) = (frame.width as u32, frame.height as u32);
+        image.pixels.resize(frame.width * frame.height * 3, 0);
+        to_rgb(&planes, differences, frame.width, &mut image.pixels);
+        Ok(())
+    }
+}
+
+fn truncated() -> DecodeError {
+    DecodeError::Truncated { format: FORMAT.into() }
+}
+
+fn damaged(reason: impl Into<String>) -> DecodeError {
+    DecodeError::Damaged { format: FORMAT.into(), reason: reason.into() }
+}
+
+fn unsupported(reason: impl Into<String>) -> DecodeError {
+    DecodeError::Unsupported { format: FORMAT.into(), reason: reason.into() }
 }
 
 #[cfg(test)]
@@ -79,8 +201,8 @@ mod tests {
 
     use super::*;
 
-    /// Pictures of 45 x 39 pixels, made up of waves, edges and noise, in all samplings and some qualities.
-    const PICTURES: [(&str, &[u8]); 9] = [
+    /// Pictures of 45 x 39 pixels, made up of waves, edges and noise, in all ordinary samplings and some qualities.
+    const PICTURES: [(&str, &[u8]); 10] = [
         ("whole chroma", include_bytes!("../../../tests/assets/jpeg/444.jpg")),
         ("chroma halved across", include_bytes!("../../../tests/assets/jpeg/422.jpg")),
         ("chroma halved down", include_bytes!("../../../tests/assets/jpeg/440.jpg")),
@@ -90,64 +212,18 @@ mod tests {
         ("all coefficients", include_bytes!("../../../tests/assets/jpeg/fine.jpg")),
         ("restarts", include_bytes!("../../../tests/assets/jpeg/restarts.jpg")),
         ("codes of its own", include_bytes!("../../../tests/assets/jpeg/optimized.jpg")),
+        ("progressive", include_bytes!("../../../tests/assets/progressive.jpg")),
     ];
 
-    fn decoded_here(bytes: &[u8]) -> Option<Vec<u8>> {
-        let mut pixels = Vec::new();
-        let size = Frame::read(bytes).map(|frame| (frame.width, frame.height))?;
-        decode_ordinary(bytes, size, &mut pixels).map(|()| pixels)
-    }
-
-    fn decoded_by_zune(bytes: &[u8]) -> Option<Vec<u8>> {
-        JpegDecoder::new_with_options(ZCursor::new(bytes), DecoderOptions::default().set_strict_mode(true))
-            .decode()
-            .ok()
-    }
-
+    /// So pictures of these kinds have the pixels that runs from before this decoder have seen.
     #[test]
-    fn pixels_are_those_of_zune_jpeg() {
+    fn pixels_of_the_ordinary_kinds_are_those_of_zune_jpeg() {
         for (name, bytes) in PICTURES {
-            let pixels = decoded_here(bytes).unwrap_or_else(|| panic!("{name}: left to zune-jpeg"));
-            assert!(Some(pixels) == decoded_by_zune(bytes), "{name}: other pixels");
-        }
-    }
-
-    #[test]
-    fn no_change_of_a_byte_gives_pixels_that_zune_jpeg_would_not() {
-        for (name, original) in PICTURES {
-            let mut bytes = original.to_vec();
-            for place in 0..bytes.len() {
-                for change in [0x01, 0x10, 0x80, 0xff] {
-                    bytes[place] = original[place] ^ change;
-                    let Some(pixels) = decoded_here(&bytes) else { continue };
-                    assert!(
-                        Some(pixels) == decoded_by_zune(&bytes),
-                        "{name}: byte {place} changed by {change:#x}"
-                    );
-                }
-                bytes[place] = original[place];
-            }
-        }
-    }
-
-    #[test]
-    fn a_picture_cut_short_is_left_to_zune_jpeg() {
-        for (name, bytes) in PICTURES {
-            for length in 0..bytes.len() {
-                assert!(decoded_here(&bytes[..length]).is_none(), "{name}: {length} bytes");
-            }
-        }
-    }
-
-    #[test]
-    fn sizes_are_believed_where_there_is_data_for_them() {
-        for (name, bytes) in PICTURES {
-            let frame = Frame::read(bytes).unwrap();
-            assert!(frame.fewest_bytes() < frame.scan.len(), "{name}");
-            let mut bytes = bytes.to_vec();
-            let header = bytes.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
-            bytes[header + 5..header + 9].fill(0x08);
-            assert!(Frame::read(&bytes).unwrap().fewest_bytes() > bytes.len(), "{name}");
+            let mut image = RgbImage::default();
+            decode(bytes, &DecodeLimits::default(), &mut image).unwrap();
+            let options = DecoderOptions::default().set_strict_mode(true);
+            let theirs = JpegDecoder::new_with_options(ZCursor::new(bytes), options).decode().unwrap();
+            assert!(image.pixels == theirs, "{name}: other pixels");
         }
     }
 }

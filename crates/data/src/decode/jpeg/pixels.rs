@@ -1,58 +1,104 @@
-//! Samples to pixels: halved chroma is interpolated, then YCbCr becomes RGB.
+//! Samples to pixels.
 
 use multiversion::multiversion;
+
+use super::enlarge::Enlarged;
 
 /// Pixels that are converted at once.
 const AT_ONCE: usize = 64;
 
 /// All samples of one component, row by row.
 pub(super) struct Plane {
-    /// Samples in a row, those beyond the picture's edge included.
+    /// How many samples of a row belong to the picture.
     pub(super) width: usize,
+    /// How many rows belong to the picture.
+    pub(super) height: usize,
+    /// How many columns of the picture one sample is for.
+    pub(super) across: usize,
+    /// How many rows of the picture one sample is for.
+    pub(super) down: usize,
+    /// How far rows are apart: units reach beyond the picture's edge.
+    pub(super) stride: usize,
     pub(super) samples: Vec<u8>,
 }
 
 impl Plane {
-    /// A plane of zeros.
-    pub(super) fn new(width: usize, height: usize) -> Self {
-        Self { width, samples: vec![0; width * height] }
+    /// How many samples of a row are in blocks that every scan has.
+    pub(super) fn columns(&self) -> usize {
+        self.width.next_multiple_of(8)
     }
 
-    fn height(&self) -> usize {
-        self.samples.len() / self.width
+    /// How many rows are in blocks that every scan has.
+    pub(super) fn rows(&self) -> usize {
+        self.height.next_multiple_of(8)
     }
 
-    fn row(&self, row: usize) -> &[u8] {
-        &self.samples[row * self.width..][..self.width]
+    pub(super) fn row(&self, row: usize) -> &[u8] {
+        &self.samples[row * self.stride..][..self.columns()]
     }
 }
 
-/// Writes one plane or three, of which the first is luma, as rows of `width` pixels.
+/// Writes planes as the pixels of a picture of some width. One plane is grey; of more, the first three are
+/// red, green and blue, or `differences` says that they are luma and what blue and red differ from it by. A fourth is
+/// black; with it, numbers say how much ink there is not, as Adobe's programs have them.
 #[multiversion(targets = "simd")]
-pub(super) fn to_rgb(planes: &[Plane], width: usize, pixels: &mut [u8]) {
-    let rows = pixels.chunks_exact_mut(3 * width).enumerate();
-    let [luma, blue, red] = planes else {
-        for (row, pixels) in rows {
-            for (pixel, &grey) in pixels.as_chunks_mut().0.iter_mut().zip(planes[0].row(row)) {
-                *pixel = [grey; 3];
-            }
+pub(super) fn to_rgb(planes: &[Plane], differences: bool, width: usize, pixels: &mut [u8]) {
+    let mut planes: Vec<_> = planes.iter().map(Enlarged::new).collect();
+    for (row, pixels) in pixels.chunks_exact_mut(3 * width).enumerate() {
+        let [first, second, third, black @ ..] = &mut planes[..] else {
+            grey(&planes[0].row(row)[..width], pixels);
+            continue;
+        };
+        let colours = [first, second, third].map(|plane| &plane.row(row)[..width]);
+        if differences {
+            from_differences(colours, pixels);
+        } else {
+            together(colours, pixels);
         }
-        return;
-    };
-    let (mut blue, mut red) = (Upsampled::new(blue, luma), Upsampled::new(red, luma));
-    for (row, pixels) in rows {
-        let (luma, blue, red) = (&luma.row(row)[..width], &blue.row(row)[..width], &red.row(row)[..width]);
-        let (luma, luma_rest) = luma.as_chunks::<AT_ONCE>();
-        let (blue, blue_rest) = blue.as_chunks::<AT_ONCE>();
-        let (red, red_rest) = red.as_chunks::<AT_ONCE>();
-        let (pixels, pixels_rest) = pixels.as_chunks_mut::<{ 3 * AT_ONCE }>();
-        for (((pixels, luma), blue), red) in pixels.iter_mut().zip(luma).zip(blue).zip(red) {
-            convert(luma, blue, red, pixels);
+        if let [black] = black {
+            without_ink(&black.row(row)[..width], differences, pixels);
         }
-        let pixels_rest = pixels_rest.as_chunks_mut().0.iter_mut();
-        for (((pixel, &luma), &blue), &red) in pixels_rest.zip(luma_rest).zip(blue_rest).zip(red_rest) {
-            *pixel = rgb(luma, blue, red);
-        }
+    }
+}
+
+fn grey(samples: &[u8], pixels: &mut [u8]) {
+    for (pixel, &sample) in pixels.as_chunks_mut().0.iter_mut().zip(samples) {
+        *pixel = [sample; 3];
+    }
+}
+
+fn together([red, green, blue]: [&[u8]; 3], pixels: &mut [u8]) {
+    let pixels = pixels.as_chunks_mut().0.iter_mut();
+    for (((pixel, &red), &green), &blue) in pixels.zip(red).zip(green).zip(blue) {
+        *pixel = [red, green, blue];
+    }
+}
+
+/// Colours that lack cyan, magenta and yellow (or, by `differences`, that have them) become darker with black.
+fn without_ink(black: &[u8], differences: bool, pixels: &mut [u8]) {
+    for (pixel, &black) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(black) {
+        *pixel = pixel.map(|colour| product(if differences { 255 - colour } else { colour }, black));
+    }
+}
+
+/// The product of two shares of 255, rounded.
+fn product(a: u8, b: u8) -> u8 {
+    let product = u32::from(a) * u32::from(b) + 128;
+    ((product + (product >> 8)) >> 8) as u8
+}
+
+#[inline(always)]
+fn from_differences([luma, blue, red]: [&[u8]; 3], pixels: &mut [u8]) {
+    let (luma, luma_rest) = luma.as_chunks::<AT_ONCE>();
+    let (blue, blue_rest) = blue.as_chunks::<AT_ONCE>();
+    let (red, red_rest) = red.as_chunks::<AT_ONCE>();
+    let (pixels, pixels_rest) = pixels.as_chunks_mut::<{ 3 * AT_ONCE }>();
+    for (((pixels, luma), blue), red) in pixels.iter_mut().zip(luma).zip(blue).zip(red) {
+        convert(luma, blue, red, pixels);
+    }
+    let pixels_rest = pixels_rest.as_chunks_mut().0.iter_mut();
+    for (((pixel, &luma), &blue), &red) in pixels_rest.zip(luma_rest).zip(blue_rest).zip(red_rest) {
+        *pixel = rgb(luma, blue, red);
     }
 }
 
@@ -77,52 +123,4 @@ fn rgb(luma: u8, blue: u8, red: u8) -> [u8; 3] {
     let (blue, red) = (i32::from(blue) - 128, i32::from(red) - 128);
     let clamped = |value: i32| (value >> 14).clamp(0, 255) as u8;
     [clamped(luma + 22970 * red), clamped(luma - 11700 * red - 5638 * blue), clamped(luma + 29032 * blue)]
-}
-
-/// A plane at the size of luma's: where that is double, three quarters of the nearest sample and one of the next.
-struct Upsampled<'a> {
-    plane: &'a Plane,
-    halved_across: bool,
-    halved_down: bool,
-    /// A row between rows, and one of twice as many columns.
-    between: Vec<u8>,
-    wide: Vec<u8>,
-}
-
-impl<'a> Upsampled<'a> {
-    fn new(plane: &'a Plane, luma: &Plane) -> Self {
-        let (halved_across, halved_down) = (plane.width < luma.width, plane.height() < luma.height());
-        Self { plane, halved_across, halved_down, between: vec![0; plane.width], wide: vec![0; luma.width] }
-    }
-
-    #[inline(always)]
-    fn row(&mut self, row: usize) -> &[u8] {
-        let samples = if self.halved_down {
-            let nearest = row / 2;
-            let next = if row.is_multiple_of(2) { nearest.saturating_sub(1) } else { nearest + 1 };
-            let next = self.plane.row(next.min(self.plane.height() - 1));
-            for ((between, &near), &far) in self.between.iter_mut().zip(self.plane.row(nearest)).zip(next) {
-                *between = mixed(near, far);
-            }
-            &self.between
-        } else {
-            self.plane.row(row)
-        };
-        if !self.halved_across {
-            return samples;
-        }
-        let wide = self.wide.as_chunks_mut().0;
-        let last = samples.len() - 1;
-        wide[0] = [samples[0], mixed(samples[0], samples[1])];
-        for (wide, near) in wide[1..last].iter_mut().zip(samples.windows(3)) {
-            *wide = [mixed(near[1], near[0]), mixed(near[1], near[2])];
-        }
-        wide[last] = [mixed(samples[last], samples[last - 1]), samples[last]];
-        &self.wide
-    }
-}
-
-#[inline(always)]
-fn mixed(near: u8, far: u8) -> u8 {
-    ((3 * u16::from(near) + u16::from(far) + 2) >> 2) as u8
 }
