@@ -4,10 +4,14 @@ use std::path::Path;
 
 use densesiam_engine::log::say;
 use densesiam_nn::{Architecture, ResNet, Store};
-use densesiam_weights::{DType, Limits, Matching, match_names, read};
+use densesiam_weights::{DType, Limits, Matching, NoMatch, WeightsFile, match_names, read};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
+
+/// Every encoder that a file may hold.
+const ARCHITECTURES: [Architecture; 4] =
+    [Architecture::ResNet18, Architecture::ResNet34, Architecture::ResNet50, Architecture::ResNet101];
 
 /// Fills the encoder of a model that begins, below `prefix`, from the file that the recipe names, and prints what became of
 /// its tensors; without a file the encoder keeps its random weights.
@@ -42,26 +46,25 @@ pub fn beginning(architecture: Architecture, weights: &str) -> String {
 }
 
 /// Copies the encoder of a file (safetensors, `.pth` or `.pkl`, see `densesiam_weights`) into the tensors of `store`
-/// whose names start with `prefix` (`backbone.`), and returns what became of the file's tensors, to be shown.
+/// whose names start with `prefix` (`backbone.`), and returns in a few lines what became of the file's tensors, to be
+/// shown.
 ///
 /// # Errors
-/// When the file cannot be read, or does not hold all of this encoder: nothing is copied then.
-pub fn import_encoder(store: &Store, prefix: &str, path: &Path) -> Result<Matching, Error> {
-    let file = read(path, &Limits::default())
-        .map_err(|error| Error::Weights { path: path.to_owned(), reason: error.to_string() })?;
+/// When the file cannot be read, or does not hold all of this encoder, or holds another network: nothing is copied then.
+pub fn import_encoder(store: &Store, prefix: &str, path: &Path) -> Result<String, Error> {
+    let refused = |reason: String| Error::Weights { path: path.to_owned(), reason };
+    let file = read(path, &Limits::default()).map_err(|error| refused(error.to_string()))?;
     let entries: Vec<_> = store
         .entries()
         .into_iter()
         .filter_map(|entry| Some((entry.name.strip_prefix(prefix)?.to_owned(), entry.tensor)))
         .collect();
     let model: Vec<_> = entries.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect();
-    let unfit = |reason: String| Error::Weights {
-        path: path.to_owned(),
-        reason: format!("{reason}\nis encoder.architecture right?"),
-    };
-    let matching = match_names(&model, &file.tensors).map_err(|error| unfit(error.to_string()))?;
-    if !matching.missing.is_empty() || !matching.mismatched.is_empty() {
-        return Err(unfit(matching.to_string()));
+    let matching =
+        match_names(&model, &file.tensors).map_err(|error| refused(with_unread(error.to_string(), &file)))?;
+    if !matching.fits() {
+        let reason = format!("{}\n{matching}", another_network(&file, &matching));
+        return Err(refused(with_unread(reason, &file)));
     }
     for matched in &matching.matched {
         let found = &file.tensors[matched.index];
@@ -71,7 +74,53 @@ pub fn import_encoder(store: &Store, prefix: &str, path: &Path) -> Result<Matchi
             tch::no_grad(|| target.shallow_clone().copy_(&value));
         }
     }
-    Ok(matching)
+    Ok(with_unread(format!("{}, {matching}", matching.network), &file))
+}
+
+/// How a file fits each architecture.
+pub(crate) fn matchings(
+    file: &WeightsFile,
+) -> impl Iterator<Item = Result<(Architecture, Matching), NoMatch>> {
+    ARCHITECTURES.into_iter().map(|architecture| {
+        let matching = match_names(&shapes(architecture), &file.tensors)?;
+        Ok((architecture, matching))
+    })
+}
+
+/// Names and shapes of an encoder's tensors.
+fn shapes(architecture: Architecture) -> Vec<(String, Vec<i64>)> {
+    let store = Store::new(Kind::Float, Device::Cpu, 0);
+    ResNet::new(&store.root(), architecture, false);
+    store.entries().into_iter().map(|entry| (entry.name, entry.tensor.size())).collect()
+}
+
+/// What a recipe calls it.
+pub(crate) fn setting(architecture: Architecture) -> String {
+    format!("{architecture:?}").to_lowercase()
+}
+
+/// Which network the file holds in place of the encoder, and what to do.
+fn another_network(file: &WeightsFile, Matching { network, expected_network, .. }: &Matching) -> String {
+    let fitting = matchings(file).flatten().find(|(_, matching)| matching.fits());
+    match fitting.map(|(architecture, _)| setting(architecture)) {
+        None if network == expected_network => format!("its network is not a whole and plain {network}"),
+        None => {
+            let known = ARCHITECTURES.map(setting).join(", ");
+            format!(
+                "its network is {network}, where {expected_network} was expected; those of {known} can be taken"
+            )
+        }
+        Some(fitting) => format!(
+            "its network is {network}, where {expected_network} was expected; set encoder.architecture={fitting}"
+        ),
+    }
+}
+
+fn with_unread(said: String, file: &WeightsFile) -> String {
+    match file.not_read() {
+        Some(unread) => format!("{said}\nnot read: {unread}"),
+        None => said,
+    }
 }
 
 fn kind(dtype: DType) -> Kind {

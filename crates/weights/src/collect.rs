@@ -1,19 +1,15 @@
 //! From the values of a pickle to the tensors of its state dict.
 
-use std::collections::HashMap;
+use std::collections::{HashSet, VecDeque};
 
 use crate::budget::Budget;
 use crate::error::{few, readable};
 use crate::numpy::{NumpyArray, numpy_array};
 use crate::pickle::Pickle;
-use crate::pickle::object::{Id, Objects};
+use crate::pickle::object::{Id, Key, Objects};
 use crate::strided::contiguous;
 use crate::torch::{Storage, TorchTensor, torch_tensor};
 use crate::{Tensor, WeightsError};
-
-/// Where training programs put the state dict; the first that holds a tensor is taken, else the top. The teacher of a
-/// self-distillation is what its authors evaluate, so that it stands before the student.
-const PLACES: [&str; 6] = ["state_dict", "model", "model_state_dict", "module", "teacher", "student"];
 
 const FORMAT: &str = "pickle";
 
@@ -31,37 +27,52 @@ impl Storages for NoStorages {
     }
 }
 
-/// The state dict of a file.
+/// What a file holds.
 pub(crate) struct Collected {
-    pub(crate) found_under: Option<&'static str>,
     pub(crate) tensors: Vec<Tensor>,
     pub(crate) unread: Vec<String>,
 }
 
-/// Finds the state dict and reads its tensors; all else in the file, an optimizer's state for one, is left alone.
+/// Reads the tensors that dictionaries with names, lists and tuples hold at any depth, each under the keys that lead to
+/// it: `state_dict.conv1.weight`. Of an optimizer's state, whose keys are numbers, nothing is read.
 pub(crate) fn collect(
     pickle: &Pickle,
     storages: &mut dyn Storages,
     budget: &mut Budget,
 ) -> Result<Collected, WeightsError> {
     let unread = |(module, name): &(&str, &str)| readable(format!("{module}.{name}").as_bytes());
-    let unread: Vec<String> = pickle.unread.iter().map(unread).collect();
-    let (found_under, described) = find_state_dict(&pickle.objects, pickle.root, &unread)?;
-    let mut tensors = Vec::with_capacity(described.len());
-    for (name, described) in described {
-        tensors.push(match described.map_err(|reason| WeightsError::tensor(name, reason))? {
-            Described::Torch(TorchTensor { storage, view }) => {
-                let bytes = contiguous(name, &view, storages.bytes(&storage, budget)?, budget)?;
-                Tensor { name: name.to_owned(), dtype: view.dtype, shape: view.shape, bytes }
+    let mut collected = Collected { tensors: Vec::new(), unread: pickle.unread.iter().map(unread).collect() };
+    let mut first_unreadable = None;
+    for (name, tensor) in named_tensors(&pickle.objects, pickle.root, budget)? {
+        let Some(described) = described(&pickle.objects, tensor) else { continue };
+        match described {
+            Ok(described) => collected.tensors.push(read(name, described, storages, budget)?),
+            Err(reason) => {
+                let unreadable = WeightsError::tensor(&name, reason);
+                collected.note_unread(&unreadable);
+                first_unreadable.get_or_insert(unreadable);
             }
-            Described::Numpy(array) => {
-                let bytes = array.read(name, budget)?;
-                let shape = array.shape().to_vec();
-                Tensor { name: name.to_owned(), dtype: array.dtype(), shape, bytes }
-            }
-        });
+        }
     }
-    Ok(Collected { found_under, tensors, unread })
+    match (collected.tensors.is_empty(), first_unreadable) {
+        (false, _) => Ok(collected),
+        (true, Some(unreadable)) => Err(unreadable),
+        (true, None) => Err(WeightsError::NoTensors {
+            found: outline(&pickle.objects, pickle.root),
+            unread: advice(&collected.unread),
+        }),
+    }
+}
+
+impl Collected {
+    /// A tensor that is described in a way that is not read: one of an encoder will be missed, another one not. Some are
+    /// enough for a message.
+    fn note_unread(&mut self, tensor: &WeightsError) {
+        const MOST: usize = 64;
+        if self.unread.len() < MOST {
+            self.unread.push(tensor.to_string());
+        }
+    }
 }
 
 enum Described<'a> {
@@ -74,61 +85,58 @@ fn described<'a>(objects: &Objects<'a>, id: Id) -> Option<Result<Described<'a>, 
     torch.or_else(|| numpy_array(objects, id).map(|array| array.map(Described::Numpy)))
 }
 
-type NamedTensors<'a> = Vec<(&'a str, Result<Described<'a>, String>)>;
+fn read(
+    name: String,
+    described: Described,
+    storages: &mut dyn Storages,
+    budget: &mut Budget,
+) -> Result<Tensor, WeightsError> {
+    match described {
+        Described::Torch(TorchTensor { storage, view }) => {
+            let bytes = contiguous(&name, &view, storages.bytes(&storage, budget)?, budget)?;
+            Ok(Tensor { name, dtype: view.dtype, shape: view.shape, bytes })
+        }
+        Described::Numpy(array) => {
+            let bytes = array.read(&name, budget)?;
+            Ok(Tensor { name, dtype: array.dtype(), shape: array.shape().to_vec(), bytes })
+        }
+    }
+}
 
-fn find_state_dict<'a>(
-    objects: &Objects<'a>,
+/// What lies further out stands before what lies deeper, else all is in the order of the file. What can be reached in
+/// several ways is taken once: a file that refers to itself or repeats itself would never end.
+fn named_tensors(
+    objects: &Objects,
     root: Id,
-    unread: &[String],
-) -> Result<(Option<&'static str>, NamedTensors<'a>), WeightsError> {
-    let top = named_values(objects, root)?;
-    for place in PLACES {
-        let Some((_, nested)) = top.iter().find(|(name, _)| *name == place) else { continue };
-        let tensors = tensors_among(objects, &named_values(objects, *nested)?);
-        if !tensors.is_empty() {
-            return Ok((Some(place), tensors));
-        }
-    }
-    let tensors = tensors_among(objects, &top);
-    if tensors.is_empty() {
-        let (found, unread) = (outline(&top), advice(unread));
-        return Err(WeightsError::NoTensors { places: PLACES.join(", "), found, unread });
-    }
-    Ok((None, tensors))
-}
-
-fn tensors_among<'a>(objects: &Objects<'a>, values: &[(&'a str, Id)]) -> NamedTensors<'a> {
-    values.iter().filter_map(|&(name, value)| Some((name, described(objects, value)?))).collect()
-}
-
-/// The entries of a dictionary whose keys are texts. As in Python, the last value of a key is the one that counts.
-fn named_values<'a>(objects: &Objects<'a>, dict: Id) -> Result<Vec<(&'a str, Id)>, WeightsError> {
-    // Hashing and copying one long name again and again would cost a hostile file nothing.
-    const LONGEST_NAME: usize = 1024;
-    let mut values: Vec<(&str, Id)> = Vec::new();
-    let mut places = HashMap::new();
-    for (key, value) in objects.entries(dict).unwrap_or_default() {
-        let Some(name) = objects.text(key) else { continue };
-        if name.len() > LONGEST_NAME {
-            return Err(WeightsError::damaged(FORMAT, format!("a name has {} bytes", name.len())));
-        }
-        match places.get(name) {
-            Some(&place) => values[place] = (name, value),
-            None => {
-                places.insert(name, values.len());
-                values.push((name, value));
+    budget: &mut Budget,
+) -> Result<Vec<(String, Id)>, WeightsError> {
+    let mut found = Vec::new();
+    let mut reached = HashSet::from([root]);
+    let mut waiting = VecDeque::from([(String::new(), root)]);
+    while let Some((path, container)) = waiting.pop_front() {
+        for (key, value) in objects.members(container) {
+            let is_tensor = described(objects, value).is_some();
+            let leads_on = !is_tensor && objects.has_members(value) && reached.insert(value);
+            if !(is_tensor || leads_on) {
+                continue;
+            }
+            let Some(name) = key.below(&path) else { continue };
+            budget.charge(name.len())?;
+            if is_tensor {
+                found.push((name, value));
+            } else {
+                waiting.push_back((name, value));
             }
         }
     }
-    Ok(values)
+    Ok(found)
 }
 
-fn outline(top: &[(&str, Id)]) -> String {
-    if top.is_empty() {
-        return "no dictionary with names".to_owned();
-    }
-    let names: Vec<_> = top.iter().map(|(name, _)| readable(name.as_bytes())).collect();
-    few(&names)
+/// What is at the top, for a message.
+fn outline(objects: &Objects, root: Id) -> String {
+    let name = |(key, _)| if let Key::Name(name) = key { Some(readable(name.as_bytes())) } else { None };
+    let names: Vec<_> = objects.members(root).into_iter().filter_map(name).collect();
+    if names.is_empty() { "no dictionary with names".to_owned() } else { few(&names) }
 }
 
 /// What can be done where the tensors may be in objects of Python: a whole model was saved, for one.

@@ -89,11 +89,9 @@ pub enum WeightsError {
         reason: String,
     },
     /// No dictionary of tensors is in the file.
-    #[error("no tensors by name are in it, neither at the top nor under {places}; it holds {found}{unread}")]
+    #[error("no tensors by name are in it; it holds {found}{unread}")]
     NoTensors {
-        /// Where a state dict was looked for.
-        places: String,
-        /// What is there instead.
+        /// What is at its top instead.
         found: String,
         /// Objects of Python in it that are not read, as a clause with advice; empty where there are none.
         unread: String,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::budget::Budget;
 use crate::collect::{Collected, NoStorages, collect};
-use crate::error::readable;
+use crate::error::{few, readable};
 use crate::pickle::read_pickle;
 use crate::safetensors_file::{looks_like_safetensors, read_safetensors};
 use crate::torch::{is_legacy_magic, read_legacy, read_zip};
@@ -60,20 +60,25 @@ impl fmt::Display for Format {
 pub struct WeightsFile {
     /// The format that the content showed.
     pub format: Format,
-    /// The key under which the state dict lay (`state_dict`, `model`, ...); nothing when it was the whole file.
-    pub found_under: Option<&'static str>,
-    /// Its tensors, under the names they have there, in the order of the file. Entries that are not tensors are left
-    /// out.
+    /// Its tensors. In a checkpoint the keys of the dictionaries that lead to a tensor stand before its name, with dots
+    /// between them: `state_dict.module.conv1.weight`. Entries that are not tensors are left out.
     pub tensors: Vec<Tensor>,
-    /// Objects of Python that the file refers to and that are not read (`mmengine.logging.HistoryBuffer`): the first
-    /// few. What lies in them is not found.
+    /// What is not read, the first few of each kind: objects of Python that the file refers to, by their class
+    /// (`mmengine.logging.HistoryBuffer`), in which no tensor is found; and tensors of a kind that is not read, with the
+    /// reason.
     pub unread: Vec<String>,
+}
+
+impl WeightsFile {
+    /// What is not read, as one line; nothing where all is.
+    pub fn not_read(&self) -> Option<String> {
+        (!self.unread.is_empty()).then(|| few(&self.unread))
+    }
 }
 
 /// Reads the tensors of a weights file, whose format is recognised by its content. Nothing in it is run.
 ///
-/// In a checkpoint the state dict is looked for under `state_dict`, `model`, `model_state_dict`, `module`, `teacher`
-/// and `student`, in this order, then at the top. The whole file is held in memory while it is read.
+/// The whole file is held in memory while it is read.
 ///
 /// # Errors
 /// A [`WeightsError`] that says what is wrong with the file.
@@ -104,12 +109,7 @@ pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<WeightsFile, WeightsE
     }
     if looks_like_safetensors(bytes) {
         let tensors = read_safetensors(bytes, budget)?;
-        return Ok(WeightsFile {
-            format: Format::Safetensors,
-            found_under: None,
-            tensors,
-            unread: Vec::new(),
-        });
+        return Ok(WeightsFile { format: Format::Safetensors, tensors, unread: Vec::new() });
     }
     let (format, collected) = if bytes.starts_with(b"PK\x03\x04") {
         (Format::TorchZip, read_zip(bytes, limits, budget)?)
@@ -121,8 +121,8 @@ pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<WeightsFile, WeightsE
             reason: what_it_looks_like(bytes),
         });
     };
-    let Collected { found_under, tensors, unread } = collected;
-    Ok(WeightsFile { format, found_under, tensors, unread })
+    let Collected { tensors, unread } = collected;
+    Ok(WeightsFile { format, tensors, unread })
 }
 
 /// Pickles since protocol 2 begin with an instruction that says their protocol.

@@ -3,18 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use densesiam_nn::{Architecture, ResNet, Store};
-use densesiam_weights::{Limits, Matching, match_names, read};
+use densesiam_nn::Architecture;
+use densesiam_weights::{Limits, Matching, NoMatch, read};
 use serde_json::{Value, json};
-use tch::{Device, Kind};
 
 use crate::answer::{answer, answer_line};
 use crate::error::Error;
+use crate::import::{matchings, setting};
 use crate::run::locate;
-
-/// Every encoder that a file may hold.
-const ARCHITECTURES: [Architecture; 4] =
-    [Architecture::ResNet18, Architecture::ResNet34, Architecture::ResNet50, Architecture::ResNet101];
 
 /// Prints what `path` is, as lines or as JSON.
 pub(super) fn run(path: &Path, json: bool) -> Result<(), Error> {
@@ -30,7 +26,7 @@ pub(super) fn run(path: &Path, json: bool) -> Result<(), Error> {
 /// A run directory, by its newest checkpoint, or a checkpoint's folder.
 fn of_checkpoint(path: &Path) -> Result<Value, Error> {
     let (_, checkpoint) = locate(path)?;
-    let sizes = checkpoint.model.iter().map(|(name, tensor)| (name.as_str(), tensor.numel() as u64));
+    let sizes = checkpoint.model.iter().map(|(name, tensor)| (first_word(name), tensor.numel() as u64));
     Ok(json!({
         "kind": "checkpoint of this program",
         "checkpoint": checkpoint.path.to_string_lossy(),
@@ -49,48 +45,59 @@ fn of_file(path: &Path) -> Result<Value, Error> {
     for tensor in &file.tensors {
         *kinds.entry(tensor.dtype.to_string()).or_default() += 1;
     }
-    let best = ARCHITECTURES.into_iter().filter_map(|architecture| {
-        Some((architecture, match_names(&shapes(architecture), &file.tensors).ok()?))
-    });
-    // Of two encoders that are wholly there the larger one is meant.
-    let best = best.max_by_key(|(_, matching)| {
-        let absent = matching.missing.len() + matching.mismatched.len();
-        (absent == 0, matching.matched.len() as i64 - absent as i64)
-    });
     let elements = |shape: &[i64]| shape.iter().product::<i64>().unsigned_abs();
-    let sizes = file.tensors.iter().map(|tensor| (tensor.name.as_str(), elements(&tensor.shape)));
+    let best = matchings(&file).max_by_key(likeness);
+    let encoder = best.as_ref().map(|best| best.as_ref().map_or_else(not_found, in_words));
+    let best = best.and_then(Result::ok);
+    let part = |name| best.as_ref().map_or(first_word(name), |(_, matching)| matching.part_of(name));
+    let sizes = file.tensors.iter().map(|tensor| (part(&tensor.name), elements(&tensor.shape)));
+    let fitting = best.as_ref().filter(|(_, matching)| matching.fits());
     Ok(json!({
         "kind": format!("{} file", file.format),
-        "found_under": file.found_under,
-        "encoder": best.map_or_else(
-            || "no tensor has a ResNet's name".to_owned(),
-            |(architecture, matching)| in_words(architecture, &matching),
-        ),
+        "encoder": encoder,
+        "architecture": fitting.map(|(architecture, _)| setting(*architecture)),
+        "prefix": best.as_ref().map(|(_, matching)| &matching.prefix),
         "kinds": kinds,
         "parts": parts(sizes),
-        "objects_not_read": file.unread,
+        "not_read": file.unread,
     }))
 }
 
-/// Names and shapes of an encoder's tensors.
-fn shapes(architecture: Architecture) -> Vec<(String, Vec<i64>)> {
-    let store = Store::new(Kind::Float, Device::Cpu, 0);
-    ResNet::new(&store.root(), architecture, false);
-    store.entries().into_iter().map(|entry| (entry.name, entry.tensor.size())).collect()
+/// The greatest is the architecture that the file holds, or holds most of. That there are two of it comes before parts.
+fn likeness(matching: &Result<(Architecture, Matching), NoMatch>) -> (u8, i64) {
+    match matching {
+        Ok((_, matching)) => {
+            let absent = matching.missing.len() + matching.mismatched.len();
+            (if matching.fits() { 3 } else { 1 }, matching.matched.len() as i64 - absent as i64)
+        }
+        Err(NoMatch::Ambiguous { .. }) => (2, 0),
+        Err(NoMatch::Nothing { .. }) => (0, 0),
+    }
 }
 
-fn in_words(architecture: Architecture, matching: &Matching) -> String {
-    let whole = matching.missing.is_empty() && matching.mismatched.is_empty() && !matching.deep_stem;
-    let (name, fits) = (format!("{architecture:?}"), if whole { "usable here" } else { "not usable here" });
-    format!("{name}, {fits}: {matching}")
+fn in_words((architecture, matching): &(Architecture, Matching)) -> String {
+    match matching.fits() {
+        true => format!("{architecture:?}, usable here: {matching}"),
+        false => format!("{}, not usable here: {matching}", matching.network),
+    }
 }
 
-/// Tensors and their elements by the first word of their names.
+fn not_found(error: &NoMatch) -> String {
+    match error {
+        NoMatch::Nothing { .. } => "no tensor has a ResNet's name".to_owned(),
+        NoMatch::Ambiguous { .. } => error.to_string(),
+    }
+}
+
+fn first_word(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+/// Tensors and their elements by the part of the network.
 fn parts<'n>(sizes: impl Iterator<Item = (&'n str, u64)>) -> BTreeMap<String, Value> {
     let mut parts = BTreeMap::<String, (u64, u64)>::new();
-    for (name, elements) in sizes {
-        let name = name.strip_prefix("module.").unwrap_or(name);
-        let part = parts.entry(name.split('.').next().unwrap_or(name).to_owned()).or_default();
+    for (part, elements) in sizes {
+        let part = parts.entry(part.to_owned()).or_default();
         *part = (part.0 + 1, part.1 + elements);
     }
     let told = |(tensors, elements)| json!({ "tensors": tensors, "elements": elements });
@@ -99,19 +106,28 @@ fn parts<'n>(sizes: impl Iterator<Item = (&'n str, u64)>) -> BTreeMap<String, Va
 
 /// One line for a plain value, one for each part of a larger one.
 fn lines(key: &str, value: &Value) -> String {
+    let line = |text: &str| format!("{:28} {}\n", printable(key), printable(text));
     match value {
         Value::Null => String::new(),
-        Value::Array(items) => {
-            items.iter().map(|item| format!("{key:28} {}
-", item.as_str().unwrap_or_default())).collect()
-        }
+        Value::Array(items) => items.iter().map(|item| line(item.as_str().unwrap_or_default())).collect(),
         Value::Object(part) if part.contains_key("tensors") => {
-            format!("{key:28} {} tensors, {} elements\n", part["tensors"], part["elements"])
+            line(&format!("{} tensors, {} elements", part["tensors"], part["elements"]))
         }
         Value::Object(parts) => {
             parts.iter().map(|(part, value)| lines(&format!("{key}.{part}"), value)).collect()
         }
-        Value::String(text) => format!("{key:28} {}\n", text.replace('\n', &format!("\n{:29}", ""))),
-        value => format!("{key:28} {value}\n"),
+        Value::String(text) if text.is_empty() => String::new(),
+        Value::String(text) => line(text),
+        value => line(&value.to_string()),
     }
+}
+
+/// A name of a file could otherwise move the terminal's cursor. Further lines stand below the first.
+fn printable(text: &str) -> String {
+    let shown = |character: char| match character {
+        '\n' => format!("\n{:29}", ""),
+        character if character.is_control() => character.escape_default().to_string(),
+        character => character.to_string(),
+    };
+    text.chars().map(shown).collect()
 }

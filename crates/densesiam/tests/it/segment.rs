@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use densesiam_engine::checkpoint::tensors_to_safetensors;
+use densesiam_nn::{Architecture, ResNet, Store};
+use tch::{Device, Kind};
+
 use crate::program::{Finished, Place, wait_for};
 
 /// A segmentation of eight steps that takes seconds.
@@ -115,9 +119,29 @@ fn it_starts_from_a_pretrained_encoder_or_says_why_not() {
     let weights = "encoder.weights=runs/pretrained/encoder.safetensors";
     segment(&place, "from", &[weights])
         .succeeded()
-        .says(&["120 of 120 tensors found, under torchvision's names"]);
-    segment(&place, "larger", &[weights, "encoder.architecture=resnet34"]).exited(4).says(&["missing"]);
+        .says(&["ResNet-18, 120 of 120 tensors found, under torchvision's names"]);
+    let larger = "encoder.architecture=resnet34";
+    segment(&place, "larger", &[weights, larger]).exited(4).says(&["resnet18", "missing"]);
     segment(&place, "nowhere", &["encoder.weights=none.safetensors"]).exited(4).says(&["none.safetensors"]);
+}
+
+#[test]
+fn another_network_is_refused_by_its_name_though_all_tensors_are_there() {
+    let place = Place::new();
+    let store = Store::new(Kind::Float, Device::Cpu, 0);
+    ResNet::new(&(&(&store.root() / "module") / "net"), Architecture::ResNet34, false);
+    let file = place.path("deeper.safetensors");
+    tensors_to_safetensors(&file, &store.state(), &Default::default()).unwrap();
+    place.run(&["inspect", "deeper.safetensors"]).succeeded().prints(&[
+        "ResNet34, usable here: 216 of 216 tensors found, under torchvision's names after module.net.",
+        "resnet34",
+    ]);
+    let (weights, advice) = ("encoder.weights=deeper.safetensors", "encoder.architecture=resnet34");
+    segment(&place, "run", &[weights]).exited(4).says(&[
+        "its network is ResNet-34, where ResNet-18 was expected; set encoder.architecture=resnet34",
+        "of another network: module.net.layer1.2.",
+    ]);
+    segment(&place, "run", &[weights, advice, "train.duration=1 steps"]).succeeded();
 }
 
 #[test]

@@ -2,80 +2,55 @@
 
 use std::fmt;
 
-/// What training programs leave before the names of an encoder, in order of preference. Momentum copies
-/// (`encoder_k`, `momentum_encoder`) are absent on purpose: they are never what a user means.
-pub(super) const PREFIXES: [&str; 30] = [
-    "",
-    // This program's own; OpenMMLab; lightly and DINO, and the latter's students and teachers in one dictionary.
-    "encoder.",
-    "backbone.",
-    "module.",
-    "module.encoder.",
-    "module.backbone.",
-    "model.",
-    "model.encoder.",
-    "model.backbone.",
-    // MoCo, MoCo v3, and OpenMMLab's copies of both: encoder and neck in a sequence.
-    "encoder_q.",
-    "module.encoder_q.",
-    "model.encoder_q.",
-    "encoder_q.0.",
-    "module.encoder_q.0.",
-    "encoder.0.",
-    "module.encoder.0.",
-    "base_encoder.",
-    "module.base_encoder.",
-    "online_encoder.",
-    "module.online_encoder.",
-    "online_net.0.",
-    "module.online_net.0.",
-    "student.",
-    "module.student.",
-    "student.backbone.",
-    "module.student.backbone.",
-    // detectron2, with and without a feature pyramid.
-    "backbone.bottom_up.",
-    "module.backbone.bottom_up.",
-    "model.backbone.bottom_up.",
-    "bottom_up.",
-];
+use Layout::{Detectron2, Sequential, Torchvision};
 
 /// Whose names a file has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layout {
     /// `layer1.0.downsample.1.weight`: torchvision, and with it timm, OpenMMLab, SimSiam, MoCo and DenseCL.
     Torchvision,
     /// `res2.0.shortcut.norm.weight`: detectron2.
     Detectron2,
+    /// `4.0.downsample.1.weight`: torchvision's modules as numbers, by `nn.Sequential(*resnet.children())`.
+    Sequential,
 }
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Layout::Torchvision => "torchvision",
-            Layout::Detectron2 => "detectron2",
+            Torchvision => "torchvision's names",
+            Detectron2 => "detectron2's names",
+            Sequential => "the numbers of torchvision's modules in a sequence",
         })
     }
 }
 
 impl Layout {
-    pub(super) const ALL: [Layout; 2] = [Layout::Torchvision, Layout::Detectron2];
+    pub(super) const ALL: [Layout; 3] = [Torchvision, Detectron2, Sequential];
 
     /// torchvision's name of the tensor that this layout calls `name`; nothing when no such layout has it.
     pub(super) fn to_torchvision(self, name: &str) -> Option<String> {
         match self {
-            Layout::Torchvision => Some(name.to_owned()),
-            Layout::Detectron2 => from_detectron2(name),
+            Torchvision => Some(name.to_owned()),
+            Detectron2 => from_detectron2(name),
+            Sequential => from_sequence(name),
         }
     }
+}
 
-    /// The name that this layout has for torchvision's `name`.
-    pub(crate) fn name_of(self, name: &str) -> String {
-        match self {
-            Layout::Torchvision => name.to_owned(),
-            Layout::Detectron2 => to_detectron2(name),
-        }
-    }
+/// The modules of a ResNet in torchvision's order; those without tensors are left out.
+fn from_sequence(name: &str) -> Option<String> {
+    let (number, rest) = name.split_once('.')?;
+    let module = match number {
+        "0" => "conv1",
+        "1" => "bn1",
+        "4" => "layer1",
+        "5" => "layer2",
+        "6" => "layer3",
+        "7" => "layer4",
+        _ => return None,
+    };
+    Some(format!("{module}.{rest}"))
 }
 
 /// detectron2 puts a norm into its convolution, counts stages from 2, and calls all else the stem.
@@ -103,7 +78,7 @@ fn norm_beside_convolution(name: &str) -> String {
 }
 
 /// The other way round.
-fn to_detectron2(name: &str) -> String {
+pub(crate) fn to_detectron2(name: &str) -> String {
     let of_block = || {
         let (stage, rest) = name.strip_prefix("layer")?.split_once('.')?;
         let (block, rest) = rest.split_once('.')?;
@@ -148,9 +123,17 @@ mod tests {
     }
 
     #[test]
-    fn no_prefix_stands_twice() {
-        for (place, prefix) in PREFIXES.iter().enumerate() {
-            assert!(!PREFIXES[..place].contains(prefix), "{prefix}");
+    fn numbers_of_a_sequence_are_translated() {
+        for (theirs, ours) in [
+            ("0.weight", "conv1.weight"),
+            ("1.running_var", "bn1.running_var"),
+            ("4.0.conv1.weight", "layer1.0.conv1.weight"),
+            ("7.2.downsample.1.bias", "layer4.2.downsample.1.bias"),
+        ] {
+            assert_eq!(from_sequence(theirs).as_deref(), Some(ours));
+        }
+        for foreign in ["0", "2.weight", "8.weight", "04.0.conv1.weight", "conv1.weight"] {
+            assert_eq!(from_sequence(foreign), None);
         }
     }
 }

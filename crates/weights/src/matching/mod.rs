@@ -1,18 +1,28 @@
 //! Which tensors of a file are which of a model.
 //!
-//! A prefix is chosen once for the whole file, as the one under which most tensors fit. Stripping each name by itself
-//! would mix the encoder of MoCo with its momentum copy, and a projector's layers with the encoder's.
+//! Encoder and prefix are chosen once for the whole file. Stripping each name by itself would mix the encoder of MoCo
+//! with its momentum copy, and a projector's layers with the encoder's.
 
+mod encoder;
 mod layout;
+mod network;
+mod rank;
 mod report;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 pub use layout::Layout;
+pub(crate) use layout::to_detectron2;
 
 use crate::Tensor;
 use crate::error::readable;
-use layout::PREFIXES;
+use encoder::{Encoder, encoders};
+use network::network;
+use rank::Rank;
+
+/// Names and shapes of tensors.
+type Shapes<'a> = HashMap<&'a str, &'a [i64]>;
 
 /// A tensor of the model and the tensor of the file that fits it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +44,16 @@ pub struct Mismatch {
     pub found: Vec<i64>,
 }
 
-/// How a file fits a model; prints as a few lines. Whether missing tensors are an error is for the caller to say.
+/// How a file fits a model; prints as a few lines. Only what [`fits`](Matching::fits) is the model's network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matching {
     /// Tensors of the model that the file has, in the model's order.
     pub matched: Vec<Match>,
-    /// Names of the model that the file lacks. `num_batches_tracked` may lack and is not among them: old files have
-    /// none, and nothing is computed from it.
+    /// Names of the model that the file lacks, except for `num_batches_tracked`, which it may lack.
     pub missing: Vec<String>,
-    /// Names of the file that are not of the model: heads, momentum copies, queues.
+    /// Names within the file's encoder that the model lacks, so that it is another network: more blocks, other parts.
+    pub foreign: Vec<String>,
+    /// Names of the file that are not of its encoder: heads, momentum copies, queues.
     pub unexpected: Vec<String>,
     /// Tensors of another shape.
     pub mismatched: Vec<Mismatch>,
@@ -50,122 +61,127 @@ pub struct Matching {
     pub prefix: String,
     /// Whose names the file has.
     pub layout: Layout,
-    /// Whether the file's network begins with three small convolutions (`ResNetV1c`, `resnet50d`) instead of one of
-    /// 7 x 7. Its first layers cannot be taken then, and the others were trained behind different ones.
-    pub deep_stem: bool,
+    /// Whether its names say that it is a momentum copy, a moving average or a teacher, where the encoder that this is a
+    /// copy of is not in the file.
+    pub is_copy: bool,
+    /// The network of the file by its names and shapes (`ResNet-34`).
+    pub network: String,
+    /// The network of the model likewise.
+    pub expected_network: String,
 }
 
-/// No tensor of the file has a name of the model, under any prefix.
+/// Why no tensors of a file are the model's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "none of the {file_tensors} tensors of the file has a name of this model: the file has {}, the model has {}",
-    .file_names.join(", "),
-    .model_names.join(", ")
-)]
-pub struct NothingMatches {
-    /// How many tensors the file has.
-    pub file_tensors: usize,
-    /// A few names of the file.
-    pub file_names: Vec<String>,
-    /// A few names of the model.
-    pub model_names: Vec<String>,
+pub enum NoMatch {
+    /// The file has no name of the model's blocks, behind whatever prefix.
+    #[error(
+        "none of the {file_tensors} tensors of the file has a name of this model: the file has {}, the model has {}",
+        .file_names.join(", "),
+        .model_names.join(", ")
+    )]
+    Nothing {
+        /// How many tensors the file has.
+        file_tensors: usize,
+        /// A few names of the file.
+        file_names: Vec<String>,
+        /// A few names of the model.
+        model_names: Vec<String>,
+    },
+    /// The file has several encoders that fit, and nothing says which one is meant.
+    #[error(
+        "the file holds encoders with different weights that fit equally well, one {first} and one {second}; \
+         save the one that you mean alone"
+    )]
+    Ambiguous {
+        /// Where the first one is.
+        first: String,
+        /// Where another one is.
+        second: String,
+    },
 }
 
-/// Finds each tensor of `model` (names as torchvision's, and shapes) among those of a file.
+/// Finds each tensor of `model` (names as torchvision's, and shapes) among those of a file, whatever stands before their
+/// names there. Momentum copies, moving averages and teachers are only taken where no other encoder is in the file.
 ///
 /// # Errors
-/// [`NothingMatches`] when not a single name is on both sides.
-pub fn match_names(model: &[(String, Vec<i64>)], file: &[Tensor]) -> Result<Matching, NothingMatches> {
-    let shapes: HashMap<&str, &[i64]> =
-        model.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
-    let readings =
-        Layout::ALL.iter().flat_map(|&layout| PREFIXES.iter().map(move |prefix| (layout, *prefix)));
-    let readings = readings.map(|(layout, prefix)| Reading::of(file, layout, prefix, &shapes));
-    // The first of equals is kept: the lists are in order of preference.
-    let best = readings.reduce(|best, next| if next.fits > best.fits { next } else { best });
-    match best {
-        Some(reading) if reading.fits > Fits::default() => Ok(report(model, file, &reading)),
-        _ => Err(nothing_matches(model, file)),
+/// [`NoMatch`] when no encoder is found, or two that differ fit equally well.
+pub fn match_names(model: &[(String, Vec<i64>)], file: &[Tensor]) -> Result<Matching, NoMatch> {
+    let shapes = names_and_shapes(model);
+    let found = encoders(file, &shapes).into_iter();
+    let mut ranked: Vec<_> = found.map(|found| (Rank::of(&found, file, &shapes), found)).collect();
+    // Of equals the one with the shortest prefix is first, then the one that the file has first.
+    ranked.sort_by_key(|(rank, found)| (Reverse(*rank), found.prefix.len()));
+    let Some(((rank, best), others)) = ranked.split_first() else { return Err(nothing(model, file)) };
+    let mut equals = others.iter().take_while(|(other, _)| rank.fits && other == rank);
+    if let Some((_, other)) = equals.find(|(_, other)| !best.holds_the_same_as(other, file)) {
+        return Err(NoMatch::Ambiguous { first: best.place(), second: other.place() });
     }
+    Ok(report(model, file, best))
 }
 
-/// How many tensors have a name of the model and its shape, and how many a name alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Fits {
-    shapes: usize,
-    names: usize,
+/// What an encoder may lack: old files count no batches, and nothing is computed from their number.
+fn may_lack(name: &str) -> bool {
+    name.ends_with("num_batches_tracked")
 }
 
-/// A file under one assumption about its names.
-struct Reading<'a> {
-    layout: Layout,
-    prefix: &'static str,
-    /// Places in the file, by the model's names.
-    places: HashMap<String, usize>,
-    fits: Fits,
-    file: &'a [Tensor],
+/// What a tool that counts operations leaves in any module.
+fn is_of_a_tool(name: &str) -> bool {
+    name.ends_with("total_ops") || name.ends_with("total_params")
 }
 
-impl<'a> Reading<'a> {
-    fn of(file: &'a [Tensor], layout: Layout, prefix: &'static str, shapes: &HashMap<&str, &[i64]>) -> Self {
-        let mut reading = Self { layout, prefix, places: HashMap::new(), fits: Fits::default(), file };
-        for (place, tensor) in file.iter().enumerate() {
-            let Some(name) = reading.name_in_model(place) else { continue };
-            let Some(&shape) = shapes.get(name.as_str()) else { continue };
-            if reading.places.contains_key(&name) {
-                continue;
-            }
-            reading.places.insert(name, place);
-            reading.fits.names += 1;
-            reading.fits.shapes += usize::from(tensor.shape == shape);
-        }
-        reading
-    }
-
-    fn name_in_model(&self, place: usize) -> Option<String> {
-        self.layout.to_torchvision(self.file[place].name.strip_prefix(self.prefix)?)
-    }
-
-    fn has_deep_stem(&self) -> bool {
-        let bare = self.file.iter().filter_map(|tensor| tensor.name.strip_prefix(self.prefix));
-        bare.into_iter().any(|name| matches!(name, "stem.0.weight" | "conv1.0.weight"))
-    }
-}
-
-fn report(model: &[(String, Vec<i64>)], file: &[Tensor], reading: &Reading) -> Matching {
-    let (mut matched, mut missing, mut mismatched) = (Vec::new(), Vec::new(), Vec::new());
-    let mut used = vec![false; file.len()];
+fn report(model: &[(String, Vec<i64>)], file: &[Tensor], found: &Encoder) -> Matching {
+    let shapes = names_and_shapes(model);
+    let mut matching = Matching {
+        matched: Vec::new(),
+        missing: Vec::new(),
+        foreign: Vec::new(),
+        unexpected: Vec::new(),
+        mismatched: Vec::new(),
+        prefix: found.prefix.to_owned(),
+        layout: found.layout,
+        is_copy: found.is_copy(),
+        network: network(&found.shapes(file)),
+        expected_network: network(&shapes),
+    };
     for (name, expected) in model {
-        let Some(&index) = reading.places.get(name) else {
-            if !name.ends_with("num_batches_tracked") {
-                missing.push(name.clone());
+        match found.places.get(name) {
+            Some(&index) if file[index].shape == *expected => {
+                matching.matched.push(Match { name: name.clone(), index });
             }
-            continue;
-        };
-        used[index] = true;
-        let found = &file[index].shape;
-        if found == expected {
-            matched.push(Match { name: name.clone(), index });
-        } else {
-            let (name, expected, found) = (name.clone(), expected.clone(), found.clone());
-            mismatched.push(Mismatch { name, expected, found });
+            Some(&index) => {
+                let (name, expected, found) = (name.clone(), expected.clone(), file[index].shape.clone());
+                matching.mismatched.push(Mismatch { name, expected, found });
+            }
+            None if may_lack(name) => {}
+            None => matching.missing.push(name.clone()),
         }
     }
-    let unexpected = file.iter().zip(used).filter(|(_, used)| !used).map(|(tensor, _)| tensor.name.clone());
-    Matching {
-        matched,
-        missing,
-        unexpected: unexpected.collect(),
-        mismatched,
-        prefix: reading.prefix.to_owned(),
-        layout: reading.layout,
-        deep_stem: reading.has_deep_stem(),
+    let of_encoder: HashMap<usize, &str> =
+        found.places.iter().map(|(name, &place)| (place, name.as_str())).collect();
+    for (place, tensor) in file.iter().enumerate() {
+        match of_encoder.get(&place) {
+            Some(name) if shapes.contains_key(name) => {}
+            Some(name) if !is_of_a_tool(name) => matching.foreign.push(tensor.name.clone()),
+            _ => matching.unexpected.push(tensor.name.clone()),
+        }
+    }
+    matching
+}
+
+impl Matching {
+    /// Whether the file holds all of the model, and what it holds is that network and no other.
+    pub fn fits(&self) -> bool {
+        self.missing.is_empty() && self.mismatched.is_empty() && self.foreign.is_empty()
     }
 }
 
-fn nothing_matches(model: &[(String, Vec<i64>)], file: &[Tensor]) -> NothingMatches {
+fn names_and_shapes(model: &[(String, Vec<i64>)]) -> Shapes<'_> {
+    model.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect()
+}
+
+fn nothing(model: &[(String, Vec<i64>)], file: &[Tensor]) -> NoMatch {
     const SHOWN: usize = 4;
-    NothingMatches {
+    NoMatch::Nothing {
         file_tensors: file.len(),
         file_names: file.iter().take(SHOWN).map(|tensor| readable(tensor.name.as_bytes())).collect(),
         model_names: model.iter().take(SHOWN).map(|(name, _)| name.clone()).collect(),

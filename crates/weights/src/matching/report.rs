@@ -1,5 +1,6 @@
 //! A matching in a few lines.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::{Matching, Mismatch};
@@ -8,9 +9,15 @@ use crate::error::{few, readable};
 impl fmt::Display for Matching {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let needed = self.matched.len() + self.missing.len() + self.mismatched.len();
-        write!(f, "{} of {} tensors found, under {}'s names", self.matched.len(), needed, self.layout)?;
+        write!(f, "{} of {} tensors found, under {}", self.matched.len(), needed, self.layout)?;
         if !self.prefix.is_empty() {
-            write!(f, " after {}", self.prefix)?;
+            write!(f, " after {}", readable(self.prefix.as_bytes()))?;
+        }
+        if self.is_copy {
+            f.write_str(
+                "\na copy by its name (momentum, moving average or teacher); the encoder that was trained is \
+                         not in the file",
+            )?;
         }
         if !self.missing.is_empty() {
             write!(f, "\nmissing: {}", few(&self.missing))?;
@@ -19,26 +26,36 @@ impl fmt::Display for Matching {
             let shapes: Vec<String> = self.mismatched.iter().map(in_words).collect();
             write!(f, "\nother shapes: {}", few(&shapes))?;
         }
+        if !self.foreign.is_empty() {
+            let names: Vec<String> = self.foreign.iter().map(|name| readable(name.as_bytes())).collect();
+            write!(f, "\nof another network: {}", few(&names))?;
+        }
         if !self.unexpected.is_empty() {
             write!(f, "\nleft in the file: {}", few(&self.groups_left_over()))?;
-        }
-        if self.deep_stem {
-            f.write_str(
-                "\nits stem is three 3 x 3 convolutions (ResNetV1c, resnet50d), which is not torchvision's one of \
-                 7 x 7: it is another network, whose later layers fit in shape alone",
-            )?;
         }
         Ok(())
     }
 }
 
 impl Matching {
+    /// The part of the network that a tensor of the file is of: the beginning of its name, up to the first word in which
+    /// it differs from the prefix (`module.encoder_k` beside `module.encoder_q.`).
+    pub fn part_of<'a>(&self, name: &'a str) -> &'a str {
+        let words = name.split_inclusive('.').zip(self.prefix.split_inclusive('.'));
+        let common: usize =
+            words.take_while(|(ours, theirs)| ours == theirs).map(|(word, _)| word.len()).sum();
+        let end = name[common..].find('.').map_or(name.len(), |length| common + length);
+        &name[..end]
+    }
+
     /// What was left over, gathered by the part of the network: `fc`, `module.encoder_k`.
     fn groups_left_over(&self) -> Vec<String> {
         let mut groups: Vec<(&str, usize)> = Vec::new();
+        let mut places = HashMap::new();
         for name in &self.unexpected {
-            let part = part_of_the_network(name, &self.prefix);
-            match groups.iter_mut().find(|(group, _)| *group == part) {
+            let part = self.part_of(name);
+            let place = *places.entry(part).or_insert(groups.len());
+            match groups.get_mut(place) {
                 Some((_, count)) => *count += 1,
                 None => groups.push((part, 1)),
             }
@@ -48,17 +65,6 @@ impl Matching {
             .map(|(part, count)| format!("{} ({})", readable(part.as_bytes()), tensors(*count)))
             .collect()
     }
-}
-
-/// The first word of a name that is not of the prefix, with what stands before it.
-fn part_of_the_network<'a>(name: &'a str, prefix: &str) -> &'a str {
-    let wrapper = if name.starts_with(prefix) {
-        prefix.len()
-    } else {
-        ["module.", "model."].iter().find(|wrapper| name.starts_with(**wrapper)).map_or(0, |w| w.len())
-    };
-    let end = name[wrapper..].find('.').map_or(name.len(), |length| wrapper + length);
-    &name[..end]
 }
 
 fn in_words(Mismatch { name, expected, found }: &Mismatch) -> String {

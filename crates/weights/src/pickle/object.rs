@@ -1,5 +1,7 @@
 //! The values of a pickle, in one arena.
 
+use std::collections::HashMap;
+
 use super::global::Global;
 
 /// The number of a value in its [`Objects`].
@@ -44,6 +46,29 @@ pub(crate) struct Call {
     pub(crate) items: Vec<(Id, Id)>,
 }
 
+/// Most bytes of a name, more than any tensor has. Hashing and copying a long one again and again would cost a hostile
+/// file nothing.
+const LONGEST_NAME: usize = 1024;
+
+/// What leads to a value within another one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Key<'a> {
+    Name(&'a str),
+    Place(usize),
+}
+
+impl Key<'_> {
+    /// Behind the keys that lead to its container, with a dot between them; nothing when that is too long for a name.
+    pub(crate) fn below(self, path: &str) -> Option<String> {
+        let dot = if path.is_empty() { "" } else { "." };
+        let name = match self {
+            Key::Name(name) => format!("{path}{dot}{name}"),
+            Key::Place(place) => format!("{path}{dot}{place}"),
+        };
+        (name.len() <= LONGEST_NAME).then_some(name)
+    }
+}
+
 /// The arena. An [`Id`] is only made by its own arena, which never shrinks.
 #[derive(Debug, Default)]
 pub(crate) struct Objects<'a> {
@@ -68,11 +93,11 @@ impl<'a> Objects<'a> {
         self.all.iter()
     }
 
-    /// A text, also one that Python 2 wrote as bytes.
+    /// A text, also a name that Python 2 wrote as bytes.
     pub(crate) fn text(&self, id: Id) -> Option<&'a str> {
         match *self.get(id) {
             Object::Text(text) => Some(text),
-            Object::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
+            Object::Bytes(bytes) if bytes.len() <= LONGEST_NAME => std::str::from_utf8(bytes).ok(),
             _ => None,
         }
     }
@@ -121,6 +146,34 @@ impl<'a> Objects<'a> {
             }
             _ => None,
         }
+    }
+
+    /// Whether a value is a dictionary, a list or a tuple.
+    pub(crate) fn has_members(&self, id: Id) -> bool {
+        match self.get(id) {
+            Object::Dict(_) | Object::List(_) | Object::Tuple(_) => true,
+            Object::Call(call) => call.function == Global::Collection,
+            _ => false,
+        }
+    }
+
+    /// The values of a dictionary whose keys are texts, or those of a list or tuple; nothing in other values. As in
+    /// Python, the last value of a key is the one that counts.
+    pub(crate) fn members(&self, id: Id) -> Vec<(Key<'a>, Id)> {
+        if let Some(elements) = self.sequence(id) {
+            return elements.iter().enumerate().map(|(place, &value)| (Key::Place(place), value)).collect();
+        }
+        let mut members: Vec<(Key, Id)> = Vec::new();
+        let mut places = HashMap::new();
+        for (key, value) in self.entries(id).unwrap_or_default() {
+            let Some(name) = self.text(key).filter(|name| name.len() <= LONGEST_NAME) else { continue };
+            let place = *places.entry(name).or_insert(members.len());
+            match members.get_mut(place) {
+                Some((_, earlier)) => *earlier = value,
+                None => members.push((Key::Name(name), value)),
+            }
+        }
+        members
     }
 
     /// Python 2 wrote an `OrderedDict` as a call with a list of pairs.

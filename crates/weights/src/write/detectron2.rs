@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use super::WriteError;
 use super::pickle::Pickle;
-use crate::{DType, Layout, Tensor};
+use crate::matching::to_detectron2;
+use crate::{DType, Tensor};
 
 /// Writes an encoder under torchvision's names as a `.pkl` file for detectron2's `MODEL.WEIGHTS`. The names become
 /// detectron2's, and `matching_heuristics` lets it find them in a model by their ends.
@@ -21,7 +22,7 @@ pub fn write_detectron2(out: impl Write, tensors: &[Tensor], author: &str) -> Re
         file.text("model")?;
         file.dict(|model| {
             tensors.iter().try_for_each(|tensor| {
-                model.text(&Layout::Detectron2.name_of(&tensor.name))?;
+                model.text(&to_detectron2(&tensor.name))?;
                 array(model, tensor)
             })
         })?;

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the report")]
 
+mod dictionaries;
+mod encoders;
 mod formats;
 mod hostile;
 mod matching;
 mod mutations;
+mod networks;
+mod resnet;
 mod write;
 
 use std::path::{Path, PathBuf};
