@@ -39,6 +39,8 @@ pub struct SegmentRecipe {
     pub train: TrainSettings,
     /// When and how it is evaluated.
     pub evaluate: EvaluateSettings,
+    /// How pictures are predicted.
+    pub predict: PredictSettings,
     /// When a run counts as collapsed.
     pub monitor: MonitorSettings,
 }
@@ -87,6 +89,20 @@ pub struct EvaluateSettings {
 impl Default for EvaluateSettings {
     fn default() -> Self {
         Self { every: Duration::Epochs(1.0), size: 320, batch_size: 32 }
+    }
+}
+
+/// `[predict]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PredictSettings {
+    /// Megabytes of pictures that are held at once: read ahead, waiting for others of their size, and to be written.
+    pub memory: usize,
+}
+
+impl Default for PredictSettings {
+    fn default() -> Self {
+        Self { memory: 1024 }
     }
 }
 
