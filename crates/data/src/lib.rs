@@ -5,7 +5,7 @@
 //! function of a key (crate `densesiam-random`), every view keeps its crop (crate `densesiam-geometry`), and no result
 //! depends on the number of threads or on the processor's instruction set. [`segment`] makes the views of unsupervised
 //! segmentation in the same loader; [`labelled`], [`label`] and [`taxonomy`] know labelled data sets, [`evaluation`]
-//! pairs their pictures with their labels in one geometry. [`pack`] writes tar shards, [`demo`] draws a data set for
+//! pairs their pictures with their labels in one geometry. [`reader`] reads whole pictures for prediction. [`pack`] writes tar shards, [`demo`] draws a data set for
 //! trying it all out.
 
 pub mod augment;
@@ -21,6 +21,7 @@ pub mod loader;
 pub mod order;
 pub mod pack;
 mod panics;
+pub mod reader;
 pub mod resize;
 pub mod segment;
 pub mod survey;

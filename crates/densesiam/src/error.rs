@@ -149,6 +149,12 @@ pub enum Error {
         /// The run directory.
         run: PathBuf,
     },
+    /// A signal asked a prediction to stop.
+    #[error("stopped by {signal:?}; the files that were written are whole, and --overwrite begins again")]
+    Stopped {
+        /// The signal.
+        signal: Signal,
+    },
     /// A measurement that has a process of its own ended early.
     #[error(
         "the measurement of {what} ended early ({status}); if memory was short use a smaller train.batch_size"
@@ -196,6 +202,17 @@ pub enum ExitCode {
     Terminated = 143,
 }
 
+impl ExitCode {
+    fn of(signal: Signal) -> Self {
+        match signal {
+            Signal::Interrupt => Self::Interrupted,
+            Signal::User1 => Self::User1,
+            Signal::Terminate => Self::Terminated,
+            Signal::HangUp => Self::HangUp,
+        }
+    }
+}
+
 impl Error {
     /// A file that cannot be read or written.
     pub fn file(path: impl Into<PathBuf>, source: io::Error) -> Self {
@@ -236,10 +253,7 @@ impl Error {
             Self::Device(_) => ExitCode::Device,
             Self::NotFinite { .. } => ExitCode::NotFinite,
             Self::Collapsed { .. } => ExitCode::Collapsed,
-            Self::Interrupted { signal: Signal::Interrupt, .. } => ExitCode::Interrupted,
-            Self::Interrupted { signal: Signal::User1, .. } => ExitCode::User1,
-            Self::Interrupted { signal: Signal::Terminate, .. } => ExitCode::Terminated,
-            Self::Interrupted { signal: Signal::HangUp, .. } => ExitCode::HangUp,
+            Self::Interrupted { signal, .. } | Self::Stopped { signal } => ExitCode::of(*signal),
             Self::Measurement { .. } | Self::Internal(_) => ExitCode::Internal,
         }
     }

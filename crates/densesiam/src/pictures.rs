@@ -97,18 +97,64 @@ pub fn mask_overlay(
     rows: usize,
     strength: f32,
 ) -> RgbImage {
+    let mut overlay = view.clone();
+    lay_mask_over(&mut overlay, categories, [columns, rows], strength);
+    overlay
+}
+
+/// As [`mask_overlay`], into the view itself.
+///
+/// # Panics
+/// If there are not `columns * rows` categories.
+pub fn lay_mask_over<C: Copy + Into<u32>>(
+    view: &mut RgbImage,
+    categories: &[C],
+    [columns, rows]: [usize; 2],
+    strength: f32,
+) {
     assert_eq!(categories.len(), columns * rows, "a map of {columns} x {rows} categories");
     let (width, height) = view.dimensions();
-    let count = categories.iter().filter(|&&category| category != VOID).max().map_or(0, |&last| last + 1);
-    let colours: Vec<_> = (0..count as usize).map(|category| Rgb(colour_of(category))).collect();
-    RgbImage::from_fn(width, height, |x, y| {
-        let cell = |at: u32, side: u32, cells: usize| at as usize * cells / side as usize;
-        let bare = *view.get_pixel(x, y);
-        match categories[cell(y, height, rows) * columns + cell(x, width, columns)] {
-            VOID => bare,
-            category => blend(bare, colours[category as usize], strength),
+    let cell = |at: u32, side: u32, cells: usize| at as usize * cells / side as usize;
+    let cells: Vec<usize> = (0..width).map(|x| cell(x, width, columns)).collect();
+    let mut tints = Tints { strength, of_category: Vec::new() };
+    for (y, line) in (0..height).zip(view.chunks_exact_mut(3 * width.max(1) as usize)) {
+        let map = &categories[cell(y, height, rows) * columns..][..columns];
+        for (pixel, &cell) in line.as_chunks_mut().0.iter_mut().zip(&cells) {
+            tints.apply(map[cell].into(), pixel);
         }
-    })
+    }
+}
+
+/// What the colours of categories make of what is under them. There are 256 values of a channel and a picture has
+/// millions, so each is blended once.
+struct Tints {
+    strength: f32,
+    /// By category: by channel and value below, the value of the blend.
+    of_category: Vec<Option<Box<[[u8; 256]; 3]>>>,
+}
+
+impl Tints {
+    fn apply(&mut self, category: u32, pixel: &mut [u8; 3]) {
+        if category == VOID {
+            return;
+        }
+        let category = category as usize;
+        if self.of_category.len() <= category {
+            self.of_category.resize(category + 1, None);
+        }
+        let strength = self.strength;
+        let tint = self.of_category[category].get_or_insert_with(|| tint(Rgb(colour_of(category)), strength));
+        *pixel = std::array::from_fn(|channel| tint[channel][usize::from(pixel[channel])]);
+    }
+}
+
+fn tint(colour: Rgb<u8>, strength: f32) -> Box<[[u8; 256]; 3]> {
+    let mut tint = Box::new([[0; 256]; 3]);
+    for under in 0..=u8::MAX {
+        let Rgb(blended) = blend(Rgb([under; 3]), colour, strength);
+        (0..3).for_each(|channel| tint[channel][usize::from(under)] = blended[channel]);
+    }
+    tint
 }
 
 /// A map of `columns x rows` categories as a picture of `width x height` pixels.
@@ -340,6 +386,19 @@ mod tests {
         let view = RgbImage::from_fn(9, 7, |x, y| Rgb([x as u8 * 20, y as u8 * 30, 77]));
         assert_eq!(mask_overlay(&view, &[0, 1, 2], 3, 1, 0.0), view);
         assert_eq!(mask_overlay(&view, &[VOID; 3], 3, 1, 1.0), view);
+    }
+
+    #[test]
+    fn every_pixel_of_an_overlay_is_blended_with_the_colour_of_its_cell() {
+        let view = RgbImage::from_fn(61, 43, |x, y| Rgb([x as u8 * 4, y as u8 * 5, (x * y) as u8]));
+        let categories: Vec<u16> = (0..7 * 5).map(|cell| cell * 11 % 300).collect();
+        let mut overlay = view.clone();
+        lay_mask_over(&mut overlay, &categories, [7, 5], 0.6);
+        for (x, y, &pixel) in overlay.enumerate_pixels() {
+            let category = categories[(y as usize * 5 / 43) * 7 + x as usize * 7 / 61];
+            let colour = Rgb(colour_of(usize::from(category)));
+            assert_eq!(pixel, blend(*view.get_pixel(x, y), colour, 0.6), "at {x}, {y}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Ordered, bounded prefetch by worker threads, whatever the batches hold.
 //!
 //! Workers claim single samples, in order, within a window of whole batches: memory is bounded by the window, and a
-//! batch is ready after the time of its slowest sample. What a sample holds must depend on its step and slot alone;
+//! batch is ready after the time of its slowest sample. Where batches differ in size, what they hold together is bounded
+//! too. What a sample holds must depend on its step and slot alone;
 //! then the batches do not depend on the number of workers. One lock guards the bookkeeping and is held for moments;
 //! each batch has its own lock, held while a finished sample is copied in.
 
@@ -32,6 +33,14 @@ pub(crate) trait Production: Send + Sync + 'static {
     fn open(&self, step: u64, recycled: Option<Self::Batch>) -> Self::Batch;
     /// Makes one sample and puts it into its batch.
     fn produce(&self, slot: usize, scratch: &mut Self::Scratch, batch: &Mutex<Self::Batch>);
+    /// Bytes that a finished batch holds; needed where [`Production::room`] bounds them.
+    fn held(&self, _batch: &Self::Batch) -> usize {
+        0
+    }
+    /// While the batches that wait for delivery hold so many bytes, no further one is begun.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Why there is no next batch.
@@ -78,6 +87,8 @@ struct State<B> {
     claimed: Vec<(u64, usize)>,
     /// How many samples were made.
     finished: u64,
+    /// Bytes of the batches that wait for delivery.
+    held: usize,
     /// Memory of delivered batches.
     recycled: Vec<B>,
     /// Set when the workers shall end.
@@ -125,6 +136,7 @@ impl<P: Production> Prefetch<P> {
             next: (0, 0),
             claimed: Vec::new(),
             finished: 0,
+            held: 0,
             recycled: Vec::new(),
             stop: false,
             panic: None,
@@ -162,6 +174,7 @@ impl<P: Production> Prefetch<P> {
             return Ok(None);
         };
         state.next.0 -= 1;
+        state.held -= self.shared.production.held(&lock(&first.batch));
         self.shared.claimable.notify_all();
         Ok(Arc::into_inner(first.batch)
             .map(|batch| batch.into_inner().unwrap_or_else(PoisonError::into_inner)))
@@ -251,7 +264,7 @@ impl<P: Production> Shared<P> {
             if state.next.0 < state.open.len() {
                 break;
             }
-            if state.open.len() < self.prefetch {
+            if self.has_room(&state) {
                 let step = state.unopened.next()?;
                 let recycled = state.recycled.pop();
                 let batch = Arc::new(Mutex::new(self.production.open(step, recycled)));
@@ -271,6 +284,12 @@ impl<P: Production> Shared<P> {
         Some(claim)
     }
 
+    /// Whether a batch may be opened; a first one always may.
+    fn has_room(&self, state: &State<P::Batch>) -> bool {
+        let room = state.open.len() < self.prefetch && state.held < self.production.room();
+        room || state.open.is_empty()
+    }
+
     /// What the workers were reading for the batch that does not come.
     fn being_read(&self, state: &State<P::Batch>) -> Vec<String> {
         let Some(first) = state.open.front() else { return Vec::new() };
@@ -284,6 +303,10 @@ impl<P: Production> Shared<P> {
         state.finished += 1;
         if let Some(open) = state.open.iter_mut().find(|open| open.step == step) {
             open.missing -= 1;
+            if open.missing == 0 {
+                let held = self.production.held(&lock(&open.batch));
+                state.held += held;
+            }
         }
         if state.open.front().is_some_and(|first| first.missing == 0) {
             self.deliverable.notify_all();
@@ -297,9 +320,10 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
-    /// Batches of four numbers `4 step + slot`; counts how many batches were opened.
+    /// Batches of four numbers `4 step + slot`, ten bytes each; counts how many batches were opened.
     struct Numbers {
         opened: Arc<AtomicU64>,
+        room: usize,
         panic_at: Option<u64>,
         stall_at: Option<u64>,
         patience: Duration,
@@ -337,12 +361,25 @@ mod tests {
             std::thread::sleep(Duration::from_micros(number * 7919 % 300));
             batch.lock().unwrap().1[slot] = number;
         }
+
+        fn held(&self, _: &Self::Batch) -> usize {
+            10
+        }
+
+        fn room(&self) -> usize {
+            self.room
+        }
+    }
+
+    impl Numbers {
+        fn new(patience: Duration) -> Self {
+            Self { opened: Arc::default(), room: usize::MAX, panic_at: None, stall_at: None, patience }
+        }
     }
 
     fn start(panic_at: Option<u64>, workers: usize, prefetch: usize) -> (Prefetch<Numbers>, Arc<AtomicU64>) {
-        let opened = Arc::new(AtomicU64::new(0));
-        let patience = Duration::from_secs(60);
-        let numbers = Numbers { opened: Arc::clone(&opened), panic_at, stall_at: None, patience };
+        let numbers = Numbers { panic_at, ..Numbers::new(Duration::from_secs(60)) };
+        let opened = Arc::clone(&numbers.opened);
         (Prefetch::start(numbers, 5..25, workers, prefetch).unwrap(), opened)
     }
 
@@ -365,6 +402,22 @@ mod tests {
         prefetch.next().unwrap();
         std::thread::sleep(Duration::from_millis(60));
         assert_eq!(opened.load(Ordering::SeqCst), 4);
+    }
+
+    #[test]
+    fn what_waits_for_delivery_is_bounded_in_bytes() {
+        // Two batches of ten bytes reach beyond 15; without any room one is made at a time.
+        for (room, ahead) in [(15, 2), (10, 1), (0, 1)] {
+            let numbers = Numbers { room, ..Numbers::new(Duration::from_secs(60)) };
+            let opened = Arc::clone(&numbers.opened);
+            let mut prefetch = Prefetch::start(numbers, 5..25, 1, 9).unwrap();
+            for delivered in 1..=20 {
+                assert_eq!(prefetch.next().unwrap().unwrap().0, delivered + 4);
+                std::thread::sleep(Duration::from_millis(3));
+                assert!(opened.load(Ordering::SeqCst) <= delivered + ahead, "{room} bytes of room");
+            }
+            assert_eq!(prefetch.next(), Ok(None));
+        }
     }
 
     #[test]
@@ -394,12 +447,7 @@ mod tests {
 
     #[test]
     fn whether_a_batch_is_ready_is_known_within_a_second() {
-        let numbers = Numbers {
-            opened: Arc::default(),
-            panic_at: None,
-            stall_at: Some(20),
-            patience: Duration::from_secs(60),
-        };
+        let numbers = Numbers { stall_at: Some(20), ..Numbers::new(Duration::from_secs(60)) };
         let mut prefetch = Prefetch::start(numbers, 5..6, 1, 1).unwrap();
         let start = Instant::now();
         assert_eq!(prefetch.ready(), Ok(false));
@@ -412,8 +460,7 @@ mod tests {
     #[test]
     fn a_read_that_does_not_return_is_named_and_not_waited_for() {
         let start = Instant::now();
-        let patience = Duration::from_millis(80);
-        let numbers = Numbers { opened: Arc::default(), panic_at: None, stall_at: Some(26), patience };
+        let numbers = Numbers { stall_at: Some(26), ..Numbers::new(Duration::from_millis(80)) };
         let mut prefetch = Prefetch::start(numbers, 5..25, 3, 2).unwrap();
         assert_eq!(prefetch.next(), Ok(Some((5, [20, 21, 22, 23]))));
         assert_eq!(prefetch.next(), Err(Failure::Stalled(0, vec!["number 26".into()])));

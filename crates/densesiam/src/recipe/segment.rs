@@ -40,6 +40,8 @@ pub struct SegmentRecipe {
     pub train: TrainSettings,
     /// When and how it is evaluated.
     pub evaluate: EvaluateSettings,
+    /// How pictures are predicted.
+    pub predict: PredictSettings,
     /// When a run counts as collapsed.
     pub monitor: MonitorSettings,
 }
@@ -105,7 +107,32 @@ impl Recipe for SegmentRecipe {
         self.optimizer.validate()?;
         self.train.validate()?;
         self.evaluate.validate()?;
+        self.predict.validate()?;
         self.monitor.validate()
+    }
+}
+
+/// `[predict]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PredictSettings {
+    /// Megabytes of pictures that are held at once: read ahead, waiting for others of their size, and to be written.
+    pub memory: usize,
+}
+
+impl Default for PredictSettings {
+    fn default() -> Self {
+        Self { memory: 1024 }
+    }
+}
+
+impl PredictSettings {
+    /// Checks every number against its range.
+    ///
+    /// # Errors
+    /// [`SettingError`] with the first key that is out of range.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        within("predict.memory", self.memory, 1..=1 << 20, "megabytes")
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Best {
 
 /// Keys that may differ between a run and its resumption: they change where and how fast it runs and what it writes.
 /// Another device or number of threads changes the last bits of what it computes, and nothing else.
-const MAY_CHANGE: [&str; 15] = [
+const MAY_CHANGE: [&str; 16] = [
     "run.name",
     "run.dir",
     "run.device",
@@ -59,6 +59,7 @@ const MAY_CHANGE: [&str; 15] = [
     "train.keep_last",
     "train.pictures_every",
     "train.pictures",
+    "predict",
     "monitor",
 ];
 

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use crate::program::{Finished, Place};
+use crate::program::{Finished, Place, wait_for};
 use crate::segment::segment;
 
 fn predict(place: &Place, more: &[&str]) -> Finished {
@@ -126,4 +127,84 @@ fn nothing_is_replaced_unasked() {
     place.run(&["predict", "runs/used", "nowhere", "--out", "elsewhere"]).exited(3).says(&["nowhere"]);
     fs::write(place.path("file"), "").unwrap();
     place.run(&["predict", "runs/used", "mine", "--out", "file/out"]).exited(4);
+}
+
+/// The files of a folder and their bytes.
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    files(folder).into_iter().map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
+}
+
+/// Lays a few made-up pictures at several sizes into `mine`, so that those of one size do not follow each other.
+fn pictures_of_several_sizes(place: &Place) {
+    fs::create_dir_all(place.path("mine")).unwrap();
+    let sizes = [(64, 48), (48, 64), (90, 31), (64, 48), (128, 96), (64, 48), (30, 90)];
+    for (number, file) in files(&place.pictures()).iter().enumerate() {
+        let (width, height) = sizes[number % sizes.len()];
+        let picture = image::open(place.pictures().join(file)).unwrap();
+        let picture = picture.resize_exact(width, height, image::imageops::FilterType::Triangle);
+        picture.save(place.path("mine").join(format!("{number:02}.png"))).unwrap();
+    }
+}
+
+#[test]
+fn what_a_picture_becomes_does_not_depend_on_its_batch_its_window_or_the_threads() {
+    let place = Place::new();
+    segment(&place, "used", &["train.duration=2 steps"]).succeeded();
+    pictures_of_several_sizes(&place);
+    let predicted = |settings: &[&str]| {
+        predict(&place, &[&["run.precision=fp32", "--overwrite"], settings].concat()).succeeded();
+        contents(&place.path("out"))
+    };
+    let alone = predicted(&["evaluate.batch_size=1"]);
+    assert_eq!(alone.len(), 1 + 2 * 16);
+    for settings in [
+        &["evaluate.batch_size=32"][..],
+        &["evaluate.batch_size=3", "data.workers=3"],
+        &["predict.memory=1", "data.prefetch=1"],
+    ] {
+        assert!(predicted(settings) == alone, "{settings:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_prediction_leaves_whole_files() {
+    let place = Place::new();
+    segment(&place, "used", &["train.duration=2 steps"]).succeeded();
+    pictures_of_several_sizes(&place);
+    for copy in 0..40 {
+        for picture in 0..16 {
+            let name = |copy: &str| place.path("mine").join(format!("{copy}{picture:02}.png"));
+            fs::hard_link(name(""), name(&format!("{copy}-"))).unwrap();
+        }
+    }
+    let arguments = ["predict", "runs/used", "mine", "--out", "out", "evaluate.size=320", "evaluate.batch_size=2"];
+    let mut child = place.command(&arguments).spawn().unwrap();
+    wait_for(&place.path("out/00.overlay.png"), &mut child);
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    Finished::of(child).exited(130).says(&["Interrupt", "--overwrite"]);
+    let written = contents(&place.path("out"));
+    assert!((3..2 * 16 * 41).contains(&written.len()), "{} files", written.len());
+    for (name, bytes) in written.iter().filter(|(name, _)| name != "legend.json") {
+        assert!(image::load_from_memory(bytes).is_ok() && name.ends_with(".png"), "{name} is not whole");
+    }
+}
+
+#[test]
+fn a_label_map_that_cannot_be_written_ends_the_prediction() {
+    let place = place();
+    fs::create_dir_all(place.path("out/tall.overlay.png")).unwrap();
+    predict(&place, &[]).exited(4).says(&["tall.overlay.png"]);
+}
+
+#[test]
+fn settings_that_no_prediction_can_have_are_refused_by_name() {
+    let place = place();
+    for (setting, allowed) in [
+        ("predict.memory=0", "predict.memory = 0"),
+        ("evaluate.batch_size=0", "evaluate.batch_size = 0"),
+        ("evaluate.size=0", "evaluate.size = 0"),
+    ] {
+        predict(&place, &[setting]).exited(2).says(&[allowed]);
+    }
+    assert!(!place.path("out").exists());
 }

@@ -1,38 +1,46 @@
 //! `densesiam predict`: label maps and overlays of pictures of any size.
 
+mod batches;
 mod label_map;
 mod legend;
 mod names;
+mod page;
+mod writer;
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
-use densesiam_data::decode::{DecodeLimits, decode};
-use densesiam_data::frame::Frame;
-use densesiam_data::image::RgbImage;
+use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::{ImageIndex, Place, names_shards};
-use densesiam_data::resize::{ResizeScratch, resize_to};
+use densesiam_data::loader::SampleError;
+use densesiam_data::reader::{ReadPicture, Reader, ReaderSettings};
+use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Progress;
 use densesiam_text::shown;
 
 use super::{PredictArguments, refuse_existing};
 use crate::answer::answer_line;
 use crate::error::Error;
-use crate::file::write_bytes;
-use crate::pictures;
+use crate::recipe::segment::SegmentRecipe;
+use crate::run::workers;
 use crate::tasks::segment::Trained;
-use label_map::{ValueDepth, categories, write_labels};
+use batches::{Batches, Waiting};
+use label_map::{STRIP_VALUES, categories};
 use legend::Legend;
 use names::{is_shortened, stems};
+use page::{Page, Values};
+use writer::Writer;
 
 /// Predicts all pictures, and says how many there were, and how fast.
 pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     let trained = Trained::open(&arguments.checkpoint, &arguments.settings)?;
+    let recipe = &trained.recipe;
+    let memory = Memory::of(recipe);
     let root = &arguments.pictures;
     let many = root.is_dir() || names_shards(root);
-    let index = if many { ImageIndex::scan(root)? } else { ImageIndex::single(root)? };
+    let index = Arc::new(if many { ImageIndex::scan(root)? } else { ImageIndex::single(root)? });
     let stems = stems(&(0..index.len()).map(|sample| index.relative_path(sample)).collect::<Vec<_>>());
     refuse_replacing(&index, &stems, arguments)?;
     let legend = Legend::new(&trained);
@@ -40,17 +48,31 @@ pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     legend.write(&arguments.out)?;
     progress.println(legend.summary());
     say_about(&index, &stems, &progress);
+
+    let interrupt = Interrupt::install().map_err(|error| Error::Internal(error.to_string()))?;
     let (start, mut unreadable) = (Instant::now(), 0);
+    let threads = workers(recipe.data.workers, recipe.run.device.resolve()?);
+    let mut reader = Reader::new(Arc::clone(&index), memory.reader(recipe, threads, !arguments.no_overlays))?;
+    let mut batches = Batches::new(memory.batch_pixels, memory.waiting);
+    let writer = Writer::start(Values::of(&trained), threads, memory.written)?;
     for (sample, stem) in stems.iter().enumerate() {
-        match read_picture(&index.place(sample), &trained) {
-            Ok(picture) => predict(&picture, &arguments.out.join(stem), &trained, arguments.no_overlays)?,
+        let Some(read) = next(&mut reader, &interrupt)? else { break };
+        match read {
+            Ok(picture) => {
+                let full = batches.add(Waiting { stem: arguments.out.join(stem), picture });
+                full.map_or(Ok(()), |batch| predict(batch, &trained, &writer))?;
+            }
             Err(error) => {
                 unreadable += 1;
-                progress.println(format!("skipped: {error}"));
+                progress.println(format!("skipped: {}", refused(&index.place(sample), error)));
             }
         }
         progress.advance(sample as u64 + 1);
     }
+    while let Some(batch) = batches.rest() {
+        predict(batch, &trained, &writer)?;
+    }
+    writer.finish()?;
     progress.finish();
     let predicted = index.len() - unreadable;
     if predicted == 0 {
@@ -74,6 +96,77 @@ fn say_about(index: &ImageIndex, stems: &[PathBuf], progress: &Progress) {
             let (place, labels) = (index.place(sample), labels_path(stem));
             progress.println(format!("the name {place} is too long: its label map is {}", shown(&labels)));
         }
+    }
+}
+
+/// What may be held at once.
+struct Memory {
+    /// Pixels that the model sees.
+    batch_pixels: usize,
+    /// Bytes of pictures that were read ahead.
+    ahead: usize,
+    /// Bytes of pictures that wait for their batch.
+    waiting: usize,
+    /// Bytes of what is to be written.
+    written: usize,
+}
+
+impl Memory {
+    /// The shares of `predict.memory`, and for the model what evaluation takes.
+    fn of(recipe: &SegmentRecipe) -> Self {
+        let (evaluate, megabytes) = (&recipe.evaluate, recipe.predict.memory);
+        let picture_pixels = evaluate.size as usize * evaluate.size as usize;
+        let batch_pixels = evaluate.batch_size.saturating_mul(picture_pixels);
+        let quarter = megabytes << 18;
+        Self { batch_pixels, ahead: quarter, waiting: 2 * quarter, written: quarter }
+    }
+
+    fn reader(&self, recipe: &SegmentRecipe, workers: usize, keep_decoded: bool) -> ReaderSettings {
+        let (data, evaluate) = (&recipe.data, &recipe.evaluate);
+        ReaderSettings {
+            size: evaluate.size,
+            keep_decoded,
+            workers,
+            ahead: data.prefetch.max(1).saturating_mul(evaluate.batch_size),
+            ahead_bytes: self.ahead,
+            limits: DecodeLimits { max_pixels: data.max_pixels },
+            patience: data.patience(),
+        }
+    }
+}
+
+/// Waits for the next picture, as long as no signal asks to stop.
+fn next(
+    reader: &mut Reader,
+    interrupt: &Interrupt,
+) -> Result<Option<Result<ReadPicture, SampleError>>, Error> {
+    loop {
+        if let Some(signal) = interrupt.requested() {
+            return Err(Error::Stopped { signal });
+        }
+        if reader.ready()? {
+            return Ok(reader.next().transpose()?);
+        }
+    }
+}
+
+/// Pictures that the model sees at one size, to the categories of their pixels at their own sizes.
+fn predict(batch: Vec<Waiting>, trained: &Trained, writer: &Writer) -> Result<(), Error> {
+    let size = batch.first().map_or([1, 1], |first| [first.picture.seen.width, first.picture.seen.height]);
+    let pixels = batch.iter().map(|one| one.picture.seen.pixels.as_slice()).collect::<Vec<_>>().concat();
+    let logits = tch::no_grad(|| trained.model.logits(&trained.input.views(&pixels, size)));
+    for (place, Waiting { stem, picture }) in batch.into_iter().enumerate() {
+        let ReadPicture { size, decoded, .. } = picture;
+        let categories = categories(&logits.narrow(0, place as i64, 1), size, STRIP_VALUES)?;
+        writer.send(Page { stem, size, categories, picture: decoded })?;
+    }
+    Ok(())
+}
+
+fn refused(place: &Place<'_>, error: SampleError) -> Error {
+    match error {
+        SampleError::Read(source) => Error::file(place.to_string(), source),
+        error => Error::Picture { path: place.to_string().into(), reason: error.to_string() },
     }
 }
 
@@ -105,50 +198,6 @@ fn refuse_replacing(
     Ok(())
 }
 
-fn read_picture(place: &Place<'_>, trained: &Trained) -> Result<RgbImage, Error> {
-    let mut bytes = Vec::new();
-    place.read_into(&mut bytes).map_err(|source| Error::file(place.to_string(), source))?;
-    let limits = DecodeLimits { max_pixels: trained.recipe.data.max_pixels };
-    decode(&bytes, &limits)
-        .map_err(|error| Error::Picture { path: place.to_string().into(), reason: error.to_string() })
-}
-
-/// Writes `STEM.png`, the label map, and `STEM.overlay.png`.
-fn predict(picture: &RgbImage, stem: &Path, trained: &Trained, no_overlay: bool) -> Result<(), Error> {
-    let size = [picture.width, picture.height];
-    let [scaled_width, scaled_height] = size_seen(size, trained.recipe.evaluate.size);
-    let scaled = resize_to(picture, scaled_width, scaled_height, &mut ResizeScratch::default())
-        .map_err(|error| Error::Internal(error.to_string()))?;
-    let logits = tch::no_grad(|| {
-        trained.model.logits(&trained.input.views(&scaled.pixels, [scaled_width, scaled_height]))
-    });
-    let mut labels = categories(&logits, size, label_map::STRIP_VALUES)?;
-    if let Some(classes) = &trained.classes {
-        labels.iter_mut().for_each(|label| *label = classes.label_of(usize::from(*label)) as u16);
-    }
-    if let Some(folder) = stem.parent() {
-        fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
-    }
-    write_labels(&labels_path(stem), &labels, size, ValueDepth::of(trained))?;
-    if no_overlay {
-        return Ok(());
-    }
-    let view = image::RgbImage::from_raw(size[0], size[1], picture.pixels.clone()).unwrap_or_default();
-    let map: Vec<u32> = labels.iter().map(|&label| u32::from(label)).collect();
-    let overlay = pictures::mask_overlay(&view, &map, size[0] as usize, size[1] as usize, 0.6);
-    let bytes = pictures::png(&overlay).map_err(|error| Error::Internal(error.to_string()))?;
-    write_bytes(&with_suffix(stem, ".overlay.png"), &bytes)
-}
-
-/// The size at which the model sees a picture: its shorter side as in evaluation, but the longer side at most
-/// [`LONGEST`] times that, so that a strip of few pixels' height is not blown up without bound.
-fn size_seen([width, height]: [u32; 2], shorter: u32) -> [u32; 2] {
-    let (scaled_width, scaled_height) = Frame::scaled((width, height), shorter).size();
-    [scaled_width, scaled_height].map(|side| side.min(LONGEST * shorter))
-}
-
-const LONGEST: u32 = 16;
-
 fn labels_path(stem: &Path) -> PathBuf {
     with_suffix(stem, ".png")
 }
@@ -157,15 +206,4 @@ fn with_suffix(stem: &Path, suffix: &str) -> PathBuf {
     let mut name = stem.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_picture_is_seen_at_the_size_of_evaluation_unless_it_is_a_thread() {
-        assert_eq!(size_seen([640, 480], 320), [426, 320]);
-        assert_eq!(size_seen([3, 30_000], 320), [320, 5120]);
-    }
 }

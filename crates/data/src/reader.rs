@@ -1,0 +1,190 @@
+//! Whole pictures in the order of their index, each resampled to what a model sees of it, made ahead by worker threads:
+//! what prediction reads.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{fmt, io, mem};
+
+use crate::augment::ApplyError;
+use crate::decode::{DecodeLimits, decode_into};
+use crate::frame::Frame;
+use crate::image::RgbImage;
+use crate::index::ImageIndex;
+use crate::loader::prefetch::{Prefetch, Production};
+use crate::loader::{LoadError, SampleError};
+use crate::resize::{ResizeScratch, resize_to};
+
+/// How pictures are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReaderSettings {
+    /// Shorter side at which the model sees a picture, in pixels, at least 1.
+    pub size: u32,
+    /// Whether the decoded pictures are wanted besides.
+    pub keep_decoded: bool,
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Pictures that may be ready ahead, at least 1.
+    pub ahead: usize,
+    /// Once those hold so many bytes, none is begun but the next. Each worker has one picture besides.
+    pub ahead_bytes: usize,
+    /// Largest picture that is decoded.
+    pub limits: DecodeLimits,
+    /// Longest time that a picture is waited for.
+    pub patience: Duration,
+}
+
+/// A picture as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadPicture {
+    /// Width and height of the decoded picture in pixels.
+    pub size: [u32; 2],
+    /// The decoded picture, where it is wanted.
+    pub decoded: Option<RgbImage>,
+    /// What the model sees.
+    pub seen: RgbImage,
+}
+
+impl ReadPicture {
+    /// Bytes of its pixels.
+    pub fn bytes(&self) -> usize {
+        self.seen.pixels.len() + self.decoded.as_ref().map_or(0, |picture| picture.pixels.len())
+    }
+}
+
+/// The running workers. Dropping it ends them.
+pub struct Reader {
+    prefetch: Prefetch<Reading>,
+}
+
+impl Reader {
+    /// Starts the workers on all pictures of the index.
+    ///
+    /// # Errors
+    /// A [`LoadError`] where no thread can be started.
+    pub fn new(index: Arc<ImageIndex>, settings: ReaderSettings) -> Result<Self, LoadError> {
+        let (pictures, workers, ahead) = (0..index.len() as u64, settings.workers, settings.ahead);
+        Ok(Self { prefetch: Prefetch::start(Reading { index, settings }, pictures, workers, ahead)? })
+    }
+
+    /// Waits for the next picture, but for a second at most; whether it is there, or all are done.
+    ///
+    /// # Errors
+    /// A [`LoadError`] where the storage does not answer, or a worker panicked.
+    pub fn ready(&mut self) -> Result<bool, LoadError> {
+        Ok(self.prefetch.ready()?)
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+impl Iterator for Reader {
+    /// A picture or what is wrong with it; or that the storage does not answer or a worker panicked, after which none
+    /// comes.
+    type Item = Result<Result<ReadPicture, SampleError>, LoadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let draft = self.prefetch.next().map_err(LoadError::from).transpose()?;
+        Some(draft.map(|draft| draft.picture))
+    }
+}
+
+/// What the workers do.
+struct Reading {
+    index: Arc<ImageIndex>,
+    settings: ReaderSettings,
+}
+
+/// A picture in the making: a batch of one.
+struct Draft {
+    sample: usize,
+    picture: Result<ReadPicture, SampleError>,
+}
+
+/// Memory of a worker.
+#[derive(Default)]
+struct Scratch {
+    bytes: Vec<u8>,
+    image: RgbImage,
+    resize: ResizeScratch,
+}
+
+impl Production for Reading {
+    type Batch = Draft;
+    type Scratch = Scratch;
+
+    fn batch_size(&self) -> usize {
+        1
+    }
+
+    fn patience(&self) -> Duration {
+        self.settings.patience
+    }
+
+    fn name(&self, _: usize, draft: &Mutex<Draft>) -> String {
+        self.index.place(lock(draft).sample).to_string()
+    }
+
+    fn scratch(&self) -> Scratch {
+        Scratch::default()
+    }
+
+    fn open(&self, step: u64, _: Option<Draft>) -> Draft {
+        let not_yet = io::Error::other("it was not read");
+        Draft { sample: step as usize, picture: Err(SampleError::Read(not_yet)) }
+    }
+
+    fn produce(&self, _: usize, scratch: &mut Scratch, draft: &Mutex<Draft>) {
+        let sample = lock(draft).sample;
+        let picture = self.read(sample, scratch);
+        lock(draft).picture = picture;
+    }
+
+    fn held(&self, draft: &Draft) -> usize {
+        draft.picture.as_ref().map_or(0, ReadPicture::bytes)
+    }
+
+    fn room(&self) -> usize {
+        self.settings.ahead_bytes
+    }
+}
+
+impl Reading {
+    fn read(&self, sample: usize, scratch: &mut Scratch) -> Result<ReadPicture, SampleError> {
+        let Scratch { bytes, image, resize } = scratch;
+        self.index.place(sample).read_into(bytes)?;
+        decode_into(bytes, &self.settings.limits, image)?;
+        let size = [image.width, image.height];
+        let [width, height] = size_seen(size, self.settings.size);
+        let seen = resize_to(image, width, height, resize).map_err(ApplyError::from)?;
+        let decoded = self.settings.keep_decoded.then(|| mem::take(image));
+        Ok(ReadPicture { size, decoded, seen })
+    }
+}
+
+fn lock(draft: &Mutex<Draft>) -> MutexGuard<'_, Draft> {
+    draft.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The size at which the model sees a picture: its shorter side as in evaluation, but the longer side at most
+/// [`LONGEST`] times that, so that a strip of few pixels' height is not blown up without bound.
+fn size_seen([width, height]: [u32; 2], shorter: u32) -> [u32; 2] {
+    let (scaled_width, scaled_height) = Frame::scaled((width, height), shorter).size();
+    [scaled_width, scaled_height].map(|side| side.min(LONGEST * shorter))
+}
+
+const LONGEST: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_seen_at_the_size_of_evaluation_unless_it_is_a_thread() {
+        assert_eq!(size_seen([640, 480], 320), [426, 320]);
+        assert_eq!(size_seen([3, 30_000], 320), [320, 5120]);
+    }
+}
