@@ -12,3 +12,4 @@ pub mod log;
 pub mod optimizer;
 pub mod run_dir;
 pub mod schedule;
+pub mod waiting;

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use densesiam_engine::run_dir::Mode;
+use densesiam_engine::waiting::bound_spinning;
 use densesiam_text::shown;
 
 use crate::answer::{answer, answer_line};
@@ -231,6 +232,9 @@ pub fn command_line() -> Result<Option<Command>, Error> {
 /// # Errors
 /// Whatever ended the command early.
 pub fn run(command: Command) -> Result<(), Error> {
+    if command.computes() {
+        bound_spinning();
+    }
     match command {
         Command::Pretrain(arguments) => pretrain::run(&arguments),
         Command::Evaluate { checkpoint, settings, json } => evaluate::run(&checkpoint, &settings, json),
@@ -259,6 +263,23 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Recipes { name } => recipes(name.as_deref()),
         Command::Bench(bench) => bench::run(&bench),
         Command::Doctor { pictures, json } => doctor::run(pictures.as_deref(), json),
+    }
+}
+
+impl Command {
+    /// Whether libtorch works for it for more than a moment.
+    fn computes(&self) -> bool {
+        matches!(
+            self,
+            Self::Pretrain(_)
+                | Self::Segment(_)
+                | Self::Ablate(_)
+                | Self::Evaluate { .. }
+                | Self::Probe { .. }
+                | Self::Predict(_)
+                | Self::Demo { .. }
+                | Self::Bench(_)
+        )
     }
 }
 

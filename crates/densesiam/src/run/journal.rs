@@ -289,7 +289,8 @@ impl<'p> Journal<'p> {
         if bad_files == self.bad_files {
             return Ok(());
         }
-        let again = self.bad_files.iter().filter(|(sample, _)| !bad_files.iter().any(|(bad, _)| bad == sample));
+        let again =
+            self.bad_files.iter().filter(|(sample, _)| !bad_files.iter().any(|(bad, _)| bad == sample));
         let again = again.count();
         if again > 0 {
             self.say(&format!("{again} pictures that could not be read can be read now, and are used again"));

@@ -177,7 +177,8 @@ fn an_interrupted_prediction_leaves_whole_files() {
             fs::hard_link(name(""), name(&format!("{copy}-"))).unwrap();
         }
     }
-    let arguments = ["predict", "runs/used", "mine", "--out", "out", "evaluate.size=320", "evaluate.batch_size=2"];
+    let arguments =
+        ["predict", "runs/used", "mine", "--out", "out", "evaluate.size=320", "evaluate.batch_size=2"];
     let mut child = place.command(&arguments).spawn().unwrap();
     wait_for(&place.path("out/00.overlay.png"), &mut child);
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

@@ -5,11 +5,11 @@ mod table;
 use std::path::Path;
 use std::sync::Arc;
 
-use densesiam_data::labelled::LabelSurvey;
-use densesiam_engine::log::say;
 use crate::answer::{answer, answer_line};
 use crate::error::Error;
 use crate::tasks::segment::{Trained, evaluate, evaluation_settings, labelled_set};
+use densesiam_data::labelled::LabelSurvey;
+use densesiam_engine::log::say;
 
 /// Scores the model, and prints the scores as a table or as JSON.
 pub(super) fn run(checkpoint: &Path, settings: &[String], json: bool) -> Result<(), Error> {

@@ -75,7 +75,8 @@ mod tests {
     /// A picture that is seen at `width x 10` and was decoded at `decoded` times the pixels.
     fn waiting(name: usize, width: u32, decoded: u32) -> Waiting {
         let seen = RgbImage::new(width, 10);
-        let picture = ReadPicture { size: [width, 10], decoded: Some(RgbImage::new(width, 10 * decoded)), seen };
+        let picture =
+            ReadPicture { size: [width, 10], decoded: Some(RgbImage::new(width, 10 * decoded)), seen };
         Waiting { stem: name.to_string().into(), picture }
     }
 
@@ -90,7 +91,12 @@ mod tests {
         made.extend(std::iter::from_fn(|| batches.rest()));
         assert_eq!((batches.held, batches.waiting.len()), (0, 0));
         let names = |batch: &Vec<Waiting>| batch.iter().map(|one| one.stem.display().to_string()).collect();
-        made.iter().map(|batch| { let names: Vec<String> = names(batch); names.join(" ") }).collect()
+        made.iter()
+            .map(|batch| {
+                let names: Vec<String> = names(batch);
+                names.join(" ")
+            })
+            .collect()
     }
 
     #[test]

@@ -35,7 +35,8 @@ pub(super) struct Values {
 impl Values {
     /// Those that this model's maps have.
     pub(super) fn of(trained: &Trained) -> Self {
-        let value = |category| trained.classes.as_ref().map_or(category, |classes| classes.label_of(category));
+        let value =
+            |category| trained.classes.as_ref().map_or(category, |classes| classes.label_of(category));
         let of_category = (0..trained.categories).map(|category| value(category) as u16).collect();
         Self { of_category, depth: ValueDepth::of(trained) }
     }

@@ -100,7 +100,8 @@ impl Shared {
         while let Some(page) = self.next() {
             let bytes = page.bytes();
             let written = catch_unwind(AssertUnwindSafe(|| page.write(&self.values)));
-            let written = written.unwrap_or_else(|_| Err(Error::Internal("a writing thread panicked".into())));
+            let written =
+                written.unwrap_or_else(|_| Err(Error::Internal("a writing thread panicked".into())));
             self.wrote(bytes, written);
         }
     }
