@@ -11,7 +11,7 @@ use crate::taxonomy::{Meaning, VOID};
 /// Label maps that are looked at in any case, as far as there are so many, and at most. Between the two it is enough when
 /// every class was seen.
 const LEAST: usize = 16;
-const MOST: usize = 500;
+const MOST: usize = 128;
 
 /// Classes that a message names before it only counts the others.
 const NAMED: usize = 8;
@@ -62,7 +62,7 @@ pub enum LabelProblem {
 }
 
 impl<'s> LabelSurvey<'s> {
-    /// Looks at label maps in an order of chance until each class was seen, at 500 at most. Those that cannot be read, of
+    /// Looks at label maps in an order of chance until each class was seen, at 128 at most. Those that cannot be read, of
     /// which evaluation will say so by name, are passed over.
     pub fn of(set: &'s LabelledSet, limits: &DecodeLimits) -> Self {
         let mut survey = Self { set, looked_at: 0, values: [0; 256] };
@@ -102,7 +102,8 @@ impl<'s> LabelSurvey<'s> {
         self.pixels().iter().enumerate().filter(|(_, pixels)| **pixels == 0).map(|(class, _)| class).collect()
     }
 
-    /// What is wrong, if anything is. Values that no class has are not: where there are any, evaluation refuses them.
+    /// What is wrong, if anything is. Values that no class has are not: where there are any, evaluation refuses them. That a
+    /// class among others is absent is known only where all label maps were looked at.
     pub fn finding(&self) -> Option<LabelFinding> {
         let there: Vec<u8> =
             (0..=VOID).zip(self.values).filter(|(_, count)| *count > 0).map(|(value, _)| value).collect();
@@ -118,7 +119,7 @@ impl<'s> LabelSurvey<'s> {
                 LabelProblem::ZeroAnd255 { class: names[class].into() }
             }
             (Some(class), None) => LabelProblem::OneClass { class: names[class].into() },
-            _ if !absent.is_empty() => LabelProblem::Absent,
+            _ if !absent.is_empty() && self.looked_at == self.set.len() => LabelProblem::Absent,
             _ => return None,
         };
         Some(LabelFinding {

@@ -71,6 +71,9 @@ fn labels_that_are_meant_are_no_finding() {
 fn once_every_class_was_seen_it_is_enough() {
     let (_folder, all) = set("a\nb\n", &[[0, 1, 0, 0]; 30]);
     assert_eq!(LabelSurvey::of(&all, &DecodeLimits::default()).looked_at, 16);
-    let (_folder, one) = set("a\nb\n", &[[0; 4]; 30]);
-    assert_eq!(LabelSurvey::of(&one, &DecodeLimits::default()).looked_at, 30);
+    let (_folder, one) = set("a\nb\n", &[[0; 4]; 140]);
+    let survey = LabelSurvey::of(&one, &DecodeLimits::default());
+    assert_eq!((survey.looked_at, survey.finding().unwrap().looked_at), (128, [128, 140]));
+    // Of many label maps one that was not looked at may have the rare class.
+    assert_eq!(finding("a\nb\nrare\n", &[[0, 1, 1, 1]; 140]), None);
 }

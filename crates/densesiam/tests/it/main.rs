@@ -8,6 +8,7 @@ mod bad_input;
 mod command_line;
 mod documentation;
 mod endurance;
+mod foreign;
 mod fuzz;
 mod golden;
 mod interop;

@@ -59,6 +59,25 @@ fn pictures_of_any_size_and_folder_have_label_maps_overlays_and_a_legend() {
 }
 
 #[test]
+fn a_name_that_is_too_long_for_what_is_written_is_shortened_and_said() {
+    let place = place();
+    let long = format!("{}.png", "a".repeat(251));
+    fs::copy(place.path("mine/tall.png"), place.path("mine").join(&long)).unwrap();
+    fs::write(place.path("mine/b.heic"), "bytes").unwrap();
+    predict(&place, &[]).succeeded().says(&[&long, "is too long: its label map is a", "skipped: 1 .heic"]);
+    let out = place.path("out");
+    let names = files(&out);
+    assert_eq!(
+        (names.len(), names.iter().filter(|name| name.starts_with("aaa")).count()),
+        (7, 2),
+        "{names:?}"
+    );
+    let labels =
+        names.iter().find(|name| name.starts_with("aaa") && !name.ends_with(".overlay.png")).unwrap();
+    assert_eq!(fs::read(out.join(labels)).unwrap(), fs::read(out.join("tall.png")).unwrap());
+}
+
+#[test]
 fn pictures_in_shards_have_the_label_maps_of_files() {
     let place = place();
     // In bfloat16 predictions of the same files may differ from run to run.

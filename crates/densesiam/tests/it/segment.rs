@@ -179,6 +179,30 @@ fn labels_that_do_not_fit_are_named() {
     segment(&place, "missing", &["--overwrite"]).exited(3).says(&[&name]);
 }
 
+/// As most programs write masks: 0 and 255.
+#[test]
+fn labels_that_can_hardly_be_meant_are_warned_of_and_their_scores_say_so() {
+    let place = Place::new();
+    let root = place.path("pictures/val");
+    fs::write(place.path("pictures/classes.txt"), "ground\nobject\n").unwrap();
+    for entry in fs::read_dir(root.join("labels")).unwrap() {
+        let mask = image::GrayImage::from_fn(64, 48, |x, _| image::Luma([if x < 16 { 255 } else { 0 }]));
+        mask.save(entry.unwrap().path()).unwrap();
+    }
+    let warning = [
+        "WARNING",
+        "folder val: the only label values are 0 and 255",
+        "25.0 percent",
+        "write 1 in its place",
+    ];
+    let absent = "absent: object)";
+    let settings = ["labels.categories=2", "train.duration=2 steps"];
+    segment(&place, "masks", &[settings[0], "--dry-run"]).succeeded().says(&warning);
+    segment(&place, "masks", &settings).succeeded().says(&warning).says(&["step 2: mIoU", absent]);
+    assert!(fs::read_to_string(place.path("runs/masks/report.html")).unwrap().contains(absent));
+    place.run(&["evaluate", "runs/masks"]).succeeded().says(&warning).prints(&[absent]);
+}
+
 #[test]
 fn a_trained_segmentation_is_evaluated() {
     let place = Place::new();
