@@ -110,7 +110,7 @@ fn relatives_of_a_resnet_are_called_by_what_they_are() {
     let small = relative(
         |name, shape| {
             if name == "conv1.weight" {
-                (shape[2], shape[3]) = (3, 3)
+                (shape[2], shape[3]) = (3, 3);
             }
         },
         &[],
@@ -119,7 +119,7 @@ fn relatives_of_a_resnet_are_called_by_what_they_are() {
     let grey = relative(
         |name, shape| {
             if name == "conv1.weight" {
-                shape[1] = 1
+                shape[1] = 1;
             }
         },
         &[],
