@@ -53,10 +53,10 @@ pub(super) fn orientation(exif: &[u8]) -> Option<Orientation> {
 fn orientation_in(numbers: &Numbers, directory: u64, size: u64) -> Option<Orientation> {
     let count_size = if size == 4 { 2 } else { 8 };
     let fields = numbers.read(directory, count_size)?;
-    let first = directory + count_size;
-    let places = (0..fields).map(|field| field.checked_mul(4 + 2 * size)?.checked_add(first));
-    let mut places = places.map_while(|place| place.filter(|&place| numbers.read(place, 2).is_some()));
-    let field = places.find(|&place| numbers.read(place, 2) == Some(ORIENTATION))?;
+    let places = (0..fields).map(|field| directory + count_size + field * (4 + 2 * size));
+    // Where there is nothing any more, there are no further fields, however many are announced.
+    let mut tags = places.map_while(|place| Some((place, numbers.read(place, 2)?)));
+    let (field, _) = tags.find(|&(_, tag)| tag == ORIENTATION)?;
     let value_size = size_of_whole_number(numbers.read(field + 2, 2)?)?;
     if numbers.read(field + 4, size)? != 1 || value_size > size {
         return None;

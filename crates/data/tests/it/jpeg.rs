@@ -212,6 +212,21 @@ fn a_picture_cut_anywhere_is_truncated() {
     }
 }
 
+/// Damage may go unnoticed inside of codes, but it must never stop the program.
+#[test]
+fn changed_bytes_never_panic() {
+    let limits = DecodeLimits { max_pixels: 1 << 20 };
+    for jpeg in kinds() {
+        for place in 0..jpeg.len() {
+            for change in [0x01, 0x10, 0x80, 0xff] {
+                let result = decode(&with(&jpeg, place..place + 1, &[jpeg[place] ^ change]), &limits);
+                let panicked = matches!(result, Err(DecodeError::DecoderPanicked { .. }));
+                assert!(!panicked, "byte {place} changed by {change:#x}: {result:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn restarts_out_of_their_order_are_refused_and_one_too_many_is_not() {
     for scans in ["one", "each", "progressive"] {

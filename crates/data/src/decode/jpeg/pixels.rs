@@ -38,9 +38,9 @@ impl Plane {
     }
 }
 
-/// Writes planes as the pixels of a picture of some width. One plane is grey; of more, the first three are
-/// red, green and blue, or `differences` says that they are luma and what blue and red differ from it by. A fourth is
-/// black; with it, numbers say how much ink there is not, as Adobe's programs have them.
+/// Writes planes as the pixels of a picture of some width. One plane is grey; of more, the first three are red, green
+/// and blue, or `differences` says that they are luma and what blue and red differ from it by. A fourth is black; with
+/// it, numbers say how much ink there is not, as Adobe's programs have them.
 #[multiversion(targets = "simd")]
 pub(super) fn to_rgb(planes: &[Plane], differences: bool, width: usize, pixels: &mut [u8]) {
     let mut planes: Vec<_> = planes.iter().map(Enlarged::new).collect();
