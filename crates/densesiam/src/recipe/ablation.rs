@@ -54,7 +54,7 @@ impl Ablation {
     pub fn find(list: &str) -> Result<Self, Error> {
         let path = Path::new(list);
         let text = match builtin::find_ablation(list) {
-            _ if path.is_file() => text::read(path)?,
+            _ if path.is_file() => text::read(path, "a list of variants")?,
             Some(carried) => carried.to_owned(),
             None => {
                 let known = builtin::ABLATIONS.map(|(name, _)| name).join(", ");

@@ -55,7 +55,7 @@ pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
     let name = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let of_run = path.join("recipe.toml");
     if of_run.is_file() {
-        let mut recipe: R = load(&text::read(&of_run)?, &of_run.display().to_string(), settings)?;
+        let mut recipe: R = load(&text::read(&of_run, "a recipe")?, &of_run.display().to_string(), settings)?;
         let absolute = std::path::absolute(path).map_err(|source| Error::file(path, source))?;
         // A recipe is text, and the folders around this one may have names that are none.
         let run = if absolute.to_str().is_some() { &absolute } else { path };
@@ -64,7 +64,7 @@ pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
         return Ok(recipe);
     }
     let contents = match builtin::find(recipe) {
-        _ if path.is_file() => text::read(path)?,
+        _ if path.is_file() => text::read(path, "a recipe")?,
         Some(carried) => carried.to_owned(),
         None if path.is_dir() => {
             let message = format!(

@@ -7,30 +7,30 @@ use densesiam_text::{Kind, NotText, ReadError, Sort, shown};
 
 use crate::error::Error;
 
-/// The text of a file, without a byte order mark.
+/// The text of a file that is meant to be `what` (`a recipe`), without a byte order mark.
 ///
 /// # Errors
 /// When the file cannot be read, or is not text; then with what it seems to be, and how that is given.
-pub(super) fn read(path: &Path) -> Result<String, Error> {
+pub(super) fn read(path: &Path, what: &'static str) -> Result<String, Error> {
     densesiam_text::read(path).map_err(|error| match error {
-        ReadError::NotText(reason) => refused(path, reason),
+        ReadError::NotText(reason) => refused(path, what, reason),
         ReadError::System(source) => Error::file(path, source),
     })
 }
 
-fn refused(path: &Path, reason: NotText) -> Error {
+fn refused(path: &Path, what: &'static str, reason: NotText) -> Error {
     let name = shown(path);
     match reason {
         NotText::Kind(Kind { sort: Sort::Picture, .. }) => Error::Usage(format!(
             "{name} is one picture; name the folder it lies in, or data.root=FOLDER behind a recipe"
         )),
         NotText::Kind(_) | NotText::Binary { .. } if names_shards(path) => Error::Usage(format!(
-            "{name} holds pictures and is not a recipe; name it behind a recipe, as data.root={name}"
+            "{name} holds pictures and is not {what}; name it behind a recipe, as data.root={name}"
         )),
         NotText::Binary { .. } | NotText::Kind(Kind { sort: Sort::Arrays, .. }) => Error::Usage(format!(
-            "{name} is not text, and so not a recipe; weights that an encoder starts from are given as encoder.weights={name}"
+            "{name} is not text, and so not {what}; weights that an encoder starts from are given as encoder.weights={name}"
         )),
-        reason => Error::NotText { path: path.into(), what: "a recipe", reason },
+        reason => Error::NotText { path: path.into(), what, reason },
     }
 }
 
@@ -42,7 +42,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        read(&path).map_err(|error| error.to_string())
+        read(&path, "a recipe").map_err(|error| error.to_string())
     }
 
     #[test]

@@ -137,12 +137,12 @@ fn settings_are_checked_by_their_keys() {
 fn what_is_no_recipe_is_called_what_it_is() {
     let place = Place::new();
     let picture = format!("{}/0000.jpg", place.pictures().display());
-    fs::write(place.path("weights.pth"), b"PK\x03\x04\0\0\0\0").unwrap();
+    fs::write(place.path("weights.pth"), b"\x80\x02}q\x00.").unwrap();
     let root = place.pictures().display().to_string();
     place.run(&["data", "pack", &root, "--out", "shards", "--name", "s"]).succeeded();
     for task in ["pretrain", "segment"] {
         place.run(&[task, &picture]).exited(2).says(&["0000.jpg is one picture", "folder"]);
-        place.run(&[task, "weights.pth"]).exited(2).says(&["weights.pth is no text", "encoder.weights="]);
+        place.run(&[task, "weights.pth"]).exited(2).says(&["weights.pth is not text", "encoder.weights="]);
     }
     place.run(&["ablate", &picture]).exited(2).says(&["0000.jpg is one picture"]);
     place.run(&["segment", "shards/s-000000.tar"]).exited(2).says(&["data.root=shards/s-000000.tar"]);

@@ -3,7 +3,9 @@
 use std::fs;
 
 use densesiam::tasks::probe::{Figure, Source, summarise};
+use densesiam::tasks::segment::Absent;
 use densesiam_data::demo::{DemoSettings, write_demo};
+use densesiam_data::taxonomy::Taxonomy;
 use densesiam_metrics::{ConfusionMatrix, Matching, SegmentationScores, Spread};
 use densesiam_nn::Architecture;
 use serde_json::Value;
@@ -111,7 +113,8 @@ fn figures_are_summed_up_by_name() {
         let matrix = ConfusionMatrix::from_counts(2, 2, 255, vec![right, 10 - right, 0, 10]).unwrap();
         let scores = SegmentationScores::new(&matrix, &Matching::identity(2), None).unwrap();
         let architecture = Architecture::ResNet18;
-        Figure { name: name.into(), source: Source::Random, architecture, seed, loss: 0.0, scores }
+        let absent = Absent::of(&scores, &Taxonomy::parse("a\nb\n", "classes.txt".as_ref()).unwrap());
+        Figure { name: name.into(), source: Source::Random, architecture, seed, loss: 0.0, scores, absent }
     };
     let figures =
         [figure("a", 1, 2), figure("b", 1, 10), figure("a", 2, 4), figure("b", 2, 10), figure("a", 1, 6)];
