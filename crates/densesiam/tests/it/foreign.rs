@@ -114,7 +114,8 @@ fn text_may_begin_with_a_byte_order_mark_and_what_is_no_text_is_named() {
     let root = format!("data.root={}", place.pictures().display());
     fs::write(place.path("marked.toml"), "\u{feff}[train]\nbatch_size = 4\n").unwrap();
     place.run(&["pretrain", "marked.toml", &root, "--dry-run"]).succeeded().prints(&["batch_size = 4"]);
-    let list = "\u{feff}task = \"pretrain\"\nrecipe = \"folder_r18\"\n[[variant]]\nname = \"only\"\n";
+    let list =
+        "\u{feff}task = \"pretrain\"\nrecipe = \"folder_r18\"\n[[variant]]\nname = \"only\"\nsettings = []\n";
     fs::write(place.path("list.toml"), list).unwrap();
     place.run(&["ablate", "list.toml", &root, "--dry-run"]).succeeded().prints(&["runs/list/only_s1"]);
     for (name, bytes, words) in [

@@ -46,23 +46,17 @@ impl Compiler {
         // The compiler looks for the second by its name alone, and finds it where it is open already.
         open(&library(folder, "libnvrtc-builtins.so"));
         let library = open(&library(folder, "libnvrtc.so"));
-        macro_rules! function {
-            ($name:literal) => {{
-                // SAFETY: an open library and a string that ends with 0.
-                let found = unsafe { dlsym(library, concat!($name, "\0").as_ptr().cast()) };
-                assert!(!found.is_null(), $name);
-                // SAFETY: NVRTC declares the function so, in every version.
-                unsafe { std::mem::transmute(found) }
-            }};
-        }
-        Self {
-            count: function!("nvrtcGetNumSupportedArchs"),
-            architectures: function!("nvrtcGetSupportedArchs"),
-            create: function!("nvrtcCreateProgram"),
-            compile: function!("nvrtcCompileProgram"),
-            log_size: function!("nvrtcGetProgramLogSize"),
-            log: function!("nvrtcGetProgramLog"),
-            destroy: function!("nvrtcDestroyProgram"),
+        // SAFETY: NVRTC declares its functions so, in every version.
+        unsafe {
+            Self {
+                count: function(library, c"nvrtcGetNumSupportedArchs"),
+                architectures: function(library, c"nvrtcGetSupportedArchs"),
+                create: function(library, c"nvrtcCreateProgram"),
+                compile: function(library, c"nvrtcCompileProgram"),
+                log_size: function(library, c"nvrtcGetProgramLogSize"),
+                log: function(library, c"nvrtcGetProgramLog"),
+                destroy: function(library, c"nvrtcDestroyProgram"),
+            }
         }
     }
 
@@ -105,6 +99,19 @@ impl Compiler {
             log
         }
     }
+}
+
+/// The function of this name.
+///
+/// # Safety
+/// `F` is the type of a pointer to it.
+unsafe fn function<F: Copy>(library: *mut c_void, name: &CStr) -> F {
+    // SAFETY: an open library and a string that ends with 0.
+    let found = unsafe { dlsym(library, name.as_ptr()) };
+    assert!(!found.is_null(), "{name:?}");
+    assert_eq!(size_of::<F>(), size_of_val(&found));
+    // SAFETY: of the same size, and of this type as the caller says.
+    unsafe { std::mem::transmute_copy::<*mut c_void, F>(&found) }
 }
 
 fn open(file: &Path) -> *mut c_void {

@@ -12,7 +12,7 @@ use image::metadata::Orientation;
 use tiff::TiffError;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 
-use super::{DecodeError, DecodeLimits, allocation_limit, check_size, decode_jpeg, turn};
+use super::{DecodeError, DecodeLimits, allocation_limit, check_size, decode_jpeg, exif, turn};
 use crate::image::RgbImage;
 use directory::Directory;
 use layout::{Chunk, Colours, Layout};
@@ -28,7 +28,6 @@ mod tag {
     pub(super) const COLOURS: u16 = 262;
     pub(super) const FILL_ORDER: u16 = 266;
     pub(super) const STRIP_OFFSETS: u16 = 273;
-    pub(super) const ORIENTATION: u16 = 274;
     pub(super) const SAMPLES: u16 = 277;
     pub(super) const STRIP_HEIGHT: u16 = 278;
     pub(super) const STRIP_LENGTHS: u16 = 279;
@@ -62,8 +61,8 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) 
     } else {
         colours::to_rgb(samples(&directory, &layout, limits)?, &layout, &directory)?
     };
-    let orientation = directory.number(tag::ORIENTATION).and_then(|number| u8::try_from(number).ok());
-    turn(image, orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms));
+    // A TIFF begins as EXIF data does.
+    turn(image, exif::orientation(bytes).unwrap_or(Orientation::NoTransforms));
     Ok(())
 }
 
