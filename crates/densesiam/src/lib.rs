@@ -10,6 +10,7 @@ pub mod export;
 pub mod file;
 pub mod import;
 pub mod input;
+pub mod memory;
 pub mod pictures;
 pub mod recipe;
 pub mod report;

@@ -45,13 +45,18 @@ impl Environment {
             libtorch: densesiam_torch_ext::version(),
             processor: processor_of(&read("/proc/cpuinfo")),
             processors: available_parallelism().map_or(1, NonZero::get),
-            memory_bytes: memory_of(&read("/proc/meminfo")),
+            memory_bytes: memory_bytes(),
             operating_system: operating_system(&read("/etc/os-release"), &read("/proc/sys/kernel/osrelease")),
             device: device_name(device),
             precision,
             threads,
         }
     }
+}
+
+/// Main memory in bytes, where the system says.
+pub fn memory_bytes() -> Option<u64> {
+    memory_of(&read("/proc/meminfo"))
 }
 
 /// `cpu`, `cuda:0`, as recipes write devices.

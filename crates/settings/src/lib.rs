@@ -1,6 +1,9 @@
 //! The one error for a setting that cannot be: which key of the recipe, what it holds, what is allowed. Every crate
 //! that has settings checks them through this, so that all mistakes in a recipe read alike.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
 /// A setting holds a value that is not allowed: the recipe's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} = {value} is not possible; allowed: {allowed}")]
@@ -10,7 +13,7 @@ pub struct SettingError {
     /// What it holds.
     pub value: String,
     /// What would be accepted.
-    pub allowed: &'static str,
+    pub allowed: String,
 }
 
 /// Errs with key, value and what is allowed unless `holds`.
@@ -23,5 +26,27 @@ pub fn require(
     value: &dyn ToString,
     allowed: &'static str,
 ) -> Result<(), SettingError> {
-    if holds { Ok(()) } else { Err(SettingError { key, value: value.to_string(), allowed }) }
+    if holds {
+        Ok(())
+    } else {
+        Err(SettingError { key, value: value.to_string(), allowed: allowed.to_owned() })
+    }
+}
+
+/// Errs with key, value and the range unless the value is within it; `unit` is what is counted or measured. A setting that
+/// is a number has a range, however wide, so that none can ask for memory without end.
+///
+/// # Errors
+/// [`SettingError`].
+pub fn within<T: PartialOrd + Display>(
+    key: &'static str,
+    value: T,
+    range: RangeInclusive<T>,
+    unit: &str,
+) -> Result<(), SettingError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let allowed = format!("{} to {} {unit}", range.start(), range.end());
+    Err(SettingError { key, value: value.to_string(), allowed })
 }

@@ -1,6 +1,6 @@
 //! The settings of the augmentation and what each may be.
 
-use densesiam_settings::{SettingError, require};
+use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
 /// Settings of the two views, the table `augment` of a recipe. Defaults: the paper, section 5.1, after the paper's
@@ -76,7 +76,7 @@ impl Augmentation {
     }
 
     fn validate_shape(&self) -> Result<(), SettingError> {
-        require((1..=8192).contains(&self.size), "augment.size", &self.size, "1 to 8192 pixels")?;
+        within("augment.size", self.size, 1..=8192, "pixels")?;
         require_range(
             "augment.scale",
             self.scale,
@@ -95,7 +95,7 @@ impl Augmentation {
             50.0,
             "[low, high] with 0 < low <= high <= 50 (pixels)",
         )?;
-        require(self.overlap_tries <= 1000, "augment.overlap_tries", &self.overlap_tries, "0 to 1000")
+        within("augment.overlap_tries", self.overlap_tries, 0..=1000, "tries")
     }
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn require_photometric(
     for (key, strength) in keys.into_iter().zip(strengths) {
         require(strength.is_finite() && strength >= 0.0, key, &strength, "a finite number from 0")?;
     }
-    require((0.0..=0.5).contains(&hue), "augment.hue", &hue, "0 to 0.5")?;
+    within("augment.hue", hue, 0.0..=0.5, "turns of the colour circle")?;
     let keys = [
         "augment.jitter_probability",
         "augment.grayscale_probability",
@@ -118,7 +118,7 @@ pub(crate) fn require_photometric(
         "augment.flip_probability",
     ];
     for (key, probability) in keys.into_iter().zip(probabilities) {
-        require((0.0..=1.0).contains(&probability), key, &probability, "a probability, 0 to 1")?;
+        within(key, probability, 0.0..=1.0, "(a probability)")?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The settings of segmentation's views and what each may be.
 
-use densesiam_settings::{SettingError, require};
+use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
 use crate::augment::{require_photometric, require_range};
@@ -109,8 +109,8 @@ impl SegmentAugmentation {
 
     fn validate_shape(&self) -> Result<(), SettingError> {
         let (base_size, size) = (self.base_size, self.size);
-        require((4..=8192).contains(&base_size), "augment.base_size", &base_size, "4 to 8192 pixels")?;
-        require((4..=8192).contains(&size), "augment.size", &size, "4 to 8192 pixels")?;
+        within("augment.base_size", base_size, 4..=8192, "pixels")?;
+        within("augment.size", size, 4..=8192, "pixels")?;
         require_range(
             "augment.crop_ratio",
             self.crop_ratio,

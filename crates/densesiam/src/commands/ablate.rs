@@ -17,7 +17,7 @@ use crate::recipe::ablation::{Ablation, Task, Variant};
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::probe::ProbeRecipe;
 use crate::recipe::segment::SegmentRecipe;
-use crate::recipe::{Recipe, find, keys};
+use crate::recipe::{Recipe, find, load};
 use crate::run::Table;
 use crate::tasks::{pretrain, probe, segment};
 
@@ -32,7 +32,7 @@ pub struct AblateArguments {
     #[arg(long)]
     pub recipe: Option<String>,
     /// Runs of each variant, with the seeds from run.seed on
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
     /// Also probe each run's encoder, and random weights beside them; a setting of `densesiam probe`, again for each
     /// (--probe data.root=CAMVID --probe probe.features=c4)
@@ -198,7 +198,7 @@ fn probed(encoder: &str, arguments: &AblateArguments, more: &[String], seed: u64
     let own = [format!("encoder={encoder}"), format!("run.seed={seed}")];
     let all: Vec<String> = own.iter().chain(more).chain(&arguments.probe).cloned().collect();
     let (encoders, settings) = probe::encoders_and_settings(&all)?;
-    let recipe: ProbeRecipe = keys::load("", "the defaults", &settings)?;
+    let recipe: ProbeRecipe = load("", "the defaults", &settings)?;
     let figures = probe::probe(&probe::Plan::new(recipe, encoders, 1)?)?;
     let overall = figures.first().map(|figure| figure.scores.overall);
     let percent = |score: Option<f64>| 100.0 * score.unwrap_or_default();

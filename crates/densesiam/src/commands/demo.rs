@@ -10,14 +10,14 @@ use crate::answer::answer_line;
 use crate::error::Error;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::segment::SegmentRecipe;
-use crate::recipe::{builtin, keys};
+use crate::recipe::{builtin, load};
 use crate::run::Table;
 use crate::tasks::{pretrain, segment};
 
 /// Writes the pictures beside the runs, pre-trains on them, and segments them from that encoder. A demonstration of
 /// before is replaced; a run of another name is not.
 pub(super) fn run(settings: &[String]) -> Result<(), Error> {
-    let mut recipe: PretrainRecipe = keys::load(builtin::find("demo").unwrap_or_default(), "demo", settings)?;
+    let mut recipe: PretrainRecipe = load(builtin::find("demo").unwrap_or_default(), "demo", settings)?;
     let made_up = recipe.data.root.is_empty();
     let root = Path::new(&recipe.run.dir).join("demo-pictures");
     if made_up {
@@ -51,7 +51,7 @@ fn segment_them(
         format!("encoder.weights={}", encoder.display()),
     ]);
     let text = builtin::find("demo_segment").unwrap_or_default();
-    let recipe: SegmentRecipe = keys::load(text, "demo_segment", &all)?;
+    let recipe: SegmentRecipe = load(text, "demo_segment", &all)?;
     let plan = segment::Plan::new(recipe)?;
     say(format_args!("\n{plan}"));
     segment::segment(&plan, mode)?;

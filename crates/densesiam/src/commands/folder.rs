@@ -10,7 +10,7 @@ use tch::Device;
 
 use crate::error::Error;
 use crate::recipe::pretrain::PretrainRecipe;
-use crate::recipe::{builtin, keys};
+use crate::recipe::{builtin, load};
 use crate::run::look_at;
 
 /// How many pictures are looked at for their size.
@@ -21,7 +21,7 @@ pub(super) fn run_directory(root: &str, settings: &[String]) -> Result<PathBuf, 
     let text = builtin::find("folder_r18").unwrap_or_default();
     let mut named = vec![format!("run.name={}", name(root))];
     named.extend_from_slice(settings);
-    let recipe: PretrainRecipe = keys::load(text, "folder_r18", &named)?;
+    let recipe: PretrainRecipe = load(text, "folder_r18", &named)?;
     Ok(Path::new(&recipe.run.dir).join(recipe.run.name))
 }
 
@@ -40,7 +40,7 @@ pub(super) fn name(root: &str) -> String {
 pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, Error> {
     let index = ImageIndex::scan(Path::new(root))?;
     let text = builtin::find("folder_r18").unwrap_or_default();
-    let plain: PretrainRecipe = keys::load(text, "folder_r18", settings)?;
+    let plain: PretrainRecipe = load(text, "folder_r18", settings)?;
     let device = plain.run.device.resolve()?;
     let threads = resolve_threads(plain.run.threads);
     let limits = DecodeLimits { max_pixels: plain.data.max_pixels };
@@ -71,7 +71,7 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, 
         all.push(format!("{key}={value}"));
     }
     all.extend_from_slice(settings);
-    Ok(keys::load(text, "folder_r18", &all)?)
+    load(text, "folder_r18", &all)
 }
 
 fn place(device: Device, threads: usize) -> String {

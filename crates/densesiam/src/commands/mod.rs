@@ -77,7 +77,7 @@ pub enum Command {
         #[arg(required = true, value_name = "ENCODERS")]
         arguments: Vec<String>,
         /// How many seeds, from run.seed on; each is another layer, and another random encoder
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
         seeds: u64,
         /// Print JSON
         #[arg(long)]

@@ -8,14 +8,14 @@ use densesiam_engine::log::say;
 
 use crate::answer::{answer, answer_line};
 use crate::error::Error;
-use crate::recipe::keys;
+use crate::recipe::load;
 use crate::recipe::probe::ProbeRecipe;
 use crate::tasks::probe::{Figure, Group, Plan, encoders_and_settings, probe, summarise};
 
 /// Probes the encoders, and prints a table or JSON.
 pub(super) fn run(arguments: &[String], seeds: u64, json: bool) -> Result<(), Error> {
     let (encoders, settings) = encoders_and_settings(arguments)?;
-    let recipe: ProbeRecipe = keys::load("", "the defaults", &settings)?;
+    let recipe: ProbeRecipe = load("", "the defaults", &settings)?;
     let plan = Plan::new(recipe, encoders, seeds)?;
     say(&plan);
     let figures = probe(&plan)?;

@@ -12,13 +12,12 @@ use crate::answer::answer_line;
 use crate::error::Error;
 use crate::file::write_bytes;
 use crate::pictures::{self, Origin};
-use crate::recipe::keys;
+use crate::recipe::load;
 use crate::recipe::pretrain::PretrainRecipe;
 
 /// Draws the views that the picture would have with these settings.
 pub(super) fn run(arguments: &ViewsArguments) -> Result<(), Error> {
-    let recipe: PretrainRecipe = keys::load("", "the defaults", &arguments.settings)?;
-    recipe.augment.validate()?;
+    let recipe: PretrainRecipe = load("", "the defaults", &arguments.settings)?;
     let ViewsArguments { image, out, .. } = arguments;
     refuse_existing(out, arguments.overwrite)?;
     let index = ImageIndex::single(image)?;

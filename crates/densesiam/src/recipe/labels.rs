@@ -4,6 +4,7 @@ use std::path::Path;
 
 use densesiam_data::labelled::{DataSetError, LabelledSet, Layout};
 use densesiam_data::taxonomy::Taxonomy;
+use densesiam_settings::{SettingError, require};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -32,6 +33,16 @@ impl Default for LabelSettings {
 }
 
 impl LabelSettings {
+    /// Checks the number of pseudo-categories.
+    ///
+    /// # Errors
+    /// [`SettingError`] where it is out of range.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        let categories = self.categories;
+        let possible = categories == 0 || (2..=4096).contains(&categories);
+        require(possible, "labels.categories", &categories, "0 for the classes there are, or 2 to 4096")
+    }
+
     /// The layout that is named, or `None` to recognise it.
     ///
     /// # Errors

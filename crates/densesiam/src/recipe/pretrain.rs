@@ -4,9 +4,10 @@ use densesiam_data::augment::Augmentation;
 use densesiam_engine::duration::Duration;
 use densesiam_engine::optimizer::OptimizerSettings;
 use densesiam_nn::densesiam::{EncoderSettings, GlobalSettings, PixSimSettings, RegionSimSettings, Settings};
+use densesiam_settings::{SettingError, within};
 use serde::{Deserialize, Serialize};
 
-use super::{DataSettings, MonitorSettings, RunSettings, TrainSettings};
+use super::{DataSettings, MonitorSettings, Recipe, RunSettings, TrainSettings};
 
 /// A whole pre-training recipe. Its default is the paper's: ImageNet, ResNet-50, 200 epochs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,23 @@ pub struct RegionSimRecipe {
 impl Default for RegionSimRecipe {
     fn default() -> Self {
         Self { start: Duration::OfTraining(0.5), settings: RegionSimSettings::default() }
+    }
+}
+
+impl Recipe for PretrainRecipe {
+    fn run(&mut self) -> &mut RunSettings {
+        &mut self.run
+    }
+
+    fn validate(&self) -> Result<(), SettingError> {
+        self.run.validate()?;
+        self.data.validate()?;
+        self.augment.validate()?;
+        within("augment.size", self.augment.size, 32..=8192, "pixels; the encoder's stride is 32")?;
+        self.model().validate()?;
+        self.optimizer.validate()?;
+        self.train.validate()?;
+        self.monitor.validate()
     }
 }
 

@@ -4,11 +4,11 @@ use densesiam_data::evaluation::EvaluationSettings;
 use densesiam_engine::device::PrecisionRequest;
 use densesiam_nn::Architecture;
 use densesiam_nn::densesiam::EncoderSettings;
-use densesiam_settings::{SettingError, require};
+use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
 use super::labels::LabelSettings;
-use super::{DataSettings, RunSettings};
+use super::{DataSettings, Recipe, RunSettings};
 
 /// A whole probe. Its default is meant for CamVid, and takes a ResNet-18 about a minute there on two cores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,28 +115,41 @@ impl ProbeFeatures {
     }
 }
 
-impl ProbeRecipe {
-    /// Checks every value of `[probe]` against its range, and `data.prefetch`.
+impl ProbeSettings {
+    /// Checks every value against its range.
     ///
     /// # Errors
     /// [`SettingError`] with the first key that is out of range.
     pub fn validate(&self) -> Result<(), SettingError> {
-        let probe = &self.probe;
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();
-        require((8..=8192).contains(&probe.size), "probe.size", &probe.size, "8 to 8192 pixels")?;
-        require(probe.epochs >= 1, "probe.epochs", &probe.epochs, "at least 1")?;
-        require(probe.batch_size >= 1, "probe.batch_size", &probe.batch_size, "at least 1")?;
-        let rate = probe.learning_rate;
+        within("probe.size", self.size, 8..=8192, "pixels")?;
+        within("probe.epochs", self.epochs, 1..=1_000_000, "epochs")?;
+        within("probe.batch_size", self.batch_size, 1..=65_536, "pictures")?;
+        let rate = self.learning_rate;
         require(rate > 0.0 && rate.is_finite(), "probe.learning_rate", &rate, "above 0")?;
-        let momentum = probe.momentum;
+        let momentum = self.momentum;
         require((0.0..1.0).contains(&momentum), "probe.momentum", &momentum, "from 0 to below 1")?;
-        let decay = probe.weight_decay;
+        let decay = self.weight_decay;
         require(not_negative(decay), "probe.weight_decay", &decay, "0 or above")?;
-        let at_once = probe.evaluate_batch_size;
-        require(at_once >= 1, "probe.evaluate_batch_size", &at_once, "at least 1")?;
-        require(self.data.prefetch >= 1, "data.prefetch", &self.data.prefetch, "at least 1 batch")
+        within("probe.pictures", self.pictures, 0..=1_000_000_000, "pictures")?;
+        within("probe.evaluate_batch_size", self.evaluate_batch_size, 1..=4096, "pictures")
+    }
+}
+
+impl Recipe for ProbeRecipe {
+    fn run(&mut self) -> &mut RunSettings {
+        &mut self.run
     }
 
+    fn validate(&self) -> Result<(), SettingError> {
+        self.run.validate()?;
+        self.data.validate()?;
+        self.labels.validate()?;
+        self.probe.validate()
+    }
+}
+
+impl ProbeRecipe {
     /// How pictures and labels are read, by so many threads.
     pub fn reading(&self, workers: usize) -> EvaluationSettings {
         EvaluationSettings {

@@ -6,10 +6,11 @@ use densesiam_engine::optimizer::OptimizerSettings;
 use densesiam_nn::segment::{
     Auxiliary, Labelling, SegmentEncoder, SegmentPixSim, SegmentRegionSim, Settings,
 };
+use densesiam_settings::{SettingError, within};
 use serde::{Deserialize, Serialize};
 
 use super::labels::LabelSettings;
-use super::{DataSettings, MonitorSettings, RunSettings, TrainSettings};
+use super::{DataSettings, MonitorSettings, Recipe, RunSettings, TrainSettings};
 
 /// A whole segmentation recipe. Its default is the released configuration, for COCO's 27 classes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -87,6 +88,36 @@ pub struct EvaluateSettings {
 impl Default for EvaluateSettings {
     fn default() -> Self {
         Self { every: Duration::Epochs(1.0), size: 320, batch_size: 32 }
+    }
+}
+
+impl EvaluateSettings {
+    /// Checks every number against its range.
+    ///
+    /// # Errors
+    /// [`SettingError`] with the first key that is out of range.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        within("evaluate.size", self.size, 1..=8192, "pixels")?;
+        within("evaluate.batch_size", self.batch_size, 1..=4096, "pictures")
+    }
+}
+
+impl Recipe for SegmentRecipe {
+    fn run(&mut self) -> &mut RunSettings {
+        &mut self.run
+    }
+
+    fn validate(&self) -> Result<(), SettingError> {
+        self.run.validate()?;
+        self.data.validate()?;
+        self.labels.validate()?;
+        self.augment.validate()?;
+        // As many categories as there are classes, which the labelled pictures say: two stand for them here.
+        self.model(self.labels.categories.max(2)).validate()?;
+        self.optimizer.validate()?;
+        self.train.validate()?;
+        self.evaluate.validate()?;
+        self.monitor.validate()
     }
 }
 

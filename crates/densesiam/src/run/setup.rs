@@ -92,8 +92,10 @@ impl Setup {
         find: impl FnOnce(&DataSettings) -> Result<ImageIndex, Error>,
     ) -> Result<Self, Error> {
         let Tables { run, data, train, monitor, optimizer, regions_start } = tables;
-        validate(data, train)?;
-        optimizer.validate()?;
+        if data.root.is_empty() {
+            let message = "data.root is not set: name a folder with pictures, data.root=DIR";
+            return Err(Error::Usage(message.into()));
+        }
         let device = run.device.resolve()?;
         let seemed_there =
             |cuda: &&CudaSupport| matches!(cuda, CudaSupport::NotLoaded(_) | CudaSupport::Devices(0));
@@ -215,16 +217,6 @@ pub fn workers(asked: usize, device: Device) -> usize {
         (0, _) => cores,
         (asked, _) => asked,
     }
-}
-
-fn validate(data: &DataSettings, train: &TrainSettings) -> Result<(), Error> {
-    let require =
-        |holds: bool, message: &str| if holds { Ok(()) } else { Err(Error::Usage(message.to_owned())) };
-    require(!data.root.is_empty(), "data.root is not set: name a folder with pictures, data.root=DIR")?;
-    require(train.batch_size >= 2, "train.batch_size must be at least 2: batch norm needs two rows")?;
-    require((0.0..=1.0).contains(&data.max_bad_share), "data.max_bad_share must be within 0 and 1")?;
-    require(data.patience >= 1, "data.patience must be at least 1 second")?;
-    require(data.prefetch >= 1, "data.prefetch must be at least 1 batch")
 }
 
 impl fmt::Display for Setup {

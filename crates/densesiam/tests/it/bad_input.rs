@@ -107,10 +107,14 @@ fn settings_are_checked_by_their_keys() {
         ("run.device=tpu", &["run.device"]),
         ("encoder.architecture=vgg", &["encoder.architecture", "resnet50"]),
         ("train.batch_size=1", &["train.batch_size", "at least 2"]),
+        ("train.batch_size=1e12", &["train.batch_size", "integer"]),
+        ("pixsim.dim=1000000000000", &["pixsim.dim", "2 to 8192"]),
+        ("train.batch_size=65536 data.prefetch=1024 augment.size=8192", &["train.batch_size", "memory"]),
+        ("regionsim.loss=contrastive", &["`regionsim.loss`", "similarity"]),
         ("train.batch_size=400", &["train.batch_size", "16"]),
         ("pixsim.grid", &["key=value"]),
     ] {
-        place.pretrain("settings", &[setting]).exited(2).says(words);
+        place.pretrain("settings", &setting.split(' ').collect::<Vec<_>>()).exited(2).says(words);
     }
     assert!(!place.path("runs").exists());
 }

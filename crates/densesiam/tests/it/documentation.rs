@@ -1,12 +1,13 @@
-//! `docs/recipes.md` held against the program: every key, its default and its choices.
+//! `docs/recipes.md` held against the program: every key, its default, its choices and its range; and the keys that errors
+//! name against the page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use densesiam::recipe::Recipe;
 use densesiam::recipe::keys::{dump, load};
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::probe::ProbeRecipe;
 use densesiam::recipe::segment::SegmentRecipe;
+use densesiam::recipe::{self, Recipe};
 use toml::{Table, Value};
 
 const PAGE: &str = include_str!("../../../../docs/recipes.md");
@@ -14,6 +15,7 @@ const PAGE: &str = include_str!("../../../../docs/recipes.md");
 /// A row of a table of the page.
 struct Row {
     default: String,
+    allowed: String,
     /// What stands in backticks under "allowed".
     choices: Vec<String>,
 }
@@ -28,7 +30,8 @@ fn rows(section: &str) -> BTreeMap<String, Row> {
         let [key, default, allowed, _] = cells[..] else { panic!("not four cells: {line}") };
         let plain = |cell: &str| cell.trim_matches('`').to_owned();
         let choices = allowed.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        let before = rows.insert(plain(key), Row { default: plain(default), choices });
+        let before =
+            rows.insert(plain(key), Row { default: plain(default), allowed: allowed.to_owned(), choices });
         assert!(before.is_none(), "{key} is there twice below {section}");
     }
     rows
@@ -85,8 +88,129 @@ fn the_page_of_recipes_is_what_the_program_knows() {
     same(&segment, &defaults_of(&dump(&SegmentRecipe::default())));
     choices_are::<PretrainRecipe>(&pretrain);
     choices_are::<SegmentRecipe>(&segment);
+    ranges_are::<PretrainRecipe>(&pretrain);
+    ranges_are::<SegmentRecipe>(&segment);
 
     let mut probe = defaults_of(&dump(&ProbeRecipe::default()));
     probe.retain(|key, _| key.starts_with("probe."));
     same(&rows("Probe"), &probe);
+    ranges_are::<ProbeRecipe>(&rows("Probe"));
+}
+
+/// Values of a key that the page allows, and such that it does not.
+#[derive(Default)]
+struct Probes {
+    taken: Vec<String>,
+    refused: Vec<String>,
+}
+
+impl Probes {
+    /// What "0 to 1", "0 and above", "above 0, at most 1", "0 to below 1" and "0, or 2 to 9" say of a number.
+    fn of(allowed: &str, whole: bool) -> Self {
+        let step = if whole { 1.0 } else { 1e-3 };
+        let words = allowed.split(", ");
+        let mut probes = Self::default();
+        for part in words {
+            let number =
+                |text: &str| text.parse::<f64>().unwrap_or_else(|_| panic!("{allowed:?} has {text:?}"));
+            match part.split(' ').collect::<Vec<_>>()[..] {
+                ["or", low, "to", high] | [low, "to", high] => {
+                    probes.taken.extend([low, high].map(str::to_owned));
+                    probes.refused.extend([number(low) - step, number(high) + step].map(|n| n.to_string()));
+                }
+                [low, "to", "below", high] => {
+                    probes.taken.push(low.to_owned());
+                    probes.refused.extend([(number(low) - step).to_string(), high.to_owned()]);
+                }
+                [low, "and", "above"] => {
+                    assert!(!whole, "{allowed:?}: a whole number needs a highest one");
+                    probes.taken.push(low.to_owned());
+                    probes.refused.push((number(low) - step).to_string());
+                }
+                ["above", low] => {
+                    probes.taken.push((number(low) + step).to_string());
+                    probes.refused.push(low.to_owned());
+                }
+                ["at", "most", "the", "pictures"] => {}
+                ["at", "most", high] => {
+                    probes.taken.push(high.to_owned());
+                    probes.refused.push((number(high) + step).to_string());
+                }
+                ["a", "number"] => {}
+                [single] => probes.taken.push(number(single).to_string()),
+                _ => panic!("{allowed:?} is not understood"),
+            }
+        }
+        if !whole {
+            probes.refused.extend(["nan", "inf", "-inf"].map(str::to_owned));
+        }
+        probes
+    }
+
+    /// The same of two numbers, low and high.
+    fn of_range(allowed: &str) -> Self {
+        let Self { taken, refused } = Self::of(allowed, false);
+        let pair = |number: &String| format!("[{number}, {number}]");
+        Self { taken: taken.iter().map(pair).collect(), refused: refused.iter().map(pair).collect() }
+    }
+}
+
+/// Every number is taken within the range that the page gives, and refused by its key beyond it.
+fn ranges_are<R: Recipe>(page: &BTreeMap<String, Row>) {
+    for (key, row) in page {
+        let default: Table = format!("value = {}", row.default).parse().unwrap();
+        let probes = match (&default["value"], row.allowed.strip_prefix("[low, high], ")) {
+            (Value::Integer(_), _) => Probes::of(&row.allowed, true),
+            (Value::Float(_), _) => Probes::of(&row.allowed, false),
+            (Value::Array(_), Some(allowed)) => Probes::of_range(allowed),
+            _ => continue,
+        };
+        let read = |value: &String| recipe::load::<R>("", "", &[format!("{key}={value}")]);
+        for value in &probes.taken {
+            assert!(
+                read(value).is_ok(),
+                "docs/recipes.md allows {key}={value}: {}",
+                read(value).err().unwrap()
+            );
+        }
+        for value in &probes.refused {
+            let said = read(value).err().unwrap_or_else(|| panic!("{key}={value} was taken")).to_string();
+            assert!(said.contains(key.as_str()), "{key}={value} is refused without its key: {said}");
+        }
+    }
+}
+
+/// Dotted names in the files that raise errors of settings, each of which has to be a key of some recipe.
+#[test]
+fn every_key_that_an_error_names_is_one_that_a_recipe_has() {
+    let recipes =
+        [dump(&PretrainRecipe::default()), dump(&SegmentRecipe::default()), dump(&ProbeRecipe::default())];
+    let keys: BTreeSet<String> = recipes.iter().flat_map(|recipe| defaults_of(recipe).into_keys()).collect();
+    let tables: BTreeSet<&str> = keys.iter().filter_map(|key| key.split('.').next()).collect();
+    let mut named = 0;
+    for source in sources() {
+        let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+        for literal in code.split('"').skip(1).step_by(2) {
+            let names = literal.split(|letter: char| !letter.is_ascii_lowercase() && !"._".contains(letter));
+            for name in names.map(|name| name.trim_matches('.')) {
+                if name.split_once('.').is_some_and(|(table, _)| tables.contains(table)) {
+                    named += 1;
+                    let known =
+                        keys.contains(name) || keys.iter().any(|key| key.starts_with(&format!("{name}.")));
+                    assert!(known, "an error names {name}, which is no key of any recipe");
+                }
+            }
+        }
+    }
+    assert!(named > 50, "{named}");
+}
+
+/// The files of all crates that raise errors of settings.
+fn sources() -> Vec<String> {
+    let crates = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let files = walkdir::WalkDir::new(crates).into_iter().map(|entry| entry.unwrap().into_path());
+    let rust = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let texts = rust.filter(|path| path.components().any(|part| part.as_os_str() == "src"));
+    let texts = texts.map(|path| std::fs::read_to_string(path).unwrap());
+    texts.filter(|text| text.contains("use densesiam_settings::")).collect()
 }

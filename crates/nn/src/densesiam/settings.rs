@@ -1,6 +1,6 @@
 //! What can be set about the model and its losses. Every ablation of the paper is one key here.
 
-use densesiam_settings::{SettingError, require};
+use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
 use crate::losses::Distance;
@@ -220,16 +220,16 @@ impl Settings {
         weight("regionsim.weight", regionsim.weight)?;
         let some_loss = self.global.weight > 0.0 || self.has_pixsim() || self.has_regionsim();
         require(some_loss, "global.weight", &0, "a weight above 0 for at least one of the three losses")?;
-        let dim = |key, dim: i64, least: i64| require(dim >= least, key, &dim, "more channels");
-        dim("global.dim", self.global.dim, 0)?;
-        dim("global.predictor_hidden", self.global.predictor_hidden, 0)?;
-        dim("pixsim.dim", pixsim.dim, 2)?;
-        dim("regionsim.dim", regionsim.dim, 2)?;
-        require(pixsim.grid <= 256, "pixsim.grid", &pixsim.grid, "0 to 256 points along a side")?;
+        within("global.dim", self.global.dim, 0..=8192, "channels")?;
+        within("global.predictor_hidden", self.global.predictor_hidden, 0..=8192, "channels")?;
+        within("pixsim.dim", pixsim.dim, 2..=8192, "channels")?;
+        within("regionsim.dim", regionsim.dim, 2..=8192, "channels")?;
+        within("pixsim.grid", pixsim.grid, 0..=256, "points along a side")?;
         let overlap = self.global.region == GlobalRegion::Overlap;
         require(!overlap || pixsim.grid > 0, "pixsim.grid", &0, "points, for global.region = \"overlap\"")?;
         let temperature = regionsim.temperature;
-        require(temperature > 0.0, "regionsim.temperature", &temperature, "above 0")?;
+        let possible = temperature > 0.0 && temperature.is_finite();
+        require(possible, "regionsim.temperature", &temperature, "a finite number above 0")?;
         self.validate_strategies()
     }
 

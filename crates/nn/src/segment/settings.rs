@@ -1,6 +1,6 @@
 //! What can be set about unsupervised segmentation; each component of the paper's table 5 is one key.
 
-use densesiam_settings::{SettingError, require};
+use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
 use crate::densesiam::RegionLoss;
@@ -149,15 +149,11 @@ impl Settings {
         weight("regionsim.weight", self.regionsim.weight)?;
         let some = self.pixsim.weight + self.auxiliary.weight + self.regionsim.weight > 0.0;
         require(some, "pixsim.weight", &0, "a weight above 0 for PixSim, the auxiliary head or RegionSim")?;
-        require(self.classes >= 2, "data.classes", &self.classes, "at least 2 classes")?;
-        require(
-            self.auxiliary.classes >= 2,
-            "auxiliary.classes",
-            &self.auxiliary.classes,
-            "at least 2 classes",
-        )?;
-        require(self.encoder.width >= 1, "encoder.width", &self.encoder.width, "at least 1 channel")?;
+        within("labels.categories", self.classes, 2..=4096, "pseudo-categories")?;
+        within("auxiliary.classes", self.auxiliary.classes, 2..=4096, "pseudo-categories")?;
+        within("encoder.width", self.encoder.width, 1..=2048, "channels")?;
         let temperature = self.regionsim.temperature;
-        require(temperature > 0.0, "regionsim.temperature", &temperature, "above 0")
+        let possible = temperature > 0.0 && temperature.is_finite();
+        require(possible, "regionsim.temperature", &temperature, "a finite number above 0")
     }
 }

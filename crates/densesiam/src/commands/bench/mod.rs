@@ -8,9 +8,11 @@ mod memory;
 mod predict;
 mod step;
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Subcommand, value_parser};
 
 pub(super) use limits::matrix_product_rate;
 
@@ -36,7 +38,7 @@ pub enum Bench {
         #[command(flatten)]
         pictures: PictureArguments,
         /// Side of the views
-        #[arg(long, default_value_t = 224)]
+        #[arg(long, default_value_t = 224, value_parser = value_parser!(u32).range(1..=8192))]
         size: u32,
     },
     /// Decode and the two views of segmentation of each picture (640 pixels to 320), on one core
@@ -46,16 +48,16 @@ pub enum Bench {
         /// Settings laid over the recipe camvid_r18, as key=value
         settings: Vec<String>,
         /// Side of the pictures
-        #[arg(long, default_value_t = 320)]
+        #[arg(long, default_value_t = 320, value_parser = value_parser!(u32).range(32..=8192))]
         size: u32,
         /// Pictures at once
-        #[arg(long, default_value_t = 32)]
+        #[arg(long, default_value_t = 32, value_parser = number(1..=4096))]
         batch: usize,
         /// Measured batches
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = 5, value_parser = number(1..=MOST))]
         steps: usize,
         /// Batches before that
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = number(0..=MOST))]
         warmup: usize,
     },
     /// Finding the pictures below a folder: time and memory
@@ -70,13 +72,13 @@ pub enum Bench {
         /// Settings laid over the paper's recipe, as key=value
         settings: Vec<String>,
         /// Grid numbers; SimSiam is always measured
-        #[arg(long, value_delimiter = ',', default_value = "1,3,7,9,14")]
+        #[arg(long, value_delimiter = ',', default_value = "1,3,7,9,14", value_parser = number(0..=256))]
         grids: Vec<usize>,
         /// Steps in each process; the optimizer's memory is there from the second on
-        #[arg(long, default_value_t = 2)]
+        #[arg(long, default_value_t = 2, value_parser = number(1..=MOST))]
         steps: usize,
         /// Processes at each grid number, of whose peaks the least counts
-        #[arg(long, default_value_t = 3)]
+        #[arg(long, default_value_t = 3, value_parser = number(1..=MOST))]
         repeats: usize,
     },
 }
@@ -87,10 +89,10 @@ pub struct StepArguments {
     /// Settings laid over the recipe (the paper's, or camvid_r18), as key=value
     settings: Vec<String>,
     /// Measured steps
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = number(1..=MOST))]
     steps: usize,
     /// Steps before that
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = number(0..=MOST))]
     warmup: usize,
     /// Leave the machine's limits out, so that the command's own time is that of its steps
     #[arg(long)]
@@ -103,10 +105,10 @@ pub struct PictureArguments {
     /// A folder of pictures
     root: PathBuf,
     /// How many of them
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 120, value_parser = number(1..=1_000_000_000))]
     pictures: usize,
     /// How often
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = number(1..=MOST))]
     repeats: usize,
 }
 
@@ -123,6 +125,14 @@ pub(super) fn run(bench: &Bench) -> Result<(), Error> {
         Bench::Index { root } => index::run(root),
         Bench::Memory { settings, grids, steps, repeats } => memory::run(settings, grids, *steps, *repeats),
     }
+}
+
+/// The most that anything is measured.
+const MOST: u64 = 1_000_000;
+
+/// Reads a number within a range.
+fn number(range: RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(range)
 }
 
 fn median(values: &[f64]) -> f64 {

@@ -5,7 +5,6 @@ use std::time::Instant;
 use densesiam_engine::device::{resolve_threads, set_threads};
 use densesiam_nn::Store;
 use densesiam_nn::segment::Segmenter;
-use densesiam_settings::require;
 use serde_json::json;
 use tch::Kind;
 
@@ -15,6 +14,7 @@ use super::{least, median};
 use crate::answer::answer_line;
 use crate::error::Error;
 use crate::input::Input;
+use crate::memory::{bytes_of_pictures, fits};
 use crate::tasks::segment::pixel_categories;
 
 /// `densesiam bench predict`: what `densesiam evaluate` does between decoding and counting.
@@ -24,8 +24,7 @@ pub(super) fn run(
     batch: usize,
     (warmup, steps): (usize, usize),
 ) -> Result<(), Error> {
-    require((32..=8192).contains(&size), "--size", &size, "32 to 8192 pixels")?;
-    require(batch >= 1, "--batch", &batch, "at least 1")?;
+    fits(bytes_of_pictures(batch, size), "--batch and --size")?;
     let (recipe, categories) = segment_recipe(settings)?;
     let device = recipe.run.device.resolve()?;
     let (precision, _) = recipe.run.precision.resolve(device);

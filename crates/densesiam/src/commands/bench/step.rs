@@ -19,26 +19,24 @@ use super::{StepArguments, least, median};
 use crate::answer::answer_line;
 use crate::error::Error;
 use crate::input::Input;
+use crate::memory::views_fit;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::segment::SegmentRecipe;
-use crate::recipe::{RunSettings, builtin, keys};
+use crate::recipe::{RunSettings, builtin, load};
 use crate::run::Stopwatch;
 
 /// The paper's recipe at a batch that fits a small machine, under `settings`.
 pub(super) fn pretrain_recipe(settings: &[String]) -> Result<PretrainRecipe, Error> {
     let mut all = vec!["train.batch_size=16".to_owned()];
     all.extend_from_slice(settings);
-    let recipe: PretrainRecipe = keys::load("", "the defaults", &all)?;
-    recipe.model().validate()?;
-    Ok(recipe)
+    load("", "the defaults", &all)
 }
 
 /// The recipe `camvid_r18` under `settings`, and its number of pseudo-categories.
 pub(super) fn segment_recipe(settings: &[String]) -> Result<(SegmentRecipe, i64), Error> {
     let text = builtin::find("camvid_r18").unwrap_or_default();
-    let recipe: SegmentRecipe = keys::load(text, "camvid_r18", settings)?;
+    let recipe: SegmentRecipe = load(text, "camvid_r18", settings)?;
     let categories = if recipe.labels.categories > 0 { recipe.labels.categories } else { 11 };
-    recipe.model(categories).validate()?;
     Ok((recipe, categories))
 }
 
@@ -97,6 +95,7 @@ struct StepBench {
 
 impl StepBench {
     fn new(run: &RunSettings, batch: usize, size: u32) -> Result<Self, Error> {
+        views_fit(batch, 1, size)?;
         let device = run.device.resolve()?;
         let (precision, _) = run.precision.resolve(device);
         search_convolutions(device, precision);

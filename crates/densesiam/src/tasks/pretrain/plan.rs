@@ -9,8 +9,9 @@ use densesiam_engine::optimizer::{FixedPredictor, Optimizer};
 use densesiam_nn::Store;
 
 use crate::error::Error;
-use crate::recipe::keys;
+use crate::memory::views_fit;
 use crate::recipe::pretrain::PretrainRecipe;
+use crate::recipe::{Recipe, keys};
 use crate::run::{Facts, Setup, Tables};
 
 /// A pre-training that can begin.
@@ -28,11 +29,8 @@ impl Plan {
     /// # Errors
     /// What cannot be, by its key; or that pictures or device cannot be had.
     pub fn new(mut recipe: PretrainRecipe) -> Result<Self, Error> {
-        recipe.augment.validate()?;
-        recipe.model().validate()?;
-        if recipe.augment.size < 32 {
-            return Err(Error::Usage("augment.size must be at least 32, the stride of the encoder".into()));
-        }
+        recipe.validate()?;
+        views_fit(recipe.train.batch_size, recipe.data.prefetch, recipe.augment.size)?;
         let PretrainRecipe { run, data, train, monitor, optimizer, regionsim, .. } = &mut recipe;
         let tables = Tables { run, data, train, monitor, optimizer, regions_start: regionsim.start };
         let setup = Setup::new(tables, |data| Ok(ImageIndex::scan(Path::new(&data.root))?))?;

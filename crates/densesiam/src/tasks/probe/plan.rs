@@ -14,6 +14,7 @@ use tch::Device;
 
 use super::encoder::Encoder;
 use crate::error::Error;
+use crate::recipe::Recipe;
 use crate::recipe::probe::ProbeRecipe;
 use crate::run::workers;
 
@@ -88,12 +89,15 @@ impl Plan {
             return Ok(());
         }
         let gigabytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        let fewer = match MOST_BYTES / of_one {
+            0 => String::new(),
+            most => format!("probe.pictures={most}, or "),
+        };
         Err(Error::Usage(format!(
             "the features of {pictures} pictures take {:.1} GiB, and a probe keeps at most {:.0} GiB in memory; set \
-             probe.pictures={}, or a smaller probe.size or probe.features",
+             {fewer}a smaller probe.size or probe.features",
             gigabytes(of_one * pictures),
-            gigabytes(MOST_BYTES),
-            MOST_BYTES / of_one
+            gigabytes(MOST_BYTES)
         )))
     }
 }

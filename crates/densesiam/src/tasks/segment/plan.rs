@@ -14,8 +14,9 @@ use densesiam_nn::Store;
 use densesiam_nn::segment::Settings;
 
 use crate::error::Error;
-use crate::recipe::keys;
+use crate::memory::views_fit;
 use crate::recipe::segment::SegmentRecipe;
+use crate::recipe::{Recipe, keys};
 use crate::run::{Facts, Setup, Tables};
 
 /// A segmentation that can begin.
@@ -39,7 +40,8 @@ impl Plan {
     /// # Errors
     /// What cannot be, by its key; or that pictures, labels or device cannot be had.
     pub fn new(mut recipe: SegmentRecipe) -> Result<Self, Error> {
-        recipe.augment.validate()?;
+        recipe.validate()?;
+        views_fit(recipe.train.batch_size, recipe.data.prefetch, recipe.augment.size)?;
         let layout = recipe.labels.layout()?;
         let train = recipe.labels.train.clone();
         let SegmentRecipe { run, data, train: length, monitor, optimizer, regionsim, .. } = &mut recipe;

@@ -1,0 +1,49 @@
+//! Whether this machine can hold what is asked for, as far as that can be said before anything is begun.
+
+use densesiam_engine::environment::memory_bytes;
+
+use crate::error::Error;
+
+/// Errs where the views alone that wait for their step would fill the memory: of `prefetch` batches and the one in use.
+///
+/// # Errors
+/// [`Error::Usage`] with the settings that can be lowered.
+pub fn views_fit(batch_size: usize, prefetch: usize, size: u32) -> Result<(), Error> {
+    let batch = 2.0 * bytes_of_pictures(batch_size, size);
+    fits(batch * (prefetch as f64 + 1.0), "train.batch_size, data.prefetch and augment.size")
+}
+
+/// Bytes of square pictures in three colours.
+pub fn bytes_of_pictures(count: usize, side: u32) -> f64 {
+    3.0 * count as f64 * f64::from(side).powi(2)
+}
+
+/// Errs where so many bytes, which the named settings come to, are more than the machine has. A system that does not say
+/// how much it has is not asked further.
+///
+/// # Errors
+/// [`Error::Usage`] with the settings.
+pub fn fits(bytes: f64, settings: &str) -> Result<(), Error> {
+    let gigabytes = |bytes: f64| bytes / 1e9;
+    match memory_bytes().map(|all| all as f64) {
+        Some(all) if bytes > all => Err(Error::Usage(format!(
+            "{settings} come to {:.0} GB of pictures at once, and this machine has {:.0} GB of memory; set one of them \
+             lower",
+            gigabytes(bytes),
+            gigabytes(all)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_machine_holds_is_refused_by_its_settings() {
+        assert!(views_fit(64, 2, 224).is_ok());
+        let refused = views_fit(65_536, 1024, 8192).unwrap_err().to_string();
+        assert!(refused.contains("train.batch_size") && refused.contains("GB"), "{refused}");
+    }
+}
