@@ -10,6 +10,7 @@ use densesiam_engine::interrupt::Signal;
 use densesiam_engine::log::LogError;
 use densesiam_engine::run_dir::RunDirectoryError;
 
+use crate::home::HomeError;
 use crate::recipe::keys::RecipeError;
 
 /// Why a command ended early.
@@ -18,6 +19,9 @@ pub enum Error {
     /// The recipe cannot be read.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+    /// A `~` cannot be expanded.
+    #[error(transparent)]
+    Home(#[from] HomeError),
     /// A setting is out of range.
     #[error(transparent)]
     Setting(#[from] densesiam_settings::SettingError),
@@ -190,7 +194,7 @@ impl Error {
     /// The exit code of this error.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Recipe(_) | Self::Setting(_) | Self::Usage(_) => ExitCode::Usage,
+            Self::Recipe(_) | Self::Home(_) | Self::Setting(_) | Self::Usage(_) => ExitCode::Usage,
             Self::Pack(PackError::Exists { .. } | PackError::Name { .. }) => ExitCode::Usage,
             Self::Pack(PackError::Nothing) => ExitCode::Data,
             Self::Pack(PackError::Write { .. }) => ExitCode::File,

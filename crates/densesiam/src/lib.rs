@@ -8,6 +8,7 @@ pub mod commands;
 pub mod error;
 pub mod export;
 pub mod file;
+pub mod home;
 pub mod import;
 pub mod input;
 pub mod memory;

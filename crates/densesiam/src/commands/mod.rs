@@ -23,6 +23,7 @@ use densesiam_engine::run_dir::Mode;
 use crate::answer::{answer, answer_line};
 use crate::error::Error;
 use crate::export::{Format, export};
+use crate::home;
 use crate::recipe::builtin;
 
 /// Dense self-supervised learning from a folder of pictures (DenseSiam, ECCV 2022).
@@ -101,7 +102,7 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = Format::Safetensors)]
         format: Format,
         /// The file to write, for timm the folder; else encoder.safetensors, encoder.pth and so on
-        #[arg(long)]
+        #[arg(long, value_parser = home::path())]
         out: Option<PathBuf>,
         /// Replace the file if it is there
         #[arg(long)]
@@ -183,7 +184,7 @@ pub struct PredictArguments {
     /// Settings laid over the run's recipe, as key=value (evaluate.size=480)
     pub settings: Vec<String>,
     /// The folder to write to
-    #[arg(long)]
+    #[arg(long, value_parser = home::path())]
     pub out: PathBuf,
     /// Write label maps alone
     #[arg(long)]
@@ -201,7 +202,7 @@ pub struct ViewsArguments {
     /// Settings laid over the defaults, as key=value (augment.scale=[0.05,0.3] pixsim.grid=5 run.seed=3)
     pub settings: Vec<String>,
     /// The PNG to write
-    #[arg(long, default_value = "views.png")]
+    #[arg(long, default_value = "views.png", value_parser = home::path())]
     pub out: PathBuf,
     /// Replace the PNG if it is there
     #[arg(long)]

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 pub use tables::{DataSettings, MonitorSettings, RunSettings, TrainSettings};
 
 use crate::error::Error;
+use crate::home;
 
 /// A recipe, for whatever task.
 pub trait Recipe: Serialize + DeserializeOwned + Default {
@@ -49,7 +50,7 @@ pub fn load<R: Recipe>(text: &str, origin: &str, settings: &[String]) -> Result<
 /// # Errors
 /// When there is none, or it cannot be read.
 pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
-    let path = Path::new(recipe);
+    let path = &home::expand(Path::new(recipe))?;
     let read = |path: &Path| std::fs::read_to_string(path).map_err(|source| Error::file(path, source));
     let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let of_run = path.join("recipe.toml");

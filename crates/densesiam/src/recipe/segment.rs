@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::labels::LabelSettings;
 use super::{DataSettings, MonitorSettings, Recipe, RunSettings, TrainSettings};
+use crate::home;
 
 /// A whole segmentation recipe. Its default is the released configuration, for COCO's 27 classes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,7 @@ pub struct SegmentRecipe {
 pub struct SegmentEncoderRecipe {
     /// A file with an encoder: `encoder.safetensors` of a pre-training, or a `.pth`, `.pkl` or safetensors file of
     /// torchvision, timm, detectron2, mmseg, SimSiam, MoCo or DenseCL; empty to start from random weights.
+    #[serde(deserialize_with = "home::setting")]
     pub weights: String,
     /// Everything else about it.
     #[serde(flatten)]

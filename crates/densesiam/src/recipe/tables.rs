@@ -6,6 +6,8 @@ use densesiam_engine::duration::Duration;
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
+use crate::home;
+
 /// `[run]`: where and on what a run happens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -13,6 +15,7 @@ pub struct RunSettings {
     /// Name of the run directory; empty for the recipe's own name.
     pub name: String,
     /// Folder that holds run directories.
+    #[serde(deserialize_with = "home::setting")]
     pub dir: String,
     /// Seed of every random choice.
     pub seed: u64,
@@ -54,6 +57,7 @@ impl RunSettings {
 pub struct DataSettings {
     /// A folder with pictures, or with tar shards, in any tree below it; a text file with one path a line; a tar shard;
     /// or many by a pattern, `coco-{000000..000127}.tar`.
+    #[serde(deserialize_with = "home::setting")]
     pub root: String,
     /// Threads that decode and augment; 0 for one per four cores on the processor, all cores beside a card.
     pub workers: usize,

@@ -111,6 +111,7 @@ fn settings_are_checked_by_their_keys() {
         ("pixsim.dim=1000000000000", &["pixsim.dim", "2 to 8192"]),
         ("train.batch_size=65536 data.prefetch=1024 augment.size=8192", &["train.batch_size", "memory"]),
         ("regionsim.loss=contrastive", &["`regionsim.loss`", "similarity"]),
+        ("data.root=~other/pictures", &["`data.root`", "another user"]),
         ("train.batch_size=400", &["train.batch_size", "16"]),
         ("pixsim.grid", &["key=value"]),
     ] {

@@ -6,7 +6,7 @@ use std::process::Command;
 use densesiam_engine::checkpoint::read_safetensors;
 use tch::Kind;
 
-use crate::program::Place;
+use crate::program::{Finished, INSTANT, Place};
 
 #[test]
 fn a_run_leaves_all_that_the_manual_says() {
@@ -88,6 +88,36 @@ fn a_dry_run_prints_the_complete_recipe_and_writes_nothing() {
         assert_eq!(finished.stdout(), again.stdout(), "a resolved recipe resolves to itself");
     }
     assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn a_tilde_is_the_home_folder_wherever_a_path_is_given() {
+    let place = Place::new();
+    let at_home = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.env("HOME", place.path(""));
+        Finished::of(command.spawn().unwrap())
+    };
+    let settings = [&INSTANT[..], &["train.duration=1 steps", "run.name=run"]].concat();
+    let paths = ["data.root=~/pictures/train/images", "run.dir=~/elsewhere"];
+    at_home(&[&["pretrain", "folder_r18"][..], &paths, &settings].concat()).succeeded();
+    assert!(place.path("elsewhere/run/encoder.safetensors").is_file());
+    let recipe = std::fs::read_to_string(place.path("elsewhere/run/recipe.toml")).unwrap();
+    assert!(!recipe.contains('~'), "{recipe}");
+
+    std::fs::write(place.path("mine.toml"), "[data]\nroot = \"~/pictures\"\n[labels]\ncategories = 3\n")
+        .unwrap();
+    let weights = "encoder.weights=~/elsewhere/run/encoder.safetensors";
+    let segment =
+        ["segment", "mine.toml", weights, "labels.layout=folder", "train.batch_size=4", "--dry-run"];
+    let resolved = at_home(&segment).succeeded().stdout();
+    assert!(resolved.contains("elsewhere/run/encoder.safetensors") && !resolved.contains('~'), "{resolved}");
+
+    at_home(&["export", "elsewhere/run", "--out=~/exported.safetensors"]).succeeded();
+    assert!(place.path("exported.safetensors").is_file() && !place.path("~").exists());
+    let probe = ["probe", "given=~/elsewhere/run", "data.root=~/pictures", "probe.epochs=1", "probe.size=64"];
+    at_home(&probe).succeeded();
+    at_home(&["export", "elsewhere/run", "--out=~other/a"]).exited(2).says(&["another user", "./~other/a"]);
 }
 
 #[test]
@@ -257,8 +287,6 @@ fn an_answer_that_cannot_be_written_is_a_failure_and_no_training_waits_for_one()
         &["inspect", "runs/run/encoder.safetensors", "--json"],
         &["export", "runs/run", "--out", "exported.safetensors"],
         &["views", &format!("{root}/0000.jpg")],
-        &["doctor"],
-        &["doctor", "--json"],
         &["bench", "index", &root],
         &["ablate", "pretrain_grid", "--dry-run"],
         &["recipes"],

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::error::Error;
+use crate::home;
 
 /// What can be done with a data set.
 #[derive(Debug, Subcommand)]
@@ -37,7 +38,7 @@ pub struct PackArguments {
     /// A folder of pictures, a list file, or tar shards
     pub pictures: String,
     /// The folder to write to
-    #[arg(long)]
+    #[arg(long, value_parser = home::path())]
     pub out: PathBuf,
     /// What the shards are called, NAME-000000.tar and on [default: the name of PICTURES]
     #[arg(long)]

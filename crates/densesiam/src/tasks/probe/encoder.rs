@@ -8,6 +8,7 @@ use densesiam_nn::{Architecture, ResNet, Store};
 use tch::{Device, Kind};
 
 use crate::error::Error;
+use crate::home;
 use crate::import::import_encoder;
 use crate::run::{encoder_tensors, locate};
 
@@ -57,7 +58,7 @@ pub fn encoders_and_settings(arguments: &[String]) -> Result<(Vec<Encoder>, Vec<
 
 impl Encoder {
     fn new(name: &str, encoder: &str) -> Result<Self, Error> {
-        let path = Path::new(encoder);
+        let path = &home::expand(Path::new(encoder))?;
         let source = match encoder {
             "random" => Source::Random,
             _ if path.is_dir() => Source::Checkpoint(path.to_owned()),
