@@ -11,7 +11,7 @@ use tch::Device;
 use crate::error::Error;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::{builtin, load};
-use crate::run::look_at;
+use crate::run::{enough_to_train_on, look_at};
 
 /// How many pictures are looked at for their size.
 const LOOKED_AT: usize = 32;
@@ -39,6 +39,7 @@ pub(super) fn name(root: &str) -> String {
 /// The folder recipe for the pictures below `root`.
 pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, Error> {
     let index = ImageIndex::scan(Path::new(root))?;
+    enough_to_train_on(&index)?;
     let text = builtin::find("folder_r18").unwrap_or_default();
     let plain: PretrainRecipe = load(text, "folder_r18", settings)?;
     let device = plain.run.device.resolve()?;

@@ -193,13 +193,26 @@ pub fn look_at(index: &ImageIndex, count: usize, limits: &DecodeLimits) -> Resul
     }
 }
 
+/// Errs where there is one picture: batch norm needs two in a step, whatever the settings.
+///
+/// # Errors
+/// [`Error::Usage`] with the data set.
+pub fn enough_to_train_on(index: &ImageIndex) -> Result<(), Error> {
+    if index.len() >= 2 {
+        return Ok(());
+    }
+    let message = format!("{} is the only picture; a training needs at least two", index.place(0));
+    Err(Error::Usage(message))
+}
+
 fn horizon(train: &TrainSettings, index: &ImageIndex) -> Result<Horizon, Error> {
+    enough_to_train_on(index)?;
     let (batch_size, pictures) = (train.batch_size, index.len());
     let steps_per_epoch = steps_per_epoch(pictures, batch_size);
     if steps_per_epoch == 0 {
         return Err(Error::Usage(format!(
             "train.batch_size = {batch_size} needs at least as many pictures, but there are {pictures}; \
-             set train.batch_size lower"
+             set train.batch_size={pictures} or lower"
         )));
     }
     let usage = |error: &dyn fmt::Display| Error::Usage(format!("train.duration: {error}"));

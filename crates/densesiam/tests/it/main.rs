@@ -18,3 +18,4 @@ mod program;
 mod resume;
 mod segment;
 mod shards;
+mod smallest;
