@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{builtin, keys};
+use super::{builtin, keys, text};
 use crate::error::Error;
 
 /// What a recipe trains.
@@ -54,9 +54,7 @@ impl Ablation {
     pub fn find(list: &str) -> Result<Self, Error> {
         let path = Path::new(list);
         let text = match builtin::find_ablation(list) {
-            _ if path.is_file() => {
-                std::fs::read_to_string(path).map_err(|source| Error::file(path, source))?
-            }
+            _ if path.is_file() => text::read(path)?,
             Some(carried) => carried.to_owned(),
             None => {
                 let known = builtin::ABLATIONS.map(|(name, _)| name).join(", ");

@@ -9,6 +9,7 @@ pub mod pretrain;
 pub mod probe;
 pub mod segment;
 mod tables;
+mod text;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -51,19 +52,25 @@ pub fn load<R: Recipe>(text: &str, origin: &str, settings: &[String]) -> Result<
 /// When there is none, or it cannot be read.
 pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
     let path = &home::expand(Path::new(recipe))?;
-    let read = |path: &Path| std::fs::read_to_string(path).map_err(|source| Error::file(path, source));
-    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let name = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let of_run = path.join("recipe.toml");
     if of_run.is_file() {
-        let mut recipe: R = load(&read(&of_run)?, &of_run.display().to_string(), settings)?;
+        let mut recipe: R = load(&text::read(&of_run)?, &of_run.display().to_string(), settings)?;
         let absolute = std::path::absolute(path).map_err(|source| Error::file(path, source))?;
-        recipe.run().dir = text(absolute.parent().map(Path::as_os_str));
-        recipe.run().name = text(absolute.file_name());
+        recipe.run().dir = name(absolute.parent().map(Path::as_os_str));
+        recipe.run().name = name(absolute.file_name());
         return Ok(recipe);
     }
     let contents = match builtin::find(recipe) {
-        _ if path.is_file() => read(path)?,
+        _ if path.is_file() => text::read(path)?,
         Some(carried) => carried.to_owned(),
+        None if path.is_dir() => {
+            let message = format!(
+                "{recipe:?} is a folder without a recipe.toml, and so no run; pictures in it are given to \
+                 `densesiam segment folder` as data.root={recipe}"
+            );
+            return Err(Error::Usage(message));
+        }
         None => {
             let known = builtin::RECIPES.map(|(name, _)| name).join(", ");
             let message = format!("{recipe:?} is no file, no run and no recipe; the program carries {known}");
@@ -72,7 +79,7 @@ pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
     };
     let mut loaded: R = load(&contents, recipe, settings)?;
     if loaded.run().name.is_empty() {
-        loaded.run().name = text(path.file_stem());
+        loaded.run().name = name(path.file_stem());
     }
     Ok(loaded)
 }

@@ -121,6 +121,25 @@ fn settings_are_checked_by_their_keys() {
 }
 
 #[test]
+fn what_is_no_recipe_is_called_what_it_is() {
+    let place = Place::new();
+    let picture = format!("{}/0000.jpg", place.pictures().display());
+    fs::write(place.path("weights.pth"), b"PK\x03\x04\0\0\0\0").unwrap();
+    let root = place.pictures().display().to_string();
+    place.run(&["data", "pack", &root, "--out", "shards", "--name", "s"]).succeeded();
+    for task in ["pretrain", "segment"] {
+        place.run(&[task, &picture]).exited(2).says(&["0000.jpg is one picture", "folder"]);
+        place.run(&[task, "weights.pth"]).exited(2).says(&["weights.pth is no text", "encoder.weights="]);
+    }
+    place.run(&["ablate", &picture]).exited(2).says(&["0000.jpg is one picture"]);
+    place.run(&["segment", "shards/s-000000.tar"]).exited(2).says(&["data.root=shards/s-000000.tar"]);
+    place.run(&["segment", &root]).exited(2).says(&["segment folder", "data.root="]);
+    let marked = format!("\u{feff}[data]\nroot = \"{root}\"\n[train]\nbatch_size = 4\n");
+    fs::write(place.path("marked.toml"), marked).unwrap();
+    place.run(&["pretrain", "marked.toml", "--dry-run"]).succeeded();
+}
+
+#[test]
 fn an_unknown_key_in_a_file_is_found_by_line() {
     let place = Place::new();
     fs::write(place.path("mine.toml"), "[train]\nbatch_size = 4\n\n[augment]\nsise = 32\n").unwrap();
