@@ -36,5 +36,8 @@ fn main() -> std::process::ExitCode {
 }
 
 fn program() -> Result<(), Error> {
+    if std::env::current_dir().is_err() {
+        say("WARNING: the folder that you are in was deleted; only absolute paths lead anywhere from here");
+    }
     command_line()?.map_or(Ok(()), run)
 }

@@ -1,7 +1,7 @@
 //! The commands, on files that a user would have.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use densesiam_engine::checkpoint::read_safetensors;
 use tch::Kind;
@@ -118,6 +118,26 @@ fn a_tilde_is_the_home_folder_wherever_a_path_is_given() {
     let probe = ["probe", "given=~/elsewhere/run", "data.root=~/pictures", "probe.epochs=1", "probe.size=64"];
     at_home(&probe).succeeded();
     at_home(&["export", "elsewhere/run", "--out=~other/a"]).exited(2).says(&["another user", "./~other/a"]);
+}
+
+#[test]
+fn a_folder_that_was_deleted_under_its_shell_stops_nothing_that_lies_elsewhere() {
+    let place = Place::new();
+    let script = r#"mkdir gone && cd gone && rmdir ../gone && exec "$0" "$@""#;
+    let from_nowhere = |arguments: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_densesiam")]).args(arguments);
+        command.current_dir(place.path("")).env("CUDA_VISIBLE_DEVICES", "");
+        Finished::of(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let warned = ["the folder that you are in was deleted"];
+    from_nowhere(&["recipes"]).succeeded().says(&warned).prints(&["folder_r18"]);
+    let root = place.pictures().display().to_string();
+    from_nowhere(&["data", "check", &root]).succeeded().prints(&["16 in"]);
+    let (root, runs) = (format!("data.root={root}"), format!("run.dir={}", place.path("runs").display()));
+    let settings = [&INSTANT[..], &["train.duration=1 steps", "run.name=far", &root, &runs]].concat();
+    from_nowhere(&[&["pretrain", "folder_r18"][..], &settings].concat()).succeeded();
+    from_nowhere(&["data", "check", "pictures"]).exited(3).says(&["pictures does not exist"]).says(&warned);
 }
 
 #[test]
