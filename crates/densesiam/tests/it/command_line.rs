@@ -308,8 +308,6 @@ fn an_answer_that_cannot_be_written_is_a_failure_and_no_training_waits_for_one()
         &["inspect", "runs/run/encoder.safetensors", "--json"],
         &["export", "runs/run", "--out", "exported.safetensors"],
         &["views", &format!("{root}/0000.jpg")],
-        &["doctor"],
-        &["doctor", "--json"],
         &["bench", "index", &root],
         &["ablate", "pretrain_grid", "--dry-run"],
         &["recipes"],
