@@ -38,7 +38,7 @@ pub fn require(
 ///
 /// # Errors
 /// [`SettingError`].
-pub fn within<T: PartialOrd + Display>(
+pub fn within<T: PartialOrd + Display + Copy>(
     key: &'static str,
     value: T,
     range: RangeInclusive<T>,

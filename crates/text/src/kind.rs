@@ -175,7 +175,7 @@ mod tests {
     fn records_are_known_by_the_checksum_of_their_length() {
         let length = 11u64.to_le_bytes();
         let crc = crc32c::crc32c(&length);
-        let masked = ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8);
+        let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
         let start = [&length[..], &masked.to_le_bytes(), b"hello"].concat();
         assert_eq!(name(&start), "a TFRecord file");
         assert_eq!(name(&[&length[..], &[0; 4]].concat()), "nothing known");

@@ -91,10 +91,10 @@ pub fn content(bytes: &[u8]) -> Result<&[u8], NotText> {
     let nul = memchr(0, bytes);
     // A format may have a short mark, and text of some letters begin with it: text has neither NULs nor other controls.
     let binary = |byte: &u8| *byte < b'\t' || (0x0e..0x20).contains(byte) && *byte != 0x1b || *byte >= 0xf8;
-    if nul.is_some() || start.iter().any(binary) {
-        if let Some(kind) = Kind::of(start) {
-            return Err(NotText::Kind(kind));
-        }
+    if (nul.is_some() || start.iter().any(binary))
+        && let Some(kind) = Kind::of(start)
+    {
+        return Err(NotText::Kind(kind));
     }
     match nul {
         Some(place) => Err(NotText::Binary { place }),
