@@ -100,6 +100,9 @@ def checkpoints():
     write("moco.pth.tar", saved(moco), both)
     write("moco_legacy.pth.tar", saved(moco, _use_new_zipfile_serialization=False), both)
     write("protocol4.pth", saved({"model": encoder()}, pickle_protocol=4), encoder())
+    # The first record is named after the file, and as long as to mislead readers of archives.
+    torch.save({"w": tensor(1, 3)}, FILES / "checkpoint_epoch_0100.pth")
+    (FILES / "checkpoint_epoch_0100.pth.expected").write_bytes(safetensors({"w": tensor(1, 3)}))
     write("deflated.pth", rezipped(saved(encoder()), lambda _, c: c, zipfile.ZIP_DEFLATED), encoder())
     # A state_dict with versions of its modules, parameters, and the arguments of a script.
     arguments = argparse.Namespace(arch="resnet50", lr=0.03, schedule=[120, 160], seed=None, cos=True,

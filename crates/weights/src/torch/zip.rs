@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::io::{Cursor, Read};
 
 use zip::ZipArchive;
+use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 
 use super::{FORMAT, Storage};
@@ -20,7 +21,11 @@ pub(crate) fn read_zip(
     limits: &Limits,
     budget: &mut Budget,
 ) -> Result<Collected, WeightsError> {
-    let archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| damaged(&error))?;
+    // Where the archive begins is known. Looking for it would misplace the directory of PyTorch's archives whose first
+    // name has 30 bytes (`checkpoint_epoch_0100/data.pkl`), because more records than usual follow that directory.
+    let from_the_start = Config { archive_offset: ArchiveOffset::Known(0) };
+    let archive = ZipArchive::with_config(from_the_start, Cursor::new(bytes));
+    let archive = archive.map_err(|error| damaged(&error))?;
     let folder = folder(&archive)?;
     let mut records = Records { archive, folder };
     if records.size_of("constants.pkl").is_some() {

@@ -35,7 +35,7 @@ fn every_file_holds_what_its_writer_says() {
         }
         read += 1;
     }
-    assert_eq!(read, 20);
+    assert_eq!(read, 21);
 }
 
 #[test]
