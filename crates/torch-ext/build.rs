@@ -18,14 +18,19 @@ fn main() {
     write("cuda_source.h", format!("constexpr const char CUDA_SOURCE[] = {literals};"));
     // For the test that compiles them.
     write("kernels.cu", cuda_source().concat());
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    build
         .cpp(true)
         .std("c++17")
         .warnings(false)
         .include(&out)
         .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
         .include(libtorch.join("include"))
-        .include(libtorch.join("include/torch/csrc/api/include"))
+        .include(libtorch.join("include/torch/csrc/api/include"));
+    let headers = precompile(&build, &out);
+    build
+        .flag("-include")
+        .flag(out.join("libtorch.h"))
         .files(
             [
                 "torch_ext",
@@ -46,6 +51,8 @@ fn main() {
             .map(|file| format!("src/{file}.cpp")),
         )
         .compile("torch_ext");
+    // Hundreds of megabytes that nothing reads again.
+    let _ = std::fs::remove_file(headers);
     if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|architecture| architecture == "x86_64") {
         for (instructions, architecture) in [("avx2", "-march=x86-64-v3"), ("avx512", "-march=x86-64-v4")] {
             kernels("winograd", instructions, architecture);
@@ -62,6 +69,17 @@ fn main() {
     // Dependents read this as DEP_TORCH_EXT_LIBRARY_DIRECTORY and put it on the rpath of what they link.
     println!("cargo:library_directory={directory}");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{directory}");
+}
+
+/// Compiles libtorch's headers once, beside `libtorch.h` in `out`, where the compiler finds them by itself: reading them
+/// takes twelve seconds a file otherwise. Without the compiled ones the text is read.
+fn precompile(build: &cc::Build, out: &Path) -> PathBuf {
+    let header = out.join("libtorch.h");
+    std::fs::copy("src/libtorch.h", &header).expect("OUT_DIR can be written");
+    let compiled = out.join("libtorch.h.gch");
+    let mut compiler = build.get_compiler().to_command();
+    let _ = compiler.args(["-x", "c++-header"]).arg(&header).arg("-o").arg(&compiled).status();
+    compiled
 }
 
 /// Has cargo run this again when what it compiles has changed; Rust's files lie in the same folder.

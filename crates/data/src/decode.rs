@@ -11,6 +11,7 @@ mod webp;
 
 use std::io::{self, Cursor};
 
+use densesiam_text::{Kind, Sort};
 use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
@@ -44,6 +45,12 @@ pub enum DecodeError {
     NotAPicture {
         /// The first bytes, made readable.
         start: String,
+    },
+    /// The picture is in a format that is not read, whatever its name says.
+    #[error("it is {kind}, and that format is not read; convert it to JPEG or PNG")]
+    OtherFormat {
+        /// The format.
+        kind: Kind,
     },
     /// A picture format, or a flavour of one, that is not decoded here.
     #[error("{format} of a kind that is not supported ({reason}); convert it to an ordinary JPEG or PNG")]
@@ -95,7 +102,7 @@ impl DecodeError {
         match self {
             Self::Empty => "empty",
             Self::NotAPicture { .. } => "not a picture",
-            Self::Unsupported { .. } => "not supported",
+            Self::OtherFormat { .. } | Self::Unsupported { .. } => "not supported",
             Self::TooLarge { .. } => "too large",
             Self::Truncated { .. } => "truncated",
             Self::Damaged { .. } => "damaged",
@@ -144,7 +151,10 @@ fn decode_any(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) -> Resu
     }
     match image::guess_format(bytes) {
         Ok(format) => decode_other(bytes, format, limits, image),
-        Err(_) => Err(DecodeError::NotAPicture { start: readable_start(bytes) }),
+        Err(_) => match Kind::of(bytes) {
+            Some(kind) if kind.sort == Sort::Picture => Err(DecodeError::OtherFormat { kind }),
+            _ => Err(DecodeError::NotAPicture { start: readable_start(bytes) }),
+        },
     }
 }
 

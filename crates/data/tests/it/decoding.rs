@@ -151,6 +151,10 @@ fn text_is_not_a_picture_and_says_how_it_begins() {
 fn an_unsupported_format_is_named() {
     let error = decode_default(b"\x00\x00\x01\x00\x01\x00 icon").unwrap_err();
     assert!(matches!(&error, DecodeError::Unsupported { format, .. } if format == "ICO"), "{error}");
+    // As telephones write it, under whatever name.
+    let error = decode_default(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic").unwrap_err();
+    assert_eq!(error.kind(), "not supported");
+    assert!(error.to_string().starts_with("it is an HEIC picture, and"), "{error}");
 }
 
 /// Headers that announce 4 billion pixels: decoding them would allocate gigabytes, so that only a check of the header

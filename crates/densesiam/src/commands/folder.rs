@@ -6,7 +6,7 @@ use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_engine::device::resolve_threads;
 use densesiam_engine::log::say;
-use densesiam_text::acts;
+use densesiam_text::{acts, shown};
 use tch::Device;
 
 use crate::error::Error;
@@ -26,8 +26,8 @@ pub(super) fn run_directory(root: &str, settings: &[String]) -> Result<PathBuf, 
     Ok(Path::new(&recipe.run.dir).join(recipe.run.name))
 }
 
-/// The name of the folder itself, also of `.` and `../..`, with `_` for letters that would act on a terminal; of a shard without its extension; of a pattern up to its
-/// braces.
+/// The name of the folder itself, also of `.` and `../..`; of a shard without its extension; of a pattern up to its
+/// braces. Letters that would act on a terminal become `_`.
 pub(super) fn name(root: &str) -> String {
     let path = Path::new(root);
     let whole = path.canonicalize().ok();
@@ -67,10 +67,14 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, 
             "what about two hours of a ResNet-18 allow, within 20 and 800".to_owned(),
         ),
     ];
-    say(format_args!("chosen for {} pictures in {root}; say otherwise with key=value:", index.len()));
+    say(format_args!(
+        "chosen for {} pictures in {}; say otherwise with key=value:",
+        index.len(),
+        shown(root)
+    ));
     let mut all = Vec::new();
     for (key, value, why) in chosen.into_iter().filter(|(key, ..)| !given(key)) {
-        say(format_args!("  {key}={value}: {why}"));
+        say(format_args!("  {key}={}: {why}", shown(&value)));
         all.push(format!("{key}={value}"));
     }
     all.extend_from_slice(settings);

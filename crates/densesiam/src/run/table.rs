@@ -1,9 +1,8 @@
 //! A file of JSON lines read back as columns over the steps, for reports.
 
-use std::io::ErrorKind;
+use std::fs;
 use std::path::Path;
 
-use densesiam_text::ReadError;
 use serde_json::Value;
 
 use crate::error::Error;
@@ -21,11 +20,13 @@ impl Table {
     /// # Errors
     /// When the system refuses to read it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = match densesiam_text::read(path) {
+        let text = match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(ReadError::System(error)) if error.kind() == ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Error::text(path, "a log of this program", error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(Error::file(path, source)),
         };
+        // Whoever looked at the file may have left a byte order mark.
+        let text = text.trim_start_matches('\u{feff}');
         Ok(Self { rows: text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect() })
     }
 

@@ -75,8 +75,10 @@ fn names_do_not_act_on_the_terminal_and_are_whole_in_json() {
     // The run of a folder has its name.
     let folder = "red\u{1b}[31m";
     pictures(&place, OsStr::new(folder));
-    let chosen = place.run(&["pretrain", folder, "--dry-run"]).succeeded().stdout();
+    let planned = place.run(&["pretrain", folder, "--dry-run"]).succeeded();
+    let (chosen, said) = (planned.stdout(), planned.stderr());
     assert!(chosen.contains("red_[31m") && !chosen.contains('\u{1b}'), "{chosen}");
+    assert!(said.contains("pictures    4 in") && !said.contains('\u{1b}'), "{said}");
 }
 
 #[test]
