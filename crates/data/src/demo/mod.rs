@@ -1,8 +1,10 @@
 //! Made-up pictures with their label maps, for trying the whole project out without any download.
 //!
-//! Two grounds meet along a wavy border; shapes lie on them. Every class has a texture and a family of colours of
-//! its own, with enough variation between pictures that neither a single colour nor a single scale gives it away.
-//! All of it is a function of the seed.
+//! A picture is a landscape from above: one patch of every class, with wavy borders. Every class has a texture and a
+//! family of colours of its own, which vary between pictures. The classes take the same area, and tell apart what the
+//! augmentation of the demonstration's recipes leaves in place: with fewer patches of some classes, or where colour is
+//! taken away by augmentation, a training of two minutes ends in other categories for every seed. All of it is a function
+//! of the seed.
 
 mod picture;
 mod texture;
@@ -17,7 +19,7 @@ use crate::image::RgbImage;
 pub use picture::{DemoPicture, draw_picture};
 
 /// Names of the classes; a pixel of the label map holds the position of its class in this list.
-pub const CLASSES: [&str; 6] = ["meadow", "sand", "disc", "square", "triangle", "ring"];
+pub const CLASSES: [&str; 4] = ["meadow", "sand", "roofs", "water"];
 
 /// How many pictures to write and how large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,9 @@
-//! One made-up picture: grounds, shapes, light, and the class of each pixel.
-
-use std::f64::consts::TAU;
+//! One made-up picture: patches of land, light, and the class of each pixel.
 
 use densesiam_random::{ChaCha8Rng, Key, Purpose, RngExt};
 
-use super::texture::Texture;
+use super::CLASSES;
+use super::texture::{Texture, noise};
 use crate::image::RgbImage;
 
 /// Samples a pixel has along either side, for smooth edges.
@@ -19,25 +18,21 @@ pub struct DemoPicture {
     pub labels: Vec<u8>,
 }
 
-/// A shape on the ground: disc, square, triangle or ring, turned and placed at random.
-struct Shape {
+/// A piece of land: all that is nearer to its centre than to another's.
+struct Patch {
     class: u8,
     centre: (f64, f64),
-    radius: f64,
-    angle: (f64, f64),
     texture: Texture,
 }
 
 /// Everything in a picture; lengths in pixels.
 struct Scene {
-    grounds: [Texture; 2],
-    /// A point on the border between the grounds and the direction across it.
-    border: (f64, f64),
-    across: (f64, f64),
-    wave: (f64, f64),
-    shapes: Vec<Shape>,
+    patches: Vec<Patch>,
+    /// How far, how often and by which noise the borders are bent.
+    bend: (f64, f64, u64),
     /// Where the light comes from and how strong its fall-off is.
     light: (f64, f64),
+    middle: (f64, f64),
 }
 
 /// Draws picture `number` of a seed, `width x height` pixels.
@@ -48,7 +43,7 @@ pub fn draw_picture((width, height): (u32, u32), seed: u64, number: u64) -> Demo
     let mut labels = Vec::with_capacity(width as usize * height as usize);
     let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
     for ((x, y), pixel) in places.zip(image.pixels.chunks_exact_mut(3)) {
-        labels.push(scene.class_at(f64::from(x) + 0.5, f64::from(y) + 0.5));
+        labels.push(scene.patch_at(f64::from(x) + 0.5, f64::from(y) + 0.5).class);
         let colour = scene.pixel(x, y);
         let sensor = 0.02 * (rng.random::<f64>() - 0.5);
         for (byte, channel) in pixel.iter_mut().zip(colour) {
@@ -61,18 +56,24 @@ pub fn draw_picture((width, height): (u32, u32), seed: u64, number: u64) -> Demo
 impl Scene {
     fn draw(width: f64, height: f64, rng: &mut ChaCha8Rng) -> Self {
         let side = width.min(height);
-        let grounds = [Texture::draw(0, side, rng), Texture::draw(1, side, rng)];
-        let count = rng.random_range(2..=5);
-        let shapes = (0..count).map(|_| Shape::draw(width, height, rng)).collect();
+        // A place in each cell of a grid of two rows: no patch is a splinter, and no class has much more land than others.
+        let mut classes: Vec<u8> = (0..CLASSES.len() as u8).collect();
+        classes.sort_by_cached_key(|_| rng.random::<u64>());
+        let columns = classes.len().div_ceil(2);
+        let patches = classes.into_iter().enumerate().map(|(cell, class)| {
+            let mut inside =
+                |index: usize, count: usize| (index as f64 + 0.2 + 0.6 * rng.random::<f64>()) / count as f64;
+            let centre = (width * inside(cell % columns, columns), height * inside(cell / columns, 2));
+            Patch { class, centre, texture: Texture::draw(class, side, rng) }
+        });
+        let patches = patches.collect();
+        let bends = rng.random();
         let mut between = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
-        let across = between(0.0, TAU);
         Self {
-            grounds,
-            border: (width * between(0.2, 0.8), height * between(0.2, 0.8)),
-            across: (across.cos(), across.sin()),
-            wave: (side * between(0.02, 0.1), between(1.0, 3.0) * TAU / side),
-            shapes,
+            patches,
+            bend: (side * between(0.1, 0.25), between(3.0, 5.0) / side, bends),
             light: (between(-0.3, 0.3) / width, between(-0.3, 0.3) / height),
+            middle: (width / 2.0, height / 2.0),
         }
     }
 
@@ -85,8 +86,8 @@ impl Scene {
                 f64::from(x) + offset(sample % SUPERSAMPLING),
                 f64::from(y) + offset(sample / SUPERSAMPLING),
             );
-            let light = 1.0 + (x - self.border.0) * self.light.0 + (y - self.border.1) * self.light.1;
-            let colour = self.colour_at(x, y);
+            let light = 1.0 + (x - self.middle.0) * self.light.0 + (y - self.middle.1) * self.light.1;
+            let colour = self.patch_at(x, y).texture.colour(x, y);
             for (sum, channel) in sum.iter_mut().zip(colour) {
                 *sum += channel * light / f64::from(SUPERSAMPLING * SUPERSAMPLING);
             }
@@ -94,63 +95,13 @@ impl Scene {
         sum
     }
 
-    fn shape_at(&self, x: f64, y: f64) -> Option<&Shape> {
-        self.shapes.iter().rev().find(|shape| shape.covers(x, y))
-    }
-
-    /// 0 or 1: the side of the wavy border.
-    fn ground_at(&self, x: f64, y: f64) -> u8 {
-        let (dx, dy) = (x - self.border.0, y - self.border.1);
-        let distance = dx * self.across.0 + dy * self.across.1;
-        let along = dy * self.across.0 - dx * self.across.1;
-        u8::from(distance + self.wave.0 * (along * self.wave.1).sin() > 0.0)
-    }
-
-    fn class_at(&self, x: f64, y: f64) -> u8 {
-        self.shape_at(x, y).map_or_else(|| self.ground_at(x, y), |shape| shape.class)
-    }
-
-    fn colour_at(&self, x: f64, y: f64) -> [f64; 3] {
-        match self.shape_at(x, y) {
-            Some(shape) => {
-                let (x, y) = shape.local(x, y);
-                shape.texture.colour(x, y)
-            }
-            None => self.grounds[usize::from(self.ground_at(x, y))].colour(x, y),
-        }
-    }
-}
-
-impl Shape {
-    fn draw(width: f64, height: f64, rng: &mut ChaCha8Rng) -> Self {
-        let side = width.min(height);
-        let class = rng.random_range(2..=5);
-        let mut between = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
-        let centre = (width * between(0.1, 0.9), height * between(0.1, 0.9));
-        let (radius, angle) = (side * between(0.14, 0.3), between(0.0, TAU));
-        Self {
-            class,
-            centre,
-            radius,
-            angle: (angle.cos(), angle.sin()),
-            texture: Texture::draw(class, side, rng),
-        }
-    }
-
-    /// Coordinates from the middle of the shape, along its own axes, in pixels.
-    fn local(&self, x: f64, y: f64) -> (f64, f64) {
-        let (dx, dy) = (x - self.centre.0, y - self.centre.1);
-        (dx * self.angle.0 + dy * self.angle.1, dy * self.angle.0 - dx * self.angle.1)
-    }
-
-    fn covers(&self, x: f64, y: f64) -> bool {
-        let (x, y) = self.local(x, y);
-        let (u, v) = (x / self.radius, y / self.radius);
-        match self.class {
-            2 => u.hypot(v) < 0.95,
-            3 => u.abs().max(v.abs()) < 0.82,
-            4 => v < 0.55 && v > 1.75 * u.abs() - 1.05,
-            _ => (0.55..1.05).contains(&u.hypot(v)),
-        }
+    /// The patch whose centre is nearest, after the place has been moved by the noise that bends the borders.
+    fn patch_at(&self, x: f64, y: f64) -> &Patch {
+        let (far, often, seed) = self.bend;
+        let moved = |seed| far * (noise(x * often, y * often, seed) - 0.5);
+        let place = (x + moved(seed), y + moved(seed.wrapping_add(1)));
+        let distance = |patch: &&Patch| (patch.centre.0 - place.0).hypot(patch.centre.1 - place.1);
+        let nearest = self.patches.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        nearest.expect("a scene has patches")
     }
 }

@@ -17,20 +17,23 @@ pub(super) struct Texture {
     seed: u64,
 }
 
-/// Middle of the hues of each class, in turns: green, sand, orange, blue, magenta, turquoise.
-const HUES: [f64; 6] = [0.27, 0.12, 0.05, 0.61, 0.84, 0.48];
+/// Middle of the hues of each class, in turns.
+const HUES: [f64; 4] = [0.32, 0.12, 0.97, 0.60];
+
+/// Middle of the brightness.
+const VALUES: [f64; 4] = [0.6, 0.9, 0.7, 0.45];
 
 impl Texture {
     /// Draws a surface for `class`; `side` is the shorter side of the picture in pixels.
     pub(super) fn draw(class: u8, side: f64, rng: &mut ChaCha8Rng) -> Self {
         let mut between = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
-        let saturation = if class < 2 { between(0.25, 0.5) } else { between(0.5, 0.8) };
+        let saturation = between(0.55, 0.8);
         let angle = between(0.0, TAU);
         Self {
             class,
-            hue: HUES[usize::from(class)] + between(-0.04, 0.04),
+            hue: HUES[usize::from(class)] + between(-0.03, 0.03),
             saturation,
-            value: between(0.55, 0.85),
+            value: VALUES[usize::from(class)] + between(-0.05, 0.05),
             period: side * between(0.06, 0.1),
             direction: (angle.cos(), angle.sin()),
             seed: rng.random(),
@@ -44,7 +47,7 @@ impl Texture {
         let pattern = self.pattern(u, v);
         let grain = 0.08 * (noise(x * 0.9, y * 0.9, self.seed) - 0.5);
         let hue = self.hue + 0.05 * (pattern - 0.5);
-        from_hsv(hue, self.saturation * (1.1 - 0.4 * pattern), self.value * (0.65 + 0.45 * pattern) + grain)
+        from_hsv(hue, self.saturation * (1.1 - 0.4 * pattern), self.value * (0.85 + 0.2 * pattern) + grain)
     }
 
     /// The pattern of the class within 0 and 1, at `(u, v)` periods.
@@ -53,13 +56,13 @@ impl Texture {
         match self.class {
             0 => 0.6 * noise(u * 1.2, v * 1.2, self.seed) + 0.4 * noise(u * 3.1, v * 3.1, self.seed + 1),
             1 => wave(0.8 * u + 0.5 * noise(u * 0.5, v * 0.5, self.seed)),
-            2 => wave(u.hypot(v) * 0.8),
-            3 => {
+            2 => {
                 soft_step(wave(u * 0.5) - 0.5) * soft_step(wave(v * 0.5) - 0.5) * 2.0
                     + soft_step(wave(u * 0.5) - 0.5).min(0.3)
             }
-            4 => soft_step(wave(u * 0.9) - 0.5),
-            _ => soft_step(0.32 - (u - u.round()).hypot(v - v.round())),
+            3 => soft_step(wave(u * 0.9) - 0.5),
+            4 => soft_step(0.32 - (u - u.round()).hypot(v - v.round())),
+            _ => wave(u.hypot(v) * 0.8),
         }
         .clamp(0.0, 1.0)
     }
@@ -71,7 +74,7 @@ fn soft_step(value: f64) -> f64 {
 }
 
 /// Smooth value noise within 0 and 1: random levels on whole coordinates, blended in between.
-fn noise(x: f64, y: f64, seed: u64) -> f64 {
+pub(super) fn noise(x: f64, y: f64, seed: u64) -> f64 {
     let (column, row) = (x.floor(), y.floor());
     let ease = |t: f64| t * t * (3.0 - 2.0 * t);
     let (s, t) = (ease(x - column), ease(y - row));

@@ -24,10 +24,13 @@ pub(super) fn run(settings: &[String]) -> Result<(), Error> {
         let pictures = DemoSettings { train: 512, val: 64, width: 160, height: 120, seed: recipe.run.seed };
         write_demo(&root, &pictures)?;
         recipe.data.root = root.join("train/images").display().to_string();
+        say(format_args!("made-up pictures to look at: {}", root.join("train/images").display()));
     }
     let mode = if recipe.run.name == "demo" { Mode::Overwrite } else { Mode::New };
     let plan = pretrain::Plan::new(recipe)?;
     say(&plan);
+    let report = RunLayout::new(Path::new(&plan.recipe.run.dir).join(&plan.recipe.run.name)).report();
+    say(format_args!("open {} in a browser: every epoch brings it up to date", report.display()));
     pretrain::pretrain(&plan, mode)?;
     // Pictures of one's own have no labels to say how good a segmentation of them is.
     if made_up { segment_them(&root, &plan.recipe, settings, mode) } else { Ok(()) }
@@ -61,5 +64,23 @@ fn segment_them(
         "unsupervised segmentation of the made-up pictures: mIoU {}, before training {}",
         percent(evaluations.last("mIoU")),
         percent(evaluations.values("mIoU").next())
-    ))
+    ))?;
+    say(format_args!(
+        "look at {} and {}\n\n{}",
+        run(&pretrained.run.name).report().display(),
+        run(&name).report().display(),
+        next_commands()
+    ));
+    Ok(())
+}
+
+/// What somebody would type next, with the name by which the program was called.
+fn next_commands() -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "densesiam".to_owned());
+    format!(
+        "with pictures of your own:\n  \
+         {program} doctor MY_PICTURES                                        what this machine can do with them\n  \
+         {program} pretrain MY_PICTURES encoder.weights=resnet18.pth         an encoder, from given weights\n  \
+         {program} segment folder data.root=MY_PICTURES labels.categories=20 a segmentation, without a label"
+    )
 }

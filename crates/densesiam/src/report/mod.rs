@@ -7,6 +7,7 @@
 mod chart;
 mod classes;
 mod confusion;
+mod verdict;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -14,10 +15,12 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub use chart::{Chart, Series};
 pub use classes::ClassBar;
 pub use confusion::ConfusionTable;
+pub use verdict::Verdict;
 
 use chart::chart_figure;
 use classes::{class_section, colour_legend};
 use confusion::confusion_section;
+use verdict::verdict_section;
 
 /// How a run ended, or that it has not.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,8 +42,10 @@ pub struct Report {
     pub title: String,
     /// How it ended.
     pub status: Status,
-    /// Names and values for the head of the page: steps, duration, final losses.
-    pub summary: Vec<(String, String)>,
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// Tiles for the head of the page: steps, duration, final losses.
+    pub summary: Vec<Tile>,
     /// Curves, in reading order.
     pub charts: Vec<Chart>,
     /// How the classes of a segmentation fared, where labels say so.
@@ -53,6 +58,17 @@ pub struct Report {
     pub environment: String,
     /// What somebody has to look at.
     pub warnings: Vec<String>,
+}
+
+/// A number at the head of the page.
+#[derive(Clone, Debug)]
+pub struct Tile {
+    /// Its name.
+    pub name: &'static str,
+    /// The number, as text.
+    pub value: String,
+    /// What it means, and which values are good.
+    pub meaning: &'static str,
 }
 
 /// A picture with a sentence about it.
@@ -95,7 +111,9 @@ impl Report {
                     style { (PreEscaped(STYLE)) }
                 }
                 body {
-                    (head_section(&self.title, &self.status, &self.summary))
+                    (head_section(&self.title, &self.status))
+                    (verdict_section(&self.verdict))
+                    (tile_section(&self.summary))
                     (warning_section(&self.warnings))
                     main {
                         @if let Some(classes) = &self.classes {
@@ -126,9 +144,11 @@ fn section(title: &str, body: &Markup) -> Markup {
     }
 }
 
-fn head_section(title: &str, status: &Status, summary: &[(String, String)]) -> Markup {
+fn head_section(title: &str, status: &Status) -> Markup {
     let (class, word, reason) = match status {
-        Status::Running => ("running", "running", ""),
+        Status::Running => {
+            ("running", "running", "as of its last checkpoint; load the page again after the next one")
+        }
         Status::Finished => ("finished", "finished", ""),
         Status::Interrupted => ("interrupted", "interrupted", "it can be continued with --resume"),
         Status::Failed(reason) => ("failed", "failed", reason.as_str()),
@@ -137,10 +157,15 @@ fn head_section(title: &str, status: &Status, summary: &[(String, String)]) -> M
         header {
             h1 { (title) " " span class={ "status " (class) } { (word) } }
             @if !reason.is_empty() { p.reason { (reason) } }
-            dl.summary {
-                @for (name, value) in summary {
-                    div { dt { (name) } dd { (value) } }
-                }
+        }
+    }
+}
+
+fn tile_section(tiles: &[Tile]) -> Markup {
+    html! {
+        dl.summary {
+            @for tile in tiles {
+                div { dt { (tile.name) } dd { (tile.value) } dd.meaning { (tile.meaning) } }
             }
         }
     }
@@ -206,7 +231,9 @@ mod tests {
         let report = Report {
             title: "a <run>".to_owned(),
             status: Status::Failed("the loss is not finite & that is that".to_owned()),
-            summary: vec![("steps".to_owned(), "20".to_owned())],
+            verdict: Verdict::doubtful("Failed", vec!["no <loss>".to_owned()])
+                .with_next(vec![("densesiam doctor".to_owned(), "looks at the machine")]),
+            summary: vec![Tile { name: "steps", value: "20".to_owned(), meaning: "of the optimizer" }],
             charts,
             classes: None,
             pictures: vec![Picture { caption: "views".to_owned(), png: vec![1, 2, 3] }],
@@ -225,6 +252,7 @@ mod tests {
             ..Chart::default()
         }]);
         assert!(page.contains("a &lt;run&gt;") && page.contains("not finite &amp; that"));
+        assert!(page.contains("no &lt;loss&gt;") && page.contains("<code>densesiam doctor</code>"));
         assert!(page.contains("src=\"data:image/png;base64,AQID\""));
         assert!(page.contains("<svg") && page.contains("1 warning<"));
         assert!(

@@ -243,7 +243,7 @@ impl<'p> Journal<'p> {
     /// # Errors
     /// When a log cannot be written.
     pub fn write(&mut self) -> Result<Option<Trouble>, Error> {
-        let (mut last, mut not_finite, mut collapsed) = (None, None, None);
+        let (mut last, mut seconds, mut not_finite, mut collapsed) = (None, 0.0, None, None);
         let steps = std::mem::take(&mut self.pending);
         for (row, pending) in Pending::read_all(&steps).into_iter().zip(steps) {
             self.metrics.append(&row.to_json())?;
@@ -256,11 +256,16 @@ impl<'p> Journal<'p> {
             if let Some(why) = self.complain(&row).filter(|_| self.facts.monitor.stop_on_collapse) {
                 collapsed.get_or_insert(Trouble::Collapsed { step: row.step, why });
             }
+            seconds += row.seconds();
             last = Some(row);
         }
         if let Some(row) = &last {
             let named = self.facts.shown.iter().filter_map(|(name, label)| Some((*label, row.get(name)?)));
-            self.progress.report(&ProgressReport { step: row.step, values: &named.collect::<Vec<_>>() });
+            self.progress.report(&ProgressReport {
+                step: row.step,
+                seconds,
+                values: &named.collect::<Vec<_>>(),
+            });
         }
         // A state that is not finite is never to be saved as a good one, whatever else is wrong.
         Ok(not_finite.or(collapsed))

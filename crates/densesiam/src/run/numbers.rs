@@ -95,6 +95,12 @@ impl Row {
         self.values.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
     }
 
+    /// How long the step took.
+    pub fn seconds(&self) -> f64 {
+        let parts = self.values.iter().filter(|(name, _)| name.starts_with("seconds_"));
+        self.get("seconds_step").unwrap_or_else(|| parts.map(|(_, seconds)| seconds).sum())
+    }
+
     /// Whether every number is finite.
     pub fn is_finite(&self) -> bool {
         self.values.iter().all(|(_, value)| value.is_finite())

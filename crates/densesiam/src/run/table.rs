@@ -62,6 +62,15 @@ impl Table {
         values.get(values.len() / 2).copied().unwrap_or_default()
     }
 
+    /// Means of the first and of the last tenth of the numbers of this name, without those that are exactly 0, which a loss
+    /// is before it starts; `None` where there are fewer than two.
+    pub fn change(&self, name: &str) -> Option<(f64, f64)> {
+        let values: Vec<f64> = self.values(name).filter(|&value| value != 0.0).collect();
+        let tenth = values.len().div_ceil(10);
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        (values.len() > 1).then(|| (mean(&values[..tenth]), mean(&values[values.len() - tenth..])))
+    }
+
     /// A chart of columns over the steps: labels and names.
     pub fn chart(&self, title: &str, y_label: &str, lines: &[(&str, &str)]) -> Chart {
         let series = |(label, name): &(&str, &str)| Series {

@@ -13,6 +13,8 @@ use super::say;
 pub struct Report<'a> {
     /// Steps done.
     pub step: u64,
+    /// How long the steps since the last report took, without what was done between them.
+    pub seconds: f64,
     /// Named numbers, losses first, shown in this order.
     pub values: &'a [(&'a str, f64)],
 }
@@ -24,8 +26,12 @@ pub struct Progress {
     total_steps: u64,
     images_per_step: u64,
     bar: Option<ProgressBar>,
-    /// The last report, from which throughput is measured.
-    last: Cell<(Instant, u64)>,
+    /// When the first step began, and its number.
+    began: (Instant, u64),
+    /// Steps done at the last report.
+    reported: Cell<u64>,
+    /// How long all steps took so far.
+    in_steps: Cell<f64>,
 }
 
 impl Progress {
@@ -37,7 +43,9 @@ impl Progress {
             total_steps,
             images_per_step,
             bar,
-            last: Cell::new((Instant::now(), done)),
+            began: (Instant::now(), done),
+            reported: Cell::new(done),
+            in_steps: Cell::new(0.0),
         }
     }
 
@@ -51,15 +59,31 @@ impl Progress {
     /// Shows the numbers of an interval, with throughput and time left: beside the bar, or as one line. The caller
     /// calls this at its log interval.
     pub fn report(&self, report: &Report) {
-        let rate = self.steps_per_second(report.step);
-        let numbers = numbers(report.values, rate * self.images_per_step as f64);
+        let Report { step, seconds, values } = *report;
+        let steps = step.saturating_sub(self.reported.replace(step)).max(1) as f64;
+        self.in_steps.set(self.in_steps.get() + seconds);
+        let aside = self.began.0.elapsed().as_secs_f64() - self.in_steps.get();
+        let left = self.left(step, seconds / steps, aside.max(0.0));
+        let rate = steps * self.images_per_step as f64 / seconds.max(1e-9);
+        let numbers = numbers(values, rate) + &left.map_or(String::new(), |left| format!("  {left} left"));
         match &self.bar {
             Some(bar) => {
-                bar.set_position(report.step);
+                bar.set_position(step);
                 bar.set_message(numbers);
             }
-            None => say(plain_line(&self.label, report.step, self.total_steps, rate, &numbers)),
+            None => say(plain_line(&self.label, step, self.total_steps, &numbers)),
         }
+    }
+
+    /// The time left in words, `None` at the end: the steps at the rate of the last interval, and what is done between steps
+    /// (evaluations, checkpoints), for which `aside` seconds went so far, at its mean for a step. One evaluation within an
+    /// interval therefore does not count for every interval to come.
+    fn left(&self, step: u64, seconds_per_step: f64, aside: f64) -> Option<String> {
+        let done = step.saturating_sub(self.began.1).max(1) as f64;
+        let remaining = self.total_steps.saturating_sub(step) as f64;
+        let seconds = remaining * (seconds_per_step + aside / done);
+        let left = Duration::try_from_secs_f64(seconds.ceil()).ok().filter(|_| remaining > 0.0)?;
+        Some(spoken(left.as_secs()))
     }
 
     /// Prints a line on standard error without breaking the bar.
@@ -76,18 +100,12 @@ impl Progress {
             bar.abandon();
         }
     }
-
-    /// Steps a second since the last report.
-    fn steps_per_second(&self, step: u64) -> f64 {
-        let (instant, before) = self.last.replace((Instant::now(), step));
-        step.saturating_sub(before) as f64 / instant.elapsed().as_secs_f64().max(1e-9)
-    }
 }
 
 fn bar(label: &str, done: u64, total_steps: u64) -> ProgressBar {
     let bar = ProgressBar::new(total_steps).with_position(done).with_prefix(label.to_owned());
     // The default style stands in should this template ever be wrong: a display must not end a run.
-    let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {eta} left  {msg}");
+    let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.reset_eta();
     bar
@@ -104,14 +122,9 @@ fn numbers(values: &[(&str, f64)], images_per_second: f64) -> String {
 }
 
 /// `pretrain 120/20000 (0.6%)  loss -0.9132  85.1 images/s  1h 2m left`
-fn plain_line(label: &str, step: u64, total: u64, steps_per_second: f64, numbers: &str) -> String {
+fn plain_line(label: &str, step: u64, total: u64, numbers: &str) -> String {
     let percent = 100.0 * step as f64 / total.max(1) as f64;
-    let line = format!("{label} {step}/{total} ({percent:.1}%)  {numbers}");
-    let seconds = total.saturating_sub(step) as f64 / steps_per_second;
-    match Duration::try_from_secs_f64(seconds.ceil()) {
-        Ok(left) if step < total => format!("{line}  {} left", spoken(left.as_secs())),
-        _ => line,
-    }
+    format!("{label} {step}/{total} ({percent:.1}%)  {numbers}")
 }
 
 /// A length of time in its two largest units: `3d 4h`, `1h 2m`, `5m 3s`, `7s`.
@@ -130,14 +143,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_line_says_how_far_how_well_and_how_long() {
+    fn a_plain_line_says_how_far_and_how_well() {
         let numbers = numbers(&[("loss", -0.91321), ("pixsim", 0.5)], 85.12);
         assert_eq!(
-            plain_line("pretrain", 120, 20_000, 5.0, &numbers),
-            "pretrain 120/20000 (0.6%)  loss -0.9132  pixsim 0.5000  85.1 images/s  1h 6m left"
+            plain_line("pretrain", 120, 20_000, &numbers),
+            "pretrain 120/20000 (0.6%)  loss -0.9132  pixsim 0.5000  85.1 images/s"
         );
-        assert_eq!(plain_line("pretrain", 10, 10, 5.0, "x"), "pretrain 10/10 (100.0%)  x");
-        assert_eq!(plain_line("pretrain", 5, 10, 0.0, "x"), "pretrain 5/10 (50.0%)  x");
     }
 
     #[test]
@@ -147,11 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn throughput_is_of_the_steps_since_the_last_report() {
-        let progress = Progress::new("pretrain", 100, 200, 8);
-        progress.last.set((Instant::now() - Duration::from_secs(10), 100));
-        let rate = progress.steps_per_second(150);
-        assert!((4.9..=5.0).contains(&rate), "{rate}");
-        assert_eq!(progress.last.get().1, 150);
+    fn an_evaluation_counts_once_for_the_steps_that_share_it() {
+        let progress = Progress::new("segment", 100, 200, 8);
+        // 50 steps of 2 s, and 60 s of evaluations beside them: 50 more take 100 s and 60 s.
+        assert_eq!(progress.left(150, 2.0, 60.0).unwrap(), "2m 40s");
+        assert_eq!(progress.left(200, 2.0, 60.0), None);
+        // The interval in which the evaluation fell has the rate of its steps.
+        progress.report(&Report { step: 150, seconds: 100.0, values: &[] });
+        assert_eq!((progress.reported.get(), progress.in_steps.get()), (150, 100.0));
     }
 }

@@ -6,6 +6,7 @@
 mod plan;
 mod report;
 mod sheet;
+mod verdict;
 
 use densesiam_data::loader::Batch;
 use densesiam_engine::device::set_threads;
@@ -53,6 +54,7 @@ pub fn pretrain(plan: &Plan, mode: Mode) -> Result<(), Error> {
     let mut journal = Journal::open(plan.facts(), origin, &state)?;
     if begins {
         journal.save(&state)?;
+        journal.report(&report::render(plan, &journal, Status::Running)?)?;
     }
     let input = Input::new(setup.precision.kind(), setup.device);
     let sheet = ContactSheet::new(plan, &model, &input);
@@ -82,6 +84,9 @@ pub fn pretrain(plan: &Plan, mode: Mode) -> Result<(), Error> {
         let seconds_data = watch.lap();
 
         let regions = when.regions_start.is_some_and(|start| step >= start);
+        if when.regions_start == Some(step) && step > 0 {
+            journal.say("RegionSim starts: the sum of the losses jumps by its share, and nothing is wrong");
+        }
         let output = model.forward([&view1, &view2], correspondence.as_ref(), regions);
         let seconds_forward = watch.lap();
 
@@ -134,6 +139,7 @@ pub fn pretrain(plan: &Plan, mode: Mode) -> Result<(), Error> {
         }
         if save {
             journal.save(&state)?;
+            journal.report(&report::render(plan, &journal, Status::Running)?)?;
         }
     }
     journal.export(&state)?;

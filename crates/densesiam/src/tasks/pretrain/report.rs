@@ -1,10 +1,11 @@
 //! The report of a pre-training, from what its run directory holds.
 
 use super::plan::Plan;
+use super::verdict::verdict;
 use crate::error::Error;
 use crate::import::beginning;
 use crate::recipe::keys;
-use crate::report::{Chart, Report, Status};
+use crate::report::{Chart, Report, Status, Tile};
 use crate::run::{Journal, Table};
 
 /// The page as HTML.
@@ -13,6 +14,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
     let charts = charts(plan, &metrics).into_iter().filter(|chart| !chart.is_empty());
     let report = Report {
         title: plan.recipe.run.name.clone(),
+        verdict: verdict(plan, journal, &metrics, &status),
         status,
         summary: summary(plan, &metrics),
         charts: charts.collect(),
@@ -25,24 +27,40 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
     Ok(report.render())
 }
 
-fn summary(plan: &Plan, metrics: &Table) -> Vec<(String, String)> {
+fn summary(plan: &Plan, metrics: &Table) -> Vec<Tile> {
     let setup = &plan.setup;
     let used = metrics.last("categories_used").map_or("-".to_owned(), |used| used.to_string());
     [
-        ("steps", format!("{} of {}", metrics.last("step").unwrap_or_default(), setup.horizon.total_steps)),
-        ("epochs", metrics.last("epoch").map_or("-".to_owned(), |epoch| format!("{epoch:.2}"))),
-        ("pictures", setup.index.len().to_string()),
-        ("encoder", beginning(plan.recipe.encoder.settings.architecture, &plan.recipe.encoder.weights)),
-        ("loss", metrics.last_text("loss")),
-        ("global", metrics.last_text("loss_global")),
-        ("PixSim", metrics.last_text("loss_pixel")),
-        ("RegionSim", metrics.last_text("loss_region")),
-        ("spread", metrics.last_text("spread")),
-        ("pseudo-categories used", used),
-        ("pictures a second (median)", format!("{:.1}", metrics.median("pictures_per_second"))),
-        ("device", format!("{}, {} threads", setup.place(), setup.threads)),
+        (
+            "steps",
+            format!("{} of {}", metrics.last("step").unwrap_or_default(), setup.horizon.total_steps),
+            "updates of the weights",
+        ),
+        (
+            "epochs",
+            metrics.last("epoch").map_or("-".to_owned(), |epoch| format!("{epoch:.2}")),
+            "times every picture was seen; the paper trains 200 to 800",
+        ),
+        ("pictures", setup.index.len().to_string(), "in the training set; the paper has 118,287 and more"),
+        (
+            "encoder",
+            beginning(plan.recipe.encoder.settings.architecture, &plan.recipe.encoder.weights),
+            "and what it started from",
+        ),
+        ("loss", metrics.last_text("loss"), "the weighted sum; it jumps where RegionSim starts"),
+        ("global", metrics.last_text("loss_global"), "minus the cosine of whole views: 0 unlike, -1 alike"),
+        ("PixSim", metrics.last_text("loss_pixel"), "of corresponding points; it falls slowly"),
+        ("RegionSim", metrics.last_text("loss_region"), "of corresponding regions; 0 before it starts"),
+        ("spread", metrics.last_text("spread"), "of the outputs: 1 is even, near 0 is collapse"),
+        ("pseudo-categories used", used, "in one batch; few is collapse"),
+        (
+            "pictures a second",
+            format!("{:.1}", metrics.median("pictures_per_second")),
+            "median over the steps",
+        ),
+        ("device", format!("{}, {} threads", setup.place(), setup.threads), "where the steps ran"),
     ]
-    .map(|(name, value)| (name.to_owned(), value))
+    .map(|(name, value, meaning)| Tile { name, value, meaning })
     .into()
 }
 

@@ -8,6 +8,7 @@ mod plan;
 mod report;
 mod sheet;
 mod trained;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -70,6 +71,7 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
     }
     if begins {
         journal.save(&state)?;
+        journal.report(&report::render(plan, &journal, Status::Running)?)?;
     }
 
     // ---- training
@@ -89,6 +91,9 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
         let seconds_data = watch.lap();
 
         let regions = when.regions_start.is_some_and(|start| step >= start);
+        if when.regions_start == Some(step) && step > 0 {
+            journal.say("RegionSim starts: the sum of the losses jumps by its share, and nothing is wrong");
+        }
         let output = model.forward(&view1, &view2, Some(&align), regions);
         let seconds_forward = watch.lap();
 
@@ -140,6 +145,7 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
         }
         if save {
             journal.save(&state)?;
+            journal.report(&report::render(plan, &journal, Status::Running)?)?;
         }
     }
     journal.export(&state)?;

@@ -3,15 +3,18 @@
 use super::absent::Absent;
 use super::classes::class_report;
 use super::plan::Plan;
+use super::verdict::verdict;
 use crate::error::Error;
+use crate::import::beginning;
 use crate::recipe::keys;
-use crate::report::{Chart, Report, Status};
+use crate::report::{Chart, Report, Status, Tile};
 use crate::run::{Journal, Table};
 
 /// The page as HTML.
 pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<String, Error> {
     let metrics = journal.metrics()?;
     let evaluations = journal.evaluations()?;
+    let encoder = &plan.recipe.encoder;
     let score =
         |name: &str| evaluations.last(name).map_or("-".to_owned(), |value| format!("{:.2}", 100.0 * value));
     let best = evaluations.values("mIoU").fold(f64::NAN, f64::max);
@@ -22,15 +25,29 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         (
             "steps",
             format!("{} of {}", metrics.last("step").unwrap_or_default(), plan.setup.horizon.total_steps),
+            "updates of the weights",
         ),
-        ("last mIoU", score("mIoU") + &absent),
-        ("best mIoU", if best.is_nan() { "-".to_owned() } else { format!("{:.2}", 100.0 * best) }),
-        ("last aAcc", score("aAcc")),
-        ("last mIoU, many-to-one", many_to_one.map_or("-".to_owned(), |miou| format!("{:.2}", 100.0 * miou))),
-        ("pseudo-categories", plan.model.classes.to_string()),
-        ("loss", metrics.last_text("loss")),
-        ("pictures a second (median)", format!("{:.1}", metrics.median("pictures_per_second"))),
-        ("device", format!("{}, {} threads", plan.setup.place(), plan.setup.threads)),
+        ("last mIoU", score("mIoU") + &absent, "percent; overlap with the labels, mean over the classes"),
+        (
+            "best mIoU",
+            if best.is_nan() { "-".to_owned() } else { format!("{:.2}", 100.0 * best) },
+            "percent; its checkpoint is kept",
+        ),
+        ("last aAcc", score("aAcc"), "percent of the pixels that are right"),
+        (
+            "last mIoU, many-to-one",
+            many_to_one.map_or("-".to_owned(), |miou| format!("{:.2}", 100.0 * miou)),
+            "percent; where several categories may stand for a class",
+        ),
+        ("pseudo-categories", plan.model.classes.to_string(), "into which pixels are divided"),
+        ("encoder", beginning(encoder.settings.architecture, &encoder.weights), "and what it started from"),
+        ("loss", metrics.last_text("loss"), "the weighted sum; it jumps where RegionSim starts"),
+        (
+            "pictures a second",
+            format!("{:.1}", metrics.median("pictures_per_second")),
+            "median over the steps",
+        ),
+        ("device", format!("{}, {} threads", plan.setup.place(), plan.setup.threads), "where the steps ran"),
     ];
     let losses = [
         ("PixSim", "loss_pixel"),
@@ -57,8 +74,9 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
     ];
     let report = Report {
         title: plan.recipe.run.name.clone(),
+        verdict: verdict(plan, journal, (&metrics, &evaluations), &status),
         status,
-        summary: summary.map(|(name, value)| (name.to_owned(), value)).into(),
+        summary: summary.map(|(name, value, meaning)| Tile { name, value, meaning }).into(),
         charts: charts.into_iter().filter(|chart| !chart.is_empty()).collect(),
         classes: last.and_then(class_report),
         pictures: journal

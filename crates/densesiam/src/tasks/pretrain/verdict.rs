@@ -1,0 +1,71 @@
+//! What a pre-training comes to, in words.
+
+use super::plan::Plan;
+use crate::report::{Status, Verdict};
+use crate::run::{Journal, Table};
+
+/// Judges the numbers so far: first what went wrong, then whether the losses fell.
+pub(super) fn verdict(plan: &Plan, journal: &Journal, metrics: &Table, status: &Status) -> Verdict {
+    let (Some(step), total) = (metrics.last("step"), plan.setup.horizon.total_steps) else {
+        return Verdict::healthy(
+            "Nothing is trained yet",
+            vec!["This is the state before the first step.".into()],
+        );
+    };
+    let mut why = Vec::new();
+    let losses = [("global", "loss_global"), ("PixSim", "loss_pixel"), ("RegionSim", "loss_region")];
+    let changes = losses.map(|(label, name)| Some((label, metrics.change(name)?)));
+    let changes: Vec<_> = changes.into_iter().flatten().collect();
+    let fell = changes.iter().any(|(_, (first, last))| last < first);
+    let change =
+        |(label, (first, last)): &(&str, (f64, f64))| format!("{label} from {first:.3} to {last:.3}");
+    if !changes.is_empty() {
+        let changes = changes.iter().map(change).collect::<Vec<_>>().join(", ");
+        why.push(format!(
+            "Losses, means of the first and the last tenth of {step} of {total} steps: {changes}."
+        ));
+    }
+    if let Some(spread) = metrics.last("spread") {
+        why.push(format!(
+            "The outputs of different pictures differ: their spread is {spread:.2}, where 1 is even and 0 is collapse."
+        ));
+    }
+    if let Some(used) = metrics.last("categories_used") {
+        why.push(format!("{used} of {} pseudo-categories are in use.", plan.recipe.pixsim.dim));
+    }
+    let outlook = plan.outlook();
+    why.extend(outlook.map(|outlook| format!("What to expect: {outlook}.")));
+    let run = journal.layout().root().display();
+    let encoder = journal.layout().encoder();
+    let encoder = encoder.display();
+    match status {
+        Status::Failed(reason) => Verdict::doubtful("It failed", vec![format!("Reason: {reason}.")]),
+        _ if !journal.warnings().is_empty() => {
+            why.insert(0, "A monitor says collapse, see the warnings below: the encoder has probably learnt nothing.".into());
+            Verdict::doubtful("Not healthy", why).with_next(vec![(
+                format!("densesiam pretrain {run}/recipe.toml run.name=again optimizer.base_learning_rate={}", plan.recipe.optimizer.base_learning_rate / 4.0),
+                "the same with a quarter of the learning rate; larger batches or a longer warm-up help too",
+            )])
+        }
+        _ if !fell => {
+            why.insert(0, "No loss has fallen so far.".into());
+            Verdict::doubtful("Nothing is learnt yet", why)
+        }
+        Status::Running => Verdict::healthy("Healthy so far", why),
+        Status::Interrupted => Verdict::healthy("Healthy when it was stopped", why).with_next(vec![(
+            format!("densesiam pretrain {run} --resume"),
+            "goes on as if it had not been stopped",
+        )]),
+        Status::Finished => Verdict::healthy("Healthy", why).with_next(vec![
+            (
+                format!("densesiam probe random {run} data.root=LABELLED"),
+                "says whether the encoder is better than random weights, on labelled pictures",
+            ),
+            (
+                format!("densesiam segment folder data.root=PICTURES labels.categories=20 encoder.weights={encoder}"),
+                "segments pictures without a label, from this encoder",
+            ),
+            (format!("densesiam export {run} --format torchvision"), "writes the encoder for other tools"),
+        ]),
+    }
+}
