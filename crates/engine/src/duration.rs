@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// A length of training, as a recipe states it. Written and read as text: `"200 epochs"`, `"20 steps"`,
-/// `"50000 images"`, `"0.5 of training"`, `"never"`. A bare number counts steps.
+/// `"50000 images"`, `"0.5 of training"`, `"never"`; the blank may be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Duration {
@@ -32,6 +32,12 @@ pub enum DurationError {
          \"0.5 of training\" (0 to 1), \"never\""
     )]
     Syntax {
+        /// The text found.
+        text: String,
+    },
+    /// A bare number, which may be meant to count steps or epochs: the recipe's fault.
+    #[error("{text} has no unit; write {}, whichever is meant", with_units(text))]
+    NoUnit {
         /// The text found.
         text: String,
     },
@@ -118,26 +124,33 @@ impl FromStr for Duration {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, DurationError> {
-        parse(text.trim()).ok_or_else(|| DurationError::Syntax { text: text.to_owned() })
+        let plain = text.trim();
+        if real(plain, f64::MAX).is_some() {
+            return Err(DurationError::NoUnit { text: plain.to_owned() });
+        }
+        parse(plain).ok_or_else(|| DurationError::Syntax { text: text.to_owned() })
     }
 }
 
 fn parse(text: &str) -> Option<Duration> {
+    const UNITS: [&str; 7] = ["epochs", "epoch", "steps", "step", "images", "image", "of training"];
     if text == "never" {
         return Some(Duration::Never);
     }
-    // What a script gives as a bare number (`train.log_every=10`) counts steps.
-    if let Ok(steps) = text.parse() {
-        return Some(Duration::Steps(steps));
-    }
-    let (number, unit) = text.split_once(char::is_whitespace)?;
-    match unit.trim() {
+    let (number, unit) = UNITS.iter().find_map(|unit| Some((text.strip_suffix(unit)?.trim_end(), *unit)))?;
+    match unit {
         "epoch" | "epochs" => Some(Duration::Epochs(real(number, f64::MAX)?)),
         "step" | "steps" => Some(Duration::Steps(number.parse().ok()?)),
         "image" | "images" => Some(Duration::Images(number.parse().ok()?)),
-        "of training" => Some(Duration::OfTraining(real(number, 1.0)?)),
-        _ => None,
+        _ => Some(Duration::OfTraining(real(number, 1.0)?)),
     }
+}
+
+/// What a bare number could mean.
+fn with_units(number: &str) -> String {
+    let whole = number.parse::<u64>().is_ok();
+    let [first, second] = if whole { ["steps", "epochs"] } else { ["epochs", "of training"] };
+    format!("\"{number} {first}\" or \"{number} {second}\"")
 }
 
 /// A number in 0..=`highest`.
@@ -177,6 +190,32 @@ mod tests {
         assert_eq!(steps("41 images"), Some(11));
         assert_eq!(steps("0.5 of training"), Some(50));
         assert_eq!(steps("never"), None);
+    }
+
+    #[test]
+    fn the_blank_before_the_unit_may_be_left_out() {
+        for (text, written) in [
+            ("10epochs", "10 epochs"),
+            ("1.5epochs", "1.5 epochs"),
+            ("1e2epochs", "100 epochs"),
+            ("20steps", "20 steps"),
+            ("0.5of training", "0.5 of training"),
+            (" 3   images ", "3 images"),
+        ] {
+            assert_eq!(text.parse::<Duration>().unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
+    fn a_bare_number_is_asked_for_its_unit() {
+        for (text, meant) in [
+            ("10", "\"10 steps\" or \"10 epochs\""),
+            (" 0 ", "\"0 steps\" or \"0 epochs\""),
+            ("0.5", "\"0.5 epochs\" or \"0.5 of training\""),
+        ] {
+            let said = text.parse::<Duration>().unwrap_err().to_string();
+            assert_eq!(said, format!("{} has no unit; write {meant}, whichever is meant", text.trim()));
+        }
     }
 
     #[test]

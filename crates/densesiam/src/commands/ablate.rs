@@ -27,7 +27,7 @@ use crate::tasks::{pretrain, probe, segment};
 pub struct AblateArguments {
     /// A list of variants: a TOML file, or the name of one that the program carries (see `densesiam recipes`)
     pub list: String,
-    /// Settings laid over the recipe of every variant, as key=value
+    /// Settings laid over the recipe of every variant, as key=value; `densesiam keys` explains them
     pub settings: Vec<String>,
     /// The recipe that is varied, in place of the list's
     #[arg(long)]

@@ -8,6 +8,7 @@ mod doctor;
 mod evaluate;
 mod folder;
 mod inspect;
+mod keys;
 mod predict;
 mod pretrain;
 mod probe;
@@ -61,7 +62,7 @@ pub enum Command {
     Evaluate {
         /// A run directory, or a checkpoint's folder
         checkpoint: PathBuf,
-        /// Settings laid over the run's recipe, as key=value (data.root=DIR labels.val=test)
+        /// Settings laid over the run's recipe, as key=value (data.root=DIR labels.val=test); `densesiam keys` explains them
         settings: Vec<String>,
         /// Print JSON
         #[arg(long)]
@@ -76,7 +77,7 @@ pub enum Command {
     ///
     /// Example: densesiam probe random simsiam=runs/s1 simsiam=runs/s2 ours=runs/d1 data.root=CAMVID --seeds 3
     Probe {
-        /// Encoders as [NAME=]ENCODER, and settings as key=value (data.root=CAMVID probe.features=c4)
+        /// Encoders as [NAME=]ENCODER, and settings as key=value (data.root=CAMVID probe.features=c4); `densesiam keys` explains them
         #[arg(required = true, value_name = "ENCODERS")]
         arguments: Vec<String>,
         /// How many seeds, from run.seed on; each is another layer, and another random encoder
@@ -134,7 +135,7 @@ pub enum Command {
     ///
     /// Settings whose keys begin with `run.` or `train.` hold for both halves.
     Demo {
-        /// Settings laid over the recipe, as key=value
+        /// Settings laid over the recipe, as key=value; `densesiam keys` explains them
         settings: Vec<String>,
     },
     /// Pack pictures into tar shards, or check a whole data set
@@ -144,6 +145,17 @@ pub enum Command {
     Recipes {
         /// The recipe to print
         name: Option<String>,
+    },
+    /// Print what can be set, as key=value or in a recipe: default, what is allowed, and meaning
+    ///
+    /// Into a pipe a key is a line, with tabs between key, default, what is allowed, tasks and meaning.
+    ///
+    /// Example: densesiam keys pretrain grid
+    Keys {
+        /// pretrain, segment or probe; all three where it is left out
+        task: Option<String>,
+        /// A part of the key or of its meaning (grid, "learning rate"), or what other programs call it (lr)
+        pattern: Option<String>,
     },
     /// Measure the training step or the loader on this machine
     #[command(subcommand)]
@@ -163,7 +175,7 @@ pub enum Command {
 pub struct TrainArguments {
     /// A recipe, a run directory or, for pre-training, a folder of pictures
     pub recipe: String,
-    /// Settings laid over the recipe, as key=value (train.batch_size=64 pixsim.grid=9)
+    /// Settings laid over the recipe, as key=value (train.batch_size=64 pixsim.grid=9); `densesiam keys` explains them
     pub settings: Vec<String>,
     /// Continue the run exactly where its last checkpoint left it
     #[arg(long, conflicts_with = "overwrite")]
@@ -183,7 +195,7 @@ pub struct PredictArguments {
     pub checkpoint: PathBuf,
     /// A picture, a folder of pictures, or tar shards, whose label maps become OUT/SHARD/NAME.png
     pub pictures: PathBuf,
-    /// Settings laid over the run's recipe, as key=value (evaluate.size=480)
+    /// Settings laid over the run's recipe, as key=value (evaluate.size=480); `densesiam keys` explains them
     pub settings: Vec<String>,
     /// The folder to write to
     #[arg(long, value_parser = home::path())]
@@ -201,7 +213,7 @@ pub struct PredictArguments {
 pub struct ViewsArguments {
     /// The picture; in a tar shard, SHARD.tar:NAME
     pub image: PathBuf,
-    /// Settings laid over the defaults, as key=value (augment.scale=[0.05,0.3] pixsim.grid=5 run.seed=3)
+    /// Settings laid over the defaults, as key=value (augment.scale=[0.05,0.3] pixsim.grid=5 run.seed=3); `densesiam keys` explains them
     pub settings: Vec<String>,
     /// The PNG to write
     #[arg(long, default_value = "views.png", value_parser = home::path())]
@@ -219,12 +231,32 @@ pub struct ViewsArguments {
 pub fn command_line() -> Result<Option<Command>, Error> {
     match CommandLine::try_parse() {
         Ok(line) => Ok(Some(line.command)),
-        Err(refused) if refused.use_stderr() => refused.exit(),
+        Err(refused) if refused.use_stderr() => {
+            let words = std::env::args_os().skip(1).map_while(|word| word.into_string().ok());
+            keys::advise_setting(refused, &command_of(words)).exit()
+        }
         Err(question) => {
             question.print().map_err(Error::Answer)?;
             answer("").map(|()| None)
         }
     }
+}
+
+/// The command that the first words name.
+fn command_of(words: impl Iterator<Item = String>) -> clap::Command {
+    let mut command = CommandLine::command();
+    for word in words {
+        match command.find_subcommand(word) {
+            Some(inner) => command = inner.clone(),
+            None => break,
+        }
+    }
+    command
+}
+
+/// Whether what follows a command may be `key=value`.
+fn takes_settings(command: &clap::Command) -> bool {
+    command.get_positionals().any(|argument| ["settings", "arguments"].contains(&argument.get_id().as_str()))
 }
 
 /// Does what the command line says.
@@ -261,6 +293,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Data(command) => data::run(&command),
         Command::Demo { settings } => demo::run(&settings),
         Command::Recipes { name } => recipes(name.as_deref()),
+        Command::Keys { task, pattern } => keys::run(task.as_deref(), pattern.as_deref()),
         Command::Bench(bench) => bench::run(&bench),
         Command::Doctor { pictures, json } => doctor::run(pictures.as_deref(), json),
     }
@@ -310,4 +343,42 @@ fn recipes(name: Option<&str>) -> Result<(), Error> {
     };
     let unknown = || Error::Usage(format!("there is no recipe {name:?}; `densesiam recipes` lists them"));
     answer(builtin::find(name).or_else(|| builtin::find_ablation(name)).ok_or_else(unknown)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All commands below this one.
+    fn all(command: &clap::Command) -> Vec<clap::Command> {
+        let inner = command.get_subcommands().flat_map(all);
+        std::iter::once(command.clone()).chain(inner).collect()
+    }
+
+    #[test]
+    fn the_help_of_every_command_that_takes_settings_says_where_they_are_explained() {
+        let takers: Vec<_> = all(&CommandLine::command()).into_iter().filter(takes_settings).collect();
+        let names: Vec<_> = takers.iter().map(clap::Command::get_name).collect();
+        for name in [
+            "pretrain", "segment", "ablate", "evaluate", "probe", "predict", "views", "demo", "step",
+            "memory",
+        ] {
+            assert!(names.contains(&name), "{name} is not among {names:?}");
+        }
+        for mut command in takers {
+            let name = command.get_name().to_owned();
+            for help in [command.render_help(), command.render_long_help()] {
+                let words = help.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(words.contains("`densesiam keys`"), "the help of {name} does not name it:\n{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_is_found_by_its_words() {
+        let found = |words: &str| command_of(words.split(' ').map(str::to_owned)).get_name().to_owned();
+        assert_eq!(found("bench step lr=1 --epochs"), "step");
+        assert_eq!(found("pretrain segment --epochs"), "pretrain");
+        assert!(!takes_settings(&command_of(["inspect".to_owned()].into_iter())));
+    }
 }

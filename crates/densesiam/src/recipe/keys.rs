@@ -8,6 +8,8 @@
 use serde::{Serialize, de::DeserializeOwned};
 use toml::{Table, Value, de::DeTable};
 
+use super::usual::keys_meant;
+
 /// What is wrong with a recipe, and where it was written.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum RecipeError {
@@ -77,8 +79,7 @@ pub fn load<R>(toml_text: &str, origin: &str, overrides: &[String]) -> Result<R,
 where
     R: Serialize + DeserializeOwned + Default,
 {
-    let defaults = Table::try_from(R::default())
-        .map_err(|error| RecipeError::Defaults { message: error.to_string() })?;
+    let defaults = of_defaults::<R>()?;
     let file = Source::File { origin, text: toml_text };
     let mut sources = vec![(parse(toml_text, origin)?, file)];
     for setting in overrides {
@@ -96,6 +97,11 @@ where
             None => refused(key, error.inner().message(), &sources),
         }
     })
+}
+
+/// The default recipe, whose keys are all that there are.
+pub(super) fn of_defaults<R: Serialize + Default>() -> Result<Table, RecipeError> {
+    Table::try_from(R::default()).map_err(|error| RecipeError::Defaults { message: error.to_string() })
 }
 
 /// The complete recipe as TOML; [`load`] reads it back to the same value.
@@ -232,7 +238,8 @@ fn expected(default: &Value) -> String {
 }
 
 fn unknown(key: &str, context: &Context<'_>) -> RecipeError {
-    let advice = match nearest(key, &leaves(context.defaults, "")) {
+    let known = leaves(context.defaults, "");
+    let advice = match nearest(key, known.iter().map(String::as_str)) {
         Some(known) => format!("did you mean `{known}`?"),
         None => known_beside(key, context.defaults),
     };
@@ -251,22 +258,30 @@ fn known_beside(key: &str, defaults: &Table) -> String {
     format!("a recipe has the keys {}", names(defaults))
 }
 
-/// The known key that reads most like `key`, as a whole or in its last segment (`grid` finds `pixsim.grid`).
-fn nearest(key: &str, known: &[String]) -> Option<String> {
+/// The known key that is meant by `key`: one that reads nearly the same, the one that goes by this name elsewhere
+/// (`lr`), or the one that reads most like it, as a whole or in its last segment (`grid` finds `pixsim.grid`).
+pub fn nearest<'k>(key: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    const SAME: f64 = 0.8;
     const ALIKE: f64 = 0.65;
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let likeness = |candidate: &str| {
         let whole = strsim::normalized_damerau_levenshtein(key, candidate);
         let name = strsim::normalized_damerau_levenshtein(&last(key), &last(candidate));
-        // Among equal names the one whose section also reads alike wins.
-        (whole.max(name), whole)
+        (whole, whole.max(name))
     };
-    known
-        .iter()
-        .map(|candidate| (likeness(candidate), candidate))
-        .filter(|((best, _), _)| *best >= ALIKE)
-        .max_by(|((a, a_whole), _), ((b, b_whole), _)| a.total_cmp(b).then(a_whole.total_cmp(b_whole)))
-        .map(|(_, candidate)| candidate.clone())
+    let known: Vec<_> = known.map(|candidate| (likeness(candidate), candidate)).collect();
+    let same = known.iter().filter(|((whole, _), _)| *whole >= SAME);
+    let same = same.max_by(|((a, _), _), ((b, _), _)| a.total_cmp(b));
+    let usual = || {
+        let meant = keys_meant(key).iter();
+        meant.filter_map(|meant| known.iter().find(|(_, candidate)| candidate == meant)).next()
+    };
+    // Among equal names the one whose section also reads alike wins.
+    let alike = || {
+        let alike = known.iter().filter(|((_, best), _)| *best >= ALIKE);
+        alike.max_by(|((a_whole, a), _), ((b_whole, b), _)| a.total_cmp(b).then(a_whole.total_cmp(b_whole)))
+    };
+    same.or_else(usual).or_else(alike).map(|(_, candidate)| *candidate)
 }
 
 /// The key below `table` whose value is refused by itself, and why: of a table that is flattened into another one serde
@@ -288,18 +303,7 @@ fn refused(key: String, message: &str, sources: &[(Table, Source<'_>)]) -> Recip
         .rev()
         .find(|(given, _)| find(given, plain).is_some())
         .map_or_else(|| "the defaults".to_owned(), |(_, source)| source.place(plain));
-    RecipeError::Value { place, message: in_words(message), key }
-}
-
-/// The message with Rust's names of whole numbers in words.
-fn in_words(message: &str) -> String {
-    let words = [
-        (", expected u32", ", expected a whole number from 0 to 4294967295"),
-        (", expected u64", ", expected a whole number from 0"),
-        (", expected usize", ", expected a whole number from 0"),
-    ];
-    let known = words.iter().find_map(|(name, words)| Some(message.strip_suffix(name)?.to_owned() + words));
-    known.unwrap_or_else(|| message.to_owned())
+    RecipeError::Value { place, message: message.to_owned(), key }
 }
 
 fn join(prefix: &str, name: &str) -> String {
@@ -319,7 +323,7 @@ fn first_leaf(key: String, value: &Value) -> String {
 }
 
 /// All dotted keys of a table.
-fn leaves(table: &Table, prefix: &str) -> Vec<String> {
+pub(super) fn leaves(table: &Table, prefix: &str) -> Vec<String> {
     let below = |(name, value): (&String, &Value)| match value {
         Value::Table(inner) => leaves(inner, &join(prefix, name)),
         _ => vec![join(prefix, name)],
@@ -327,7 +331,8 @@ fn leaves(table: &Table, prefix: &str) -> Vec<String> {
     table.iter().flat_map(below).collect()
 }
 
-fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+/// The value of a dotted key.
+pub(super) fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     match key.split_once('.') {
         None => table.get(key),
         Some((name, rest)) => find(table.get(name)?.as_table()?, rest),

@@ -7,9 +7,11 @@ pub mod keys;
 pub mod labels;
 pub mod pretrain;
 pub mod probe;
+pub mod reference;
 pub mod segment;
 mod tables;
 mod text;
+pub mod usual;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -22,9 +24,13 @@ pub use tables::{DataSettings, EncoderRecipe, MonitorSettings, RunSettings, Trai
 
 use crate::error::Error;
 use crate::home;
+use keys::RecipeError;
 
 /// A recipe, for whatever task.
 pub trait Recipe: Serialize + DeserializeOwned + Default {
+    /// The sections of `docs/recipes.md` that explain its keys.
+    const SECTIONS: &'static [&'static str];
+
     /// Its table `[run]`.
     fn run(&mut self) -> &mut RunSettings;
 
@@ -40,9 +46,21 @@ pub trait Recipe: Serialize + DeserializeOwned + Default {
 /// # Errors
 /// When it cannot be read, or a value cannot be.
 pub fn load<R: Recipe>(text: &str, origin: &str, settings: &[String]) -> Result<R, Error> {
-    let recipe: R = keys::load(text, origin, settings)?;
+    let recipe: R = keys::load(text, origin, settings).map_err(with_range::<R>)?;
     recipe.validate()?;
     Ok(recipe)
+}
+
+/// A whole number that its type cannot hold is refused with its range, as any other is.
+fn with_range<R: Recipe>(error: RecipeError) -> RecipeError {
+    match error {
+        RecipeError::Value { key, place, message } => {
+            let range = reference::range_of_whole::<R>(&key);
+            let message = range.map_or(message, |range| format!("allowed: {range}"));
+            RecipeError::Value { key, place, message }
+        }
+        error => error,
+    }
 }
 
 /// A recipe by run directory, by file or by the name of one that the program carries, under the `settings` of the

@@ -53,6 +53,8 @@ impl Default for RegionSimRecipe {
 }
 
 impl Recipe for PretrainRecipe {
+    const SECTIONS: &'static [&'static str] = &["Keys of both", "Pre-training"];
+
     fn run(&mut self) -> &mut RunSettings {
         &mut self.run
     }

@@ -137,6 +137,8 @@ impl ProbeSettings {
 }
 
 impl Recipe for ProbeRecipe {
+    const SECTIONS: &'static [&'static str] = &["Keys of both", "Segmentation", "Probe"];
+
     fn run(&mut self) -> &mut RunSettings {
         &mut self.run
     }

@@ -93,6 +93,8 @@ impl EvaluateSettings {
 }
 
 impl Recipe for SegmentRecipe {
+    const SECTIONS: &'static [&'static str] = &["Keys of both", "Segmentation"];
+
     fn run(&mut self) -> &mut RunSettings {
         &mut self.run
     }

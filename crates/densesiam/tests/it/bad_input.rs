@@ -93,7 +93,7 @@ fn a_state_that_is_not_finite_is_never_kept_as_a_good_one() {
     let place = Place::new();
     let wild =
         ["optimizer.base_learning_rate=1e38", "optimizer.schedule.warmup=0 steps", "train.duration=40 steps"];
-    let rare = ["train.log_every=1000", "train.checkpoint_every=1 steps", "train.pictures_every=never"];
+    let rare = ["train.log_every=1000 steps", "train.checkpoint_every=1 steps", "train.pictures_every=never"];
     let more: Vec<&str> = wild.into_iter().chain(rare).collect();
     place.pretrain("spoilt", &more).exited(5).says(&["start a new run"]);
     for step in fs::read_dir(place.path("runs/spoilt/checkpoints")).unwrap() {
@@ -114,6 +114,15 @@ fn settings_are_checked_by_their_keys() {
         ("train.batch_size=many", &["train.batch_size", "integer"]),
         ("train.duration=soon", &["train.duration", "epochs"]),
         ("train.duration=never", &["train.duration"]),
+        ("train.duration=10", &["train.duration", "\"10 steps\" or \"10 epochs\""]),
+        ("epochs=5", &["`train.duration`"]),
+        ("train.epochs=5", &["`train.duration`"]),
+        ("lr=0.1", &["`optimizer.base_learning_rate`"]),
+        ("batch=32", &["`train.batch_size`"]),
+        ("batch_size=32", &["`train.batch_size`"]),
+        ("pixsim.grid=-1", &["`pixsim.grid`", "allowed: 0 to 256"]),
+        ("augment.size=-1", &["`augment.size`", "allowed: 32 to 8192"]),
+        ("run.seed=-1", &["`run.seed`", "allowed: 0 to 9007199254740991"]),
         ("pixsim.weight=-1", &["pixsim.weight"]),
         ("pixsim.distance=l2", &["pixsim.distance", "cosine"]),
         ("optimizer.momentum=1.5", &["momentum"]),

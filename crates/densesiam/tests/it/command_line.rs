@@ -265,12 +265,51 @@ fn recipes_are_carried() {
 }
 
 #[test]
+fn keys_are_found_by_name_meaning_and_what_others_call_them() {
+    let place = Place::new();
+    let keys = |arguments: &[&str]| place.run(&[&["keys"], arguments].concat());
+    let all = keys(&[]).succeeded().stdout();
+    assert!(all.lines().count() > 100 && all.lines().all(|line| line.split('\t').count() == 5), "{all}");
+    let grid = keys(&["pretrain", "GRID"]).succeeded().stdout();
+    assert!(grid.starts_with("pixsim.grid\t7\t0 to 256\tpretrain\tPoints along a side"), "{grid}");
+    assert!(
+        grid.lines().count() < 10 && grid.lines().all(|line| line.to_lowercase().contains("grid")),
+        "{grid}"
+    );
+    keys(&["collapse is looked"]).succeeded().prints(&["monitor.every\t\"50 steps\""]);
+    keys(&["lr"]).succeeded().prints(&["optimizer.base_learning_rate\t0.05", "probe.learning_rate\t0.5"]);
+    keys(&["probe", "precision"]).succeeded().prints(&["run.precision\t\"fp32\"\tauto, fp32, bf16\tprobe\t"]);
+    keys(&["gird"]).exited(2).says(&["did you mean `pixsim.grid`?"]);
+    keys(&["segment", "xyzzy"]).exited(2).says(&["of segment", "`densesiam keys` lists them all"]);
+    keys(&["learning", "rate"]).exited(2).says(&["pretrain, segment, probe", "quote"]);
+}
+
+#[test]
+fn an_option_that_is_meant_as_a_setting_is_answered_with_the_key() {
+    let place = Place::new();
+    let meant = ["key=value, without dashes", "train.duration=\"200 epochs\"", "densesiam keys"];
+    for arguments in
+        [&["pretrain", "demo", "--epochs", "5"][..], &["segment", "camvid_r18", "--max-epochs=5"]]
+    {
+        let said = place.run(arguments).exited(2).says(&meant).stderr();
+        assert!(!said.contains("use '-- "), "{said}");
+    }
+    place.run(&["probe", "random", "--epochs", "5"]).exited(2).says(&["such as probe.epochs=20"]);
+    place.run(&["pretrain", "demo", "--pixsim.grid=5"]).exited(2).says(&["pixsim.grid=7"]);
+    place.run(&["pretrain", "demo", "--overwite"]).exited(2).says(&["'--overwrite'"]);
+    place.run(&["pretrain", "demo", "--xyzzy"]).exited(2).says(&["key=value, without dashes;"]);
+    let said = place.run(&["inspect", "a", "--epochs", "5"]).exited(2).stderr();
+    assert!(!said.contains("key=value"), "{said}");
+}
+
+#[test]
 fn completions_and_manual_come_from_the_same_definitions_as_the_help() {
     let place = Place::new();
     place.run(&["completions", "bash"]).succeeded().prints(&["densesiam", "pretrain", "--resume"]);
     place.run(&["man", "manual"]).succeeded();
     let page = std::fs::read_to_string(place.path("manual/densesiam-pretrain.1")).unwrap();
-    assert!(page.contains("RECIPE"), "{page}");
+    assert!(page.contains("RECIPE") && page.contains("densesiam keys"), "{page}");
+    assert!(place.path("manual/densesiam-keys.1").is_file());
 }
 
 #[test]

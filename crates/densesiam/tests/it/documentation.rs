@@ -6,35 +6,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use densesiam::recipe::keys::{dump, load};
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::probe::ProbeRecipe;
+use densesiam::recipe::reference::{self, Row};
 use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::recipe::{self, Recipe};
 use toml::{Table, Value};
 
-const PAGE: &str = include_str!("../../../../docs/recipes.md");
-
-/// A row of a table of the page.
-struct Row {
-    default: String,
-    allowed: String,
-    /// What stands in backticks under "allowed".
-    choices: Vec<String>,
-}
-
 /// The rows of all tables below a heading `## SECTION`, by key.
 fn rows(section: &str) -> BTreeMap<String, Row> {
-    let (_, text) = PAGE.split_once(&format!("\n## {section}\n")).unwrap();
-    let text = text.split("\n## ").next().unwrap();
     let mut rows = BTreeMap::new();
-    for line in text.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [key, default, allowed, _] = cells[..] else { panic!("not four cells: {line}") };
-        let plain = |cell: &str| cell.trim_matches('`').to_owned();
-        let choices = allowed.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        let before =
-            rows.insert(plain(key), Row { default: plain(default), allowed: allowed.to_owned(), choices });
-        assert!(before.is_none(), "{key} is there twice below {section}");
+    for row in reference::rows().filter(|row| row.section == section) {
+        let before = rows.insert(row.key.to_owned(), row);
+        assert!(!row.meaning.is_empty() && !row.meaning.contains('|'), "not four cells: {row:?}");
+        assert!(before.is_none(), "{} is there twice below {section}", row.key);
     }
     rows
+}
+
+/// What stands in backticks under "allowed".
+fn choices(row: &Row) -> Vec<&str> {
+    row.allowed.split('`').skip(1).step_by(2).collect()
 }
 
 /// The values of a recipe by dotted key.
@@ -63,11 +53,19 @@ fn same(page: &BTreeMap<String, Row>, program: &BTreeMap<String, Value>) {
     }
 }
 
+/// `densesiam keys` has every key of a recipe, with the default that it has there.
+fn explained<R: Recipe>() {
+    let keys = reference::keys::<R>().into_iter();
+    let explained: BTreeMap<_, _> = keys.map(|key| (key.name.to_owned(), key.default)).collect();
+    let known = defaults_of(&dump(&R::default())).into_iter();
+    assert_eq!(explained, known.map(|(key, default)| (key, default.to_string())).collect());
+}
+
 /// Every choice is taken, and where there are choices nothing else is; free text is checked where it is used.
 fn choices_are<R: Recipe>(page: &BTreeMap<String, Row>) {
     const CHECKED_LATER: [&str; 2] = ["labels.layout", "labels.taxonomy"];
-    for (key, row) in page.iter().filter(|(_, row)| !row.choices.is_empty()) {
-        for choice in &row.choices {
+    for (key, row) in page.iter().filter(|(_, row)| row.allowed.contains('`')) {
+        for choice in choices(row) {
             let read = load::<R>("", "", &[format!("{key}={choice}")]);
             assert!(read.is_ok(), "{key}={choice} in docs/recipes.md: {}", read.err().unwrap());
         }
@@ -90,6 +88,10 @@ fn the_page_of_recipes_is_what_the_program_knows() {
     choices_are::<SegmentRecipe>(&segment);
     ranges_are::<PretrainRecipe>(&pretrain);
     ranges_are::<SegmentRecipe>(&segment);
+
+    explained::<PretrainRecipe>();
+    explained::<SegmentRecipe>();
+    explained::<ProbeRecipe>();
 
     let mut probe = defaults_of(&dump(&ProbeRecipe::default()));
     probe.retain(|key, _| key.starts_with("probe."));
@@ -160,8 +162,8 @@ fn ranges_are<R: Recipe>(page: &BTreeMap<String, Row>) {
     for (key, row) in page {
         let default: Table = format!("value = {}", row.default).parse().unwrap();
         let probes = match (&default["value"], row.allowed.strip_prefix("[low, high], ")) {
-            (Value::Integer(_), _) => Probes::of(&row.allowed, true),
-            (Value::Float(_), _) => Probes::of(&row.allowed, false),
+            (Value::Integer(_), _) => Probes::of(row.allowed, true),
+            (Value::Float(_), _) => Probes::of(row.allowed, false),
             (Value::Array(_), Some(allowed)) => Probes::of_range(allowed),
             _ => continue,
         };

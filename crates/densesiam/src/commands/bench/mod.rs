@@ -45,7 +45,7 @@ pub enum Bench {
     SegmentLoader(PictureArguments),
     /// Segmentation of made-up pictures: forward, upsampling and argmax at their full size
     Predict {
-        /// Settings laid over the recipe camvid_r18, as key=value
+        /// Settings laid over the recipe camvid_r18, as key=value; `densesiam keys` explains them
         settings: Vec<String>,
         /// Side of the pictures
         #[arg(long, default_value_t = 320, value_parser = value_parser!(u32).range(32..=8192))]
@@ -69,7 +69,7 @@ pub enum Bench {
     ///
     /// Each grid number is measured in a process of its own.
     Memory {
-        /// Settings laid over the paper's recipe, as key=value
+        /// Settings laid over the paper's recipe, as key=value; `densesiam keys` explains them
         settings: Vec<String>,
         /// Grid numbers; SimSiam is always measured
         #[arg(long, value_delimiter = ',', default_value = "1,3,7,9,14", value_parser = number(0..=256))]
@@ -86,7 +86,7 @@ pub enum Bench {
 /// The options of a training step's measurement
 #[derive(Debug, Args)]
 pub struct StepArguments {
-    /// Settings laid over the recipe (the paper's, or camvid_r18), as key=value
+    /// Settings laid over the recipe (the paper's, or camvid_r18), as key=value; `densesiam keys` explains them
     settings: Vec<String>,
     /// Measured steps
     #[arg(long, default_value_t = 5, value_parser = number(1..=MOST))]

@@ -219,11 +219,23 @@ fn a_refused_value_of_a_flattened_table_is_named_like_any_other() {
 }
 
 #[test]
-fn whole_numbers_are_called_so() {
-    let negative = complaint("", &["train.batch_size=-3"]);
-    assert!(negative.ends_with("integer `-3`, expected a whole number from 0 to 4294967295"), "{negative}");
-    let written_as_float = complaint("", &["train.batch_size=1e12"]);
-    assert!(written_as_float.contains("an integer is expected"), "{written_as_float}");
+fn what_other_programs_call_a_setting_finds_ours() {
+    for (written, meant) in [
+        ("epochs", "train.duration"),
+        ("train.epochs", "train.duration"),
+        ("max-steps", "train.duration"),
+        ("batch", "train.batch_size"),
+        ("BATCH_SIZE", "train.batch_size"),
+        ("optimizer.batch_size", "train.batch_size"),
+        ("path", "data.root"),
+        // A key that is as good as written comes first.
+        ("trian.milestones", "train.milestones"),
+    ] {
+        let message = complaint("", &[&format!("{written}=1")]);
+        assert!(message.ends_with(&format!("did you mean `{meant}`?")), "{message}");
+    }
+    // A name for what this recipe has not is no suggestion.
+    assert!(complaint("", &["tau=1"]).contains("a recipe has the keys"));
 }
 
 #[test]
