@@ -101,6 +101,61 @@ impl Duration {
     }
 }
 
+/// How long a training lasts, as a recipe states it: a [`Duration`], or as a time (`"2 hours"`, `"30 minutes"`, `"1 day"`),
+/// which is told in steps as soon as the rate of the machine is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Length {
+    /// What every machine trains alike.
+    Counted(Duration),
+    /// Seconds of computing, above 0, evaluations apart.
+    Time(f64),
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Counted(duration) => duration.fmt(formatter),
+            Self::Time(seconds) if *seconds < 3600.0 => write!(formatter, "{} minutes", seconds / 60.0),
+            Self::Time(seconds) => write!(formatter, "{} hours", seconds / 3600.0),
+        }
+    }
+}
+
+impl FromStr for Length {
+    type Err = DurationError;
+
+    fn from_str(text: &str) -> Result<Self, DurationError> {
+        const UNITS: [(&str, f64); 6] = [
+            ("minutes", 60.0),
+            ("minute", 60.0),
+            ("hours", 3600.0),
+            ("hour", 3600.0),
+            ("days", 86_400.0),
+            ("day", 86_400.0),
+        ];
+        let unit = UNITS.iter().find_map(|(unit, seconds)| Some((text.trim().strip_suffix(unit)?, seconds)));
+        let Some((number, seconds)) = unit else { return Ok(Self::Counted(text.parse()?)) };
+        let seconds = real(number.trim_end(), f64::MAX).map(|number| number * seconds);
+        let seconds = seconds.filter(|seconds| *seconds > 0.0 && seconds.is_finite());
+        seconds.map(Self::Time).ok_or_else(|| DurationError::Syntax { text: text.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Length {
+    type Error = DurationError;
+
+    fn try_from(text: String) -> Result<Self, DurationError> {
+        text.parse()
+    }
+}
+
+impl From<Length> for String {
+    fn from(length: Length) -> Self {
+        length.to_string()
+    }
+}
+
 /// Whether something that happens every `every` steps is due once `step` steps are done (so never at 0).
 /// `every` of `None` or 0 is never. `at_end` holds the total where the last step counts as due as well.
 pub fn is_due(step: u64, every: Option<u64>, at_end: Option<u64>) -> bool {
@@ -241,6 +296,19 @@ mod tests {
         {
             let error = text.parse::<Duration>().unwrap_err().to_string();
             assert!(error.contains("\"200 epochs\"") && error.contains("\"never\""), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_training_may_be_given_a_time() {
+        for (text, seconds) in [("2 hours", 7200.0), ("90minutes", 5400.0), ("0.5 days", 43_200.0)] {
+            let length: Length = text.parse().unwrap();
+            assert_eq!(length, Length::Time(seconds));
+            assert_eq!(length.to_string().parse::<Length>().unwrap(), length);
+        }
+        assert_eq!("3 epochs".parse(), Ok(Length::Counted(Duration::Epochs(3.0))));
+        for text in ["0 hours", "-1 hours", "hours", "inf days"] {
+            assert!(text.parse::<Length>().is_err(), "{text}");
         }
     }
 

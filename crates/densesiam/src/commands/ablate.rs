@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::answer::{answer, answer_line};
 use crate::error::Error;
 use crate::file::write_bytes;
+use crate::import::check_encoder;
 use crate::recipe::ablation::{Ablation, Task, Variant};
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::probe::ProbeRecipe;
@@ -72,8 +73,14 @@ pub(super) fn run(arguments: &AblateArguments) -> Result<(), Error> {
     }
 }
 
+/// Figures in which variants may be compared, the first that there is. A loss is none of them: variants have different losses.
+const SCORES: [&str; 2] = ["last mIoU", "probe mIoU"];
+
 /// A recipe that can be ablated.
 trait Ablated: Recipe {
+    /// Whether a run of it could begin.
+    fn check(self) -> Result<(), Error>;
+
     /// Trains it in its run directory.
     fn train(self, mode: Mode) -> Result<(), Error>;
 
@@ -87,6 +94,11 @@ trait Ablated: Recipe {
 impl Ablated for PretrainRecipe {
     fn architecture(&self) -> Architecture {
         self.encoder.settings.architecture
+    }
+
+    fn check(self) -> Result<(), Error> {
+        let encoder = pretrain::Plan::new(self)?.recipe.encoder;
+        check_encoder(encoder.settings.architecture, &encoder.weights)
     }
 
     fn train(self, mode: Mode) -> Result<(), Error> {
@@ -105,6 +117,11 @@ impl Ablated for PretrainRecipe {
 impl Ablated for SegmentRecipe {
     fn architecture(&self) -> Architecture {
         self.encoder.settings.architecture
+    }
+
+    fn check(self) -> Result<(), Error> {
+        let encoder = segment::Plan::new(self)?.recipe.encoder;
+        check_encoder(encoder.settings.architecture, &encoder.weights)
     }
 
     fn train(self, mode: Mode) -> Result<(), Error> {
@@ -131,12 +148,17 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
     let mut plain: R = find(base, &arguments.settings)?;
     let (folder, first) = (Path::new(&plain.run().dir).join(&ablation.name), plain.run().seed);
     let seeds = || first..first + arguments.seeds;
-    // Seed by seed, so that a first table stands early; every recipe is read before anything is run.
+    // Seed by seed, so that a first table stands early; every variant is checked before the first is run.
     let mut planned = Vec::new();
     for seed in seeds() {
         for (place, variant) in ablation.variants.iter().enumerate() {
             let name = format!("{}_s{seed}", variant.folder());
-            let recipe: R = find(base, &settings(arguments, variant, (&folder, &name, seed)))?;
+            let settings = settings(arguments, variant, (&folder, &name, seed));
+            let recipe: R = find(base, &settings)?;
+            // Seeds differ in nothing that could be wrong.
+            if seed == first && !arguments.dry_run {
+                find::<R>(base, &settings)?.check()?;
+            }
             planned.push((place, seed, folder.join(name), recipe));
         }
     }
@@ -165,9 +187,10 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
         }
         outcomes.push((seed, outcome));
         let path = folder.join("ablation.md");
-        write_bytes(&path, markdown(&rows).as_bytes())?;
+        write_bytes(&path, markdown(ablation, &rows).as_bytes())?;
     }
-    let table = if arguments.json { format!("{:#}\n", as_json(ablation, &rows)) } else { markdown(&rows) };
+    let table =
+        if arguments.json { format!("{:#}\n", as_json(ablation, &rows)) } else { markdown(ablation, &rows) };
     answer(table)
 }
 
@@ -223,15 +246,16 @@ impl Row<'_> {
     }
 }
 
-/// A table of means and standard deviations; the first figure also as the difference to the first variant.
-fn markdown(rows: &[Row]) -> String {
+/// A table of means and standard deviations; the first score also as the difference to the first variant.
+fn markdown(ablation: &Ablation, rows: &[Row]) -> String {
     let names = names(rows);
     let mean = |row: &Row, name: &str| Spread::of(row.values(name)).map(|spread| spread.mean);
     let has_paper = rows.iter().any(|row| !row.variant.paper.is_empty());
     let mut header = vec!["variant".to_owned(), "seeds".to_owned()];
     header.extend(names.iter().map(|name| (*name).to_owned()));
-    header.push("difference".to_owned());
-    header.extend(has_paper.then(|| "paper".to_owned()));
+    let compared = names.iter().find(|name| SCORES.contains(name));
+    header.extend(compared.map(|name| format!("{name}, difference")));
+    header.extend(has_paper.then(|| format!("paper: {}", ablation.paper_measure)));
     let line = |row: &Row| {
         let mut cells = vec![row.variant.name.clone()];
         let finished = row.outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
@@ -239,8 +263,11 @@ fn markdown(rows: &[Row]) -> String {
         cells.push(if failed == 0 { finished.to_string() } else { format!("{finished}, {failed} failed") });
         let spread = |name: &&str| Spread::of(row.values(name)).map_or("-".to_owned(), |s| s.to_string());
         cells.extend(names.iter().map(spread));
-        let first = names.first().and_then(|name| mean(row, name).zip(mean(&rows[0], name)));
-        cells.push(first.map_or("-".to_owned(), |(own, first)| format!("{:+.2}", own - first)));
+        let difference = |name: &&str| {
+            let of_both = mean(row, name).zip(mean(&rows[0], name));
+            of_both.map_or("-".to_owned(), |(own, first)| format!("{:+.2}", own - first))
+        };
+        cells.extend(compared.map(difference));
         cells.extend(has_paper.then(|| row.variant.paper.clone()));
         cells
     };
@@ -286,5 +313,5 @@ fn as_json(ablation: &Ablation, rows: &[Row]) -> Value {
             "runs": row.outcomes.iter().map(outcome).collect::<Vec<_>>(),
         })
     };
-    json!({"ablation": ablation.name, "variants": rows.iter().map(row).collect::<Vec<_>>()})
+    json!({"ablation": ablation.name, "paper_measure": ablation.paper_measure, "variants": rows.iter().map(row).collect::<Vec<_>>()})
 }

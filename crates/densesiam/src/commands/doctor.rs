@@ -7,11 +7,17 @@ use densesiam_data::index::ImageIndex;
 use densesiam_data::survey::{Survey, Unreadable};
 use densesiam_engine::device::{DeviceRequest, PrecisionRequest, cuda, resolve_threads};
 use densesiam_engine::environment::Environment;
+use densesiam_engine::log::spoken;
+use densesiam_text::shown;
 use serde_json::{Value, json};
+use tch::Device;
 
 use super::bench::matrix_product_rate;
+use super::folder;
+use super::hours::Timed;
 use crate::answer::{answer, answer_line};
 use crate::error::Error;
+use crate::tasks::pretrain::Plan;
 
 /// How many pictures of a folder are decoded.
 const LOOKED_AT: usize = 64;
@@ -36,10 +42,44 @@ pub(super) fn run(pictures: Option<&Path>, json: bool) -> Result<(), Error> {
     if let Some(root) = pictures {
         findings.insert("pictures".into(), look_at(root)?);
     }
+    let conclusion = match pictures {
+        Some(root) => fit(root).unwrap_or_else(|error| format!("not fit for training: {error}")),
+        None => format!("{}; with a folder the hours are measured: densesiam doctor FOLDER", suits(device)),
+    };
     if json {
+        findings.insert("conclusion".into(), json!(conclusion));
         return answer_line(format_args!("{:#}", Value::Object(findings)));
     }
-    answer(findings.iter().map(|(key, value)| lines(key, value)).collect::<String>())
+    answer(findings.iter().map(|(key, value)| lines(key, value)).collect::<String>())?;
+    answer_line(format_args!("\n{conclusion}"))
+}
+
+/// For what a device is good.
+fn suits(device: Device) -> &'static str {
+    match device {
+        Device::Cpu => {
+            "fit for a ResNet-18 on some thousand pictures; the paper's recipes take weeks on a processor"
+        }
+        _ => "fit for the paper's recipes",
+    }
+}
+
+/// What a training of the pictures below `root` takes here, for whom it is enough, and how it is begun.
+fn fit(root: &Path) -> Result<String, Error> {
+    let root = root.to_string_lossy();
+    let recipe = folder::recipe(&root, &[])?;
+    let rate = recipe.rate()?;
+    let plan = Plan::new(recipe)?;
+    let horizon = &plan.setup.horizon;
+    let time = spoken((horizon.total_steps as f64 * horizon.batch_size as f64 / rate) as u64);
+    let outlook = plan.outlook().map_or(String::new(), |outlook| format!("\n{outlook}"));
+    Ok(format!(
+        "fit for a {:?} on these {} pictures: about {time} at {rate:.1} pictures a second, measured. Type\n  \
+         densesiam pretrain {}{outlook}",
+        plan.recipe.encoder.settings.architecture,
+        plan.setup.index.len(),
+        shown(&*root)
+    ))
 }
 
 /// One line for a plain value, one for each part of a larger one; bytes in GB.

@@ -9,6 +9,7 @@ use densesiam_engine::log::say;
 use densesiam_text::{acts, shown};
 use tch::Device;
 
+use super::hours::Timed;
 use crate::error::Error;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::{builtin, load};
@@ -51,8 +52,7 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, 
     let given = |key: &str| settings.iter().any(|setting| setting.split('=').next() == Some(key));
     let size = if given("augment.size") { plain.augment.size } else { size(shorter_side, device) };
     let batch = batch_size(index.len(), device);
-    let epochs = epochs(index.len(), size, threads, device);
-    let chosen = [
+    let mut chosen = vec![
         ("run.name", name(root), "the folder's".to_owned()),
         ("data.root", root.to_owned(), "as you said".to_owned()),
         (
@@ -61,12 +61,20 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, 
             format!("their shorter side is {shorter_side} px (median), on {}", place(device, threads)),
         ),
         ("train.batch_size", batch.to_string(), "a power of two, with some steps an epoch".to_owned()),
-        (
-            "train.duration",
-            format!("{epochs} epochs"),
-            "what about two hours of a ResNet-18 allow, within 20 and 800".to_owned(),
-        ),
     ];
+    if !given("train.duration") {
+        let so_far =
+            chosen.iter().filter(|(key, ..)| !given(key)).map(|(key, value, _)| format!("{key}={value}"));
+        let so_far: Vec<_> = so_far.chain(settings.iter().cloned()).collect();
+        let rate = load::<PretrainRecipe>(text, "folder_r18", &so_far)?.rate()?;
+        chosen.push((
+            "train.duration",
+            format!("{} epochs", epochs(index.len(), rate)),
+            format!(
+                "what two hours allow at {rate:.1} pictures a second, measured, within 20 and 800 epochs"
+            ),
+        ));
+    }
     say(format_args!(
         "chosen for {} pictures in {}; say otherwise with key=value:",
         index.len(),
@@ -103,12 +111,10 @@ fn batch_size(pictures: usize, device: Device) -> usize {
     power.min(most).max(8.min(pictures))
 }
 
-/// As many pictures as a budget of about two hours allows (ResNet-18, float32: some 10 pictures of 128 px a second
-/// and thread; ten times as many on a card), within 20 and 800 epochs.
-fn epochs(pictures: usize, size: u32, threads: usize, device: Device) -> usize {
-    let a_second = if device == Device::Cpu { 10.0 * threads as f64 } else { 1000.0 };
-    let seen = 7200.0 * a_second * (128.0 / f64::from(size)).powi(2);
-    ((seen / pictures as f64).round() as usize).clamp(20, 800)
+/// What two hours allow at this rate, in pictures a second, within 20 and 800 epochs: fewer teach little, and the paper has no
+/// more.
+fn epochs(pictures: usize, rate: f64) -> usize {
+    ((7200.0 * rate / pictures as f64).round() as usize).clamp(20, 800)
 }
 
 #[cfg(test)]
@@ -133,8 +139,8 @@ mod tests {
 
     #[test]
     fn epochs_are_bounded() {
-        assert_eq!(epochs(10, 128, 2, Device::Cpu), 800);
-        assert_eq!(epochs(1_000_000, 128, 2, Device::Cpu), 20);
-        assert_eq!(epochs(500, 128, 2, Device::Cpu), 288);
+        assert_eq!(epochs(10, 20.0), 800);
+        assert_eq!(epochs(1_000_000, 20.0), 20);
+        assert_eq!(epochs(500, 20.0), 288);
     }
 }

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod evaluate;
 mod folder;
+mod hours;
 mod inspect;
 mod keys;
 mod predict;

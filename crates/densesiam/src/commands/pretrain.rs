@@ -5,6 +5,7 @@ use std::path::Path;
 use densesiam_data::index::names_shards;
 use densesiam_engine::log::say;
 
+use super::hours::{Timed, time_line};
 use super::{TrainArguments, folder};
 use crate::answer::answer;
 use crate::error::Error;
@@ -16,12 +17,14 @@ use crate::tasks::pretrain::{Plan, pretrain};
 /// Finds, resolves and runs the recipe.
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let recipe = load(&arguments.recipe, &arguments.settings, arguments.resume)?;
-    let plan = Plan::new(recipe)?;
+    let plan = Plan::new(recipe.in_steps(arguments.resume)?)?;
     if arguments.dry_run {
         let encoder = &plan.recipe.encoder;
         check_encoder(encoder.settings.architecture, &encoder.weights)?;
         answer(keys::dump(&plan.recipe))?;
-        say(format_args!("\n{plan}"));
+        let horizon = &plan.setup.horizon;
+        let time = time_line(horizon.total_steps * horizon.batch_size, plan.recipe.rate()?);
+        say(format_args!("\n{plan}{time}"));
         return Ok(());
     }
     say(&plan);

@@ -3,6 +3,7 @@
 use super::TrainArguments;
 use densesiam_engine::log::say;
 
+use super::hours::{Timed, time_line};
 use crate::answer::answer;
 use crate::error::Error;
 use crate::import::check_encoder;
@@ -13,12 +14,14 @@ use crate::tasks::segment::{Plan, segment};
 /// Finds, resolves and runs the recipe.
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let recipe: SegmentRecipe = find(&arguments.recipe, &arguments.settings)?;
-    let plan = Plan::new(recipe)?;
+    let plan = Plan::new(recipe.in_steps(arguments.resume)?)?;
     if arguments.dry_run {
         let encoder = &plan.recipe.encoder;
         check_encoder(encoder.settings.architecture, &encoder.weights)?;
         answer(keys::dump(&plan.recipe))?;
-        say(format_args!("\n{plan}"));
+        let horizon = &plan.setup.horizon;
+        let time = time_line(horizon.total_steps * horizon.batch_size, plan.recipe.rate()?);
+        say(format_args!("\n{plan}{time}"));
         return Ok(());
     }
     say(&plan);

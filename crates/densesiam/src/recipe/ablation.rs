@@ -25,7 +25,7 @@ pub struct Variant {
     pub name: String,
     /// Settings laid over the recipe, as key=value.
     pub settings: Vec<String>,
-    /// The figure that the paper has for it, in whatever unit the list says.
+    /// The figure that the paper has for it, in the list's `paper_measure`.
     #[serde(default)]
     pub paper: String,
 }
@@ -41,6 +41,9 @@ pub struct Ablation {
     pub task: Task,
     /// The recipe that is varied.
     pub recipe: String,
+    /// What the paper measured and in which unit: the head of its column.
+    #[serde(default)]
+    pub paper_measure: String,
     /// The rows, in order; differences are to the first.
     #[serde(rename = "variant")]
     pub variants: Vec<Variant>,
@@ -69,6 +72,13 @@ impl Ablation {
         let doubled = folders.windows(2).find(|pair| pair[0] == pair[1]);
         match doubled {
             _ if ablation.variants.is_empty() => Err(Error::Usage(format!("{list} has no [[variant]]"))),
+            _ if ablation.paper_measure.is_empty()
+                && ablation.variants.iter().any(|variant| !variant.paper.is_empty()) =>
+            {
+                Err(Error::Usage(format!(
+                    "{list} has figures of a paper; name their measure, paper_measure = \"VOC AP\""
+                )))
+            }
             Some(pair) => Err(Error::Usage(format!("{list} has two variants named like {:?}", pair[0]))),
             None => Ok(ablation),
         }

@@ -2,7 +2,7 @@
 
 use densesiam_data::loader::PATIENCE;
 use densesiam_engine::device::{DeviceRequest, PrecisionRequest};
-use densesiam_engine::duration::Duration;
+use densesiam_engine::duration::{Duration, Length};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
@@ -128,7 +128,7 @@ pub struct TrainSettings {
     /// Pictures a step.
     pub batch_size: usize,
     /// Length of the training.
-    pub duration: Duration,
+    pub duration: Length,
     /// How often metrics are written.
     pub log_every: Duration,
     /// How often a checkpoint is written; one is always written at the end.
@@ -145,7 +145,7 @@ impl Default for TrainSettings {
     fn default() -> Self {
         Self {
             batch_size: 512,
-            duration: Duration::Epochs(200.0),
+            duration: Length::Counted(Duration::Epochs(200.0)),
             log_every: Duration::Steps(10),
             checkpoint_every: Duration::Epochs(1.0),
             keep_last: 2,

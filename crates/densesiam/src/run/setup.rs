@@ -14,7 +14,7 @@ use densesiam_data::survey::Survey;
 use densesiam_engine::device::{
     CudaSupport, DeviceRequest, Precision, cuda, resolve_threads, search_convolutions,
 };
-use densesiam_engine::duration::{Duration, Horizon};
+use densesiam_engine::duration::{Duration, Horizon, Length};
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
 use densesiam_engine::schedule::LearningRate;
 use densesiam_nn::Store;
@@ -230,8 +230,13 @@ fn horizon(train: &TrainSettings, index: &ImageIndex) -> Result<Horizon, Error> 
         )));
     }
     let usage = |error: &dyn fmt::Display| Error::Usage(format!("train.duration: {error}"));
+    let Length::Counted(duration) = train.duration else {
+        let message =
+            "a time is measured by `densesiam pretrain` and `densesiam segment`; give epochs or steps here";
+        return Err(usage(&message));
+    };
     let horizon =
-        Horizon::new(train.duration, steps_per_epoch, batch_size as u64).map_err(|error| usage(&error))?;
+        Horizon::new(duration, steps_per_epoch, batch_size as u64).map_err(|error| usage(&error))?;
     if horizon.total_steps == 0 { Err(usage(&"it comes to no step at all")) } else { Ok(horizon) }
 }
 

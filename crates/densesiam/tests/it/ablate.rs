@@ -5,7 +5,7 @@ use std::fs;
 use crate::program::{Finished, INSTANT as PRETRAIN_INSTANT, Place};
 use crate::segment::INSTANT;
 
-const LIST: &str = "task = \"segment\"\nrecipe = \"camvid_r18\"\n\
+const LIST: &str = "task = \"segment\"\nrecipe = \"camvid_r18\"\npaper_measure = \"mIoU, percent\"\n\
     [[variant]]\nname = \"all of it\"\nsettings = []\npaper = \"16.4\"\n\
     [[variant]]\nname = \"no head\"\nsettings = [\"auxiliary.weight=0\"]\n";
 
@@ -29,7 +29,7 @@ fn variants_are_run_over_seeds_and_not_twice() {
     fs::write(place.path("runs/heads/all_of_it_s1/.lock"), "").unwrap();
     let table = ablate(&place, &[]).succeeded().stdout();
     let rows: Vec<&str> = table.lines().collect();
-    assert!(rows[0].contains("last mIoU") && rows[0].contains("paper"), "{table}");
+    assert!(rows[0].contains("last mIoU, difference") && rows[0].contains("paper: mIoU, percent"), "{table}");
     assert!(
         rows[2].contains("all of it") && rows[2].contains("16.4") && rows[2].contains("+0.00"),
         "{table}"
@@ -47,6 +47,18 @@ fn variants_are_run_over_seeds_and_not_twice() {
     let json: serde_json::Value = serde_json::from_str(&again).unwrap();
     assert_eq!(json["variants"][1]["runs"].as_array().unwrap().len(), 2);
     assert!(json["variants"][1]["runs"][1]["figures"]["last mIoU"].as_f64().is_some());
+}
+
+#[test]
+fn a_list_that_cannot_run_fails_before_its_first_variant() {
+    let place = Place::new();
+    let list = LIST.replace("auxiliary.weight=0", "encoder.weights=nowhere.pth");
+    fs::write(place.path("heads.toml"), list).unwrap();
+    ablate(&place, &[]).exited(4).says(&["nowhere.pth"]);
+    assert!(!place.path("runs").exists());
+    let list = LIST.replace("paper_measure = \"mIoU, percent\"\n", "");
+    fs::write(place.path("heads.toml"), list).unwrap();
+    ablate(&place, &[]).exited(2).says(&["paper_measure"]);
 }
 
 #[test]

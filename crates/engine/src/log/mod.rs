@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub use self::jsonl::MetricsLog;
-pub use self::progress::{Progress, Report};
+pub use self::progress::{Progress, Report, spoken};
 pub use self::tensorboard::{EventFile, Png};
 
 /// Says a line, or lines, to whoever watches: on standard error, ended by a line feed. That nobody listens any more, for a

@@ -128,7 +128,7 @@ fn plain_line(label: &str, step: u64, total: u64, numbers: &str) -> String {
 }
 
 /// A length of time in its two largest units: `3d 4h`, `1h 2m`, `5m 3s`, `7s`.
-fn spoken(seconds: u64) -> String {
+pub fn spoken(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds}s"),

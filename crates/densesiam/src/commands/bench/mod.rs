@@ -15,6 +15,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, value_parser};
 
 pub(super) use limits::matrix_product_rate;
+pub(super) use step::{pretrain_rate, segment_rate};
 
 use crate::error::Error;
 

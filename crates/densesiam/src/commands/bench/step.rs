@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use densesiam_data::loader::{Loader, PairAugmentation};
 use densesiam_engine::device::{Precision, resolve_threads, search_convolutions, set_threads};
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings, not_finite};
 use densesiam_geometry::{Region, View};
@@ -24,6 +25,7 @@ use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::segment::SegmentRecipe;
 use crate::recipe::{RunSettings, builtin, load};
 use crate::run::Stopwatch;
+use crate::tasks::{pretrain, segment};
 
 /// The paper's recipe at a batch that fits a small machine, under `settings`.
 pub(super) fn pretrain_recipe(settings: &[String]) -> Result<PretrainRecipe, Error> {
@@ -49,6 +51,22 @@ pub(super) fn noise(count: usize, view: u32) -> Vec<u8> {
 /// `densesiam bench step`
 pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
     let recipe = pretrain_recipe(&arguments.settings)?;
+    let (bench, losses) = pretrain_steps(&recipe, (arguments.warmup, arguments.steps), || Ok(()))?;
+    bench.print("step", recipe.encoder.settings.architecture, &losses, arguments)
+}
+
+/// Pictures a second of a pre-training as planned, with its pictures read beside the steps.
+pub(in crate::commands) fn pretrain_rate(plan: &pretrain::Plan) -> Result<f64, Error> {
+    let mut loader = plan.loader(0, &[])?;
+    let (bench, _) = pretrain_steps(&plan.recipe, TRIAL, || take_batch(&mut loader))?;
+    Ok(bench.batch as f64 / median(&bench.seconds[0]))
+}
+
+fn pretrain_steps(
+    recipe: &PretrainRecipe,
+    steps: (usize, usize),
+    mut before: impl FnMut() -> Result<(), Error>,
+) -> Result<(StepBench, Vec<f64>), Error> {
     let (settings, batch, size) = (recipe.model(), recipe.train.batch_size, recipe.augment.size);
     let mut bench = StepBench::new(&recipe.run, batch, size)?;
     let model = DenseSiam::new(&bench.store, &settings);
@@ -56,28 +74,59 @@ pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
     let keys = vec![Key::new(recipe.run.seed, Purpose::Points); batch];
     let cells = size.div_ceil(32) as usize;
     let device = bench.device;
-    let losses = bench.measure(&recipe.optimizer, arguments, |[view1, view2]| {
+    let losses = bench.measure(&recipe.optimizer, steps, |[view1, view2]| {
+        before()?;
         let correspondence = Correspondence::new(&settings, &geometry, &keys, cells, (Kind::Float, device));
         let of = model.forward([&view1, &view2], correspondence.as_ref(), true).losses;
-        vec![of.total, of.global, of.pixel, of.region]
+        Ok(vec![of.total, of.global, of.pixel, of.region])
     })?;
-    bench.print("step", recipe.encoder.settings.architecture, &losses, arguments)
+    Ok((bench, losses))
 }
 
 /// `densesiam bench segment-step`
 pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Error> {
     let (recipe, categories) = segment_recipe(&arguments.settings)?;
+    let steps = (arguments.warmup, arguments.steps);
+    let (bench, losses) = segment_steps(&recipe, (categories, regions), steps, || Ok(()))?;
+    bench.print("segment-step", recipe.encoder.settings.architecture, &losses, arguments)
+}
+
+/// Pictures a second of a segmentation as planned, with its pictures read beside the steps.
+pub(in crate::commands) fn segment_rate(plan: &segment::Plan) -> Result<f64, Error> {
+    let mut loader = plan.loader(0, &[])?;
+    let (bench, _) =
+        segment_steps(&plan.recipe, (plan.model.classes, true), TRIAL, || take_batch(&mut loader))?;
+    Ok(bench.batch as f64 / median(&bench.seconds[0]))
+}
+
+/// Steps before and while a rate is measured.
+const TRIAL: (usize, usize) = (1, 3);
+
+fn take_batch<A: PairAugmentation>(loader: &mut Loader<A>) -> Result<(), Error> {
+    if let Some(batch) = loader.next()? {
+        loader.recycle(batch);
+    }
+    Ok(())
+}
+
+fn segment_steps(
+    recipe: &SegmentRecipe,
+    (categories, regions): (i64, bool),
+    steps: (usize, usize),
+    mut before: impl FnMut() -> Result<(), Error>,
+) -> Result<(StepBench, Vec<f64>), Error> {
     let (batch, size) = (recipe.train.batch_size, recipe.augment.size);
     let mut bench = StepBench::new(&recipe.run, batch, size)?;
     let model = Segmenter::new(&bench.store, &recipe.model(categories));
     let (boxes, flips) = (vec![Region { x0: 0.1, y0: 0.2, x1: 0.8, y1: 0.9 }; batch], vec![true; batch]);
     let (cells, device) = (size.div_ceil(4) as usize, bench.device);
-    let losses = bench.measure(&recipe.optimizer, arguments, |[view1, view2]| {
+    let losses = bench.measure(&recipe.optimizer, steps, |[view1, view2]| {
+        before()?;
         let align = alignment(&boxes, &flips, cells, Kind::Float, device);
         let of = model.forward(&view1, &view2, Some(&align), regions).losses;
-        vec![of.total, of.pixel, of.auxiliary, of.labelling, of.region]
+        Ok(vec![of.total, of.pixel, of.auxiliary, of.labelling, of.region])
     })?;
-    bench.print("segment-step", recipe.encoder.settings.architecture, &losses, arguments)
+    Ok((bench, losses))
 }
 
 /// A training step on made-up pictures, timed in its parts.
@@ -110,8 +159,8 @@ impl StepBench {
     fn measure(
         &mut self,
         optimizer: &OptimizerSettings,
-        &StepArguments { warmup, steps, .. }: &StepArguments,
-        forward: impl Fn([Tensor; 2]) -> Vec<Tensor>,
+        (warmup, steps): (usize, usize),
+        mut forward: impl FnMut([Tensor; 2]) -> Result<Vec<Tensor>, Error>,
     ) -> Result<Vec<f64>, Error> {
         let rules = [GroupRule::scheduled("all", "*")];
         let mut optimizer = Optimizer::new(optimizer, self.batch as u64, &self.store.parameters(), &rules)
@@ -127,7 +176,7 @@ impl StepBench {
             }
             let start = Instant::now();
             let mut watch = Stopwatch::start();
-            let losses = forward(bytes.each_ref().map(|bytes| input.views(bytes, [self.size; 2])));
+            let losses = forward(bytes.each_ref().map(|bytes| input.views(bytes, [self.size; 2])))?;
             let forward = watch.lap();
             optimizer.zero_gradients();
             losses[0].backward();
