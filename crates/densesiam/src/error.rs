@@ -1,5 +1,6 @@
 //! Everything that can end a command early, and the exit code that says which kind it was.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -135,25 +136,18 @@ pub enum Error {
         why: String,
     },
     /// A signal asked the run to stop; all is saved.
-    #[error(
-        "stopped by {signal:?} at step {step}; all is saved, go on with: densesiam {task} {} --resume",
-        shown(run)
-    )]
-    Interrupted {
-        /// The signal.
-        signal: Signal,
-        /// The step.
-        step: u64,
-        /// The command.
-        task: &'static str,
-        /// The run directory.
-        run: PathBuf,
-    },
+    #[error("{0}")]
+    Interrupted(Box<Stop>),
     /// A signal asked a prediction to stop.
-    #[error("stopped by {signal:?}; the files that were written are whole, and --overwrite begins again")]
+    #[error(
+        "stopped by {signal}; the files in {} are whole, and the same command with --overwrite begins again",
+        shown(out)
+    )]
     Stopped {
         /// The signal.
         signal: Signal,
+        /// Where its files are.
+        out: PathBuf,
     },
     /// A measurement that has a process of its own ended early.
     #[error(
@@ -168,6 +162,34 @@ pub enum Error {
     /// A fault of the program.
     #[error("{0}; this is a fault of the program, please report it")]
     Internal(String),
+}
+
+/// A run that was asked to stop, and what it left.
+#[derive(Debug)]
+pub struct Stop {
+    /// The signal.
+    pub signal: Signal,
+    /// The step.
+    pub step: u64,
+    /// The encoder as it was then; none before the first step.
+    pub encoder: Option<PathBuf>,
+    /// The report.
+    pub report: PathBuf,
+    /// The command.
+    pub task: &'static str,
+    /// The run directory.
+    pub run: PathBuf,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "stopped by {} at step {}; all is saved", self.signal, self.step)?;
+        if let Some(encoder) = &self.encoder {
+            writeln!(formatter, "encoder: {}", shown(encoder))?;
+        }
+        writeln!(formatter, "report:  {}", shown(&self.report))?;
+        write!(formatter, "go on with: densesiam {} {} --resume", self.task, shown(&self.run))
+    }
 }
 
 /// The exit codes of the program; documented in `docs/ARCHITECTURE.md`.
@@ -227,6 +249,11 @@ impl Error {
         }
     }
 
+    /// Whether the command ended because it was asked to, by a signal: that is no fault.
+    pub fn was_asked_for(&self) -> bool {
+        matches!(self, Self::Interrupted(_) | Self::Stopped { .. })
+    }
+
     /// The exit code of this error.
     pub fn exit_code(&self) -> ExitCode {
         match self {
@@ -253,7 +280,8 @@ impl Error {
             Self::Device(_) => ExitCode::Device,
             Self::NotFinite { .. } => ExitCode::NotFinite,
             Self::Collapsed { .. } => ExitCode::Collapsed,
-            Self::Interrupted { signal, .. } | Self::Stopped { signal } => ExitCode::of(*signal),
+            Self::Interrupted(stop) => ExitCode::of(stop.signal),
+            Self::Stopped { signal, .. } => ExitCode::of(*signal),
             Self::Measurement { .. } | Self::Internal(_) => ExitCode::Internal,
         }
     }

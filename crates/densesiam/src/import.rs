@@ -1,8 +1,9 @@
 //! Bringing an encoder in: from any weights file whose names are a ResNet's in some tool's spelling.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use densesiam_engine::log::say;
+use densesiam_engine::run_dir::RunLayout;
 use densesiam_nn::{Architecture, ResNet, Store};
 use densesiam_weights::{DType, Limits, Matching, NoMatch, WeightsFile, match_names, read};
 use tch::{Device, Kind, Tensor};
@@ -45,13 +46,14 @@ pub fn beginning(architecture: Architecture, weights: &str) -> String {
     format!("{architecture:?} from {from}")
 }
 
-/// Copies the encoder of a file (safetensors, `.pth` or `.pkl`, see `densesiam_weights`) into the tensors of `store`
+/// Copies the encoder of a file (safetensors, `.pth` or `.pkl`, see `densesiam_weights`), or of a run directory, into the tensors of `store`
 /// whose names start with `prefix` (`backbone.`), and returns in a few lines what became of the file's tensors, to be
 /// shown.
 ///
 /// # Errors
 /// When the file cannot be read, or does not hold all of this encoder, or holds another network: nothing is copied then.
 pub fn import_encoder(store: &Store, prefix: &str, path: &Path) -> Result<String, Error> {
+    let path = &of_run(path)?;
     let refused = |reason: String| Error::Weights { path: path.to_owned(), reason };
     let file = read(path, &Limits::default()).map_err(|error| refused(error.to_string()))?;
     let entries: Vec<_> = store
@@ -75,6 +77,20 @@ pub fn import_encoder(store: &Store, prefix: &str, path: &Path) -> Result<String
         }
     }
     Ok(with_unread(format!("{}, {matching}", matching.network), &file))
+}
+
+/// The file itself, or of a run directory its encoder.
+fn of_run(path: &Path) -> Result<PathBuf, Error> {
+    let encoder = RunLayout::new(path).encoder();
+    match path.is_dir() {
+        false => Ok(path.to_owned()),
+        true if encoder.is_file() => Ok(encoder),
+        true => {
+            let reason = "it is a folder without an encoder.safetensors, which a run has once it ended or was stopped; \
+                          name a run that has one or a weights file, or write one with `densesiam export`";
+            Err(Error::Weights { path: path.to_owned(), reason: reason.into() })
+        }
+    }
 }
 
 /// How a file fits each architecture.

@@ -18,9 +18,11 @@ fn main() -> std::process::ExitCode {
         Ok(Ok(())) => ExitCode::Success,
         Ok(Err(error)) => {
             let code = error.exit_code();
-            // A reader of the answer that has seen enough (`| head`) is no fault.
-            if code != ExitCode::Unread {
-                say(format_args!("error: {error}"));
+            // Nor is a reader of the answer that has seen enough (`| head`) a fault.
+            match error {
+                asked if asked.was_asked_for() => say(asked),
+                _ if code == ExitCode::Unread => {}
+                fault => say(format_args!("error: {fault}")),
             }
             code
         }

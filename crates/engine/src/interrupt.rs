@@ -1,5 +1,6 @@
 //! Asking a run to stop: a signal sets a flag that the loop looks at between steps, so that it can save and leave.
 
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,17 @@ pub enum Signal {
     HangUp,
     /// SIGUSR1: the warning that Slurm's `--signal` sends before the time is up.
     User1,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Interrupt => "Ctrl-C",
+            Self::Terminate => "SIGTERM",
+            Self::HangUp => "SIGHUP (the terminal was closed)",
+            Self::User1 => "SIGUSR1",
+        })
+    }
 }
 
 const SIGNALS: [(Signal, i32); 4] = [

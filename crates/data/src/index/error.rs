@@ -21,6 +21,26 @@ pub enum IndexError {
         /// The path that was given.
         path: PathBuf,
     },
+    /// One picture is meant, and nothing exists at the path.
+    #[error("{} does not exist; name a picture, or one in a tar shard as SHARD.tar:NAME", shown(path))]
+    MissingPicture {
+        /// The path that was given.
+        path: PathBuf,
+    },
+    /// One picture is meant, and many were given.
+    #[error(
+        "{} is {what}, and one picture is meant; name one in it, as {}{between}NAME",
+        shown(path),
+        shown(path)
+    )]
+    NotOnePicture {
+        /// The path that was given.
+        path: PathBuf,
+        /// What it is, with an article.
+        what: &'static str,
+        /// What stands between it and the name of a picture in it.
+        between: char,
+    },
     /// A single picture was given.
     #[error("{} is one picture; data.root must name the folder it lies in, or a list file", shown(path))]
     OnePicture {

@@ -106,12 +106,19 @@ impl ImageIndex {
     /// (the first of that name).
     ///
     /// # Errors
-    /// An [`IndexError`] where there is no such file or member.
+    /// An [`IndexError`] where there is no such file or member, or it is a folder or a shard of many.
     pub fn single(path: &Path) -> Result<Self, IndexError> {
+        let many = |what, between| IndexError::NotOnePicture { path: path.into(), what, between };
+        if path.is_dir() {
+            return Err(many("a folder", '/'));
+        }
+        if path.is_file() && is_archive(path) {
+            return Err(many("a tar shard", ':'));
+        }
         if path.is_file() {
             return Self::from_names(parent(path), path.file_name());
         }
-        let missing = || IndexError::Missing { path: path.into() };
+        let missing = || IndexError::MissingPicture { path: path.into() };
         let (shard, name) = path.to_str().and_then(|text| text.split_once(".tar:")).ok_or_else(missing)?;
         let Self { root, names, shards, skipped } = Self::scan(Path::new(&format!("{shard}.tar")))?;
         let index =

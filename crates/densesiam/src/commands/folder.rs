@@ -27,16 +27,30 @@ pub(super) fn run_directory(root: &str, settings: &[String]) -> Result<PathBuf, 
     Ok(Path::new(&recipe.run.dir).join(recipe.run.name))
 }
 
-/// The name of the folder itself, also of `.` and `../..`; of a shard without its extension; of a pattern up to its
-/// braces. Letters that would act on a terminal become `_`.
+/// Names of folders that say nothing of the data set, but which part of it they are.
+const PARTS: [&str; 7] = ["train", "training", "val", "validation", "test", "images", "jpegimages"];
+
+/// The name of the folder itself, also of `.` and `../..`, behind those of the folders above it where it is the name of a
+/// part (`coco-train` of `coco/train`); of a shard without its extension; of a pattern up to its braces. Letters that would
+/// act on a terminal become `_`.
 pub(super) fn name(root: &str) -> String {
     let path = Path::new(root);
-    let whole = path.canonicalize().ok();
-    let name = whole.as_deref().unwrap_or(path).file_name().unwrap_or_default().to_string_lossy();
-    let name = if path.is_dir() { &*name } else { name.split(['.', '{']).next().unwrap_or_default() };
-    let name = name.replace(acts, "_");
-    let name = name.trim_end_matches(['-', '_']);
-    if name.is_empty() { "pictures".into() } else { name.to_owned() }
+    let whole = path.canonicalize().or_else(|_| std::path::absolute(path));
+    let whole = whole.as_deref().unwrap_or(path);
+    let last = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().replace(acts, "_");
+    let is_part = |name: &str| PARTS.contains(&name.to_lowercase().as_str());
+    let own = last(whole);
+    let own = if path.is_dir() { &*own } else { own.split(['.', '{']).next().unwrap_or_default() };
+    let mut name = own.trim_end_matches(['-', '_']).to_owned();
+    let mut outermost = name.clone();
+    for above in whole.ancestors().skip(1).map(last) {
+        if above.is_empty() || !is_part(&outermost) {
+            break;
+        }
+        name = format!("{above}-{name}");
+        outermost = above;
+    }
+    if name.is_empty() { "pictures".into() } else { name }
 }
 
 /// The folder recipe for the pictures below `root`.
@@ -53,7 +67,7 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, 
     let size = if given("augment.size") { plain.augment.size } else { size(shorter_side, device) };
     let batch = batch_size(index.len(), device);
     let mut chosen = vec![
-        ("run.name", name(root), "the folder's".to_owned()),
+        ("run.name", name(root), "the folder's name".to_owned()),
         ("data.root", root.to_owned(), "as you said".to_owned()),
         (
             "augment.size",
@@ -127,6 +141,27 @@ mod tests {
         assert_eq!(size(375, Device::Cuda(0)), 224);
         assert_eq!(size(100, Device::Cpu), 96);
         assert_eq!(size(20, Device::Cpu), 64);
+    }
+
+    #[test]
+    fn a_run_is_named_after_the_data_set_and_not_its_part_alone() {
+        let place = tempfile::tempdir().unwrap();
+        for (folder, expected) in [
+            ("coco", "coco"),
+            ("coco/train", "coco-train"),
+            ("other/train", "other-train"),
+            ("other/Train/images", "other-Train-images"),
+            ("other/train/cats", "cats"),
+            ("train2017", "train2017"),
+        ] {
+            let path = place.path().join(folder);
+            std::fs::create_dir_all(&path).unwrap();
+            assert_eq!(name(path.to_str().unwrap()), expected);
+        }
+        let shards = |name: &str| place.path().join("coco").join(name).display().to_string();
+        assert_eq!(name(&shards("train-{000..012}.tar")), "coco-train");
+        assert_eq!(name(&shards("cats-{000..012}.tar")), "cats");
+        assert_eq!(name("/train"), "train");
     }
 
     #[test]

@@ -342,7 +342,10 @@ fn recipes(name: Option<&str>) -> Result<(), Error> {
         let all = builtin::RECIPES.iter().chain(&builtin::ABLATIONS);
         return answer(all.map(|(name, _)| format!("{name}\n")).collect::<String>());
     };
-    let unknown = || Error::Usage(format!("there is no recipe {name:?}; `densesiam recipes` lists them"));
+    let unknown = || {
+        let all = [&builtin::RECIPES[..], &builtin::ABLATIONS].concat();
+        Error::Usage(format!("there is no recipe {name:?}; {}", builtin::names_like(&all, name)))
+    };
     answer(builtin::find(name).or_else(|| builtin::find_ablation(name)).ok_or_else(unknown)?)
 }
 

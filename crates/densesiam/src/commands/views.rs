@@ -20,8 +20,8 @@ use crate::recipe::pretrain::PretrainRecipe;
 pub(super) fn run(arguments: &ViewsArguments) -> Result<(), Error> {
     let recipe: PretrainRecipe = load("", "the defaults", &arguments.settings)?;
     let ViewsArguments { image, out, .. } = arguments;
-    refuse_existing(out, arguments.overwrite)?;
     let index = ImageIndex::single(image)?;
+    refuse_existing(out, arguments.overwrite)?;
     let source = SampleSource {
         index: &index,
         augmentation: &recipe.augment,

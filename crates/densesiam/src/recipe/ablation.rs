@@ -60,9 +60,8 @@ impl Ablation {
             _ if path.is_file() => text::read(path, "a list of variants")?,
             Some(carried) => carried.to_owned(),
             None => {
-                let known = builtin::ABLATIONS.map(|(name, _)| name).join(", ");
-                let message = format!("{list:?} is no file and no ablation; the program carries {known}");
-                return Err(Error::Usage(message));
+                let carried = builtin::names_like(&builtin::ABLATIONS, list);
+                return Err(Error::Usage(format!("{list:?} is no file and no ablation; {carried}")));
             }
         };
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

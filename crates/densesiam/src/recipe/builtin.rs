@@ -46,6 +46,18 @@ pub fn find_ablation(name: &str) -> Option<&'static str> {
     named(&ABLATIONS, name)
 }
 
+/// What there is in place of a name that nothing has: the one that reads most like it, and all of them.
+pub fn names_like(carried: &[(&str, &str)], name: &str) -> String {
+    const ALIKE: f64 = 0.6;
+    let last = |name: &str| name.trim_end_matches(".toml").rsplit('/').next().unwrap_or_default().to_owned();
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&last(known), &last(name));
+    let names = || carried.iter().map(|(known, _)| *known);
+    let near = names().map(|known| (likeness(known), known)).filter(|(alike, _)| *alike >= ALIKE);
+    let near = near.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let meant = near.map_or(String::new(), |(_, known)| format!("did you mean {known}? "));
+    format!("{meant}the program carries {}", names().collect::<Vec<_>>().join(", "))
+}
+
 fn named(carried: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
     let name = name.strip_suffix(".toml").unwrap_or(name);
     let name = name.strip_prefix("recipes/").unwrap_or(name);

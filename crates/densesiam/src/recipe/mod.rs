@@ -17,6 +17,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use densesiam_settings::SettingError;
+use densesiam_text::shown;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -86,15 +87,15 @@ pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
         Some(carried) => carried.to_owned(),
         None if path.is_dir() => {
             let message = format!(
-                "{recipe:?} is a folder without a recipe.toml, and so no run; pictures in it are given to \
-                 `densesiam segment folder` as data.root={recipe}"
+                "{recipe:?} is a folder without a recipe.toml, and so no run; to segment the pictures in it write: \
+                 densesiam segment folder data.root={} labels.categories=N",
+                shown(recipe)
             );
             return Err(Error::Usage(message));
         }
         None => {
-            let known = builtin::RECIPES.map(|(name, _)| name).join(", ");
-            let message = format!("{recipe:?} is no file, no run and no recipe; the program carries {known}");
-            return Err(Error::Usage(message));
+            let carried = builtin::names_like(&builtin::RECIPES, recipe);
+            return Err(Error::Usage(format!("{recipe:?} is no file, no run and no recipe; {carried}")));
         }
     };
     let mut loaded: R = load(&contents, recipe, settings)?;

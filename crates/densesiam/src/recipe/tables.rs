@@ -55,7 +55,7 @@ impl RunSettings {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EncoderRecipe<S: Default> {
-    /// A file with an encoder: `encoder.safetensors` of a pre-training, or a `.pth`, `.pkl` or safetensors file of
+    /// What the encoder starts from: a run directory, or a `.pth`, `.pkl` or safetensors file of
     /// torchvision, timm, detectron2, mmseg, SimSiam, MoCo or DenseCL; empty to start from random weights.
     #[serde(deserialize_with = "home::setting")]
     pub weights: String,

@@ -19,7 +19,7 @@ use super::origin::{Best, Origin, Restored, fingerprint};
 use super::setup::Setup;
 use super::table::Table;
 use super::{State, encoder_tensors};
-use crate::error::Error;
+use crate::error::{Error, Stop};
 use crate::file::write_bytes;
 use crate::pictures;
 use crate::recipe::keys::RecipeError;
@@ -73,7 +73,7 @@ pub enum Trouble {
     #[error(transparent)]
     NoPictures(LoadError),
     /// A signal asks for it.
-    #[error("stopped by {0:?}")]
+    #[error("stopped by {0}")]
     Signal(Signal),
 }
 
@@ -368,8 +368,15 @@ impl<'p> Journal<'p> {
             Trouble::Collapsed { step, why } => Ok(Error::Collapsed { step, why }),
             Trouble::NoPictures(error) => Ok(error.into()),
             Trouble::Signal(signal) => {
-                let run = self.layout().root().to_owned();
-                Ok(Error::Interrupted { signal, step: state.step, task: self.facts.task, run })
+                let layout = self.layout();
+                Ok(Error::Interrupted(Box::new(Stop {
+                    signal,
+                    step: state.step,
+                    encoder: (state.step > 0).then(|| layout.encoder()),
+                    report: layout.report(),
+                    task: self.facts.task,
+                    run: layout.root().to_owned(),
+                })))
             }
         }
     }

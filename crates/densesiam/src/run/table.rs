@@ -30,9 +30,10 @@ impl Table {
         Ok(Self { rows: text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect() })
     }
 
-    /// The row of this step.
-    pub fn row(&self, step: u64) -> Option<&Value> {
-        self.rows.iter().find(|row| row.get("step").and_then(Value::as_u64) == Some(step))
+    /// The row of this step, or else the last one before it, with its step.
+    pub fn newest_until(&self, step: u64) -> Option<(u64, &Value)> {
+        let steps = self.rows.iter().filter_map(|row| Some((row.get("step")?.as_u64()?, row)));
+        steps.filter(|(of_row, _)| *of_row <= step).max_by_key(|(of_row, _)| *of_row)
     }
 
     /// The newest row.

@@ -155,7 +155,10 @@ fn what_is_no_recipe_is_called_what_it_is() {
     }
     place.run(&["ablate", &picture]).exited(2).says(&["0000.jpg is one picture"]);
     place.run(&["segment", "shards/s-000000.tar"]).exited(2).says(&["data.root=shards/s-000000.tar"]);
-    place.run(&["segment", &root]).exited(2).says(&["segment folder", "data.root="]);
+    place
+        .run(&["segment", &root])
+        .exited(2)
+        .says(&[&format!("densesiam segment folder data.root={root} labels.categories=N")]);
     let marked = format!("\u{feff}[data]\nroot = \"{root}\"\n[train]\nbatch_size = 4\n");
     fs::write(place.path("marked.toml"), marked).unwrap();
     place.run(&["pretrain", "marked.toml", "--dry-run"]).succeeded();

@@ -70,7 +70,7 @@ fn a_folder_alone_is_enough() {
     let more = ["train.duration=2 steps", "run.threads=1", "pixsim.dim=8", "regionsim.dim=8"];
     let arguments: Vec<&str> = ["pretrain", "pictures/train/images"].into_iter().chain(more).collect();
     place.run(&arguments).succeeded().says(&["train.batch_size=8", "augment.size=64"]);
-    assert!(place.path("runs/images/encoder.safetensors").is_file());
+    assert!(place.path("runs/pictures-train-images/encoder.safetensors").is_file());
     place.run(&["pretrain", "pictures/train/images", "--resume"]).succeeded().says(&["finished: 2 steps"]);
 }
 
@@ -214,7 +214,13 @@ fn views_draws_corresponding_points() {
     assert!(finished.stdout().contains("25 corresponding points"));
     assert!(image::open(place.path("drawn.png")).unwrap().width() > 400);
     place.run(&["views", picture, "--out", "drawn.png"]).exited(2).says(&["exists"]);
-    place.run(&["views", "nothing.jpg"]).exited(3).says(&["nothing.jpg"]);
+    // The picture comes before the output: this one is there already.
+    let one = ["nothing.jpg does not exist; name a picture"];
+    place.run(&["views", "nothing.jpg", "--out", "drawn.png"]).exited(3).says(&one);
+    let root = place.pictures().display().to_string();
+    place.run(&["views", &root]).exited(3).says(&["images is a folder", "images/NAME"]);
+    place.run(&["data", "pack", &root, "--out", "shards", "--name", "s"]).succeeded();
+    place.run(&["views", "shards/s-000000.tar"]).exited(3).says(&["a tar shard", "s-000000.tar:NAME"]);
 }
 
 #[test]
@@ -261,7 +267,13 @@ fn recipes_are_carried() {
     let listed = place.run(&["recipes"]).succeeded().stdout();
     assert!(listed.contains("pretrain/imagenet_r50_200ep"));
     assert!(place.run(&["recipes", "demo"]).succeeded().stdout().contains("[train]"));
-    place.run(&["recipes", "none"]).exited(2).says(&["none"]);
+    place.run(&["recipes", "none"]).exited(2).says(&["none", "the program carries"]);
+    place.run(&["recipes", "pretrain_gird"]).exited(2).says(&["did you mean ablate/pretrain_grid?"]);
+    place.run(&["pretrain", "folder_r81"]).exited(2).says(&["did you mean pretrain/folder_r18?"]);
+    place.run(&["segment", "segment/camvid-r18.toml"]).exited(2).says(&["did you mean segment/camvid_r18?"]);
+    place.run(&["ablate", "pretrain_orders"]).exited(2).says(&["did you mean ablate/pretrain_order?"]);
+    let said = place.run(&["pretrain", "xyzzy"]).exited(2).stderr();
+    assert!(!said.contains("did you mean"), "{said}");
 }
 
 #[test]

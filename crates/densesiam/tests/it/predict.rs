@@ -193,6 +193,30 @@ fn what_a_picture_becomes_does_not_depend_on_its_batch_its_window_or_the_threads
 }
 
 #[test]
+fn a_checkpoint_between_evaluations_has_the_classes_of_the_last_one() {
+    let place = place();
+    segment(&place, "used", &["train.keep_last=100", "--overwrite"]).succeeded();
+    let predict = |step: u64| {
+        let (checkpoint, out) = (format!("runs/used/checkpoints/{step:09}"), format!("out{step}"));
+        let said = place.run(&["predict", &checkpoint, "mine", "--out", &out]).succeeded().stderr();
+        let legend = fs::read_to_string(place.path(&out).join("legend.json")).unwrap();
+        (said, serde_json::from_str::<serde_json::Value>(&legend).unwrap())
+    };
+    // Evaluated before the first step, after 4 and after 8.
+    for (step, matched, words) in [
+        (4, Some(4), "as matched at step 4: see legend.json"),
+        (6, Some(4), "as matched at step 4: step 6 itself was not evaluated"),
+        (2, None, "pseudo-categories: this run was not evaluated after training until step 2"),
+    ] {
+        let (said, legend) = predict(step);
+        assert!(said.contains(words), "{said}");
+        assert_eq!(legend["matched_at_step"].as_u64(), matched);
+        assert_eq!(legend["step"].as_u64(), Some(step));
+        assert_eq!(legend["labels"][0]["name"] == "meadow", matched.is_some(), "{legend}");
+    }
+}
+
+#[test]
 fn an_interrupted_prediction_leaves_whole_files() {
     let place = Place::new();
     segment(&place, "used", &["train.duration=2 steps"]).succeeded();
@@ -208,7 +232,7 @@ fn an_interrupted_prediction_leaves_whole_files() {
     let mut child = place.command(&arguments).spawn().unwrap();
     wait_for(&place.path("out/00.overlay.png"), &mut child);
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    Finished::of(child).exited(130).says(&["Interrupt", "--overwrite"]);
+    Finished::of(child).exited(130).says(&["stopped by Ctrl-C", "the files in out are whole", "--overwrite"]);
     let written = contents(&place.path("out"));
     assert!((3..2 * 16 * 41).contains(&written.len()), "{} files", written.len());
     for (name, bytes) in written.iter().filter(|(name, _)| name != "legend.json") {

@@ -45,8 +45,11 @@ fn interrupts_save_and_exit_with_their_code() {
         let mut child = place.start_pretrain(name, &more);
         wait_for(&place.path(&format!("runs/{name}/pictures/categories-000000003.png")), &mut child);
         signal(&child, signal_name);
-        Finished::of(child).exited(code).says(&["all is saved", "--resume"]);
         let run = format!("runs/{name}");
+        let left = [format!("encoder: {run}/encoder.safetensors"), format!("report:  {run}/report.html")];
+        let how = format!("go on with: densesiam pretrain {run} --resume");
+        let stopped = Finished::of(child).exited(code).says(&["all is saved", &left[0], &left[1], &how]);
+        assert!(!stopped.stderr().contains("error"), "{}", stopped.stderr());
         let checkpoints = std::fs::read_dir(place.path(&run).join("checkpoints")).unwrap();
         assert_eq!(checkpoints.count(), 2, "that before the first step, and that of the signal");
         for file in ["encoder.safetensors", "report.html"] {
@@ -160,7 +163,11 @@ fn a_pretraining_goes_on_from_the_given_weights_wherever_it_was_stopped() {
     let place = Place::new();
     place.pretrain("given", &["run.seed=7"]).succeeded();
     let weights = "encoder.weights=runs/given/encoder.safetensors";
-    place.pretrain("whole", &[weights]).succeeded().says(&["ResNet18 from runs/given", "120 of 120"]);
+    // A run directory stands for its encoder.
+    let of_run = place.pretrain("whole", &["encoder.weights=runs/given"]).succeeded();
+    of_run.says(&["ResNet18 from runs/given", "120 of 120"]);
+    let none = place.pretrain("none", &["encoder.weights=pictures", "--dry-run"]).exited(4);
+    none.says(&["pictures", "without an encoder.safetensors"]);
     place.pretrain("random", &["--dry-run"]).succeeded().says(&["ResNet18 from random weights"]);
     let given = densesiam_weights::read(&place.path("runs/given/encoder.safetensors"), &Default::default());
     let begun = place.path("runs/first/checkpoints/000000000/model.safetensors");

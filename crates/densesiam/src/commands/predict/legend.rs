@@ -16,12 +16,12 @@ use crate::tasks::segment::Trained;
 pub(super) struct Legend {
     /// Steps that the model was trained for.
     step: u64,
+    /// Steps after which it was evaluated, so that its categories have classes; null where it was not.
+    matched_at_step: Option<u64>,
     /// Bits of a value.
     bits: u8,
     /// The values by number.
     labels: Vec<Label>,
-    #[serde(skip)]
-    matched: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,19 +54,26 @@ impl Legend {
             }
         }
         let bits = ValueDepth::of(trained).bits();
-        Self { step: trained.step, bits, labels, matched: trained.classes.is_some() }
+        let matched_at_step = trained.classes.as_ref().map(|classes| classes.step);
+        Self { step: trained.step, matched_at_step, bits, labels }
     }
 
     /// One line about it.
     pub(super) fn summary(&self) -> String {
-        let count = self.labels.len();
-        if self.matched {
-            return format!("label values are classes, as matched at step {}: see legend.json", self.step);
+        let (count, step) = (self.labels.len(), self.step);
+        match self.matched_at_step {
+            Some(matched) if matched == step => {
+                format!("label values are classes, as matched at step {step}: see legend.json")
+            }
+            Some(matched) => format!(
+                "label values are classes, as matched at step {matched}: step {step} itself was not evaluated; see \
+                 legend.json"
+            ),
+            None => format!(
+                "label values are the {count} pseudo-categories: this run was not evaluated after training until step \
+                 {step}, so that none has a class"
+            ),
         }
-        format!(
-            "label values are the {count} pseudo-categories: step {} of this run was not evaluated, so that none has a class",
-            self.step
-        )
     }
 
     /// Writes `legend.json` into the folder.

@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     let mut batches = Batches::new(memory.batch_pixels, memory.waiting);
     let writer = Writer::start(Values::of(&trained), threads, memory.written)?;
     for (sample, stem) in stems.iter().enumerate() {
-        let Some(read) = next(&mut reader, &interrupt)? else { break };
+        let Some(read) = next(&mut reader, &interrupt, &arguments.out)? else { break };
         match read {
             Ok(picture) => {
                 let full = batches.add(Waiting { stem: arguments.out.join(stem), picture });
@@ -139,10 +139,11 @@ impl Memory {
 fn next(
     reader: &mut Reader,
     interrupt: &Interrupt,
+    out: &Path,
 ) -> Result<Option<Result<ReadPicture, SampleError>>, Error> {
     loop {
         if let Some(signal) = interrupt.requested() {
-            return Err(Error::Stopped { signal });
+            return Err(Error::Stopped { signal, out: out.to_owned() });
         }
         if reader.ready()? {
             return Ok(reader.next().transpose()?);

@@ -68,9 +68,10 @@ impl Evaluation {
         self.many_to_one_matching.clusters_of_class(class)
     }
 
-    /// The classes of the pseudo-categories.
-    pub fn matched_classes(&self, taxonomy: &Taxonomy) -> MatchedClasses {
+    /// The classes of the pseudo-categories, after so many steps.
+    pub fn matched_classes(&self, step: u64, taxonomy: &Taxonomy) -> MatchedClasses {
         MatchedClasses {
+            step,
             of_category: self.matching.class_of_cluster().to_vec(),
             names: taxonomy.names().into_iter().map(str::to_owned).collect(),
         }

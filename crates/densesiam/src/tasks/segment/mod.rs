@@ -165,7 +165,7 @@ fn score_and_draw(
     let evaluation = evaluate(set, plan.evaluation(), (model, plan.model.classes as usize), input)?;
     journal.say(&format!("step {}: {evaluation}", state.step));
     journal.evaluated(state.step, evaluation.miou(), &evaluation.to_json(state.step, &set.taxonomy))?;
-    let drawing = sheet.draw(model, input, &evaluation.matched_classes(&set.taxonomy));
+    let drawing = sheet.draw(model, input, &evaluation.matched_classes(state.step, &set.taxonomy));
     journal.picture("segmentation", state.step, &drawing)
 }
 

@@ -17,6 +17,8 @@ use crate::run::{Table, locate};
 
 /// What the pseudo-categories of a model were taken for when it was last evaluated.
 pub struct MatchedClasses {
+    /// Steps that it was trained for then.
+    pub step: u64,
     /// The class of each pseudo-category; `None` where it is matched to none.
     pub of_category: Vec<Option<usize>>,
     /// The classes' names.
@@ -43,7 +45,7 @@ pub struct Trained {
     pub step: u64,
     /// Its pseudo-categories.
     pub categories: usize,
-    /// Its classes, where its run was evaluated at that step.
+    /// Its classes, as its run was last evaluated until that step.
     pub classes: Option<MatchedClasses>,
 }
 
@@ -82,15 +84,18 @@ impl Trained {
     }
 }
 
-/// What the pseudo-categories of a run's checkpoint were matched to, where it was evaluated at that step.
+/// What the pseudo-categories of a run's checkpoint were matched to in the last evaluation until that step: a run that was
+/// stopped between two has moved little since. The evaluation of random weights says nothing of trained ones.
 ///
 /// # Errors
 /// When the run's evaluations cannot be read.
 pub fn matched_classes(run: &Path, step: u64) -> Result<Option<MatchedClasses>, Error> {
     let evaluations = Table::read(&RunLayout::new(run).evaluations())?;
-    let row = evaluations.row(step);
+    let row = evaluations.newest_until(step).filter(|(evaluated, _)| *evaluated > 0 || step == 0);
+    let (evaluated, row) = row.unzip();
     let field = |name: &str| row.and_then(|row| row.get(name)).cloned().unwrap_or(Value::Null);
     let of_category = serde_json::from_value(field("class_of_cluster")).ok();
     let names = serde_json::from_value(field("classes")).ok();
-    Ok(of_category.zip(names).map(|(of_category, names)| MatchedClasses { of_category, names }))
+    let step = evaluated.unwrap_or_default();
+    Ok(of_category.zip(names).map(|(of_category, names)| MatchedClasses { step, of_category, names }))
 }
