@@ -7,7 +7,7 @@ PROGRAM = target/release/densesiam
 # Other tools, to which the tests give what is exported.
 INTEROP = $(CURDIR)/.interop-python
 
-.PHONY: demo test build libtorch check parity interop endurance fuzz bench docs clean
+.PHONY: demo test build install libtorch check parity interop endurance fuzz bench docs clean
 
 demo: build
 	$(PROGRAM) demo
@@ -22,6 +22,11 @@ test: libtorch
 
 build: libtorch
 	$(CARGO) build --release --workspace
+
+# The program and the libraries that it loads, under PREFIX, which may be moved as a whole: make install PREFIX=/opt/densesiam
+PREFIX = $(HOME)/.local
+install: build
+	@bash tools/install.sh "$(PROGRAM)" "$(DESTDIR)$(PREFIX)"
 
 libtorch:
 	@bash tools/libtorch.sh

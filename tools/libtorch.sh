@@ -2,8 +2,8 @@
 # Lays .libtorch/link, the libtorch that cargo builds against, from the first of
 #   LIBTORCH=DIR            a libtorch or torch folder of yours
 #   LIBTORCH_USE_PYTORCH=1  the torch of this python3
-#   otherwise               torch 2.11.0, fetched by pip into .libtorch: without the libraries of CUDA (1.2 GB), or, where
-#                           there is an NVIDIA driver or CUDA=1 is set, with them (5 GB)
+#   otherwise               torch 2.11.0, fetched by pip into .libtorch: headers and processor alone (0.5 GB), or, where
+#                           there is an NVIDIA driver or CUDA=1 is set, all of it (5 GB)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # pip before 22.1 knows no such option, and ignores the variable.
@@ -23,10 +23,15 @@ else
     python3 -m pip install --quiet --disable-pip-version-check --upgrade --target .libtorch "torch==$version"
     touch .libtorch/.cuda
   elif [ ! -e .libtorch/.cuda ] && [ ! -e .libtorch/.cpu ]; then
-    echo "fetching libtorch $version (1.2 GB on disk, once)"
+    echo "fetching libtorch $version (0.5 GB on disk, once)"
     # torch's processor library links the CUDA runtime and its profiling interface even where there is no card.
     python3 -m pip install --quiet --disable-pip-version-check --upgrade --target .libtorch --no-deps \
       "torch==$version" nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
+    # Neither Python's part of torch nor that of CUDA is of use here; the licences stay.
+    find .libtorch -mindepth 1 -maxdepth 1 ! -name torch ! -name nvidia ! -name '*.dist-info' -exec rm -rf {} +
+    find .libtorch/torch -mindepth 1 -maxdepth 1 ! -name include ! -name lib -exec rm -rf {} +
+    find .libtorch/torch/lib -mindepth 1 ! -name libtorch_cpu.so ! -name libc10.so ! -name 'libgomp*' -delete
+    find .libtorch/nvidia -type f ! -name 'libcudart.so*' ! -name 'libcupti.so*' -delete
     # Said last, so that a fetch that was cut short is begun again.
     touch .libtorch/.cpu
   fi
