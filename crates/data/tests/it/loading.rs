@@ -274,7 +274,7 @@ fn a_consumer_may_stop_at_any_time() {
 fn the_demo_is_the_same_for_the_same_seed_and_holds_every_class() {
     let (first, _) = data_set(&[]);
     let (second, _) = data_set(&[]);
-    let mut seen = [false; 6];
+    let mut seen = [false; densesiam_data::demo::CLASSES.len()];
     for number in 0..23 {
         for file in [format!("train/images/{number:04}.jpg"), format!("train/labels/{number:04}.png")] {
             let read = |folder: &TempDir| fs::read(folder.path().join(&file)).unwrap();
@@ -283,7 +283,7 @@ fn the_demo_is_the_same_for_the_same_seed_and_holds_every_class() {
         let labels = image::open(first.path().join(format!("train/labels/{number:04}.png"))).unwrap();
         labels.as_luma8().unwrap().iter().for_each(|&class| seen[usize::from(class)] = true);
     }
-    assert_eq!(seen, [true; 6]);
+    assert!(seen.iter().all(|&seen| seen), "{seen:?}");
     let classes = fs::read_to_string(first.path().join("classes.txt")).unwrap();
     assert_eq!(classes.lines().collect::<Vec<_>>(), densesiam_data::demo::CLASSES);
 }

@@ -1,6 +1,8 @@
 //! Label maps and overlays, as a user gets them from a trained segmentation.
 
 use std::fs;
+
+use densesiam_data::demo::CLASSES;
 use std::path::Path;
 use std::process::Command;
 
@@ -110,10 +112,10 @@ fn the_legend_names_every_value() {
         (labels.len(), labels[0]["name"].as_str(), labels[0]["value"].as_u64()),
         (9, Some("meadow"), Some(0))
     );
-    // Six classes, then three categories of none, above the classes by their own number.
-    for label in &labels[6..] {
+    // The classes, then categories of none, above the classes by their own number.
+    for label in &labels[CLASSES.len()..] {
         let category = label["categories"][0].as_u64().unwrap();
-        assert_eq!(label["value"].as_u64().unwrap(), 6 + category);
+        assert_eq!(label["value"].as_u64().unwrap(), CLASSES.len() as u64 + category);
         assert_eq!(label["name"].as_str().unwrap(), format!("pseudo-category {category}"));
     }
     let mut reader =

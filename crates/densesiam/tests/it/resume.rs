@@ -20,6 +20,8 @@ fn a_killed_run_resumed_equals_one_never_killed() {
     // Step 6 lies in the middle of the second epoch of four steps.
     wait_for(&place.path("runs/killed/checkpoints/000000006"), &mut child);
     child.kill().unwrap();
+    let report = std::fs::read_to_string(place.path("runs/killed/report.html")).unwrap();
+    assert!(report.contains(">running<") && report.contains("Healthy so far"), "there while it runs");
     Finished::of(child);
     let resumed: Vec<&str> = LONG.iter().copied().chain(["--resume", "data.workers=3"]).collect();
     place.pretrain("killed", &resumed).succeeded().says(&["from step"]);

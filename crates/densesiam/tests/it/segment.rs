@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use densesiam_data::demo::CLASSES;
 use densesiam_engine::checkpoint::tensors_to_safetensors;
 use densesiam_nn::{Architecture, ResNet, Store};
 use tch::{Device, Kind};
@@ -51,8 +52,8 @@ fn a_segmentation_is_trained_scored_and_drawn() {
     for row in &scores {
         let miou = row["mIoU"].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&miou));
-        assert_eq!(row["classes"].as_array().unwrap().len(), 6);
-        assert_eq!(row["per_class"].as_array().unwrap().len(), 6);
+        assert_eq!(row["classes"].as_array().unwrap().len(), CLASSES.len());
+        assert_eq!(row["per_class"].as_array().unwrap().len(), CLASSES.len());
     }
     assert_eq!(place.metrics("run").len(), 8);
     for file in ["report.html", "encoder.safetensors", "pictures/segmentation-000000008.png"] {
