@@ -18,7 +18,7 @@ fn main() -> std::process::ExitCode {
         Ok(Ok(())) => ExitCode::Success,
         Ok(Err(error)) => {
             let code = error.exit_code();
-            // Nor is a reader of the answer that has seen enough (`| head`) a fault.
+            // To be asked to stop is no fault, nor is a reader of the answer that has seen enough (`| head`).
             match error {
                 asked if asked.was_asked_for() => say(asked),
                 _ if code == ExitCode::Unread => {}

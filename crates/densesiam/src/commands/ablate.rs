@@ -214,7 +214,12 @@ fn outcome<R: Ablated>(recipe: R, run: &Path, overwrite: bool) -> Result<Outcome
     match recipe.train(mode) {
         Ok(()) => Ok(Ok(R::figures(&RunLayout::new(run))?)),
         Err(error @ (Error::NotFinite { .. } | Error::Collapsed { .. })) => Ok(Err(error.to_string())),
-        Err(error) => Err(error),
+        Err(error) => {
+            if error.was_asked_for() {
+                say("\nthe same command goes on with the ablation where it was stopped");
+            }
+            Err(error)
+        }
     }
 }
 

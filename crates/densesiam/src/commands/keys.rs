@@ -1,7 +1,7 @@
 //! `densesiam keys`: what can be set, from the page that the program carries (`docs/recipes.md`).
 
 use std::fmt::Write;
-use std::io::stdout;
+use std::io::{IsTerminal, stdout};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use terminal_size::{Width, terminal_size_of};
@@ -17,11 +17,13 @@ use crate::recipe::segment::SegmentRecipe;
 use crate::recipe::usual::keys_meant;
 
 /// The tasks that have recipes, and the keys of each.
-const TASKS: [(&str, fn() -> Vec<Key>); 3] = [
+const TASKS: [(&str, Keys); 3] = [
     ("pretrain", reference::keys::<PretrainRecipe>),
     ("segment", reference::keys::<SegmentRecipe>),
     ("probe", reference::keys::<ProbeRecipe>),
 ];
+
+type Keys = fn() -> Vec<Key>;
 
 /// A key, and the tasks in which it is the same.
 struct Entry {
@@ -51,10 +53,11 @@ pub(super) fn run(task: Option<&str>, pattern: Option<&str>) -> Result<(), Error
             near.map_or("`densesiam keys` lists them all".to_owned(), |key| format!("did you mean `{key}`?"));
         return Err(Error::Usage(format!("no key{of} has {pattern:?} in its name or meaning; {advice}")));
     }
-    answer(match terminal_size_of(stdout()) {
-        Some((Width(columns), _)) => paragraphs(&found, usize::from(columns).min(WIDEST)),
-        None => lines(&found),
-    })
+    if !stdout().is_terminal() {
+        return answer(lines(&found));
+    }
+    let columns = terminal_size_of(stdout()).map_or(UNKNOWN, |(Width(columns), _)| usize::from(columns));
+    answer(paragraphs(&found, columns.min(WIDEST)))
 }
 
 /// The error of an unknown option, with what to write in its place where the command takes settings: `--epochs 5` is
@@ -81,6 +84,9 @@ pub(super) fn advise_setting(mut refused: clap::Error, command: &clap::Command) 
     refused.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     refused
 }
+
+/// Columns of a terminal that does not say how many it has.
+const UNKNOWN: usize = 80;
 
 /// Columns of text that are still easily read.
 const WIDEST: usize = 110;

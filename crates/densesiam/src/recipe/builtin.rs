@@ -54,8 +54,8 @@ pub fn names_like(carried: &[(&str, &str)], name: &str) -> String {
     let names = || carried.iter().map(|(known, _)| *known);
     let near = names().map(|known| (likeness(known), known)).filter(|(alike, _)| *alike >= ALIKE);
     let near = near.max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let meant = near.map_or(String::new(), |(_, known)| format!("did you mean {known}? "));
-    format!("{meant}the program carries {}", names().collect::<Vec<_>>().join(", "))
+    let meant = near.map_or("the".to_owned(), |(_, known)| format!("did you mean {known}? The"));
+    format!("{meant} program carries {}", names().collect::<Vec<_>>().join(", "))
 }
 
 fn named(carried: &[(&str, &'static str)], name: &str) -> Option<&'static str> {

@@ -57,7 +57,7 @@ fn with_range<R: Recipe>(error: RecipeError) -> RecipeError {
     match error {
         RecipeError::Value { key, place, message } => {
             let range = reference::range_of_whole::<R>(&key);
-            let message = range.map_or(message, |range| format!("allowed: {range}"));
+            let message = range.map_or(message, |range| format!("{range} is allowed"));
             RecipeError::Value { key, place, message }
         }
         error => error,
