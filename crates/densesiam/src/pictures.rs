@@ -6,7 +6,7 @@
 use std::f64::consts::TAU;
 
 use densesiam_geometry::{Point, Region, View};
-use font8x8::{BASIC_FONTS, UnicodeFonts};
+use font8x8::{BASIC_FONTS, LATIN_FONTS, UnicodeFonts};
 use image::{ImageFormat, ImageResult, Rgb, RgbImage, imageops};
 
 /// The category of what has none (unlabelled ground truth): [`mask_overlay`] leaves it bare, [`mask`] paints it black.
@@ -15,15 +15,22 @@ pub const VOID: u32 = u32::MAX;
 /// Height of the panels of [`correspondence`], in pixels.
 const PANEL: u32 = 448;
 const MARGIN: u32 = 16;
+/// Between the pictures of a contact sheet.
+const GAP: u32 = 4;
 const FRAME: u32 = 3;
 const CAPTION: u32 = 28;
 const GLYPH: i64 = 8;
+/// What stands for a letter that the font lacks.
+const UNKNOWN: [u8; 8] = [0, 0x3c, 0x24, 0x24, 0x24, 0x24, 0x3c, 0];
 const LARGEST_RADIUS: f64 = 11.0;
 
 const PAPER: Rgb<u8> = Rgb([250, 250, 248]);
-const INK: Rgb<u8> = Rgb([30, 30, 34]);
+/// The colour of text.
+pub const INK: Rgb<u8> = Rgb([30, 30, 34]);
 const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
-const VIEW_COLOURS: [Rgb<u8>; 2] = [Rgb([232, 119, 34]), Rgb([0, 121, 191])];
+
+/// The colours of view 1 and view 2, for frames and titles.
+pub const VIEW_COLOURS: [Rgb<u8>; 2] = [Rgb([232, 119, 34]), Rgb([0, 121, 191])];
 
 /// Where the two views of [`correspondence`] were cut from.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +50,7 @@ pub fn correspondence(views: [&RgbImage; 2], points: [&[Point]; 2], origin: Opti
     for (i, (view, points)) in views.into_iter().zip(points).enumerate() {
         let mirrored = origin.is_some_and(|origin| origin.views[i].flip);
         let caption = if mirrored { format!("view {}, mirrored", i + 1) } else { format!("view {}", i + 1) };
-        let mut panel = fitted(view);
+        let mut panel = fitted(view, PANEL);
         let whole = Region { x0: 0.0, y0: 0.0, x1: f64::from(panel.width()), y1: f64::from(panel.height()) };
         let placed: Vec<Point> =
             points.iter().map(|point| whole.at((point.x + 1.0) / 2.0, (point.y + 1.0) / 2.0)).collect();
@@ -76,6 +83,78 @@ pub fn contact_sheet(rows: &[Vec<RgbImage>], gap: u32) -> RgbImage {
     sheet
 }
 
+/// Titled columns of pictures, and below them what the colours stand for, where there is anything to say of them. Text is
+/// as large as the first row has room for.
+pub fn titled_sheet(
+    titles: &[(&str, Rgb<u8>)],
+    rows: Vec<Vec<RgbImage>>,
+    key: &[([u8; 3], String)],
+) -> RgbImage {
+    let narrowest = rows.first().and_then(|row| row.iter().map(RgbImage::width).min()).unwrap_or(0);
+    let longest = titles.iter().map(|(words, _)| text_width(words, 2)).max().unwrap_or(0);
+    let size = if longest <= narrowest { 2 } else { 1 };
+    let heads = titles.iter().map(|&(words, colour)| words_in(words, size, colour)).collect();
+    let sheet = contact_sheet(&[vec![heads], rows].concat(), GAP);
+    let key = key_of_colours(key, size, sheet.width());
+    contact_sheet(&[vec![sheet], vec![key]], 0)
+}
+
+/// A patch of each colour with its name, in lines of at most `width` pixels.
+fn key_of_colours(entries: &[([u8; 3], String)], size: i64, width: u32) -> RgbImage {
+    let (glyph, step) = (GLYPH as u32 * size as u32, GLYPH as u32 * size as u32 * 3 / 2);
+    let (mut x, mut y, mut placed) = (GAP, GAP, Vec::new());
+    for (colour, name) in entries {
+        let taken = step + text_width(name, size);
+        if x > GAP && x + taken > width {
+            (x, y) = (GAP, y + step);
+        }
+        placed.push((x, y, Rgb(*colour), name));
+        x += taken + 2 * glyph;
+    }
+    let height = if placed.is_empty() { 0 } else { y + step };
+    let mut key = RgbImage::from_pixel(width, height, PAPER);
+    for (x, y, colour, name) in placed {
+        imageops::replace(&mut key, &RgbImage::from_pixel(glyph, glyph, colour), i64::from(x), i64::from(y));
+        text(&mut key, i64::from(x + step), i64::from(y), size, name, INK);
+    }
+    key
+}
+
+fn words_in(words: &str, size: i64, colour: Rgb<u8>) -> RgbImage {
+    let mut line = RgbImage::from_pixel(text_width(words, size), GLYPH as u32 * size as u32, PAPER);
+    text(&mut line, 0, 0, size, words, colour);
+    line
+}
+
+fn text_width(words: &str, size: i64) -> u32 {
+    words.chars().count() as u32 * (GLYPH * size) as u32
+}
+
+/// The picture at this height, and at most three times as wide.
+pub fn fitted(picture: &RgbImage, height: u32) -> RgbImage {
+    let [width, height] = fitted_size(picture, height);
+    imageops::resize(picture, width, height, imageops::FilterType::CatmullRom)
+}
+
+/// Width and height of the picture [`fitted`] to a height.
+pub fn fitted_size(picture: &RgbImage, height: u32) -> [u32; 2] {
+    let (width, whole_height) = picture.dimensions();
+    let fitted_width = f64::from(height) * f64::from(width) / f64::from(whole_height.max(1));
+    let scale = (f64::from(3 * height) / fitted_width.max(1.0)).min(1.0);
+    [fitted_width, f64::from(height)].map(|length| (length * scale).round().max(1.0) as u32)
+}
+
+/// Draws the frames of both views into a picture that had `decoded` pixels, width and height, when they were cut.
+pub fn frame_views(picture: &mut RgbImage, decoded: [u32; 2], views: &[View; 2]) {
+    let scale = |side: u32, decoded: u32| f64::from(side) / f64::from(decoded.max(1));
+    let (across, down) = (scale(picture.width(), decoded[0]), scale(picture.height(), decoded[1]));
+    for (View { crop, .. }, colour) in views.iter().zip(VIEW_COLOURS) {
+        let Region { x0, y0, x1, y1 } = *crop;
+        let region = Region { x0: x0 * across, y0: y0 * down, x1: x1 * across, y1: y1 * down };
+        outline(picture, &region, 2, colour);
+    }
+}
+
 /// The colour of a category: all of the first 512 differ, and low numbers, which share sheets most, differ strongly.
 pub fn colour_of(category: usize) -> [u8; 3] {
     // Hue turns by the golden angle; lightness and chroma by the third and first power of 1 / 1.2207 (the golden ratio
@@ -86,6 +165,17 @@ pub fn colour_of(category: usize) -> [u8; 3] {
     srgb_from_oklch(lightness, chroma, turned(0.618_033_988_7) * TAU)
 }
 
+/// The colours of classes and categories by number: the data set's own where it has them, else [`colour_of`].
+#[derive(Clone, Debug, Default)]
+pub struct Palette(pub Vec<Option<[u8; 3]>>);
+
+impl Palette {
+    /// The colour of this number.
+    pub fn colour_of(&self, number: usize) -> [u8; 3] {
+        self.0.get(number).copied().flatten().unwrap_or_else(|| colour_of(number))
+    }
+}
+
 /// The view under a map of categories of `columns x rows` cells, each cell in its colour at `strength` (0 to 1).
 ///
 /// # Panics
@@ -93,12 +183,12 @@ pub fn colour_of(category: usize) -> [u8; 3] {
 pub fn mask_overlay(
     view: &RgbImage,
     categories: &[u32],
-    columns: usize,
-    rows: usize,
+    size: [usize; 2],
+    palette: &Palette,
     strength: f32,
 ) -> RgbImage {
     let mut overlay = view.clone();
-    lay_mask_over(&mut overlay, categories, [columns, rows], strength);
+    lay_mask_over(&mut overlay, categories, size, palette, strength);
     overlay
 }
 
@@ -110,13 +200,14 @@ pub fn lay_mask_over<C: Copy + Into<u32>>(
     view: &mut RgbImage,
     categories: &[C],
     [columns, rows]: [usize; 2],
+    palette: &Palette,
     strength: f32,
 ) {
     assert_eq!(categories.len(), columns * rows, "a map of {columns} x {rows} categories");
     let (width, height) = view.dimensions();
     let cell = |at: u32, side: u32, cells: usize| at as usize * cells / side as usize;
     let cells: Vec<usize> = (0..width).map(|x| cell(x, width, columns)).collect();
-    let mut tints = Tints { strength, of_category: Vec::new() };
+    let mut tints = Tints { palette, strength, of_category: Vec::new() };
     for (y, line) in (0..height).zip(view.chunks_exact_mut(3 * width.max(1) as usize)) {
         let map = &categories[cell(y, height, rows) * columns..][..columns];
         for (pixel, &cell) in line.as_chunks_mut().0.iter_mut().zip(&cells) {
@@ -127,13 +218,14 @@ pub fn lay_mask_over<C: Copy + Into<u32>>(
 
 /// What the colours of categories make of what is under them. There are 256 values of a channel and a picture has
 /// millions, so each is blended once.
-struct Tints {
+struct Tints<'p> {
+    palette: &'p Palette,
     strength: f32,
     /// By category: by channel and value below, the value of the blend.
     of_category: Vec<Option<Box<[[u8; 256]; 3]>>>,
 }
 
-impl Tints {
+impl Tints<'_> {
     fn apply(&mut self, category: u32, pixel: &mut [u8; 3]) {
         if category == VOID {
             return;
@@ -142,8 +234,9 @@ impl Tints {
         if self.of_category.len() <= category {
             self.of_category.resize(category + 1, None);
         }
-        let strength = self.strength;
-        let tint = self.of_category[category].get_or_insert_with(|| tint(Rgb(colour_of(category)), strength));
+        let (palette, strength) = (self.palette, self.strength);
+        let tint = self.of_category[category]
+            .get_or_insert_with(|| tint(Rgb(palette.colour_of(category)), strength));
         *pixel = std::array::from_fn(|channel| tint[channel][usize::from(pixel[channel])]);
     }
 }
@@ -162,7 +255,7 @@ fn tint(colour: Rgb<u8>, strength: f32) -> Box<[[u8; 256]; 3]> {
 /// # Panics
 /// If there are not `columns * rows` categories.
 pub fn mask(categories: &[u32], columns: usize, rows: usize, width: u32, height: u32) -> RgbImage {
-    mask_overlay(&RgbImage::new(width, height), categories, columns, rows, 1.0)
+    mask_overlay(&RgbImage::new(width, height), categories, [columns, rows], &Palette::default(), 1.0)
 }
 
 /// The bytes of a PNG file.
@@ -174,7 +267,7 @@ pub fn png(picture: &RgbImage) -> ImageResult<Vec<u8>> {
 
 /// The original picture: dimmed where no view looks, both crop boxes, the overlap, and the points of both views.
 fn picture_panel(origin: &Origin<'_>, points: [&[Point]; 2]) -> RgbImage {
-    let mut panel = fitted(origin.picture);
+    let mut panel = fitted(origin.picture, PANEL);
     let to_panel = f64::from(panel.height()) / f64::from(origin.picture.height());
     let scaled = |point: Point| Point { x: point.x * to_panel, y: point.y * to_panel };
     let boxes = origin.views.map(|view| {
@@ -219,20 +312,10 @@ fn shade(panel: &mut RgbImage, boxes: &[Region; 2], overlap: Option<&Region>) {
     }
 }
 
-/// The picture at the height of a panel, and at most three times as wide.
-fn fitted(picture: &RgbImage) -> RgbImage {
-    let (width, height) = picture.dimensions();
-    let fitted_width = f64::from(PANEL) * f64::from(width) / f64::from(height);
-    let scale = (f64::from(3 * PANEL) / fitted_width).min(1.0);
-    let side = |length: f64| (length * scale).round().max(1.0) as u32;
-    imageops::resize(picture, side(fitted_width), side(f64::from(PANEL)), imageops::FilterType::CatmullRom)
-}
-
 fn captioned(panel: &RgbImage, caption: &str, colour: Rgb<u8>) -> RgbImage {
     let (width, height) = panel.dimensions();
-    let text_width = GLYPH as u32 * 2 * caption.chars().count() as u32;
-    let mut framed =
-        RgbImage::from_pixel((width + 2 * FRAME).max(text_width), CAPTION + height + 2 * FRAME, PAPER);
+    let framed_width = (width + 2 * FRAME).max(text_width(caption, 2));
+    let mut framed = RgbImage::from_pixel(framed_width, CAPTION + height + 2 * FRAME, PAPER);
     text(&mut framed, 0, 2, 2, caption, colour);
     let frame = RgbImage::from_pixel(width + 2 * FRAME, height + 2 * FRAME, colour);
     imageops::replace(&mut framed, &frame, 0, i64::from(CAPTION));
@@ -300,7 +383,8 @@ fn outline(panel: &mut RgbImage, region: &Region, thickness: u32, colour: Rgb<u8
 }
 
 fn text(panel: &mut RgbImage, x: i64, y: i64, size: i64, words: &str, colour: Rgb<u8>) {
-    for (i, glyph) in words.chars().filter_map(|letter| BASIC_FONTS.get(letter)).enumerate() {
+    let glyph = |letter| BASIC_FONTS.get(letter).or_else(|| LATIN_FONTS.get(letter)).unwrap_or(UNKNOWN);
+    for (i, glyph) in words.chars().map(glyph).enumerate() {
         for (row, column) in (0..GLYPH * size).flat_map(|row| (0..GLYPH * size).map(move |c| (row, c))) {
             let (px, py) = (x + i as i64 * GLYPH * size + column, y + row);
             let inside =
@@ -384,8 +468,9 @@ mod tests {
     #[test]
     fn an_overlay_of_no_strength_is_the_view() {
         let view = RgbImage::from_fn(9, 7, |x, y| Rgb([x as u8 * 20, y as u8 * 30, 77]));
-        assert_eq!(mask_overlay(&view, &[0, 1, 2], 3, 1, 0.0), view);
-        assert_eq!(mask_overlay(&view, &[VOID; 3], 3, 1, 1.0), view);
+        let palette = Palette::default();
+        assert_eq!(mask_overlay(&view, &[0, 1, 2], [3, 1], &palette, 0.0), view);
+        assert_eq!(mask_overlay(&view, &[VOID; 3], [3, 1], &palette, 1.0), view);
     }
 
     #[test]
@@ -393,10 +478,11 @@ mod tests {
         let view = RgbImage::from_fn(61, 43, |x, y| Rgb([x as u8 * 4, y as u8 * 5, (x * y) as u8]));
         let categories: Vec<u16> = (0..7 * 5).map(|cell| cell * 11 % 300).collect();
         let mut overlay = view.clone();
-        lay_mask_over(&mut overlay, &categories, [7, 5], 0.6);
+        let palette = Palette(vec![Some([1, 2, 3]), None]);
+        lay_mask_over(&mut overlay, &categories, [7, 5], &palette, 0.6);
         for (x, y, &pixel) in overlay.enumerate_pixels() {
             let category = categories[(y as usize * 5 / 43) * 7 + x as usize * 7 / 61];
-            let colour = Rgb(colour_of(usize::from(category)));
+            let colour = Rgb(if category == 0 { [1, 2, 3] } else { colour_of(usize::from(category)) });
             assert_eq!(pixel, blend(*view.get_pixel(x, y), colour, 0.6), "at {x}, {y}");
         }
     }
@@ -408,6 +494,51 @@ mod tests {
         assert_eq!(sheet.dimensions(), (2 + 4 + 2 + 5 + 2, 2 + 3 + 2 + 6 + 2));
         assert_eq!((sheet.get_pixel(2, 2)[0], sheet.get_pixel(2, 7)[0], sheet.get_pixel(8, 7)[0]), (1, 2, 3));
         assert_eq!(contact_sheet(&[], 0).dimensions(), (1, 1));
+    }
+
+    #[test]
+    fn a_sheet_names_its_columns_and_its_colours() {
+        let cell = |width| RgbImage::from_pixel(width, 40, Rgb([90; 3]));
+        let titles = [("one", INK), ("two", VIEW_COLOURS[0])];
+        let red = [200, 0, 0];
+        let key = vec![(red, "a class of a long name".to_owned()); 3];
+        let sheet = titled_sheet(&titles, vec![vec![cell(100), cell(100)]], &key);
+        // Text of 16 pixels above, and as each name fills a line, three lines of it below.
+        assert_eq!(sheet.dimensions(), (3 * GAP + 200, (GAP + 16) + (GAP + 40 + GAP) + (GAP + 3 * 24)));
+        let has = |line: std::ops::Range<u32>, colour: Rgb<u8>| {
+            line.clone().any(|y| (0..sheet.width()).any(|x| *sheet.get_pixel(x, y) == colour))
+        };
+        assert!(has(GAP..GAP + 16, INK) && has(GAP..GAP + 16, VIEW_COLOURS[0]));
+        let below = GAP + 16 + GAP + 40 + GAP;
+        assert_eq!(sheet.get_pixel(GAP + 15, below + GAP + 15).0, red);
+        assert_eq!(sheet.get_pixel(GAP + 15, below + GAP + 2 * 24).0, red);
+        assert!(has(below..below + 24, INK));
+        // Without a key there is nothing below, and narrow columns have small titles.
+        let plain = titled_sheet(&titles, vec![vec![cell(30), cell(30)]], &[]);
+        assert_eq!(plain.dimensions(), (3 * GAP + 60, GAP + 8 + GAP + 40 + GAP));
+    }
+
+    #[test]
+    fn a_colour_is_that_of_its_number_alone() {
+        // Sheets of old runs can be compared with those of new ones.
+        let colours = [[120, 36, 69], [19, 159, 196], [16, 134, 121], [255, 151, 174]];
+        assert_eq!([0, 1, 17, 500].map(colour_of), colours);
+        let palette = Palette(vec![None, Some([9, 8, 7])]);
+        assert_eq!(
+            [0, 1, 2].map(|number| palette.colour_of(number)),
+            [colour_of(0), [9, 8, 7], colour_of(2)]
+        );
+    }
+
+    #[test]
+    fn frames_lie_where_the_views_were_cut() {
+        let mut picture = RgbImage::new(50, 20);
+        let view = |x0, x1| View { crop: Region { x0, y0: 0.0, x1, y1: 40.0 }, flip: false };
+        frame_views(&mut picture, [100, 40], &[view(0.0, 40.0), view(60.0, 100.0)]);
+        let row: Vec<_> = (0..50).map(|x| *picture.get_pixel(x, 10)).collect();
+        let [one, two] = VIEW_COLOURS;
+        let framed = |colour| (0..50).filter(|&x| row[x as usize] == colour).collect::<Vec<u32>>();
+        assert_eq!((framed(one), framed(two)), (vec![0, 1, 18, 19], vec![30, 31, 48, 49]));
     }
 
     #[test]

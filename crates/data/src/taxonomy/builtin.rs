@@ -7,51 +7,51 @@ use super::{Class, Meaning, Taxonomy, TaxonomyError};
 const COCO27: &str = include_str!("../../assets/coco27/coco27.json");
 
 /// CamVid's 11 classes (SegNet's reduction). The release does not tell things from stuff; the three whose instances
-/// are countable and move are things here, signs and poles are stuff (ours, after Cityscapes).
-const CAMVID: [(&str, bool); 11] = [
-    ("sky", false),
-    ("building", false),
-    ("pole", false),
-    ("road", false),
-    ("pavement", false),
-    ("tree", false),
-    ("sign", false),
-    ("fence", false),
-    ("car", true),
-    ("pedestrian", true),
-    ("bicyclist", true),
+/// are countable and move are things here, signs and poles are stuff (ours, after Cityscapes). The colours are SegNet's.
+const CAMVID: [(&str, bool, [u8; 3]); 11] = [
+    ("sky", false, [128, 128, 128]),
+    ("building", false, [128, 0, 0]),
+    ("pole", false, [192, 192, 128]),
+    ("road", false, [128, 64, 128]),
+    ("pavement", false, [60, 40, 222]),
+    ("tree", false, [128, 128, 0]),
+    ("sign", false, [192, 128, 128]),
+    ("fence", false, [64, 64, 128]),
+    ("car", true, [64, 0, 128]),
+    ("pedestrian", true, [64, 64, 0]),
+    ("bicyclist", true, [0, 128, 192]),
 ];
 
-/// Cityscapes' labels from id 7 on (`cityscapesScripts`, `labels.py`): name, whether it has instances, and whether
-/// it is among the 19 classes of the official evaluation. The ids 0 to 6 are void.
-const CITYSCAPES: [(&str, bool, bool); 27] = [
-    ("road", false, true),
-    ("sidewalk", false, true),
-    ("parking", false, false),
-    ("rail track", false, false),
-    ("building", false, true),
-    ("wall", false, true),
-    ("fence", false, true),
-    ("guard rail", false, false),
-    ("bridge", false, false),
-    ("tunnel", false, false),
-    ("pole", false, true),
-    ("polegroup", false, false),
-    ("traffic light", false, true),
-    ("traffic sign", false, true),
-    ("vegetation", false, true),
-    ("terrain", false, true),
-    ("sky", false, true),
-    ("person", true, true),
-    ("rider", true, true),
-    ("car", true, true),
-    ("truck", true, true),
-    ("bus", true, true),
-    ("caravan", true, false),
-    ("trailer", true, false),
-    ("train", true, true),
-    ("motorcycle", true, true),
-    ("bicycle", true, true),
+/// Cityscapes' labels from id 7 on (`cityscapesScripts`, `labels.py`): name, whether it has instances, whether it
+/// is among the 19 classes of the official evaluation, and its colour. The ids 0 to 6 are void.
+const CITYSCAPES: [(&str, bool, bool, [u8; 3]); 27] = [
+    ("road", false, true, [128, 64, 128]),
+    ("sidewalk", false, true, [244, 35, 232]),
+    ("parking", false, false, [250, 170, 160]),
+    ("rail track", false, false, [230, 150, 140]),
+    ("building", false, true, [70, 70, 70]),
+    ("wall", false, true, [102, 102, 156]),
+    ("fence", false, true, [190, 153, 153]),
+    ("guard rail", false, false, [180, 165, 180]),
+    ("bridge", false, false, [150, 100, 100]),
+    ("tunnel", false, false, [150, 120, 90]),
+    ("pole", false, true, [153, 153, 153]),
+    ("polegroup", false, false, [153, 153, 153]),
+    ("traffic light", false, true, [250, 170, 30]),
+    ("traffic sign", false, true, [220, 220, 0]),
+    ("vegetation", false, true, [107, 142, 35]),
+    ("terrain", false, true, [152, 251, 152]),
+    ("sky", false, true, [70, 130, 180]),
+    ("person", true, true, [220, 20, 60]),
+    ("rider", true, true, [255, 0, 0]),
+    ("car", true, true, [0, 0, 142]),
+    ("truck", true, true, [0, 0, 70]),
+    ("bus", true, true, [0, 60, 100]),
+    ("caravan", true, false, [0, 0, 90]),
+    ("trailer", true, false, [0, 0, 110]),
+    ("train", true, true, [0, 80, 100]),
+    ("motorcycle", true, true, [0, 0, 230]),
+    ("bicycle", true, true, [119, 11, 32]),
 ];
 
 /// The first label id of Cityscapes that is a class.
@@ -87,8 +87,15 @@ struct Coco27 {
     fine_index_to_coarse_index: Vec<u8>,
 }
 
-fn class(name: &str, thing: bool) -> Class {
-    Class { name: name.into(), thing }
+fn class(name: &str, thing: bool, colour: Option<[u8; 3]>) -> Class {
+    Class { name: name.into(), thing, colour }
+}
+
+/// The colour of a class of PASCAL VOC, as its development kit makes it (`VOClabelcolormap`): the bits of the number go
+/// round red, green and blue, each from its highest bit on.
+fn voc_colour(class: usize) -> [u8; 3] {
+    let bit = |at: usize| (class >> at & 1) as u8;
+    std::array::from_fn(|channel| bit(channel) << 7 | bit(channel + 3) << 6 | bit(channel + 6) << 5)
 }
 
 impl Taxonomy {
@@ -99,7 +106,7 @@ impl Taxonomy {
     pub fn coco27() -> Result<Self, TaxonomyError> {
         let list: Coco27 = serde_json::from_str(COCO27)
             .map_err(|error| TaxonomyError::Embedded { file: "coco27.json", reason: error.to_string() })?;
-        let classes = list.coarse.iter().map(|name| class(name, name.ends_with("-things"))).collect();
+        let classes = list.coarse.iter().map(|name| class(name, name.ends_with("-things"), None)).collect();
         let coarse = list.fine_index_to_coarse_index;
         Ok(Self::new("coco27", classes, |value| {
             coarse.get(usize::from(value)).map_or(Meaning::Outside, |&coarse| Meaning::Class(coarse))
@@ -108,7 +115,7 @@ impl Taxonomy {
 
     /// CamVid's 11 classes, label values 0..=10. Car, pedestrian and bicyclist are things (ours: CamVid does not say).
     pub fn camvid() -> Self {
-        Self::direct("camvid", CAMVID.map(|(name, thing)| class(name, thing)).into())
+        Self::direct("camvid", CAMVID.map(|(name, thing, colour)| class(name, thing, Some(colour))).into())
     }
 
     /// The 19 classes of Cityscapes' official evaluation (its trainIds), from label ids 0..=33; other ids are void.
@@ -125,10 +132,10 @@ impl Taxonomy {
     fn cityscapes(name: &str, kept: impl Fn(bool) -> bool) -> Self {
         let mut classes = Vec::new();
         let mut meanings = vec![Meaning::Void; usize::from(CITYSCAPES_FIRST)];
-        for (label, thing, evaluated) in CITYSCAPES {
+        for (label, thing, evaluated, colour) in CITYSCAPES {
             if kept(evaluated) {
                 meanings.push(Meaning::Class(classes.len() as u8));
-                classes.push(class(label, thing));
+                classes.push(class(label, thing, Some(colour)));
             } else {
                 meanings.push(Meaning::Void);
             }
@@ -138,7 +145,8 @@ impl Taxonomy {
 
     /// PASCAL VOC 2012: background (stuff) and 20 things, label values 0..=20.
     pub fn voc2012() -> Self {
-        Self::direct("voc2012", VOC2012.map(|name| class(name, name != "background")).into())
+        let class = |(number, &name)| class(name, name != "background", Some(voc_colour(number)));
+        Self::direct("voc2012", VOC2012.iter().enumerate().map(class).collect())
     }
 }
 
@@ -176,6 +184,23 @@ mod tests {
         assert!((7..34).all(|value| all.class_of(value) == Some(value - 7)));
         assert!((0..7).all(|value| all.meaning(value) == Meaning::Void));
         assert_eq!((all.meaning(34), nineteen.meaning(34)), (Meaning::Outside, Meaning::Outside));
+    }
+
+    #[test]
+    fn classes_have_the_colours_of_their_data_set() {
+        let voc = Taxonomy::voc2012().colours();
+        // Background, aeroplane, person and tvmonitor of the development kit.
+        let [black, aeroplane, person, monitor] = [0, 1, 15, 20].map(|class: usize| voc[class].unwrap());
+        assert_eq!((black, aeroplane), ([0, 0, 0], [128, 0, 0]));
+        assert_eq!((person, monitor), ([192, 128, 128], [0, 64, 128]));
+        // Nineteen and 27 classes are numbered apart.
+        let car = |taxonomy: &Taxonomy| {
+            taxonomy.colours()[taxonomy.names().iter().position(|&name| name == "car").unwrap()]
+        };
+        assert_eq!(car(&Taxonomy::cityscapes19()), Some([0, 0, 142]));
+        assert_eq!(car(&Taxonomy::cityscapes27()), Some([0, 0, 142]));
+        assert_eq!(car(&Taxonomy::camvid()), Some([64, 0, 128]));
+        assert!(Taxonomy::coco27().unwrap().colours().iter().all(Option::is_none));
     }
 
     #[test]

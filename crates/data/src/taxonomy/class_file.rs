@@ -90,7 +90,7 @@ fn parse_line(line: &str) -> Class {
         Some((name, THING)) => (name.trim_end(), true),
         _ => (line.trim(), false),
     };
-    Class { name: shown(name).to_string(), thing }
+    Class { name: shown(name).to_string(), thing, colour: None }
 }
 
 #[cfg(test)]

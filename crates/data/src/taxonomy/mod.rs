@@ -17,6 +17,8 @@ pub struct Class {
     pub name: String,
     /// Whether it is a thing (countable objects) rather than stuff (amorphous regions).
     pub thing: bool,
+    /// The colour (RGB) that the data set draws it in, where it has one of its own.
+    pub colour: Option<[u8; 3]>,
 }
 
 /// What one label value stands for.
@@ -122,6 +124,11 @@ impl Taxonomy {
     /// The classes' names by number.
     pub fn names(&self) -> Vec<&str> {
         self.classes.iter().map(|class| class.name.as_str()).collect()
+    }
+
+    /// The data set's own colours of the classes, by number.
+    pub fn colours(&self) -> Vec<Option<[u8; 3]>> {
+        self.classes.iter().map(|class| class.colour).collect()
     }
 
     /// Whether each class is a thing, by number.

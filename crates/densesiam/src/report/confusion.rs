@@ -11,6 +11,9 @@ const UNMATCHED_SHOWN: usize = 12;
 /// Columns up to which the cells are large.
 const ROOMY: usize = 16;
 
+/// Columns that a phone has room for.
+const NARROW: usize = 11;
+
 /// Labelled pixels by class and pseudo-category.
 #[derive(Clone, Debug)]
 pub struct ConfusionTable {
@@ -33,6 +36,7 @@ pub(super) fn confusion_section(confusion: &ConfusionTable, bars: &[ClassBar]) -
         p.note {
             "Rows: what a pixel is. Columns: the class that its pseudo-category stands for. Each row adds up to 100 percent; "
             "shares of one percent and more are printed. Framed: right."
+            @if columns.len() > NARROW { span.narrow { " The table scrolls sideways." } }
         }
         div.scroll {
             table.confusion.roomy[columns.len() <= ROOMY] {
@@ -141,6 +145,15 @@ mod tests {
         assert_eq!(page.matches("scope=\"row\"").count(), 3);
         assert!(page.contains("no labelled pixel"));
         assert_eq!(page.matches("class=\"right").count(), 1);
+    }
+
+    #[test]
+    fn a_table_too_wide_for_a_phone_says_that_it_scrolls() {
+        let table = |classes: usize| page(vec![vec![1; classes]; classes], (0..classes).map(Some).collect());
+        assert!(
+            !table(NARROW).contains("scrolls sideways") && table(NARROW + 1).contains("scrolls sideways")
+        );
+        assert!(table(2).contains("<div class=\"scroll\"><table"));
     }
 
     #[test]

@@ -50,8 +50,8 @@ pub struct Report {
     pub charts: Vec<Chart>,
     /// How the classes of a segmentation fared, where labels say so.
     pub classes: Option<ClassReport>,
-    /// Pictures, in reading order.
-    pub pictures: Vec<Picture>,
+    /// Contact sheets.
+    pub sheets: Sheets,
     /// The resolved recipe as TOML.
     pub recipe: String,
     /// Versions and hardware, as text.
@@ -71,10 +71,19 @@ pub struct Tile {
     pub meaning: &'static str,
 }
 
-/// A picture with a sentence about it.
+/// Contact sheets, to be compared with each other.
+#[derive(Clone, Debug)]
+pub struct Sheets {
+    /// What they show.
+    pub sentence: &'static str,
+    /// The first and the last, or the only one.
+    pub pictures: Vec<Picture>,
+}
+
+/// A picture with a word about it.
 #[derive(Clone, Debug)]
 pub struct Picture {
-    /// What it shows, and at which step.
+    /// The step at which it shows the run.
     pub caption: String,
     /// The bytes of a PNG file.
     pub png: Vec<u8>,
@@ -123,7 +132,7 @@ impl Report {
                             }
                         }
                         (section("Curves", &chart_section(&self.charts)))
-                        (section("Pictures", &picture_section(&self.pictures, self.classes.as_ref())))
+                        (section("Pictures", &picture_section(&self.sheets, self.classes.as_ref())))
                         (section("Recipe", &text_section("Resolved recipe, every key", &self.recipe)))
                         (section("Environment", &text_section("Versions and hardware", &self.environment)))
                     }
@@ -193,13 +202,14 @@ fn chart_section(charts: &[Chart]) -> Markup {
     }
 }
 
-fn picture_section(pictures: &[Picture], classes: Option<&ClassReport>) -> Markup {
+fn picture_section(sheets: &Sheets, classes: Option<&ClassReport>) -> Markup {
     html! {
-        @if let Some(classes) = classes.filter(|_| !pictures.is_empty()) {
-            (colour_legend(&classes.bars, classes.has_unmatched_categories()))
-        }
-        @if !pictures.is_empty() {
-            div.pictures { @for picture in pictures { (picture_figure(picture)) } }
+        @if !sheets.pictures.is_empty() {
+            p.note { (sheets.sentence) }
+            @if let Some(classes) = classes {
+                (colour_legend(&classes.bars, classes.has_unmatched_categories()))
+            }
+            div.pictures { @for picture in &sheets.pictures { (picture_figure(picture)) } }
         }
     }
 }
@@ -236,7 +246,12 @@ mod tests {
             summary: vec![Tile { name: "steps", value: "20".to_owned(), meaning: "of the optimizer" }],
             charts,
             classes: None,
-            pictures: vec![Picture { caption: "views".to_owned(), png: vec![1, 2, 3] }],
+            sheets: Sheets {
+                sentence: "What is seen.",
+                pictures: ["before", "after"]
+                    .map(|caption| Picture { caption: caption.to_owned(), png: vec![1, 2, 3] })
+                    .into(),
+            },
             recipe: "[run]\nname = \"a\"".to_owned(),
             environment: String::new(),
             warnings: vec!["looks collapsed".to_owned()],
@@ -253,7 +268,10 @@ mod tests {
         }]);
         assert!(page.contains("a &lt;run&gt;") && page.contains("not finite &amp; that"));
         assert!(page.contains("no &lt;loss&gt;") && page.contains("<code>densesiam doctor</code>"));
-        assert!(page.contains("src=\"data:image/png;base64,AQID\""));
+        assert_eq!(page.matches("src=\"data:image/png;base64,AQID\"").count(), 2);
+        let [sentence, before, after] = ["What is seen.", "<figcaption>before<", "<figcaption>after<"]
+            .map(|text| page.find(text).unwrap());
+        assert!(sentence < before && before < after);
         assert!(page.contains("<svg") && page.contains("1 warning<"));
         assert!(
             !page.contains("<script") && !page.contains("src=\"http") && !page.contains("<h2>Environment")

@@ -189,27 +189,25 @@ impl<'p> Journal<'p> {
         fs::read_to_string(self.layout().environment()).unwrap_or_default()
     }
 
-    /// Some of the pictures drawn so far, from the first to the last, under `caption` and their step.
+    /// The first and the last of the contact sheets so far.
     ///
     /// # Errors
     /// When one cannot be read.
-    pub fn shown_pictures(&self, caption: &str) -> Result<Vec<Picture>, Error> {
+    pub fn first_and_last_sheet(&self) -> Result<Vec<Picture>, Error> {
         let folder = self.layout().pictures();
         let entries = fs::read_dir(&folder).map_err(|source| Error::file(&folder, source))?;
-        let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        paths.retain(|path| path.extension().is_some_and(|extension| extension == "png"));
-        paths.sort();
-        let last = paths.len().saturating_sub(1);
-        let mut shown: Vec<usize> = (0..PICTURES_SHOWN).map(|i| i * last / (PICTURES_SHOWN - 1)).collect();
-        shown.dedup();
-        let picture = |path: &PathBuf| {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            let step: u64 =
-                name.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or_default();
-            let png = fs::read(path).map_err(|source| Error::file(path, source))?;
-            Ok(Picture { caption: format!("{caption}, after {step} steps"), png })
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let mut sheets: Vec<(u64, PathBuf)> =
+            paths.filter_map(|path| Some((step_of(&path)?, path))).collect();
+        sheets.sort();
+        let last = sheets.pop();
+        let picture = |(step, path): (u64, PathBuf)| {
+            let png = fs::read(&path).map_err(|source| Error::file(&path, source))?;
+            let caption =
+                if step == 0 { "before training".to_owned() } else { format!("after {step} steps") };
+            Ok(Picture { caption, png })
         };
-        shown.into_iter().filter_map(|index| paths.get(index)).map(picture).collect()
+        sheets.into_iter().next().into_iter().chain(last).map(picture).collect()
     }
 
     /// Records an evaluation after `step` steps; of `score` the best is remembered, and its checkpoint kept.
@@ -414,5 +412,7 @@ impl<'p> Journal<'p> {
 /// Steps whose numbers are kept at most before they are written.
 const MOST_PENDING: usize = 1000;
 
-/// Pictures that a report shows: the first, the last, and some between.
-const PICTURES_SHOWN: usize = 6;
+/// The step of a file `NAME-STEP.png`.
+fn step_of(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_suffix(".png")?.rsplit_once('-')?.1.parse().ok()
+}

@@ -18,8 +18,9 @@ fn a_run_leaves_all_that_the_manual_says() {
         "report.html",
         "encoder.safetensors",
         "checkpoints/000000006/manifest.json",
-        "pictures/categories-000000003.png",
-        "pictures/categories-000000006.png",
+        "pictures/features-000000000.png",
+        "pictures/features-000000003.png",
+        "pictures/features-000000006.png",
     ] {
         assert!(place.path("runs/run").join(file).is_file(), "{file}");
     }
@@ -34,6 +35,49 @@ fn a_run_leaves_all_that_the_manual_says() {
         metrics[1]["loss_region"] == 0.0 && metrics[3]["loss_region"] != 0.0,
         "RegionSim starts at the middle"
     );
+}
+
+#[test]
+fn sheets_show_the_weights_that_a_run_began_with_beside_those_it_ended_with() {
+    let place = Place::new();
+    place.pretrain("short", &["train.duration=3 steps"]).succeeded();
+    let sheet = |name: &str, step: u64| {
+        std::fs::read(place.path(&format!("runs/{name}/pictures/features-{step:09}.png"))).unwrap()
+    };
+    let first = sheet("short", 0);
+    assert!(first != sheet("short", 3), "features change as weights do");
+    // Two rows of a picture of 43 x 32 pixels, its features, and two views of 32 x 32 pixels with their categories, each
+    // column as wide as its title; above them the titles.
+    let drawn = image::load_from_memory(&first).unwrap().to_rgb8();
+    assert_eq!(drawn.width(), 4 * 7 + 8 * (7 + 8 + 6 + 10 + 6 + 10));
+    assert!(drawn.height() >= (4 + 8) + (4 + 32) * 2 + 4);
+    let colours = |column: u32| {
+        let pixels = (0..32).flat_map(|y| (0..32).map(move |x| (x, y)));
+        let all: std::collections::BTreeSet<_> =
+            pixels.map(|(x, y)| drawn.get_pixel(column + x, 4 + 8 + 4 + y).0).collect();
+        all.len()
+    };
+    assert!(colours(4 + 56 + 4) > 50, "features differ from place to place");
+
+    let page = std::fs::read_to_string(place.path("runs/short/report.html")).unwrap();
+    let [before, after] =
+        ["<figcaption>before training<", "<figcaption>after 3 steps<"].map(|text| page.find(text).unwrap());
+    assert!(before < after && page.matches("<img").count() == 2);
+
+    // Neither kind of sheet leaves a trace in the training, and SimSiam has sheets without categories.
+    place.pretrain("unseen", &["train.duration=3 steps", "train.pictures_every=never"]).succeeded();
+    assert_eq!(place.weights("short", 3), place.weights("unseen", 3));
+    let plain = ["train.duration=3 steps", "pixsim.weight=0", "regionsim.weight=0"];
+    place.pretrain("plain", &plain).succeeded();
+    let drawn = image::load_from_memory(&sheet("plain", 3)).unwrap();
+    assert_eq!(drawn.width(), 4 * 5 + 8 * (7 + 8 + 6 + 6));
+
+    // A resumed run keeps the first sheet.
+    std::fs::remove_dir_all(place.path("runs/short/checkpoints/000000003")).unwrap();
+    place.pretrain("short", &["train.duration=3 steps", "--resume"]).succeeded().says(&["from step 2"]);
+    assert_eq!(sheet("short", 0), first);
+    let page = std::fs::read_to_string(place.path("runs/short/report.html")).unwrap();
+    assert!(page.contains("<figcaption>before training<"));
 }
 
 #[test]

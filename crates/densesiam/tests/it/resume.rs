@@ -45,7 +45,7 @@ fn interrupts_save_and_exit_with_their_code() {
     for (name, signal_name, code) in signals.into_iter().filter(|&(name, ..)| name != "hup" || !nohup) {
         let more = ["train.duration=4000 steps", "train.checkpoint_every=2000 steps"];
         let mut child = place.start_pretrain(name, &more);
-        wait_for(&place.path(&format!("runs/{name}/pictures/categories-000000003.png")), &mut child);
+        wait_for(&place.path(&format!("runs/{name}/pictures/features-000000003.png")), &mut child);
         signal(&child, signal_name);
         let run = format!("runs/{name}");
         let left = [format!("encoder: {run}/encoder.safetensors"), format!("report:  {run}/report.html")];
@@ -71,7 +71,7 @@ fn under_nohup_a_run_outlives_its_terminal() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait_for(&place.path("runs/nohup/pictures/categories-000000003.png"), &mut child);
+    wait_for(&place.path("runs/nohup/pictures/features-000000003.png"), &mut child);
     assert!(hang_up_is_ignored(&child.id().to_string()));
     signal(&child, "-HUP");
     assert!(child.wait().unwrap().success());

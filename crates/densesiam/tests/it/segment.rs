@@ -56,9 +56,13 @@ fn a_segmentation_is_trained_scored_and_drawn() {
         assert_eq!(row["per_class"].as_array().unwrap().len(), CLASSES.len());
     }
     assert_eq!(place.metrics("run").len(), 8);
-    for file in ["report.html", "encoder.safetensors", "pictures/segmentation-000000008.png"] {
+    let sheets = [0, 4, 8].map(|step| format!("pictures/segmentation-{step:09}.png"));
+    for file in sheets.iter().map(String::as_str).chain(["report.html", "encoder.safetensors"]) {
         assert!(place.path("runs/run").join(file).is_file(), "{file}");
     }
+    let page = fs::read_to_string(place.path("runs/run/report.html")).unwrap();
+    let captions = ["<figcaption>before training<", "<figcaption>after 8 steps<"];
+    assert!(captions.iter().all(|caption| page.contains(caption)) && page.matches("<img").count() == 2);
     let best =
         scores[1..].iter().max_by(|a, b| a["mIoU"].as_f64().unwrap().total_cmp(&b["mIoU"].as_f64().unwrap()));
     let kept = format!("runs/run/checkpoints/{:09}", best.unwrap()["step"].as_u64().unwrap());

@@ -120,16 +120,17 @@ impl DenseSiam {
         Output { losses: Losses { global, pixel, region, total }, global_z, pixel_z }
     }
 
-    /// Whether there is a PixSim projector, whose channels are the pseudo-categories.
-    pub fn has_categories(&self) -> bool {
-        self.pixsim.is_some()
+    /// The dense features of pictures `[B, 3, H, W]`, in evaluation mode and without gradient: `[B, C, H/32, W/32]`.
+    pub fn features(&self, pictures: &Tensor) -> Tensor {
+        tch::no_grad(|| self.encoder.forward(pictures, Mode::Evaluate).c5)
     }
 
     /// Pseudo-category of each cell of a view, `[B, 3, H, W]` to `[B, side, side]`, in evaluation mode; `None`
     /// where there is no PixSim.
     pub fn categories(&self, view: &Tensor, side: i64) -> Option<Tensor> {
         let pixsim = self.pixsim.as_ref()?;
-        Some(tch::no_grad(|| pixsim.categories(&self.encoder.forward(view, Mode::Evaluate).c5, side)))
+        let features = self.features(view);
+        Some(tch::no_grad(|| pixsim.categories(&features, side)))
     }
 
     /// `L_global`: SimSiam on the pooled features.

@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 use crate::error::Error;
 use crate::file::write_bytes;
-use crate::pictures;
+use crate::pictures::Palette;
 use crate::tasks::segment::Trained;
 
 /// Logits of full-size pixels that are held at once: 64 MiB. A picture of 24 megapixels in 27 categories has 39 times
@@ -89,7 +89,7 @@ pub(super) fn write_labels(
     path: &Path,
     labels: &[u16],
     [width, height]: [u32; 2],
-    depth: ValueDepth,
+    (depth, palette): (ValueDepth, &Palette),
 ) -> Result<(), Error> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);
@@ -99,7 +99,7 @@ pub(super) fn write_labels(
         ValueDepth::Palette => {
             encoder.set_color(png::ColorType::Indexed);
             encoder.set_depth(png::BitDepth::Eight);
-            encoder.set_palette((0..256).flat_map(pictures::colour_of).collect::<Vec<u8>>());
+            encoder.set_palette((0..256).flat_map(|value| palette.colour_of(value)).collect::<Vec<u8>>());
             labels.iter().map(|&label| label as u8).collect()
         }
         ValueDepth::Wide => {
@@ -173,7 +173,7 @@ mod tests {
     fn values_beyond_a_palette_are_written_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.png");
-        write_labels(&path, &[0, 255, 256, 999], [2, 2], ValueDepth::Wide).unwrap();
+        write_labels(&path, &[0, 255, 256, 999], [2, 2], (ValueDepth::Wide, &Palette::default())).unwrap();
         assert_eq!(image::open(&path).unwrap().to_luma16().into_raw(), [0, 255, 256, 999]);
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::label_map::ValueDepth;
 use crate::error::Error;
 use crate::file::write_bytes;
-use crate::pictures;
+use crate::pictures::Palette;
 use crate::tasks::segment::Trained;
 
 /// What the values of label maps mean.
@@ -42,12 +42,13 @@ impl Legend {
             None => category,
         };
         let names = trained.classes.as_ref().map(|classes| classes.names.as_slice()).unwrap_or_default();
+        let palette = trained.palette();
         let mut labels: Vec<Label> =
-            names.iter().enumerate().map(|(value, name)| Label::new(value, name)).collect();
+            names.iter().enumerate().map(|(value, name)| Label::new(value, name, &palette)).collect();
         for category in 0..trained.categories {
             let value = value_of(category);
             if value >= names.len() {
-                labels.push(Label::new(value, &format!("pseudo-category {category}")));
+                labels.push(Label::new(value, &format!("pseudo-category {category}"), &palette));
             }
             if let Some(label) = labels.iter_mut().find(|label| label.value == value) {
                 label.categories.push(category);
@@ -86,8 +87,8 @@ impl Legend {
 }
 
 impl Label {
-    fn new(value: usize, name: &str) -> Self {
-        let [red, green, blue] = pictures::colour_of(value);
+    fn new(value: usize, name: &str, palette: &Palette) -> Self {
+        let [red, green, blue] = palette.colour_of(value);
         let colour = format!("#{red:02x}{green:02x}{blue:02x}");
         Self { value, name: name.to_owned(), colour, categories: vec![] }
     }

@@ -9,7 +9,7 @@ use super::label_map::{ValueDepth, write_labels};
 use super::{labels_path, with_suffix};
 use crate::error::Error;
 use crate::file::write_bytes;
-use crate::pictures;
+use crate::pictures::{self, Palette};
 use crate::tasks::segment::Trained;
 
 /// The prediction of one picture.
@@ -30,6 +30,8 @@ pub(super) struct Values {
     pub(super) of_category: Vec<u16>,
     /// How they are stored.
     pub(super) depth: ValueDepth,
+    /// Their colours.
+    pub(super) palette: Palette,
 }
 
 impl Values {
@@ -38,7 +40,7 @@ impl Values {
         let value =
             |category| trained.classes.as_ref().map_or(category, |classes| classes.label_of(category));
         let of_category = (0..trained.categories).map(|category| value(category) as u16).collect();
-        Self { of_category, depth: ValueDepth::of(trained) }
+        Self { of_category, depth: ValueDepth::of(trained), palette: trained.palette() }
     }
 }
 
@@ -58,12 +60,12 @@ impl Page {
         if let Some(folder) = stem.parent() {
             fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
         }
-        write_labels(&labels_path(&stem), &labels, size, values.depth)?;
+        write_labels(&labels_path(&stem), &labels, size, (values.depth, &values.palette))?;
         let Some(picture) = picture else {
             return Ok(());
         };
         let mut overlay = image::RgbImage::from_raw(size[0], size[1], picture.pixels).unwrap_or_default();
-        pictures::lay_mask_over(&mut overlay, &labels, size.map(|side| side as usize), 0.6);
+        pictures::lay_mask_over(&mut overlay, &labels, size.map(|side| side as usize), &values.palette, 0.6);
         let bytes = pictures::png(&overlay).map_err(|error| Error::Internal(error.to_string()))?;
         write_bytes(&with_suffix(&stem, ".overlay.png"), &bytes)
     }

@@ -140,7 +140,7 @@ mod tests {
 
     use super::super::label_map::ValueDepth;
     use super::*;
-    use crate::pictures;
+    use crate::pictures::{Palette, colour_of};
 
     /// A page of 10 x 10 pixels: 200 bytes.
     fn page(stem: PathBuf) -> Page {
@@ -148,7 +148,8 @@ mod tests {
     }
 
     fn writer(threads: usize, room: usize) -> Writer {
-        let values = Values { of_category: vec![3, 7], depth: ValueDepth::Palette };
+        let values =
+            Values { of_category: vec![3, 7], depth: ValueDepth::Palette, palette: Palette(vec![None; 7]) };
         Writer::start(values, threads, room).unwrap()
     }
 
@@ -164,7 +165,7 @@ mod tests {
             writer.finish().unwrap();
             for number in 0..40 {
                 let map = std::fs::read(folder.path().join(format!("{number}/page.png"))).unwrap();
-                let colour = pictures::colour_of(7);
+                let colour = colour_of(7);
                 let map = image::load_from_memory(&map).unwrap().to_rgb8();
                 assert!(map.pixels().all(|pixel| pixel.0 == colour));
             }

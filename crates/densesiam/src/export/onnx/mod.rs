@@ -58,7 +58,7 @@ pub(super) fn segmentation(tensors: &[Tensor], classes: Option<&MatchedClasses>)
     map = graph.norm(&map, "projector.7")?;
     map = graph.resize_like(&map, &graph.input());
     let mut metadata = normalisation();
-    if let Some(MatchedClasses { step, of_category, names }) = classes {
+    if let Some(MatchedClasses { step, of_category, names, .. }) = classes {
         metadata.push(("matched_at_step".into(), step.to_string()));
         metadata.push(("classes".into(), json!(names).to_string()));
         metadata.push(("class_of_category".into(), json!(of_category).to_string()));

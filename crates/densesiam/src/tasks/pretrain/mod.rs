@@ -3,6 +3,7 @@
 //! The parts it calls never call back: `plan` resolves the recipe, `run` keeps numbers and run directory, `sheet`
 //! draws, `report` writes the page, and `densesiam_nn` holds the method.
 
+mod components;
 mod plan;
 mod report;
 mod sheet;
@@ -52,12 +53,16 @@ pub fn pretrain(plan: &Plan, mode: Mode) -> Result<(), Error> {
 
     // ---- run directory, resumed or new
     let mut journal = Journal::open(plan.facts(), origin, &state)?;
+    let input = Input::new(setup.precision.kind(), setup.device);
+    let mut sheet = ContactSheet::new(plan, &input);
     if begins {
+        // Random weights colour pictures too: what was learned is what differs from this sheet.
+        if let Some(sheet) = when.pictures.and_then(|_| sheet.draw(&model)) {
+            journal.picture("features", 0, &sheet)?;
+        }
         journal.save(&state)?;
         journal.report(&report::render(plan, &journal, Status::Running)?)?;
     }
-    let input = Input::new(setup.precision.kind(), setup.device);
-    let sheet = ContactSheet::new(plan, &model, &input);
     let mut loader = plan.loader(state.step, journal.bad_files())?;
     journal.list_bad_files(loader.bad_files())?;
     if state.step == total {
@@ -132,7 +137,7 @@ pub fn pretrain(plan: &Plan, mode: Mode) -> Result<(), Error> {
             }
         }
         if let Some(sheet) = draw.then(|| sheet.draw(&model)).flatten() {
-            journal.picture("categories", state.step, &sheet)?;
+            journal.picture("features", state.step, &sheet)?;
         }
         if let Some(signal) = signal {
             return Err(end(plan, &journal, &state, Trouble::Signal(signal))?);

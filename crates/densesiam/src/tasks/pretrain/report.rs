@@ -5,8 +5,14 @@ use super::verdict::verdict;
 use crate::error::Error;
 use crate::import::beginning;
 use crate::recipe::keys;
-use crate::report::{Chart, Report, Status, Tile};
+use crate::report::{Chart, Report, Sheets, Status, Tile};
 use crate::run::{Journal, Table};
+
+/// What the contact sheets show.
+const SHEETS: &str = "A picture with the frames of its two views; its dense features, whose first three principal \
+    components over all these pictures are red, green and blue; and each view with its pseudo-categories. Random \
+    weights colour pictures as well, along edges and shades: training shows where the last sheet gives things of one \
+    kind one colour, in different pictures and in both views, and the first does not.";
 
 /// The page as HTML.
 pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<String, Error> {
@@ -19,7 +25,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         summary: summary(plan, &metrics),
         charts: charts.collect(),
         classes: None,
-        pictures: journal.shown_pictures("Pseudo-categories of both views")?,
+        sheets: Sheets { sentence: SHEETS, pictures: journal.first_and_last_sheet()? },
         recipe: keys::dump(&plan.recipe),
         environment: journal.environment(),
         warnings: journal.warnings(),

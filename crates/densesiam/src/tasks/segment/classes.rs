@@ -4,7 +4,7 @@ use densesiam_metrics::ClassScores;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::pictures;
+use crate::pictures::Palette;
 use crate::report::{ClassBar, ClassReport, ConfusionTable};
 
 /// What a line of `evaluations.jsonl` says of the classes. The defaults stand in for what older runs did not record.
@@ -14,6 +14,8 @@ struct Recorded {
     classes: Vec<String>,
     #[serde(default)]
     things: Vec<bool>,
+    #[serde(default)]
+    colours: Vec<Option<[u8; 3]>>,
     per_class: Vec<ClassScores>,
     class_of_cluster: Vec<Option<usize>>,
     #[serde(default)]
@@ -29,11 +31,12 @@ struct RecordedConfusion {
 pub(super) fn class_report(row: &Value) -> Option<ClassReport> {
     let recorded = Recorded::deserialize(row).ok()?;
     let labelled: u64 = recorded.per_class.iter().map(|class| class.labelled).sum();
+    let palette = Palette(recorded.colours);
     let bars =
         recorded.classes.iter().zip(&recorded.per_class).enumerate().map(|(number, (name, scores))| {
             ClassBar {
                 name: name.clone(),
-                colour: pictures::colour_of(number),
+                colour: palette.colour_of(number),
                 thing: recorded.things.get(number).copied().unwrap_or_default(),
                 matched: recorded.class_of_cluster.contains(&Some(number)),
                 share: scores.labelled as f64 / labelled.max(1) as f64,
@@ -55,6 +58,7 @@ mod tests {
     use densesiam_metrics::ConfusionMatrix;
 
     use super::*;
+    use crate::pictures::colour_of;
     use crate::tasks::segment::Evaluation;
 
     /// CamVid with 12 categories; category `i` is class `i`, the last is of none, and no pixel is a fence.
@@ -78,6 +82,7 @@ mod tests {
         let (car, fence) = (&report.bars[8], &report.bars[7]);
         assert_eq!((report.step, car.name.as_str(), car.thing, fence.thing), (40, "car", true, false));
         assert_eq!((car.accuracy, fence.accuracy), (Some(100.0 / 118.0), None));
+        assert_eq!(car.colour, [64, 0, 128], "CamVid's own");
         let confusion = report.confusion.unwrap();
         assert_eq!((confusion.counts[2][2], confusion.class_of_category[11]), (100, None));
     }
@@ -86,11 +91,12 @@ mod tests {
     fn a_line_of_an_older_run_has_bars_and_no_matrix() {
         let mut line = line();
         let object = line.as_object_mut().unwrap();
-        for name in ["confusion", "things", "many_to_one"] {
+        for name in ["confusion", "things", "colours", "many_to_one"] {
             object.remove(name).unwrap();
         }
         let report = class_report(&line).unwrap();
         assert!(report.confusion.is_none() && report.bars.len() == 11);
+        assert_eq!(report.bars[8].colour, colour_of(8));
         assert!(class_report(&serde_json::json!({"step": 1})).is_none());
     }
 }

@@ -16,6 +16,7 @@ use super::absent::Absent;
 use super::trained::MatchedClasses;
 use crate::error::Error;
 use crate::input::Input;
+use crate::pictures::Palette;
 
 /// The scores of a model, and which class each of its pseudo-categories is taken for.
 #[derive(Debug)]
@@ -74,6 +75,7 @@ impl Evaluation {
             step,
             of_category: self.matching.class_of_cluster().to_vec(),
             names: taxonomy.names().into_iter().map(str::to_owned).collect(),
+            palette: Palette(taxonomy.colours()),
         }
     }
 
@@ -88,6 +90,7 @@ impl Evaluation {
         value["step"] = json!(step);
         value["classes"] = json!(taxonomy.names());
         value["things"] = json!(taxonomy.things());
+        value["colours"] = json!(taxonomy.colours());
         value["many_to_one"] = scored(&self.many_to_one, &self.many_to_one_matching);
         value["confusion"] = json!({
             "rows": "classes",

@@ -64,10 +64,8 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
     if state.step == total {
         journal.say(&format!("this run is finished: {total} steps are done"));
     }
-    if let Some((set, _)) = validation.as_ref().filter(|_| begins) {
-        let evaluation = evaluate(set, plan.evaluation(), (&model, plan.model.classes as usize), &input)?;
-        journal.say(&format!("before training: {evaluation}"));
-        journal.evaluated(0, evaluation.miou(), &evaluation.to_json(0, &set.taxonomy))?;
+    if let Some((set, sheet)) = validation.as_ref().filter(|_| begins) {
+        score_and_draw(plan, &mut journal, &state, (set, sheet), (&model, &input))?;
     }
     if begins {
         journal.save(&state)?;
@@ -163,10 +161,13 @@ fn score_and_draw(
     (model, input): (&Segmenter, &Input),
 ) -> Result<(), Error> {
     let evaluation = evaluate(set, plan.evaluation(), (model, plan.model.classes as usize), input)?;
-    journal.say(&format!("step {}: {evaluation}", state.step));
+    let when = if state.step == 0 { "before training".to_owned() } else { format!("step {}", state.step) };
+    journal.say(&format!("{when}: {evaluation}"));
     journal.evaluated(state.step, evaluation.miou(), &evaluation.to_json(state.step, &set.taxonomy))?;
-    let drawing = sheet.draw(model, input, &evaluation.matched_classes(state.step, &set.taxonomy));
-    journal.picture("segmentation", state.step, &drawing)
+    match sheet.draw(model, input, &evaluation.matched_classes(state.step, &set.taxonomy))? {
+        Some(drawing) => journal.picture("segmentation", state.step, &drawing),
+        None => Ok(()),
+    }
 }
 
 /// Ends a run early: saves what is good where it belongs, writes the report, and returns the error to end with.

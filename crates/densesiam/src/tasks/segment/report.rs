@@ -7,8 +7,13 @@ use super::verdict::verdict;
 use crate::error::Error;
 use crate::import::beginning;
 use crate::recipe::keys;
-use crate::report::{Chart, Report, Status, Tile};
+use crate::report::{Chart, Report, Sheets, Status, Tile};
 use crate::run::{Journal, Table};
+
+/// What the contact sheets show.
+const SHEETS: &str = "A picture of the labelled set; what was found in it, each pseudo-category in the colour of the class \
+    that it stood for at that step; and its labels, bare where there is none. Where the second and the third have \
+    one colour, the answer is right.";
 
 /// The page as HTML.
 pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<String, Error> {
@@ -79,8 +84,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         summary: summary.map(|(name, value, meaning)| Tile { name, value, meaning }).into(),
         charts: charts.into_iter().filter(|chart| !chart.is_empty()).collect(),
         classes: last.and_then(class_report),
-        pictures: journal
-            .shown_pictures("Picture, pseudo-categories in the colours of their classes, labels")?,
+        sheets: Sheets { sentence: SHEETS, pictures: journal.first_and_last_sheet()? },
         recipe: keys::dump(&plan.recipe),
         environment: journal.environment(),
         warnings: journal.warnings(),

@@ -1,4 +1,6 @@
-//! The contact sheet of a segmentation: pictures, their pseudo-categories, and their labels where there are any.
+//! The contact sheet of a segmentation: pictures, their pseudo-categories, and their labels.
+
+use std::collections::BTreeSet;
 
 use densesiam_data::evaluation::{EvaluationScratch, evaluation_sample};
 use densesiam_data::labelled::LabelledSet;
@@ -9,8 +11,9 @@ use image::RgbImage;
 use super::evaluation::pixel_categories;
 use super::plan::Plan;
 use super::trained::MatchedClasses;
+use crate::error::Error;
 use crate::input::Input;
-use crate::pictures;
+use crate::pictures::{self, INK};
 
 /// Pictures of the validation set that are drawn at every interval, with their labels.
 pub(super) struct ContactSheet {
@@ -32,19 +35,39 @@ impl ContactSheet {
         Self { samples: (0..count).filter_map(sample).collect() }
     }
 
-    /// Three columns: the picture, what was found, what it is. Clusters have the colour of the class they are matched
-    /// to, so that equal colours mean a right answer.
-    pub(super) fn draw(&self, model: &Segmenter, input: &Input, classes: &MatchedClasses) -> RgbImage {
-        let rows = self.samples.iter().map(|(picture, labels)| {
+    /// Three columns: the picture, what was found, what it is. Categories have the colour of the class they are matched
+    /// to, so that equal colours mean a right answer; the key names all that is seen. `None` where there is no picture.
+    ///
+    /// # Errors
+    /// When the categories cannot be read from the device.
+    pub(super) fn draw(
+        &self,
+        model: &Segmenter,
+        input: &Input,
+        classes: &MatchedClasses,
+    ) -> Result<Option<RgbImage>, Error> {
+        if self.samples.is_empty() {
+            return Ok(None);
+        }
+        let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
+        for (picture, labels) in &self.samples {
             let (width, height) = picture.dimensions();
-            let clusters =
-                pixel_categories(model, input, picture.as_raw(), [width, height]).unwrap_or_default();
+            let categories = pixel_categories(model, input, picture.as_raw(), [width, height])?;
             let found: Vec<u32> =
-                clusters.iter().map(|&cluster| classes.label_of(cluster as usize) as u32).collect();
-            let overlay =
-                |map: &[u32]| pictures::mask_overlay(picture, map, width as usize, height as usize, 0.6);
-            vec![picture.clone(), overlay(&found), overlay(labels)]
-        });
-        pictures::contact_sheet(&rows.collect::<Vec<_>>(), 4)
+                categories.iter().map(|&category| classes.label_of(category as usize) as u32).collect();
+            let size = [width as usize, height as usize];
+            let overlay = |map: &[u32]| pictures::mask_overlay(picture, map, size, &classes.palette, 0.6);
+            rows.push(vec![picture.clone(), overlay(&found), overlay(labels)]);
+            seen.extend(found.iter().chain(labels).filter(|&&label| label != pictures::VOID).copied());
+        }
+        let named = |label: u32| {
+            let label = label as usize;
+            let category = || format!("category {}, of no class", label - classes.names.len());
+            let name = classes.names.get(label).cloned().unwrap_or_else(category);
+            (classes.palette.colour_of(label), name)
+        };
+        let key: Vec<_> = seen.into_iter().map(named).collect();
+        let titles = [("picture", INK), ("found", INK), ("labels", INK)];
+        Ok(Some(pictures::titled_sheet(&titles, rows, &key)))
     }
 }

@@ -11,6 +11,7 @@ use tch::Kind;
 
 use crate::error::Error;
 use crate::input::Input;
+use crate::pictures::Palette;
 use crate::recipe::find;
 use crate::recipe::segment::SegmentRecipe;
 use crate::run::{Table, locate};
@@ -23,6 +24,8 @@ pub struct MatchedClasses {
     pub of_category: Vec<Option<usize>>,
     /// The classes' names.
     pub names: Vec<String>,
+    /// Their colours, and those of categories of no class, by [`MatchedClasses::label_of`].
+    pub palette: Palette,
 }
 
 impl MatchedClasses {
@@ -50,6 +53,11 @@ pub struct Trained {
 }
 
 impl Trained {
+    /// The colours of its label values.
+    pub fn palette(&self) -> Palette {
+        self.classes.as_ref().map(|classes| classes.palette.clone()).unwrap_or_default()
+    }
+
     /// Reads a run directory (its newest checkpoint), or a checkpoint's folder within one.
     ///
     /// # Errors
@@ -97,5 +105,12 @@ pub fn matched_classes(run: &Path, step: u64) -> Result<Option<MatchedClasses>, 
     let of_category = serde_json::from_value(field("class_of_cluster")).ok();
     let names = serde_json::from_value(field("classes")).ok();
     let step = evaluated.unwrap_or_default();
-    Ok(of_category.zip(names).map(|(of_category, names)| MatchedClasses { step, of_category, names }))
+    // Older runs recorded none.
+    let palette = Palette(serde_json::from_value(field("colours")).unwrap_or_default());
+    Ok(of_category.zip(names).map(|(of_category, names)| MatchedClasses {
+        step,
+        of_category,
+        names,
+        palette,
+    }))
 }
