@@ -243,7 +243,8 @@ fn long_and_odd_names_are_read_from_gnu_and_pax_headers() {
         (single.len(), read(&single, 0), single.place(0).to_string()),
         (1, b"pax".to_vec(), named.clone())
     );
-    assert!(matches!(ImageIndex::single(Path::new(&(named + "x"))), Err(IndexError::Missing { .. })));
+    let missing = ImageIndex::single(Path::new(&(named + "x")));
+    assert!(matches!(missing, Err(IndexError::MissingPicture { .. })));
     assert!(index.place(3).to_string().ends_with(r":\u{1b}[2J\n.jpg"), "{}", index.place(3));
 }
 
