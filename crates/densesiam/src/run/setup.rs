@@ -143,6 +143,12 @@ impl Setup {
         }
     }
 
+    /// The place and its threads: `processor, bf16, 2 threads`.
+    pub fn machine(&self) -> String {
+        let plural = if self.threads == 1 { "" } else { "s" };
+        format!("{}, {} thread{plural}", self.place(), self.threads)
+    }
+
     /// The optimizer of the parameters in `store`; those under a prefix in `fixed` keep the peak learning rate.
     ///
     /// # Errors

@@ -216,3 +216,18 @@ fn sources() -> Vec<String> {
     let texts = texts.map(|path| std::fs::read_to_string(path).unwrap());
     texts.filter(|text| text.contains("use densesiam_settings::")).collect()
 }
+
+/// A newcomer is sent to no file that has moved. Names with braces or stars stand for several.
+#[test]
+fn the_files_that_contributing_names_are_there() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let page = std::fs::read_to_string(format!("{root}/CONTRIBUTING.md")).unwrap();
+    let quoted = page.split('`').skip(1).step_by(2);
+    let paths =
+        quoted.filter(|text| ["crates/", "docs/", "fuzz/", "recipes/"].iter().any(|at| text.starts_with(at)));
+    let paths: Vec<_> = paths.filter(|path| !path.contains(['{', '*'])).collect();
+    assert!(paths.len() > 20, "{paths:?}");
+    for path in paths {
+        assert!(std::path::Path::new(&format!("{root}/{path}")).exists(), "CONTRIBUTING.md names {path}");
+    }
+}

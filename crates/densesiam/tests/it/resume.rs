@@ -221,3 +221,17 @@ fn a_copied_run_goes_on_in_the_copy() {
     place.run(&["pretrain", "runs/second", "--resume"]).succeeded().says(&["runs/second", "from step 4"]);
     assert!(!place.path("runs/first").exists());
 }
+
+/// A time is measured once: what goes on has the steps, and so the schedule, with which it began.
+#[test]
+fn a_time_becomes_steps_that_a_resumed_run_keeps() {
+    let place = Place::new();
+    let time = ["train.duration=0.05 minutes"];
+    place.pretrain("timed", &time).succeeded().says(&["pictures a second here"]);
+    let recipe = std::fs::read_to_string(place.path("runs/timed/recipe.toml")).unwrap();
+    let steps = place.metrics("timed").len();
+    assert!(recipe.contains(&format!("duration = \"{steps} steps\"")), "{recipe}");
+    let resumed = place.pretrain("timed", &[time[0], "--resume"]).succeeded();
+    assert!(!resumed.stderr().contains("pictures a second here"), "{}", resumed.stderr());
+    assert_eq!(place.metrics("timed").len(), steps);
+}

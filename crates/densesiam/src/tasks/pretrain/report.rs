@@ -64,7 +64,7 @@ fn summary(plan: &Plan, metrics: &Table) -> Vec<Tile> {
             format!("{:.1}", metrics.median("pictures_per_second")),
             "median over the steps",
         ),
-        ("device", format!("{}, {} threads", setup.place(), setup.threads), "where the steps ran"),
+        ("device", setup.machine(), "where the steps ran"),
     ]
     .map(|(name, value, meaning)| Tile { name, value, meaning })
     .into()
@@ -80,10 +80,13 @@ fn charts(plan: &Plan, metrics: &Table) -> Vec<Chart> {
         ("optimizer", "seconds_optimizer"),
         ("whole step, on a CUDA device", "seconds_step"),
     ];
+    let mut regions = one("RegionSim loss", "", "region", "loss_region");
+    // It is 0 before RegionSim starts, and is then drawn from there, on its own scale.
+    regions.series.iter_mut().for_each(|series| series.points.retain(|(_, loss)| *loss != 0.0));
     vec![
         one("Global loss", "", "global", "loss_global"),
         one("PixSim loss", "", "pixel", "loss_pixel"),
-        one("RegionSim loss", "", "region", "loss_region"),
+        regions,
         Chart {
             reference: Some(("even".to_owned(), 1.0)),
             ..metrics.chart("Health: spread of outputs, entropy of category use", "", &health)

@@ -52,7 +52,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
             format!("{:.1}", metrics.median("pictures_per_second")),
             "median over the steps",
         ),
-        ("device", format!("{}, {} threads", plan.setup.place(), plan.setup.threads), "where the steps ran"),
+        ("device", plan.setup.machine(), "where the steps ran"),
     ];
     let losses = [
         ("PixSim", "loss_pixel"),
