@@ -1,5 +1,7 @@
 //! One made-up picture: patches of land, light, and the class of each pixel.
 
+use std::array;
+
 use densesiam_random::{ChaCha8Rng, Key, Purpose, RngExt};
 
 use super::CLASSES;
@@ -27,7 +29,7 @@ struct Patch {
 
 /// Everything in a picture; lengths in pixels.
 struct Scene {
-    patches: Vec<Patch>,
+    patches: [Patch; CLASSES.len()],
     /// How far, how often and by which noise the borders are bent.
     bend: (f64, f64, u64),
     /// Where the light comes from and how strong its fall-off is.
@@ -57,16 +59,15 @@ impl Scene {
     fn draw(width: f64, height: f64, rng: &mut ChaCha8Rng) -> Self {
         let side = width.min(height);
         // A place in each cell of a grid of two rows: no patch is a splinter, and no class has much more land than others.
-        let mut classes: Vec<u8> = (0..CLASSES.len() as u8).collect();
+        let mut classes: [u8; CLASSES.len()] = array::from_fn(|class| class as u8);
         classes.sort_by_cached_key(|_| rng.random::<u64>());
         let columns = classes.len().div_ceil(2);
-        let patches = classes.into_iter().enumerate().map(|(cell, class)| {
+        let patches = array::from_fn(|cell| {
             let mut inside =
                 |index: usize, count: usize| (index as f64 + 0.2 + 0.6 * rng.random::<f64>()) / count as f64;
             let centre = (width * inside(cell % columns, columns), height * inside(cell / columns, 2));
-            Patch { class, centre, texture: Texture::draw(class, side, rng) }
+            Patch { class: classes[cell], centre, texture: Texture::draw(classes[cell], side, rng) }
         });
-        let patches = patches.collect();
         let bends = rng.random();
         let mut between = |low: f64, high: f64| low + (high - low) * rng.random::<f64>();
         Self {
@@ -100,8 +101,9 @@ impl Scene {
         let (far, often, seed) = self.bend;
         let moved = |seed| far * (noise(x * often, y * often, seed) - 0.5);
         let place = (x + moved(seed), y + moved(seed.wrapping_add(1)));
-        let distance = |patch: &&Patch| (patch.centre.0 - place.0).hypot(patch.centre.1 - place.1);
-        let nearest = self.patches.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
-        nearest.expect("a scene has patches")
+        let distance = |patch: &Patch| (patch.centre.0 - place.0).hypot(patch.centre.1 - place.1);
+        let [first, others @ ..] = &self.patches;
+        let nearer = |nearest, patch| if distance(patch) < distance(nearest) { patch } else { nearest };
+        others.iter().fold(first, nearer)
     }
 }

@@ -6,6 +6,9 @@ use crate::run::{Journal, Table};
 
 /// Judges the numbers so far: first what went wrong, then whether the losses fell.
 pub(super) fn verdict(plan: &Plan, journal: &Journal, metrics: &Table, status: &Status) -> Verdict {
+    if let Status::Failed(reason) = status {
+        return Verdict::doubtful("It failed", vec![format!("Reason: {reason}.")]);
+    }
     let (Some(step), total) = (metrics.last("step"), plan.setup.horizon.total_steps) else {
         return Verdict::healthy(
             "Nothing is trained yet",
@@ -27,7 +30,7 @@ pub(super) fn verdict(plan: &Plan, journal: &Journal, metrics: &Table, status: &
     }
     if let Some(spread) = metrics.last("spread") {
         why.push(format!(
-            "The outputs of different pictures differ: their spread is {spread:.2}, where 1 is even and 0 is collapse."
+            "The spread of the outputs over different pictures is {spread:.2}: 1 is even, near 0 is collapse."
         ));
     }
     if let Some(used) = metrics.last("categories_used") {
@@ -39,11 +42,16 @@ pub(super) fn verdict(plan: &Plan, journal: &Journal, metrics: &Table, status: &
     let encoder = journal.layout().encoder();
     let encoder = encoder.display();
     match status {
-        Status::Failed(reason) => Verdict::doubtful("It failed", vec![format!("Reason: {reason}.")]),
         _ if !journal.warnings().is_empty() => {
-            why.insert(0, "A monitor says collapse, see the warnings below: the encoder has probably learnt nothing.".into());
+            why.insert(
+                0,
+                "A monitor says collapse, see the warnings below: the encoder has probably learnt nothing.".into(),
+            );
+            let lower = plan.recipe.optimizer.base_learning_rate / 4.0;
             Verdict::doubtful("Not healthy", why).with_next(vec![(
-                format!("densesiam pretrain {run}/recipe.toml run.name=again optimizer.base_learning_rate={}", plan.recipe.optimizer.base_learning_rate / 4.0),
+                format!(
+                    "densesiam pretrain {run}/recipe.toml run.name=again optimizer.base_learning_rate={lower}"
+                ),
                 "the same with a quarter of the learning rate; larger batches or a longer warm-up help too",
             )])
         }
@@ -56,7 +64,7 @@ pub(super) fn verdict(plan: &Plan, journal: &Journal, metrics: &Table, status: &
             format!("densesiam pretrain {run} --resume"),
             "goes on as if it had not been stopped",
         )]),
-        Status::Finished => Verdict::healthy("Healthy", why).with_next(vec![
+        _ => Verdict::healthy("Healthy", why).with_next(vec![
             (
                 format!("densesiam probe random {run} data.root=LABELLED"),
                 "says whether the encoder is better than random weights, on labelled pictures",

@@ -11,6 +11,9 @@ pub(super) fn verdict(
     (metrics, evaluations): (&Table, &Table),
     status: &Status,
 ) -> Verdict {
+    if let Status::Failed(reason) = status {
+        return Verdict::doubtful("It failed", vec![format!("Reason: {reason}.")]);
+    }
     let categories = plan.model.classes;
     let mut why = Vec::new();
     let percent = |value: f64| format!("{:.1}", 100.0 * value);
@@ -36,7 +39,6 @@ pub(super) fn verdict(
     why.push(format!("{used} of {categories} pseudo-categories are in use."));
     let run = journal.layout().root().display();
     match status {
-        Status::Failed(reason) => Verdict::doubtful("It failed", vec![format!("Reason: {reason}.")]),
         _ if !journal.warnings().is_empty() || used < 2.0 => {
             why.insert(0, "The pseudo-categories have collapsed, see the warnings below.".into());
             Verdict::doubtful("Not healthy", why).with_next(vec![(
@@ -59,7 +61,7 @@ pub(super) fn verdict(
             format!("densesiam segment {run} --resume"),
             "goes on as if it had not been stopped",
         )]),
-        Status::Finished => Verdict::healthy("Healthy", why).with_next(vec![
+        _ => Verdict::healthy("Healthy", why).with_next(vec![
             (
                 format!("densesiam predict {run} PICTURES --out OUT"),
                 "writes label maps and overlays of pictures",
