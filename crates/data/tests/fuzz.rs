@@ -15,6 +15,7 @@ mod data;
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 #[test]
+#[expect(clippy::print_stderr, reason = "where a picture aborts the test, its name is the last line")]
 fn every_kept_file_is_read_or_refused_within_its_memory() {
     use data::{CLASSES, INDEX, LABEL, PICTURE, SHARD};
     let targets: [Target; 5] = [CLASSES, INDEX, LABEL, PICTURE, SHARD];
