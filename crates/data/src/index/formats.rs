@@ -1,7 +1,7 @@
 //! Which files are pictures, by their names: those that are read, and those of formats that are not.
 
 /// Extensions of the files that count as pictures, compared without regard to case. First the one of each format that
-/// every other program knows ([`common`]), then the others of it.
+/// every other program knows (`common`), then the others of it.
 pub const EXTENSIONS: [&str; 18] = [
     "jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "jfif", "jpe", "jif", "jfi", "pjpeg", "pjp",
     "mpo", "apng", "dib", "btf",
