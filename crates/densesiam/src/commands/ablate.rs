@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &AblateArguments) -> Result<(), Error> {
 const SCORES: [&str; 2] = ["last mIoU", "probe mIoU"];
 
 /// A recipe that can be ablated.
-trait Ablated: Recipe {
+trait Ablated: Recipe + Clone {
     /// Whether a run of it could begin.
     fn check(self) -> Result<(), Error>;
 
@@ -153,11 +153,10 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
     for seed in seeds() {
         for (place, variant) in ablation.variants.iter().enumerate() {
             let name = format!("{}_s{seed}", variant.folder());
-            let settings = settings(arguments, variant, (&folder, &name, seed));
-            let recipe: R = find(base, &settings)?;
+            let recipe: R = find(base, &settings(arguments, variant, (&folder, &name, seed)))?;
             // Seeds differ in nothing that could be wrong.
             if seed == first && !arguments.dry_run {
-                find::<R>(base, &settings)?.check()?;
+                recipe.clone().check()?;
             }
             planned.push((place, seed, folder.join(name), recipe));
         }
