@@ -46,11 +46,11 @@ parity: libtorch
 # fetched by pip into .interop-python (6 GB on disk, once).
 interop: libtorch
 	@bash tools/interop-python.sh all
-	DENSESIAM_INTEROP_PYTHON=$(INTEROP) $(CARGO) test --release -p densesiam --test it interop -- --nocapture
+	DENSESIAM_INTEROP_PYTHON=$(INTEROP) $(CARGO) test --release -p densesiam-cli --test it interop -- --nocapture
 
 # The tests that take minutes: memory over two thousand steps.
 endurance: libtorch
-	$(CARGO) test --release -p densesiam --test it endurance -- --nocapture --include-ignored
+	$(CARGO) test --release -p densesiam-cli --test it endurance -- --nocapture --include-ignored
 
 # One target of fuzz/targets, or all of them in turn: make fuzz FUZZ=pickle RUNS=1000000, or SECONDS=600 in place of RUNS.
 FUZZ = all

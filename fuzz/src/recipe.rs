@@ -1,11 +1,10 @@
 //! Recipes, and settings of the command line over them.
 
 use densesiam_fixtures::fuzz::Target;
+use densesiam_settings::duration::Duration;
+use densesiam_settings::keys;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-use super::duration::Duration;
-use super::keys;
 
 /// A recipe, and behind a line of two dashes settings (`key=value`), one a line.
 pub const RECIPE: Target =

@@ -1,4 +1,4 @@
-//! Everything that can end a command early, and the exit code that says which kind it was.
+//! Everything that can end a task early: what went wrong, where, and what to do.
 
 use std::fmt;
 use std::io;
@@ -13,9 +13,9 @@ use densesiam_engine::run_dir::RunDirectoryError;
 use densesiam_text::{NotText, ReadError, shown};
 
 use crate::home::HomeError;
-use crate::recipe::keys::RecipeError;
+use densesiam_settings::keys::RecipeError;
 
-/// Why a command ended early.
+/// Why a task ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The recipe cannot be read.
@@ -192,49 +192,6 @@ impl fmt::Display for Stop {
     }
 }
 
-/// The exit codes of the program; documented in `docs/ARCHITECTURE.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ExitCode {
-    /// All went well.
-    Success = 0,
-    /// A fault of the program.
-    Internal = 1,
-    /// The command line or the recipe is wrong.
-    Usage = 2,
-    /// The pictures cannot be found or read.
-    Data = 3,
-    /// A run directory, checkpoint, other file or the answer cannot be read or written.
-    File = 4,
-    /// A loss was not finite.
-    NotFinite = 5,
-    /// The run was stopped because it collapsed.
-    Collapsed = 6,
-    /// The device cannot be had.
-    Device = 7,
-    /// Stopped by SIGHUP, for the terminal was closed; all is saved.
-    HangUp = 129,
-    /// Stopped by Ctrl-C; all is saved.
-    Interrupted = 130,
-    /// Stopped by SIGUSR1; all is saved.
-    User1 = 138,
-    /// Whoever read the answer went away before its end, as `head` does.
-    Unread = 141,
-    /// Stopped by SIGTERM; all is saved.
-    Terminated = 143,
-}
-
-impl ExitCode {
-    fn of(signal: Signal) -> Self {
-        match signal {
-            Signal::Interrupt => Self::Interrupted,
-            Signal::User1 => Self::User1,
-            Signal::Terminate => Self::Terminated,
-            Signal::HangUp => Self::HangUp,
-        }
-    }
-}
-
 impl Error {
     /// A file that cannot be read or written.
     pub fn file(path: impl Into<PathBuf>, source: io::Error) -> Self {
@@ -252,37 +209,5 @@ impl Error {
     /// Whether the command ended because it was asked to, by a signal: that is no fault.
     pub fn was_asked_for(&self) -> bool {
         matches!(self, Self::Interrupted(_) | Self::Stopped { .. })
-    }
-
-    /// The exit code of this error.
-    pub fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Recipe(_) | Self::Home(_) | Self::Setting(_) | Self::Usage(_) | Self::NotText { .. } => {
-                ExitCode::Usage
-            }
-            Self::Pack(PackError::Exists { .. } | PackError::Name { .. }) => ExitCode::Usage,
-            Self::Pack(PackError::Nothing) => ExitCode::Data,
-            Self::Pack(PackError::Write { .. }) => ExitCode::File,
-            Self::DataSet(_)
-            | Self::Evaluation(_)
-            | Self::Index(_)
-            | Self::Load(_)
-            | Self::Picture { .. }
-            | Self::NothingReadable { .. } => ExitCode::Data,
-            Self::RunDirectory(_) | Self::Checkpoint(_) | Self::TensorFile(_) => ExitCode::File,
-            Self::Answer(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Unread,
-            Self::Weights { .. }
-            | Self::Answer(_)
-            | Self::Demo(_)
-            | Self::Log(_)
-            | Self::CannotResume(_)
-            | Self::File { .. } => ExitCode::File,
-            Self::Device(_) => ExitCode::Device,
-            Self::NotFinite { .. } => ExitCode::NotFinite,
-            Self::Collapsed { .. } => ExitCode::Collapsed,
-            Self::Interrupted(stop) => ExitCode::of(stop.signal),
-            Self::Stopped { signal, .. } => ExitCode::of(*signal),
-            Self::Measurement { .. } | Self::Internal(_) => ExitCode::Internal,
-        }
     }
 }

@@ -44,12 +44,6 @@ pub fn expand(path: &Path) -> Result<PathBuf, HomeError> {
     }
 }
 
-/// Reads a path of the command line: `value_parser = path()`.
-pub(crate) fn path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
-    use clap::builder::{PathBufValueParser, TypedValueParser};
-    PathBufValueParser::new().try_map(|path| expand(&path))
-}
-
 /// Reads a path of a recipe: `#[serde(deserialize_with = "home::setting")]`.
 ///
 /// # Errors

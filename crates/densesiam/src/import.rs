@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use densesiam_engine::log::say;
+use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::RunLayout;
 use densesiam_nn::{Architecture, ResNet, Store};
 use densesiam_weights::{DType, Limits, Matching, NoMatch, WeightsFile, match_names, read};
@@ -14,15 +14,15 @@ use crate::error::Error;
 const ARCHITECTURES: [Architecture; 4] =
     [Architecture::ResNet18, Architecture::ResNet34, Architecture::ResNet50, Architecture::ResNet101];
 
-/// Fills the encoder of a model that begins, below `prefix`, from the file that the recipe names, and prints what became of
+/// Fills the encoder of a model that begins, below `prefix`, from the file that the recipe names, and says what became of
 /// its tensors; without a file the encoder keeps its random weights.
 ///
 /// # Errors
 /// As [`import_encoder`].
-pub fn begin_encoder(store: &Store, prefix: &str, weights: &str) -> Result<(), Error> {
+pub fn begin_encoder(store: &Store, prefix: &str, weights: &str, voice: &Voice) -> Result<(), Error> {
     if !weights.is_empty() {
         let imported = import_encoder(store, prefix, weights.as_ref())?;
-        say(format_args!("{weights}: {imported}"));
+        voice.say(format_args!("{weights}: {imported}"));
     }
     Ok(())
 }
@@ -94,9 +94,7 @@ fn of_run(path: &Path) -> Result<PathBuf, Error> {
 }
 
 /// How a file fits each architecture.
-pub(crate) fn matchings(
-    file: &WeightsFile,
-) -> impl Iterator<Item = Result<(Architecture, Matching), NoMatch>> {
+pub fn matchings(file: &WeightsFile) -> impl Iterator<Item = Result<(Architecture, Matching), NoMatch>> {
     ARCHITECTURES.into_iter().map(|architecture| {
         let matching = match_names(&shapes(architecture), &file.tensors)?;
         Ok((architecture, matching))
@@ -111,7 +109,7 @@ fn shapes(architecture: Architecture) -> Vec<(String, Vec<i64>)> {
 }
 
 /// What a recipe calls it.
-pub(crate) fn setting(architecture: Architecture) -> String {
+pub fn setting(architecture: Architecture) -> String {
     format!("{architecture:?}").to_lowercase()
 }
 

@@ -3,17 +3,12 @@
 //! From recipe to loss in four files: `recipes/*.toml`, [`tasks::pretrain`] (the whole loop in sight),
 //! `densesiam_nn::densesiam` (both views, every stop-gradient), and its PixSim and RegionSim.
 
-pub mod answer;
-pub mod commands;
 pub mod error;
 pub mod export;
 pub mod file;
 pub mod home;
 pub mod import;
-pub mod input;
 pub mod memory;
-pub mod pictures;
 pub mod recipe;
-pub mod report;
 pub mod run;
 pub mod tasks;

@@ -14,6 +14,7 @@
 pub mod collapse;
 pub mod densesiam;
 mod heads;
+pub mod input;
 mod layers;
 mod losses;
 mod pyramid;

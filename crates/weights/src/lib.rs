@@ -10,7 +10,7 @@
 //! blocks, whatever stands before them, translates detectron2's, and says which network it is. Nothing is taken silently:
 //! what is missing, left over or of another shape is in the [`Matching`], which prints as a few lines.
 //!
-//! [`write_torch`] and [`write_detectron2`] write what those tools read.
+//! [`write_torch`] and [`write_detectron2`] write what those tools read, [`onnx`] writes whole networks.
 //!
 //! Memory is bounded by the size of the file and by [`Limits`], whatever the file says about itself.
 
@@ -20,6 +20,7 @@ mod error;
 mod file;
 mod matching;
 mod numpy;
+pub mod onnx;
 mod pickle;
 mod safetensors_file;
 mod strided;

@@ -1,44 +1,74 @@
 //! Taking what was trained elsewhere, under the names and in the files that other tools read themselves.
 
 mod notes;
-mod onnx;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use densesiam_engine::checkpoint::{Checkpoint, tensors_to_safetensors};
 use densesiam_nn::Architecture;
+use densesiam_weights::onnx::{self, ClassOfCategory, NoTensor, Normalisation};
 use densesiam_weights::{DType, StateDict, WriteError, write_detectron2, write_torch};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
 use crate::file::{write_bytes, write_whole};
-use crate::input::{DEVIATION, MEAN};
 use crate::run::{encoder_tensors, locate};
 use crate::tasks::segment::matched_classes;
+use densesiam_nn::input::{DEVIATION, MEAN};
 
 /// For whom weights are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// The encoder under torchvision's names, as safetensors
+    /// The encoder under torchvision's names, as safetensors.
     Safetensors,
-    /// The encoder under torchvision's names, for torch.load: a .pth file
+    /// The encoder under torchvision's names, for torch.load: a .pth file.
     Torchvision,
-    /// The encoder under detectron2's names: a .pkl file
+    /// The encoder under detectron2's names: a .pkl file.
     Detectron2,
-    /// The encoder for mmpretrain, mmdetection and mmsegmentation: a .pth file
+    /// The encoder for mmpretrain, mmdetection and mmsegmentation: a .pth file.
     Openmmlab,
-    /// The encoder for timm and the Hugging Face hub: a folder
+    /// The encoder for timm and the Hugging Face hub: a folder.
     Timm,
-    /// The encoder as a network, ONNX: pictures to C2, C3, C4 and C5
+    /// The encoder as a network, ONNX: pictures to C2, C3, C4 and C5.
     Onnx,
-    /// The segmentation as a network, ONNX: pictures to the logits of their pixels
+    /// The segmentation as a network, ONNX: pictures to the logits of their pixels.
     OnnxSegmentation,
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Safetensors,
+        Self::Torchvision,
+        Self::Detectron2,
+        Self::Openmmlab,
+        Self::Timm,
+        Self::Onnx,
+        Self::OnnxSegmentation,
+    ];
+
+    /// What the command line calls it, and what is written, in a sentence.
+    pub fn name_and_meaning(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Safetensors => ("safetensors", "The encoder under torchvision's names, as safetensors"),
+            Self::Torchvision => {
+                ("torchvision", "The encoder under torchvision's names, for torch.load: a .pth file")
+            }
+            Self::Detectron2 => ("detectron2", "The encoder under detectron2's names: a .pkl file"),
+            Self::Openmmlab => {
+                ("openmmlab", "The encoder for mmpretrain, mmdetection and mmsegmentation: a .pth file")
+            }
+            Self::Timm => ("timm", "The encoder for timm and the Hugging Face hub: a folder"),
+            Self::Onnx => ("onnx", "The encoder as a network, ONNX: pictures to C2, C3, C4 and C5"),
+            Self::OnnxSegmentation => (
+                "onnx-segmentation",
+                "The segmentation as a network, ONNX: pictures to the logits of their pixels",
+            ),
+        }
+    }
+
     /// The file, or for timm the folder, that is written where nothing else is asked for.
     pub fn default_path(self) -> PathBuf {
         let name = match self {
@@ -88,7 +118,7 @@ pub fn export(checkpoint: &Path, format: Format, out: &Path) -> Result<String, E
             let config = format!("{:#}\n", timm_config(architecture, &name));
             write_bytes(&out.join("config.json"), config.as_bytes())?;
         }
-        Format::Onnx => write_bytes(out, &onnx::encoder(&as_bytes(&encoder)?)?)?,
+        Format::Onnx => write_bytes(out, &onnx::encoder(&as_bytes(&encoder)?, NORMALISATION)?)?,
         Format::OnnxSegmentation => {
             if checkpoint.manifest.run["task"] != "segment" {
                 let message =
@@ -96,11 +126,25 @@ pub fn export(checkpoint: &Path, format: Format, out: &Path) -> Result<String, E
                 return Err(Error::Usage(message));
             }
             let classes = matched_classes(&run, checkpoint.manifest.step)?;
-            write_bytes(out, &onnx::segmentation(&as_bytes(&checkpoint.model)?, classes.as_ref())?)?;
+            let classes = classes.as_ref().map(|classes| ClassOfCategory {
+                step: classes.step,
+                names: &classes.names,
+                of_category: &classes.of_category,
+            });
+            let network = onnx::segmentation(&as_bytes(&checkpoint.model)?, NORMALISATION, classes)?;
+            write_bytes(out, &network)?;
         }
     }
     let tensors = encoder.len();
     Ok(format!("{}: {}", out.display(), notes::what_to_know(format, architecture, &name, tensors, out)))
+}
+
+const NORMALISATION: Normalisation = Normalisation { mean: MEAN, deviation: DEVIATION };
+
+impl From<NoTensor> for Error {
+    fn from(missing: NoTensor) -> Self {
+        Error::Usage(missing.to_string())
+    }
 }
 
 fn architecture(checkpoint: &Checkpoint) -> Result<Architecture, Error> {

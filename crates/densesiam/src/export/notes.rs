@@ -5,7 +5,7 @@ use std::path::Path;
 use densesiam_nn::Architecture;
 
 use super::Format;
-use crate::input::{DEVIATION, MEAN};
+use densesiam_nn::input::{DEVIATION, MEAN};
 
 /// What was written, and what a user must set so that it is not silently ignored or fed other pictures.
 pub(super) fn what_to_know(

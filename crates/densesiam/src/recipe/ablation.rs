@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{builtin, keys, text};
+use super::{builtin, text};
 use crate::error::Error;
+use densesiam_settings::keys;
 
 /// What a recipe trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -3,7 +3,6 @@
 
 pub mod ablation;
 pub mod builtin;
-pub mod keys;
 pub mod labels;
 pub mod pretrain;
 pub mod probe;
@@ -11,12 +10,12 @@ pub mod reference;
 pub mod segment;
 mod tables;
 mod text;
-pub mod usual;
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 use densesiam_settings::SettingError;
+use densesiam_settings::keys::{self, RecipeError};
 use densesiam_text::shown;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,7 +24,6 @@ pub use tables::{DataSettings, EncoderRecipe, MonitorSettings, RunSettings, Trai
 
 use crate::error::Error;
 use crate::home;
-use keys::RecipeError;
 
 /// A recipe, for whatever task.
 pub trait Recipe: Serialize + DeserializeOwned + Default {

@@ -1,9 +1,9 @@
 //! The recipe of pre-training (the paper, section 5.1): every ablation of the paper is one key of it.
 
 use densesiam_data::augment::Augmentation;
-use densesiam_engine::duration::Duration;
 use densesiam_engine::optimizer::OptimizerSettings;
 use densesiam_nn::densesiam::{EncoderSettings, GlobalSettings, PixSimSettings, RegionSimSettings, Settings};
+use densesiam_settings::duration::Duration;
 use densesiam_settings::{SettingError, within};
 use serde::{Deserialize, Serialize};
 

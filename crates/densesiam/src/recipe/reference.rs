@@ -2,7 +2,7 @@
 //! recipe has, and their defaults, are the recipe's own; a test holds the page against them.
 
 use super::Recipe;
-use super::keys::{find, leaves, of_defaults};
+use densesiam_settings::keys::{find, leaves, of_defaults};
 
 /// The page as it is in the repository.
 const PAGE: &str = include_str!("../../../../docs/recipes.md");

@@ -1,11 +1,11 @@
 //! The recipe of unsupervised segmentation (the paper, section 4): each component of the paper's table 5 is one key of it.
 
 use densesiam_data::segment::SegmentAugmentation;
-use densesiam_engine::duration::Duration;
 use densesiam_engine::optimizer::OptimizerSettings;
 use densesiam_nn::segment::{
     Auxiliary, Labelling, SegmentEncoder, SegmentPixSim, SegmentRegionSim, Settings,
 };
+use densesiam_settings::duration::Duration;
 use densesiam_settings::{SettingError, within};
 use serde::{Deserialize, Serialize};
 

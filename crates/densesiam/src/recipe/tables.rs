@@ -2,7 +2,7 @@
 
 use densesiam_data::loader::PATIENCE;
 use densesiam_engine::device::{DeviceRequest, PrecisionRequest};
-use densesiam_engine::duration::{Duration, Length};
+use densesiam_settings::duration::{Duration, Length};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 

@@ -8,7 +8,7 @@ use densesiam_data::loader::LoadError;
 use densesiam_engine::checkpoint::{CheckpointFolder, tensors_to_safetensors};
 use densesiam_engine::environment::Environment;
 use densesiam_engine::interrupt::Signal;
-use densesiam_engine::log::{EventFile, MetricsLog, Png, Progress, Report as ProgressReport};
+use densesiam_engine::log::{EventFile, MetricsLog, Png, Progress, Report as ProgressReport, Voice};
 use densesiam_engine::run_dir::{RunDirectory, RunLayout};
 use densesiam_nn::Architecture;
 use image::RgbImage;
@@ -21,10 +21,10 @@ use super::table::Table;
 use super::{State, encoder_tensors};
 use crate::error::{Error, Stop};
 use crate::file::write_bytes;
-use crate::pictures;
-use crate::recipe::keys::RecipeError;
 use crate::recipe::{MonitorSettings, RunSettings, TrainSettings};
-use crate::report::Picture;
+use densesiam_report::page::Picture;
+use densesiam_report::pictures;
+use densesiam_settings::keys::RecipeError;
 
 /// What a journal has to know of its run, whatever the task.
 pub struct Facts<'p> {
@@ -97,7 +97,7 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When the directory cannot be used.
-    pub fn open(facts: Facts<'p>, mut origin: Origin, state: &State) -> Result<Self, Error> {
+    pub fn open(facts: Facts<'p>, mut origin: Origin, state: &State, voice: &Voice) -> Result<Self, Error> {
         let (step, resumed, said) = (state.step, origin.is_restored(), std::mem::take(&mut origin.said));
         let (directory, restored) = origin.take(facts.run)?;
         let layout = directory.layout();
@@ -122,7 +122,7 @@ impl<'p> Journal<'p> {
         let pictures = layout.pictures();
         fs::create_dir_all(&pictures).map_err(|source| Error::file(pictures, source))?;
         let total = facts.setup.horizon.total_steps;
-        let progress = Progress::new(facts.task, step, total, facts.setup.horizon.batch_size);
+        let progress = Progress::new(voice, facts.task, step, total, facts.setup.horizon.batch_size);
         let (pending, warnings) = (vec![], BTreeMap::new());
         let Restored { bad_files, best } = restored.unwrap_or_default();
         let journal = Self {

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::State;
 use super::journal::Facts;
 use crate::error::Error;
-use crate::recipe::{RunSettings, keys};
+use crate::recipe::RunSettings;
+use densesiam_settings::keys;
 
 /// Where a training begins.
 pub struct Origin {

@@ -14,10 +14,10 @@ use densesiam_data::survey::Survey;
 use densesiam_engine::device::{
     CudaSupport, DeviceRequest, Precision, cuda, resolve_threads, search_convolutions,
 };
-use densesiam_engine::duration::{Duration, Horizon, Length};
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
-use densesiam_engine::schedule::LearningRate;
 use densesiam_nn::Store;
+use densesiam_settings::duration::{Duration, Horizon, Length};
+use densesiam_settings::schedule::LearningRate;
 use densesiam_text::shown;
 use tch::Device;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::report::{Chart, Series};
+use densesiam_report::page::{Chart, Series};
 
 /// Rows of named numbers, each with its step.
 #[derive(Clone, Debug, Default)]

@@ -1,26 +1,18 @@
-//! The three places where a run says how it goes: a file of JSON lines, TensorBoard's event file, and the terminal.
+//! The three places where a run says how it goes: a file of JSON lines, TensorBoard's event file, and the terminal or
+//! whoever else listens.
 
 mod jsonl;
 mod progress;
 mod tensorboard;
+mod voice;
 
-use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::jsonl::MetricsLog;
 pub use self::progress::{Progress, Report, spoken};
 pub use self::tensorboard::{EventFile, Png};
-
-/// Says a line, or lines, to whoever watches: on standard error, ended by a line feed. That nobody listens any more, for a
-/// terminal was closed or the program that the lines went to has ended, is no reason to end a training.
-pub fn say(lines: impl Display) {
-    let mut lines = lines.to_string();
-    if !lines.ends_with('\n') {
-        lines.push('\n');
-    }
-    let _ = io::stderr().write_all(lines.as_bytes());
-}
+pub use self::voice::{Voice, say};
 
 /// A log that cannot be kept.
 #[derive(Debug, thiserror::Error)]

@@ -1,12 +1,11 @@
 //! The terminal's view of a run: a bar where a person looks on, plain lines where standard error goes to a file.
 
 use std::cell::Cell;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::say;
+use super::Voice;
 
 /// What a report says of one interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,9 +18,10 @@ pub struct Report<'a> {
     pub values: &'a [(&'a str, f64)],
 }
 
-/// Shows how far a run is, on standard error.
+/// Shows how far a run is.
 #[derive(Debug)]
 pub struct Progress {
+    voice: Voice,
     label: String,
     total_steps: u64,
     images_per_step: u64,
@@ -36,9 +36,10 @@ pub struct Progress {
 
 impl Progress {
     /// A display of `total_steps` steps of which `done` are behind. A bar on a terminal, else plain lines.
-    pub fn new(label: &str, done: u64, total_steps: u64, images_per_step: u64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| bar(label, done, total_steps));
+    pub fn new(voice: &Voice, label: &str, done: u64, total_steps: u64, images_per_step: u64) -> Self {
+        let bar = voice.has_bar().then(|| bar(label, done, total_steps));
         Self {
+            voice: voice.clone(),
             label: label.to_owned(),
             total_steps,
             images_per_step,
@@ -71,7 +72,7 @@ impl Progress {
                 bar.set_position(step);
                 bar.set_message(numbers);
             }
-            None => say(plain_line(&self.label, step, self.total_steps, &numbers)),
+            None => self.voice.say(plain_line(&self.label, step, self.total_steps, &numbers)),
         }
     }
 
@@ -86,11 +87,11 @@ impl Progress {
         Some(spoken(left.as_secs()))
     }
 
-    /// Prints a line on standard error without breaking the bar.
+    /// Says a line without breaking the bar.
     pub fn println(&self, line: impl AsRef<str>) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| say(line.as_ref())),
-            None => say(line.as_ref()),
+            Some(bar) => bar.suspend(|| self.voice.say(line.as_ref())),
+            None => self.voice.say(line.as_ref()),
         }
     }
 
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn an_evaluation_counts_once_for_the_steps_that_share_it() {
-        let progress = Progress::new("segment", 100, 200, 8);
+        let progress = Progress::new(&Voice::Nobody, "segment", 100, 200, 8);
         // 50 steps of 2 s, and 60 s of evaluations beside them: 50 more take 100 s and 60 s.
         assert_eq!(progress.left(150, 2.0, 60.0).unwrap(), "2m 40s");
         assert_eq!(progress.left(200, 2.0, 60.0), None);

@@ -3,7 +3,7 @@
 use densesiam_settings::{SettingError, require};
 use serde::{Deserialize, Serialize};
 
-use crate::schedule::ScheduleSettings;
+use densesiam_settings::schedule::ScheduleSettings;
 
 /// The rule by which parameters are stepped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,16 +5,17 @@ use std::path::Path;
 
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::Loader;
-use densesiam_engine::duration::Duration;
 use densesiam_engine::optimizer::{FixedPredictor, Optimizer};
 use densesiam_nn::Store;
+use densesiam_settings::duration::Duration;
 
 use crate::error::Error;
 use crate::import::beginning;
 use crate::memory::views_fit;
+use crate::recipe::Recipe;
 use crate::recipe::pretrain::PretrainRecipe;
-use crate::recipe::{Recipe, keys};
 use crate::run::{Facts, Setup, Tables};
+use densesiam_settings::keys;
 
 /// Below so many pictures an encoder from random weights is hardly better than they are: seen with 1,367 (ours), not seen
 /// with 118,287 (the paper).

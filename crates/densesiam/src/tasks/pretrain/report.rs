@@ -4,9 +4,9 @@ use super::plan::Plan;
 use super::verdict::verdict;
 use crate::error::Error;
 use crate::import::beginning;
-use crate::recipe::keys;
-use crate::report::{Chart, Report, Sheets, Status, Tile};
 use crate::run::{Journal, Table};
+use densesiam_report::page::{Chart, Report, Sheets, Status, Tile};
+use densesiam_settings::keys;
 
 /// What the contact sheets show.
 const SHEETS: &str = "A picture with the frames of its two views; its dense features, whose first three principal \

@@ -10,8 +10,8 @@ use tch::{Kind, Tensor};
 
 use super::components::principal_components;
 use super::plan::Plan;
-use crate::input::Input;
-use crate::pictures::{self, INK, Palette, VIEW_COLOURS, fitted, fitted_size};
+use densesiam_nn::input::Input;
+use densesiam_report::pictures::{self, INK, Palette, VIEW_COLOURS, fitted, fitted_size};
 
 /// Pixels between positions of the encoder's last map.
 const STRIDE: u32 = 32;

@@ -1,8 +1,8 @@
 //! What a pre-training comes to, in words.
 
 use super::plan::Plan;
-use crate::report::{Status, Verdict};
 use crate::run::{Journal, Table};
+use densesiam_report::page::{Status, Verdict};
 
 /// Judges the numbers so far: first what went wrong, then whether the losses fell.
 pub(super) fn verdict(plan: &Plan, journal: &Journal, metrics: &Table, status: &Status) -> Verdict {

@@ -9,8 +9,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::plan::Plan;
 use crate::error::Error;
-use crate::input::Input;
 use crate::recipe::probe::ProbeFeatures;
+use densesiam_nn::input::Input;
 
 /// Brings pictures to feature maps.
 pub(super) struct Extractor {

@@ -12,12 +12,12 @@ use densesiam_data::evaluation::EvaluationLoader;
 use densesiam_data::order::{Order, steps_per_epoch};
 use densesiam_data::taxonomy::VOID;
 use densesiam_engine::device::set_threads;
-use densesiam_engine::duration::Horizon;
-use densesiam_engine::log::{Progress, say};
+use densesiam_engine::log::{Progress, Voice};
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
-use densesiam_engine::schedule::{LearningRate, ScheduleSettings};
 use densesiam_metrics::{ConfusionMatrix, Matching, SegmentationScores};
 use densesiam_nn::{Architecture, Convolution, Store};
+use densesiam_settings::duration::Horizon;
+use densesiam_settings::schedule::{LearningRate, ScheduleSettings};
 use tch::{Kind, Reduction, Tensor};
 
 pub use encoder::{Encoder, Source, encoders_and_settings};
@@ -25,9 +25,9 @@ pub use plan::Plan;
 pub use summary::{Group, summarise};
 
 use crate::error::Error;
-use crate::input::Input;
 use crate::recipe::probe::ProbeFeatures;
 use crate::tasks::segment::Absent;
+use densesiam_nn::input::Input;
 use features::{Examples, Extractor, Standard, side};
 
 /// What one layer on one encoder came to.
@@ -49,32 +49,33 @@ pub struct Figure {
     pub absent: Absent,
 }
 
-/// Probes every encoder with every seed, as planned. Nothing is written.
+/// Probes every encoder with every seed, as planned, and says each figure. Nothing is written.
 ///
 /// # Errors
 /// When pictures or weights cannot be read, or an encoder has no finite features.
-pub fn probe(plan: &Plan) -> Result<Vec<Figure>, Error> {
+pub fn probe(plan: &Plan, voice: &Voice) -> Result<Vec<Figure>, Error> {
     set_threads(plan.threads);
     let mut figures = Vec::new();
     for encoder in &plan.encoders {
         // Another seed is another random encoder; of all others the features are the same for every seed.
         let at_once = if encoder.depends_on_seed() { 1 } else { plan.seeds.len() };
         for seeds in plan.seeds.chunks(at_once) {
-            figures.extend(probe_encoder(plan, encoder, seeds)?);
+            figures.extend(probe_encoder(plan, encoder, seeds, voice)?);
         }
     }
     Ok(figures)
 }
 
 /// Probes one encoder, with a layer for each of the seeds.
-fn probe_encoder(plan: &Plan, encoder: &Encoder, seeds: &[u64]) -> Result<Vec<Figure>, Error> {
+fn probe_encoder(plan: &Plan, encoder: &Encoder, seeds: &[u64], voice: &Voice) -> Result<Vec<Figure>, Error> {
     let (probe, classes) = (&plan.recipe.probe, plan.training.taxonomy.classes.len());
 
     // ---- frozen features of the training pictures, once
     let (resnet, architecture) = encoder.open(&plan.recipe.encoder, plan.device, seeds[0])?;
     let input = Input::new(plan.precision.kind(), plan.device);
     let extractor = Extractor { encoder: resnet, input, features: probe.features };
-    let reading = Progress::new(&format!("{} features", encoder.name), 0, plan.training.len() as u64, 1);
+    let reading =
+        Progress::new(voice, &format!("{} features", encoder.name), 0, plan.training.len() as u64, 1);
     let mut examples = Examples::read(plan, &extractor, architecture, &reading)?;
     reading.finish();
     let spoilt = || {
@@ -89,7 +90,7 @@ fn probe_encoder(plan: &Plan, encoder: &Encoder, seeds: &[u64]) -> Result<Vec<Fi
         .map(|&seed| {
             let store = Store::new(Kind::Float, plan.device, seed);
             let layer = Layer::new(&store, architecture, probe.features, classes as i64);
-            let loss = train(plan, &examples, (&layer, &store), seed, &encoder.name)?;
+            let loss = train(plan, &examples, (&layer, &store), seed, (&encoder.name, voice))?;
             Ok((layer, loss))
         })
         .collect();
@@ -117,7 +118,7 @@ fn probe_encoder(plan: &Plan, encoder: &Encoder, seeds: &[u64]) -> Result<Vec<Fi
             (encoder.name.clone(), encoder.source.clone(), scores.map_err(internal)?);
         let absent = Absent::of(&scores, &plan.validation.taxonomy);
         let figure = Figure { name, source, architecture, seed, loss, scores, absent };
-        say(&figure);
+        voice.say(&figure);
         Ok(figure)
     });
     figures.collect()
@@ -129,7 +130,7 @@ fn train(
     examples: &Examples,
     (layer, store): (&Layer, &Store),
     seed: u64,
-    name: &str,
+    (name, voice): (&str, &Voice),
 ) -> Result<f64, Error> {
     let probe = &plan.recipe.probe;
     let learning_rate = probe.learning_rate * 512.0 / examples.channels() as f64;
@@ -146,7 +147,8 @@ fn train(
     let rules = [GroupRule::scheduled("layer", "*")];
     let mut optimizer =
         Optimizer::new(&settings, horizon.batch_size, &store.parameters(), &rules).map_err(internal)?;
-    let progress = Progress::new(&format!("{name} seed {seed}"), 0, horizon.total_steps, horizon.batch_size);
+    let progress =
+        Progress::new(voice, &format!("{name} seed {seed}"), 0, horizon.total_steps, horizon.batch_size);
 
     let mut epoch_loss = Tensor::zeros([], (Kind::Float, plan.device));
     for epoch in 0..probe.epochs {

@@ -4,8 +4,8 @@ use densesiam_metrics::ClassScores;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::pictures::Palette;
-use crate::report::{ClassBar, ClassReport, ConfusionTable};
+use densesiam_report::page::{ClassBar, ClassReport, ConfusionTable};
+use densesiam_report::pictures::Palette;
 
 /// What a line of `evaluations.jsonl` says of the classes. The defaults stand in for what older runs did not record.
 #[derive(Debug, Deserialize)]
@@ -58,8 +58,8 @@ mod tests {
     use densesiam_metrics::ConfusionMatrix;
 
     use super::*;
-    use crate::pictures::colour_of;
     use crate::tasks::segment::Evaluation;
+    use densesiam_report::pictures::colour_of;
 
     /// CamVid with 12 categories; category `i` is class `i`, the last is of none, and no pixel is a fence.
     fn line() -> Value {

@@ -15,8 +15,8 @@ use tch::Kind;
 use super::absent::Absent;
 use super::trained::MatchedClasses;
 use crate::error::Error;
-use crate::input::Input;
-use crate::pictures::Palette;
+use densesiam_nn::input::Input;
+use densesiam_report::pictures::Palette;
 
 /// The scores of a model, and which class each of its pseudo-categories is taken for.
 #[derive(Debug)]

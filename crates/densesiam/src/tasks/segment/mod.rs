@@ -14,12 +14,13 @@ use std::sync::Arc;
 
 use densesiam_data::labelled::LabelledSet;
 use densesiam_engine::device::set_threads;
-use densesiam_engine::duration::is_due;
 use densesiam_engine::interrupt::Interrupt;
+use densesiam_engine::log::Voice;
 use densesiam_engine::optimizer::not_finite;
 use densesiam_engine::run_dir::Mode;
 use densesiam_nn::segment::{Output, Segmenter, alignment};
 use densesiam_nn::{Store, collapse};
+use densesiam_settings::duration::is_due;
 use tch::{Device, Kind, Tensor};
 
 pub use absent::Absent;
@@ -29,16 +30,16 @@ pub use trained::{MatchedClasses, Trained, matched_classes};
 
 use crate::error::Error;
 use crate::import::begin_encoder;
-use crate::input::Input;
-use crate::report::Status;
 use crate::run::{Journal, Origin, Pending, State, Stopwatch, Trouble, next_batch};
+use densesiam_nn::input::Input;
+use densesiam_report::page::Status;
 use sheet::ContactSheet;
 
 /// Trains as planned, in a run directory of its own, until the end, a signal or trouble.
 ///
 /// # Errors
 /// Whatever ends the run early; what had been saved stays saved.
-pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
+pub fn segment(plan: &Plan, mode: Mode, voice: &Voice) -> Result<(), Error> {
     let setup = &plan.setup;
     set_threads(setup.threads);
     let interrupt = Interrupt::install().map_err(|error| Error::Internal(error.to_string()))?;
@@ -52,11 +53,11 @@ pub fn segment(plan: &Plan, mode: Mode) -> Result<(), Error> {
     let origin = Origin::find(&plan.facts(), mode, &mut state)?;
     let begins = !origin.is_restored();
     if begins {
-        begin_encoder(&state.store, "backbone.", &recipe.encoder.weights)?;
+        begin_encoder(&state.store, "backbone.", &recipe.encoder.weights, voice)?;
     }
 
     // ---- run directory, resumed or new
-    let mut journal = Journal::open(plan.facts(), origin, &state)?;
+    let mut journal = Journal::open(plan.facts(), origin, &state, voice)?;
     let input = Input::new(setup.precision.kind(), setup.device);
     let validation = plan.validation.as_ref().map(|set| (set, ContactSheet::new(plan, set)));
     let mut loader = plan.loader(state.step, journal.bad_files())?;

@@ -8,17 +8,18 @@ use densesiam_data::decode::DecodeLimits;
 use densesiam_data::evaluation::EvaluationSettings;
 use densesiam_data::labelled::{DataSetError, LabelFinding, LabelSurvey, LabelledSet, training_pictures};
 use densesiam_data::segment::SegmentLoader;
-use densesiam_engine::duration::Duration;
 use densesiam_engine::optimizer::{FixedPredictor, Optimizer};
 use densesiam_nn::Store;
 use densesiam_nn::segment::Settings;
+use densesiam_settings::duration::Duration;
 
 use crate::error::Error;
 use crate::import::beginning;
 use crate::memory::views_fit;
+use crate::recipe::Recipe;
 use crate::recipe::segment::SegmentRecipe;
-use crate::recipe::{Recipe, keys};
 use crate::run::{Facts, Setup, Tables};
+use densesiam_settings::keys;
 
 /// A segmentation that can begin.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use super::evaluation::pixel_categories;
 use super::plan::Plan;
 use super::trained::MatchedClasses;
 use crate::error::Error;
-use crate::input::Input;
-use crate::pictures::{self, INK};
+use densesiam_nn::input::Input;
+use densesiam_report::pictures::{self, INK};
 
 /// Pictures of the validation set that are drawn at every interval, with their labels.
 pub(super) struct ContactSheet {

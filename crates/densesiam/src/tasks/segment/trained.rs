@@ -10,11 +10,11 @@ use serde_json::Value;
 use tch::Kind;
 
 use crate::error::Error;
-use crate::input::Input;
-use crate::pictures::Palette;
 use crate::recipe::find;
 use crate::recipe::segment::SegmentRecipe;
 use crate::run::{Table, locate};
+use densesiam_nn::input::Input;
+use densesiam_report::pictures::Palette;
 
 /// What the pseudo-categories of a model were taken for when it was last evaluated.
 pub struct MatchedClasses {

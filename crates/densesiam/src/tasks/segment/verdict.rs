@@ -1,8 +1,8 @@
 //! What a segmentation comes to, in words.
 
 use super::plan::Plan;
-use crate::report::{Status, Verdict};
 use crate::run::{Journal, Table};
+use densesiam_report::page::{Status, Verdict};
 
 /// Judges the numbers so far: first what went wrong, then how many categories live and what labels say.
 pub(super) fn verdict(

@@ -1,0 +1,79 @@
+//! The data paths: from files to two views of each picture, on one core.
+
+use std::time::Instant;
+
+use densesiam_data::augment::Augmentation;
+use densesiam_data::decode::{DecodeLimits, decode_into};
+use densesiam_data::image::RgbImage;
+use densesiam_data::index::ImageIndex;
+use densesiam_data::loader::{PairAugmentation, SampleScratch, SampleSource, load_sample};
+use densesiam_data::segment::SegmentAugmentation;
+use densesiam_engine::device::set_threads;
+use serde_json::json;
+use tch::{Device, Kind};
+
+use super::limits::{copy_rate, matrix_product_rate, peak_memory_megabytes};
+use super::{PictureArguments, least, median};
+use crate::answer::answer_line;
+use densesiam::error::Error;
+
+/// `densesiam bench loader`
+pub(super) fn pretrain_views(arguments: &PictureArguments, size: u32) -> Result<(), Error> {
+    measure("loader", arguments, &Augmentation { size, ..Augmentation::default() })
+}
+
+/// `densesiam bench segment-loader`
+pub(super) fn segment_views(arguments: &PictureArguments) -> Result<(), Error> {
+    measure("segment-loader", arguments, &SegmentAugmentation::default())
+}
+
+/// Makes the views of some pictures several times over; the first pass warms up and does not count.
+fn measure<A: PairAugmentation>(
+    name: &str,
+    arguments: &PictureArguments,
+    augmentation: &A,
+) -> Result<(), Error> {
+    augmentation.validate()?;
+    let index = ImageIndex::scan(&arguments.root)?;
+    let count = arguments.pictures.min(index.len());
+    let size = augmentation.size();
+    let source =
+        SampleSource { index: &index, augmentation, seed: 1, limits: DecodeLimits::default(), min_side: 1 };
+    let mut scratch = SampleScratch::new(size);
+    let (mut whole, mut decoded) = (Vec::new(), Vec::new());
+    for repeat in 0..=arguments.repeats {
+        let decode = seconds_to_decode(&index, count, &source.limits)?;
+        let start = Instant::now();
+        for sample in 0..count {
+            let _ = load_sample(&source, sample as u64, repeat as u64, &mut scratch);
+        }
+        if repeat > 0 {
+            decoded.push(decode / count as f64 * 1e3);
+            whole.push(start.elapsed().as_secs_f64() / count as f64 * 1e3);
+        }
+    }
+    let peak = peak_memory_megabytes();
+    set_threads(1);
+    let line = json!({
+        "bench": name, "program": "densesiam", "pictures": count, "size": size,
+        "milliseconds_a_picture": {"median": median(&whole), "minimum": least(&whole), "decode": least(&decoded)},
+        "pictures_per_second_a_core": 1e3 / median(&whole),
+        "peak_memory_megabytes": peak,
+        "matrix_product_gflops_one_thread": matrix_product_rate(Kind::Float, Device::Cpu),
+        "copy_gigabytes_per_second": copy_rate(Device::Cpu),
+    });
+    answer_line(line)
+}
+
+/// Reads and decodes the pictures, and nothing else.
+fn seconds_to_decode(index: &ImageIndex, count: usize, limits: &DecodeLimits) -> Result<f64, Error> {
+    let (mut bytes, mut image) = (Vec::new(), RgbImage::default());
+    let start = Instant::now();
+    for sample in 0..count {
+        let place = index.place(sample);
+        place.read_into(&mut bytes).map_err(|error| Error::file(place.to_string(), error))?;
+        // An unreadable picture costs its time here as it does in training.
+        let _ = decode_into(&bytes, limits, &mut image);
+    }
+    Ok(start.elapsed().as_secs_f64())
+}

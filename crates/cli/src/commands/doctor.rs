@@ -1,0 +1,125 @@
+//! `densesiam doctor`: whether this machine and these pictures are fit for training.
+
+use std::path::Path;
+
+use densesiam_data::decode::DecodeLimits;
+use densesiam_data::index::ImageIndex;
+use densesiam_data::survey::{Survey, Unreadable};
+use densesiam_engine::device::{DeviceRequest, PrecisionRequest, cuda, resolve_threads};
+use densesiam_engine::environment::Environment;
+use densesiam_engine::log::spoken;
+use densesiam_text::shown;
+use serde_json::{Value, json};
+use tch::Device;
+
+use super::bench::matrix_product_rate;
+use super::folder;
+use super::hours::Timed;
+use crate::answer::{answer, answer_line};
+use densesiam::error::Error;
+use densesiam::tasks::pretrain::Plan;
+
+/// How many pictures of a folder are decoded.
+const LOOKED_AT: usize = 64;
+
+/// Prints what there is, as lines or as JSON.
+pub(super) fn run(pictures: Option<&Path>, json: bool) -> Result<(), Error> {
+    let device = DeviceRequest::Auto.resolve()?;
+    let (precision, why) = PrecisionRequest::Auto.resolve(device);
+    let threads = resolve_threads(0);
+    let environment = Environment::collect(env!("CARGO_PKG_VERSION"), device, precision, threads);
+    let mut findings = match serde_json::to_value(&environment) {
+        Ok(Value::Object(findings)) => findings,
+        _ => return Err(Error::Internal("the environment is no JSON object".into())),
+    };
+    densesiam_engine::device::set_threads(threads);
+    findings.insert("precision_reason".into(), json!(why));
+    findings.insert("cuda".into(), json!(cuda().to_string()));
+    let rate = |kind| (matrix_product_rate(kind, device) * 10.0).round() / 10.0;
+    findings.insert("gflops_fp32".into(), json!(rate(tch::Kind::Float)));
+    findings.insert("gflops_bf16".into(), json!(rate(tch::Kind::BFloat16)));
+    findings.insert("disk_free_bytes".into(), json!(disk_free(Path::new("."))));
+    if let Some(root) = pictures {
+        findings.insert("pictures".into(), look_at(root)?);
+    }
+    let conclusion = match pictures {
+        Some(root) => fit(root).unwrap_or_else(|error| format!("not fit for training: {error}")),
+        None => format!("{}; with a folder the hours are measured: densesiam doctor FOLDER", suits(device)),
+    };
+    if json {
+        findings.insert("conclusion".into(), json!(conclusion));
+        return answer_line(format_args!("{:#}", Value::Object(findings)));
+    }
+    answer(findings.iter().map(|(key, value)| lines(key, value)).collect::<String>())?;
+    answer_line(format_args!("\n{conclusion}"))
+}
+
+/// For what a device is good.
+fn suits(device: Device) -> &'static str {
+    match device {
+        Device::Cpu => {
+            "fit for a ResNet-18 on some thousand pictures; the paper's recipes take weeks on a processor"
+        }
+        _ => "fit for the paper's recipes",
+    }
+}
+
+/// What a training of the pictures below `root` takes here, for whom it is enough, and how it is begun.
+fn fit(root: &Path) -> Result<String, Error> {
+    let root = root.to_string_lossy();
+    let recipe = folder::recipe(&root, &[])?;
+    let rate = recipe.rate()?;
+    let plan = Plan::new(recipe)?;
+    let horizon = &plan.setup.horizon;
+    let time = spoken((horizon.total_steps as f64 * horizon.batch_size as f64 / rate) as u64);
+    let outlook = plan.outlook().map_or(String::new(), |outlook| format!("\n{outlook}"));
+    Ok(format!(
+        "fit for a {:?} on these {} pictures: about {time} at {rate:.1} pictures a second, measured. Type\n  \
+         densesiam pretrain {}{outlook}",
+        plan.recipe.encoder.settings.architecture,
+        plan.setup.index.len(),
+        shown(&*root)
+    ))
+}
+
+/// One line for a plain value, one for each part of a larger one; bytes in GB.
+fn lines(key: &str, value: &Value) -> String {
+    match (key.strip_suffix("_bytes"), value) {
+        (_, Value::Null) => format!("{key:28} not known\n"),
+        (Some(key), Value::Number(bytes)) => {
+            format!("{key:28} {:.1} GB\n", bytes.as_f64().unwrap_or_default() / 1e9)
+        }
+        (_, Value::Object(parts)) => {
+            parts.iter().map(|(part, value)| lines(&format!("{key}.{part}"), value)).collect()
+        }
+        (_, Value::Array(items)) => {
+            let indented = items.iter().map(|item| format!("  {}\n", item.as_str().unwrap_or_default()));
+            format!("{key:28} {}\n{}", items.len(), indented.collect::<String>())
+        }
+        (_, Value::String(text)) => format!("{key:28} {text}\n"),
+        (_, value) => format!("{key:28} {value}\n"),
+    }
+}
+
+fn look_at(root: &Path) -> Result<Value, Error> {
+    let index = ImageIndex::scan(root)?;
+    let survey = Survey::of(&index, LOOKED_AT, &DecodeLimits::default());
+    let line = |bad: &Unreadable| format!("{}: {}", index.place(bad.sample), bad.why);
+    let unreadable: Vec<String> = survey.unreadable.iter().map(line).collect();
+    let mut findings = json!({
+        "found": index.len(),
+        "looked_at": survey.looked_at,
+        "median_shorter_side": survey.median_shorter_side(),
+        "unreadable": unreadable,
+    });
+    let skipped = index.skipped();
+    if !skipped.is_empty() {
+        findings["skipped"] = json!(skipped.to_string());
+    }
+    Ok(findings)
+}
+
+/// Free bytes of the file system that holds `path`.
+fn disk_free(path: &Path) -> Option<u64> {
+    fs4::available_space(path).ok()
+}

@@ -1,0 +1,31 @@
+//! `densesiam evaluate`: how good a trained segmentation is on labelled pictures.
+
+mod table;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::answer::{answer, answer_line};
+use densesiam::error::Error;
+use densesiam::tasks::segment::{Trained, evaluate, evaluation_settings, labelled_set};
+use densesiam_data::labelled::LabelSurvey;
+use densesiam_engine::log::say;
+
+/// Scores the model, and prints the scores as a table or as JSON.
+pub(super) fn run(checkpoint: &Path, settings: &[String], json: bool) -> Result<(), Error> {
+    let trained = Trained::open(checkpoint, settings)?;
+    let unlabelled =
+        || Error::Usage("there are no labelled pictures: set data.root, labels.layout and labels.val".into());
+    let set = Arc::new(labelled_set(&trained.recipe)?.ok_or_else(unlabelled)?);
+    let settings = evaluation_settings(&trained.recipe, trained.recipe.data.workers.max(1));
+    if let Some(doubt) = LabelSurvey::of(&set, &settings.limits).finding() {
+        say(format_args!("WARNING: {doubt}"));
+    }
+    let evaluation = evaluate(&set, settings, (&trained.model, trained.categories), &trained.input)?;
+    if json {
+        return answer_line(evaluation.to_json(trained.step, &set.taxonomy));
+    }
+    let (name, pictures, step) = (&set.name, set.len(), trained.step);
+    let table = table::table(&evaluation, &set.taxonomy);
+    answer(format_args!("{name}, {pictures} pictures, after {step} steps\n\n{table}"))
+}

@@ -1,0 +1,100 @@
+//! How long a training takes on this machine: a few of its steps are tried, with its pictures, and thrown away.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use densesiam_engine::log::{say, spoken};
+use densesiam_engine::optimizer::OptimizerSettings;
+use densesiam_engine::run_dir::RunLayout;
+use densesiam_settings::duration::{Duration, Length};
+use densesiam_settings::schedule::ScheduleSettings;
+
+use super::bench;
+use densesiam::error::Error;
+use densesiam::recipe::pretrain::PretrainRecipe;
+use densesiam::recipe::segment::SegmentRecipe;
+use densesiam::recipe::{Recipe, TrainSettings, find};
+use densesiam::tasks::{pretrain, segment};
+
+/// Most pictures in a step that is tried: on a processor the rate hardly depends on their number, and the memory does.
+const TRIED: usize = 16;
+
+/// A recipe whose steps can be tried.
+pub(super) trait Timed: Recipe + Clone {
+    /// `[train]` and `[optimizer]`.
+    fn length(&mut self) -> (&mut TrainSettings, &mut OptimizerSettings);
+
+    /// Pictures a second of the steps of this recipe.
+    ///
+    /// # Errors
+    /// As a training would not begin.
+    fn steps_rate(self) -> Result<f64, Error>;
+
+    /// Pictures a second of a training by this recipe, evaluations apart.
+    ///
+    /// # Errors
+    /// As a training would not begin.
+    fn rate(&self) -> Result<f64, Error> {
+        let mut tried = self.clone();
+        let (train, optimizer) = tried.length();
+        train.batch_size = train.batch_size.min(TRIED);
+        train.duration = Length::Counted(Duration::Steps(TRIED as u64));
+        optimizer.schedule = ScheduleSettings::default();
+        tried.steps_rate()
+    }
+
+    /// The recipe with its length in steps where it was given as a time: a few steps are tried, and the result is said. A run
+    /// that goes on keeps the steps with which it began.
+    ///
+    /// # Errors
+    /// As a training would not begin.
+    fn in_steps(mut self, resume: bool) -> Result<Self, Error> {
+        let Length::Time(seconds) = self.length().0.duration else { return Ok(self) };
+        let run = self.run();
+        let begun = RunLayout::new(Path::new(&run.dir).join(&run.name)).recipe();
+        if resume && begun.is_file() {
+            let mut begun: Self = find(&begun.display().to_string(), &[])?;
+            self.length().0.duration = begun.length().0.duration;
+            return Ok(self);
+        }
+        let rate = self.rate()?;
+        let (train, _) = self.length();
+        let steps = (seconds * rate / train.batch_size as f64).max(1.0) as u64;
+        let steps = Length::Counted(Duration::Steps(steps));
+        say(format_args!(
+            "train.duration = \"{}\" becomes \"{steps}\": {rate:.1} pictures a second here, evaluations apart",
+            train.duration
+        ));
+        train.duration = steps;
+        Ok(self)
+    }
+}
+
+impl Timed for PretrainRecipe {
+    fn length(&mut self) -> (&mut TrainSettings, &mut OptimizerSettings) {
+        (&mut self.train, &mut self.optimizer)
+    }
+
+    fn steps_rate(self) -> Result<f64, Error> {
+        bench::pretrain_rate(&pretrain::Plan::new(self)?)
+    }
+}
+
+impl Timed for SegmentRecipe {
+    fn length(&mut self) -> (&mut TrainSettings, &mut OptimizerSettings) {
+        (&mut self.train, &mut self.optimizer)
+    }
+
+    fn steps_rate(self) -> Result<f64, Error> {
+        bench::segment_rate(&segment::Plan::new(self)?)
+    }
+}
+
+/// The time of so many pictures at this rate, as a line of a plan.
+pub(super) fn time_line(pictures: u64, rate: f64) -> impl Display {
+    let seconds = pictures as f64 / rate;
+    format!(
+        "time        about {} at {rate:.1} pictures a second, measured here; evaluations apart",
+        spoken(seconds as u64)
+    )
+}

@@ -1,0 +1,188 @@
+//! `densesiam keys`: what can be set, from the page that the program carries (`docs/recipes.md`).
+
+use std::fmt::Write;
+use std::io::{IsTerminal, stdout};
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use terminal_size::{Width, terminal_size_of};
+
+use super::takes_settings;
+use crate::answer::answer;
+use densesiam::error::Error;
+use densesiam::recipe::pretrain::PretrainRecipe;
+use densesiam::recipe::probe::ProbeRecipe;
+use densesiam::recipe::reference::{self, Key};
+use densesiam::recipe::segment::SegmentRecipe;
+use densesiam_settings::keys::nearest;
+use densesiam_settings::usual::keys_meant;
+
+/// The tasks that have recipes, and the keys of each.
+const TASKS: [(&str, Keys); 3] = [
+    ("pretrain", reference::keys::<PretrainRecipe>),
+    ("segment", reference::keys::<SegmentRecipe>),
+    ("probe", reference::keys::<ProbeRecipe>),
+];
+
+type Keys = fn() -> Vec<Key>;
+
+/// A key, and the tasks in which it is the same.
+struct Entry {
+    key: Key,
+    tasks: Vec<&'static str>,
+}
+
+/// Prints the keys of a task, or of all, that a pattern fits; where there is one word that is no task, it is the pattern.
+pub(super) fn run(task: Option<&str>, pattern: Option<&str>) -> Result<(), Error> {
+    let is_task = |word: &str| TASKS.iter().any(|(name, _)| *name == word);
+    let (task, pattern) = match (task, pattern) {
+        (Some(word), None) if !is_task(word) => (None, word),
+        (Some(word), Some(_)) if !is_task(word) => {
+            let tasks = TASKS.map(|(name, _)| name).join(", ");
+            return Err(Error::Usage(format!(
+                "{word:?} is no task: {tasks}; quote a pattern of several words"
+            )));
+        }
+        (task, pattern) => (task, pattern.unwrap_or_default()),
+    };
+    let all = entries(task);
+    let found: Vec<&Entry> = all.iter().filter(|entry| entry.fits(pattern)).collect();
+    if found.is_empty() {
+        let of = task.map_or(String::new(), |task| format!(" of {task}"));
+        let near = nearest(pattern, all.iter().map(|entry| entry.key.name));
+        let advice =
+            near.map_or("`densesiam keys` lists them all".to_owned(), |key| format!("did you mean `{key}`?"));
+        return Err(Error::Usage(format!("no key{of} has {pattern:?} in its name or meaning; {advice}")));
+    }
+    if !stdout().is_terminal() {
+        return answer(lines(&found));
+    }
+    let columns = terminal_size_of(stdout()).map_or(UNKNOWN, |(Width(columns), _)| usize::from(columns));
+    answer(paragraphs(&found, columns.min(WIDEST)))
+}
+
+/// The error of an unknown option, with what to write in its place where the command takes settings: `--epochs 5` is
+/// meant as one.
+pub(super) fn advise_setting(mut refused: clap::Error, command: &clap::Command) -> clap::Error {
+    let Some(ContextValue::String(option)) = refused.get(ContextKind::InvalidArg) else { return refused };
+    if refused.kind() != ErrorKind::UnknownArgument || !takes_settings(command) {
+        return refused;
+    }
+    let name = option.trim_start_matches('-').replace('-', "_");
+    let task = TASKS.iter().map(|(task, _)| *task).find(|task| *task == command.get_name());
+    let all = entries(task);
+    let is_known = !keys_meant(&name).is_empty() || all.iter().any(|entry| entry.key.name == name);
+    if refused.get(ContextKind::SuggestedArg).is_some() && !is_known {
+        return refused;
+    }
+    let meant = nearest(&name, all.iter().map(|entry| entry.key.name));
+    let meant = all.iter().find(|entry| Some(entry.key.name) == meant);
+    let example =
+        meant.map_or(String::new(), |Entry { key, .. }| format!(", such as {}={}", key.name, key.default));
+    let tip =
+        format!("settings are written as key=value, without dashes{example}; `densesiam keys` explains them");
+    refused.remove(ContextKind::SuggestedArg);
+    refused.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    refused
+}
+
+/// Columns of a terminal that does not say how many it has.
+const UNKNOWN: usize = 80;
+
+/// Columns of text that are still easily read.
+const WIDEST: usize = 110;
+
+/// The keys of one task or of all, those that are the same in several once.
+fn entries(task: Option<&str>) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for (name, keys) in TASKS.iter().filter(|(name, _)| task.is_none_or(|task| task == *name)) {
+        for key in keys() {
+            match entries.iter_mut().find(|entry| entry.key == key) {
+                Some(same) => same.tasks.push(name),
+                None => entries.push(Entry { key, tasks: vec![name] }),
+            }
+        }
+    }
+    entries
+}
+
+impl Entry {
+    /// Whether the pattern is a part of the name or of the meaning, in whatever case, or what others call the key.
+    fn fits(&self, pattern: &str) -> bool {
+        let pattern = pattern.to_lowercase();
+        let Key { name, meaning, .. } = &self.key;
+        name.contains(&pattern)
+            || meaning.to_lowercase().contains(&pattern)
+            || keys_meant(&pattern).contains(name)
+    }
+}
+
+/// A line for each: key, default, what is allowed, tasks and meaning, with tabs between them.
+fn lines(entries: &[&Entry]) -> String {
+    let line = |Entry { key: Key { name, default, allowed, meaning }, tasks }: &&Entry| {
+        format!("{name}\t{default}\t{allowed}\t{}\t{meaning}\n", tasks.join(" "))
+    };
+    entries.iter().map(line).collect()
+}
+
+/// A paragraph for each, for a terminal of so many columns.
+fn paragraphs(entries: &[&Entry], columns: usize) -> String {
+    let mut text = String::new();
+    for Entry { key: Key { name, default, allowed, meaning }, tasks } in entries {
+        let tasks = tasks.join(", ");
+        let _ = writeln!(text, "{name}={default}");
+        for line in wrapped(&format!("{meaning} Allowed: {allowed}. In: {tasks}."), columns.saturating_sub(4))
+        {
+            let _ = writeln!(text, "    {line}");
+        }
+    }
+    text
+}
+
+/// The words of a text in lines of so many letters, or of one word where it is longer.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > columns {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_a_task_is_explained_and_where_tasks_differ_apart() {
+        let all = entries(None);
+        let of = |key: &str| -> Vec<(Vec<&str>, &str)> {
+            let same = all.iter().filter(|entry| entry.key.name == key);
+            same.map(|entry| (entry.tasks.clone(), entry.key.default.as_str())).collect()
+        };
+        assert_eq!(of("run.seed"), [(vec!["pretrain", "segment", "probe"], "1")]);
+        assert_eq!(
+            of("run.precision"),
+            [(vec!["pretrain", "segment"], "\"auto\""), (vec!["probe"], "\"fp32\"")]
+        );
+        assert_eq!(of("pixsim.grid"), [(vec!["pretrain"], "7")]);
+        assert!(all.iter().all(|entry| !entry.key.meaning.is_empty() && !entry.key.allowed.is_empty()));
+    }
+
+    #[test]
+    fn lines_are_no_longer_than_the_terminal_and_lose_no_word() {
+        let text = "Pictures a step. Batch norm and RegionSim see no more than these, so that another batch is another training.";
+        for columns in [0, 1, 9, 40, 1000] {
+            let lines = wrapped(text, columns);
+            let fits = |line: &String| line.chars().count() <= columns || !line.contains(' ');
+            assert!(lines.iter().all(fits), "{columns}: {lines:?}");
+            assert_eq!(lines.join(" "), text);
+        }
+        assert!(wrapped(text, 40).len() <= 4, "a line is filled before the next begins");
+    }
+}

@@ -1,0 +1,210 @@
+//! `densesiam predict`: label maps and overlays of pictures of any size.
+
+mod batches;
+mod label_map;
+mod legend;
+mod names;
+mod page;
+mod writer;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use densesiam_data::decode::DecodeLimits;
+use densesiam_data::index::{ImageIndex, Place, names_shards};
+use densesiam_data::loader::SampleError;
+use densesiam_data::reader::{ReadPicture, Reader, ReaderSettings};
+use densesiam_engine::interrupt::Interrupt;
+use densesiam_engine::log::{Progress, Voice};
+use densesiam_text::shown;
+
+use super::{PredictArguments, refuse_existing};
+use crate::answer::answer_line;
+use batches::{Batches, Waiting};
+use densesiam::error::Error;
+use densesiam::recipe::segment::SegmentRecipe;
+use densesiam::run::workers;
+use densesiam::tasks::segment::Trained;
+use label_map::{STRIP_VALUES, categories};
+use legend::Legend;
+use names::{is_shortened, stems};
+use page::{Page, Values};
+use writer::Writer;
+
+/// Predicts all pictures, and says how many there were, and how fast.
+pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
+    let trained = Trained::open(&arguments.checkpoint, &arguments.settings)?;
+    let recipe = &trained.recipe;
+    let memory = Memory::of(recipe);
+    let root = &arguments.pictures;
+    let many = root.is_dir() || names_shards(root);
+    let index = Arc::new(if many { ImageIndex::scan(root)? } else { ImageIndex::single(root)? });
+    let stems = stems(&(0..index.len()).map(|sample| index.relative_path(sample)).collect::<Vec<_>>());
+    refuse_replacing(&index, &stems, arguments)?;
+    let legend = Legend::new(&trained);
+    let progress = Progress::new(&Voice::Terminal, "predict", 0, index.len() as u64, 1);
+    legend.write(&arguments.out)?;
+    progress.println(legend.summary());
+    say_about(&index, &stems, &progress);
+
+    let interrupt = Interrupt::install().map_err(|error| Error::Internal(error.to_string()))?;
+    let (start, mut unreadable) = (Instant::now(), 0);
+    let threads = workers(recipe.data.workers, recipe.run.device.resolve()?);
+    let mut reader = Reader::new(Arc::clone(&index), memory.reader(recipe, threads, !arguments.no_overlays))?;
+    let mut batches = Batches::new(memory.batch_pixels, memory.waiting);
+    let writer = Writer::start(Values::of(&trained), threads, memory.written)?;
+    for (sample, stem) in stems.iter().enumerate() {
+        let Some(read) = next(&mut reader, &interrupt, &arguments.out)? else { break };
+        match read {
+            Ok(picture) => {
+                let full = batches.add(Waiting { stem: arguments.out.join(stem), picture });
+                full.map_or(Ok(()), |batch| predict(batch, &trained, &writer))?;
+            }
+            Err(error) => {
+                unreadable += 1;
+                progress.println(format!("skipped: {}", refused(&index.place(sample), error)));
+            }
+        }
+        progress.advance(sample as u64 + 1);
+    }
+    while let Some(batch) = batches.rest() {
+        predict(batch, &trained, &writer)?;
+    }
+    writer.finish()?;
+    progress.finish();
+    let predicted = index.len() - unreadable;
+    if predicted == 0 {
+        return Err(Error::Picture { path: root.clone(), reason: "no picture could be read".into() });
+    }
+    let rate = predicted as f64 / start.elapsed().as_secs_f64();
+    let written = if arguments.no_overlays { "label maps" } else { "label maps and overlays" };
+    let out = shown(&arguments.out);
+    answer_line(format_args!(
+        "{out}: {predicted} {written}, {unreadable} pictures skipped, {rate:.1} pictures a second"
+    ))
+}
+
+/// Says what is left out, and which names are too long for what is written.
+fn say_about(index: &ImageIndex, stems: &[PathBuf], progress: &Progress) {
+    if !index.skipped().is_empty() {
+        progress.println(format!("skipped: {}", index.skipped()));
+    }
+    for (sample, stem) in stems.iter().enumerate() {
+        if is_shortened(stem, &index.relative_path(sample)) {
+            let (place, labels) = (index.place(sample), labels_path(stem));
+            progress.println(format!("the name {place} is too long: its label map is {}", shown(&labels)));
+        }
+    }
+}
+
+/// What may be held at once.
+struct Memory {
+    /// Pixels that the model sees.
+    batch_pixels: usize,
+    /// Bytes of pictures that were read ahead.
+    ahead: usize,
+    /// Bytes of pictures that wait for their batch.
+    waiting: usize,
+    /// Bytes of what is to be written.
+    written: usize,
+}
+
+impl Memory {
+    /// The shares of `predict.memory`, and for the model what evaluation takes.
+    fn of(recipe: &SegmentRecipe) -> Self {
+        let (evaluate, megabytes) = (&recipe.evaluate, recipe.predict.memory);
+        let picture_pixels = evaluate.size as usize * evaluate.size as usize;
+        let batch_pixels = evaluate.batch_size.saturating_mul(picture_pixels);
+        let quarter = megabytes << 18;
+        Self { batch_pixels, ahead: quarter, waiting: 2 * quarter, written: quarter }
+    }
+
+    fn reader(&self, recipe: &SegmentRecipe, workers: usize, keep_decoded: bool) -> ReaderSettings {
+        let (data, evaluate) = (&recipe.data, &recipe.evaluate);
+        ReaderSettings {
+            size: evaluate.size,
+            keep_decoded,
+            workers,
+            ahead: data.prefetch.max(1).saturating_mul(evaluate.batch_size),
+            ahead_bytes: self.ahead,
+            limits: DecodeLimits { max_pixels: data.max_pixels },
+            patience: data.patience(),
+        }
+    }
+}
+
+/// Waits for the next picture, as long as no signal asks to stop.
+fn next(
+    reader: &mut Reader,
+    interrupt: &Interrupt,
+    out: &Path,
+) -> Result<Option<Result<ReadPicture, SampleError>>, Error> {
+    loop {
+        if let Some(signal) = interrupt.requested() {
+            return Err(Error::Stopped { signal, out: out.to_owned() });
+        }
+        if reader.ready()? {
+            return Ok(reader.next().transpose()?);
+        }
+    }
+}
+
+/// Pictures that the model sees at one size, to the categories of their pixels at their own sizes.
+fn predict(batch: Vec<Waiting>, trained: &Trained, writer: &Writer) -> Result<(), Error> {
+    let size = batch.first().map_or([1, 1], |first| [first.picture.seen.width, first.picture.seen.height]);
+    let pixels = batch.iter().map(|one| one.picture.seen.pixels.as_slice()).collect::<Vec<_>>().concat();
+    let logits = tch::no_grad(|| trained.model.logits(&trained.input.views(&pixels, size)));
+    for (place, Waiting { stem, picture }) in batch.into_iter().enumerate() {
+        let ReadPicture { size, decoded, .. } = picture;
+        let categories = categories(&logits.narrow(0, place as i64, 1), size, STRIP_VALUES)?;
+        writer.send(Page { stem, size, categories, picture: decoded })?;
+    }
+    Ok(())
+}
+
+fn refused(place: &Place<'_>, error: SampleError) -> Error {
+    match error {
+        SampleError::Read(source) => Error::file(place.to_string(), source),
+        error => Error::Picture { path: place.to_string().into(), reason: error.to_string() },
+    }
+}
+
+/// Errs where pictures would be replaced, or, unless asked for, label maps.
+fn refuse_replacing(
+    index: &ImageIndex,
+    stems: &[PathBuf],
+    arguments: &PredictArguments,
+) -> Result<(), Error> {
+    let out = &arguments.out;
+    let whole = |path: &Path| path.canonicalize().ok();
+    if whole(out).is_some_and(|out| Some(out) == whole(index.root())) {
+        let message =
+            "--out is the folder of the pictures, among which the label maps would lie; name another";
+        return Err(Error::Usage(message.into()));
+    }
+    let mut taken = HashSet::new();
+    for stem in stems {
+        let target = labels_path(&out.join(stem));
+        refuse_existing(&target, arguments.overwrite)?;
+        if !taken.insert(stem) {
+            // Files have paths of their own; members of a shard may share a name.
+            let target = shown(&target);
+            return Err(Error::Usage(format!(
+                "two pictures have the same name and would both become {target}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn labels_path(stem: &Path) -> PathBuf {
+    with_suffix(stem, ".png")
+}
+
+fn with_suffix(stem: &Path, suffix: &str) -> PathBuf {
+    let mut name = stem.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,46 @@
+//! `densesiam pretrain`: which recipe is meant, and what it comes to.
+
+use std::path::Path;
+
+use densesiam_data::index::names_shards;
+use densesiam_engine::log::{Voice, say};
+
+use super::hours::{Timed, time_line};
+use super::{TrainArguments, folder};
+use crate::answer::answer;
+use densesiam::error::Error;
+use densesiam::import::check_encoder;
+use densesiam::recipe::find;
+use densesiam::recipe::pretrain::PretrainRecipe;
+use densesiam::tasks::pretrain::{Plan, pretrain};
+use densesiam_settings::keys;
+
+/// Finds, resolves and runs the recipe.
+pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
+    let recipe = load(&arguments.recipe, &arguments.settings, arguments.resume)?;
+    let plan = Plan::new(recipe.in_steps(arguments.resume)?)?;
+    if arguments.dry_run {
+        let encoder = &plan.recipe.encoder;
+        check_encoder(encoder.settings.architecture, &encoder.weights)?;
+        answer(keys::dump(&plan.recipe))?;
+        let horizon = &plan.setup.horizon;
+        let time = time_line(horizon.total_steps * horizon.batch_size, plan.recipe.rate()?);
+        say(format_args!("\n{plan}{time}"));
+        return Ok(());
+    }
+    say(&plan);
+    pretrain(&plan, arguments.mode(), &Voice::Terminal)
+}
+
+/// A recipe, or the folder recipe for a folder of pictures or tar shards, under the settings of the command line.
+fn load(recipe: &str, settings: &[String], resume: bool) -> Result<PretrainRecipe, Error> {
+    let path = Path::new(recipe);
+    let pictures = path.is_dir() || names_shards(path);
+    if !pictures || path.join("recipe.toml").is_file() {
+        return find(recipe, settings);
+    }
+    // What was chosen when the run began holds, also on another machine.
+    let run = folder::run_directory(recipe, settings)?;
+    let begun = resume && run.join("recipe.toml").is_file();
+    if begun { find(&run.display().to_string(), settings) } else { folder::recipe(recipe, settings) }
+}

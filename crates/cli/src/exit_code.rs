@@ -1,0 +1,84 @@
+//! What the program tells the shell.
+
+use std::io;
+
+use densesiam::error::Error;
+use densesiam_data::pack::PackError;
+use densesiam_engine::interrupt::Signal;
+
+/// The exit codes of the program; documented in `docs/ARCHITECTURE.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum ExitCode {
+    /// All went well.
+    Success = 0,
+    /// A fault of the program.
+    Internal = 1,
+    /// The command line or the recipe is wrong.
+    Usage = 2,
+    /// The pictures cannot be found or read.
+    Data = 3,
+    /// A run directory, checkpoint, other file or the answer cannot be read or written.
+    File = 4,
+    /// A loss was not finite.
+    NotFinite = 5,
+    /// The run was stopped because it collapsed.
+    Collapsed = 6,
+    /// The device cannot be had.
+    Device = 7,
+    /// Stopped by SIGHUP, for the terminal was closed; all is saved.
+    HangUp = 129,
+    /// Stopped by Ctrl-C; all is saved.
+    Interrupted = 130,
+    /// Stopped by SIGUSR1; all is saved.
+    User1 = 138,
+    /// Whoever read the answer went away before its end, as `head` does.
+    Unread = 141,
+    /// Stopped by SIGTERM; all is saved.
+    Terminated = 143,
+}
+
+impl ExitCode {
+    /// The code that says which kind of error it was.
+    pub(crate) fn of(error: &Error) -> Self {
+        match error {
+            Error::Recipe(_)
+            | Error::Home(_)
+            | Error::Setting(_)
+            | Error::Usage(_)
+            | Error::NotText { .. } => Self::Usage,
+            Error::Pack(PackError::Exists { .. } | PackError::Name { .. }) => Self::Usage,
+            Error::Pack(PackError::Nothing) => Self::Data,
+            Error::Pack(PackError::Write { .. }) => Self::File,
+            Error::DataSet(_)
+            | Error::Evaluation(_)
+            | Error::Index(_)
+            | Error::Load(_)
+            | Error::Picture { .. }
+            | Error::NothingReadable { .. } => Self::Data,
+            Error::RunDirectory(_) | Error::Checkpoint(_) | Error::TensorFile(_) => Self::File,
+            Error::Answer(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::Unread,
+            Error::Weights { .. }
+            | Error::Answer(_)
+            | Error::Demo(_)
+            | Error::Log(_)
+            | Error::CannotResume(_)
+            | Error::File { .. } => Self::File,
+            Error::Device(_) => Self::Device,
+            Error::NotFinite { .. } => Self::NotFinite,
+            Error::Collapsed { .. } => Self::Collapsed,
+            Error::Interrupted(stop) => Self::of_signal(stop.signal),
+            Error::Stopped { signal, .. } => Self::of_signal(*signal),
+            Error::Measurement { .. } | Error::Internal(_) => Self::Internal,
+        }
+    }
+
+    fn of_signal(signal: Signal) -> Self {
+        match signal {
+            Signal::Interrupt => Self::Interrupted,
+            Signal::User1 => Self::User1,
+            Signal::Terminate => Self::Terminated,
+            Signal::HangUp => Self::HangUp,
+        }
+    }
+}
