@@ -1,14 +1,15 @@
 //! Recipes, and settings of the command line over them.
 
+use std::fmt::{Debug, Display};
+
 use densesiam_fixtures::fuzz::Target;
 use densesiam_settings::duration::Duration;
-use densesiam_settings::keys;
-use serde::de::DeserializeOwned;
+use densesiam_settings::tables::{Tables, differences, tables_of};
 use serde::{Deserialize, Serialize};
 
 /// A recipe, and behind a line of two dashes settings (`key=value`), one a line.
 pub const RECIPE: Target =
-    Target { name: "recipe", read: read_recipe::<Recipe>, most_memory: |bytes| (256 << 10) + 2048 * bytes };
+    Target { name: "recipe", read: read_recipe, most_memory: |bytes| (256 << 10) + 2048 * bytes };
 
 /// Tables as the program's recipes have them.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,13 +55,6 @@ enum Kind {
 #[serde(default)]
 struct RegionSim {
     start: Duration,
-    #[serde(flatten)]
-    settings: RegionSettings,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct RegionSettings {
     weight: f64,
     grid: Vec<i64>,
 }
@@ -93,13 +87,7 @@ impl Default for Schedule {
 
 impl Default for RegionSim {
     fn default() -> Self {
-        Self { start: Duration::Never, settings: RegionSettings::default() }
-    }
-}
-
-impl Default for RegionSettings {
-    fn default() -> Self {
-        Self { weight: 0.1, grid: vec![7] }
+        Self { start: Duration::Never, weight: 0.1, grid: vec![7] }
     }
 }
 
@@ -109,17 +97,27 @@ impl Default for Train {
     }
 }
 
-/// Reads it, and what was read again from how it is written.
-pub fn read_recipe<R: Serialize + DeserializeOwned + Default>(bytes: &[u8]) {
+/// Reads it by tables.
+fn read_recipe(bytes: &[u8]) {
+    let load = |text: &str, settings: &[String]| {
+        let tables = Tables::merge(&tables_of(&Recipe::default())?, text, "recipe.toml", settings)?;
+        tables.all().and_then(|recipe: Recipe| Ok(tables_of(&recipe)?.to_string()))
+    };
+    read_and_again(bytes, load);
+}
+
+/// Reads a recipe, and what was read again from how it is written; `load` returns the complete recipe.
+pub fn read_and_again<E: Display + Debug + PartialEq>(
+    bytes: &[u8],
+    load: impl Fn(&str, &[String]) -> Result<String, E>,
+) {
     let text = String::from_utf8_lossy(bytes);
     let (file, settings) = text.split_once("\n--\n").unwrap_or((&text, ""));
     let settings: Vec<String> = settings.lines().map(str::to_owned).collect();
-    match keys::load::<R>(file, "recipe.toml", &settings) {
-        Ok(recipe) => {
-            let written = keys::dump(&recipe);
-            let again = keys::load::<R>(&written, "recipe.toml", &[]).map(|recipe| keys::dump(&recipe));
-            assert_eq!(again.as_ref(), Ok(&written));
-            let _ = keys::differences(file, &written);
+    match load(file, &settings) {
+        Ok(written) => {
+            assert_eq!(load(&written, &[]).as_ref(), Ok(&written));
+            let _ = differences(file, &written);
         }
         Err(error) => drop(error.to_string()),
     }

@@ -9,6 +9,7 @@ use densesiam_weights::{DType, Limits, Matching, NoMatch, WeightsFile, match_nam
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
+use crate::recipe::Training;
 
 /// Every encoder that a file may hold.
 const ARCHITECTURES: [Architecture; 4] =
@@ -27,23 +28,18 @@ pub fn begin_encoder(store: &Store, prefix: &str, weights: &str, voice: &Voice) 
     Ok(())
 }
 
-/// Checks that `weights`, where a recipe names a file, holds an encoder of this architecture.
+/// Checks that the weights, where a recipe names any, hold an encoder of its architecture.
 ///
 /// # Errors
 /// As [`import_encoder`].
-pub fn check_encoder(architecture: Architecture, weights: &str) -> Result<(), Error> {
+pub fn check_encoder(recipe: &impl Training) -> Result<(), Error> {
+    let (architecture, weights) = (recipe.architecture(), &recipe.beginning().weights);
     let store = Store::new(Kind::Float, Device::Cpu, 0);
     if !weights.is_empty() {
         ResNet::new(&(&store.root() / "encoder"), architecture, false);
         import_encoder(&store, "encoder.", weights.as_ref())?;
     }
     Ok(())
-}
-
-/// Where an encoder starts, in words for a plan: `ResNet18 from resnet18.pth`.
-pub fn beginning(architecture: Architecture, weights: &str) -> String {
-    let from = if weights.is_empty() { "random weights" } else { weights };
-    format!("{architecture:?} from {from}")
 }
 
 /// Copies the encoder of a file (safetensors, `.pth` or `.pkl`, see `densesiam_weights`), or of a run directory, into the tensors of `store`

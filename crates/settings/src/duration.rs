@@ -60,6 +60,22 @@ pub struct Horizon {
     pub total_steps: u64,
 }
 
+/// Where a training is: every schedule is a function of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Steps done.
+    pub step: u64,
+    /// The whole training.
+    pub horizon: Horizon,
+}
+
+impl Now {
+    /// Whether what starts at `start` has started.
+    pub fn is_past(&self, start: Duration) -> bool {
+        start.resolve(&self.horizon).is_some_and(|start| self.step >= start)
+    }
+}
+
 impl Horizon {
     /// The horizon of a training of length `training`.
     ///

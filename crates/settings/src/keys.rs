@@ -1,11 +1,11 @@
 //! Strict reading of recipes. A misspelt key that is silently ignored costs a night of training, so every key has to
 //! be known, and every complaint names the dotted key, where it was written, and what to write instead.
 //!
-//! The set of known keys is the serialised default recipe, which is why every key needs a default that TOML can write:
+//! The set of known keys is the default recipe, written as TOML. Every key therefore needs a default that TOML can write:
 //! `None` leaves no trace (spell it `""` or `"none"`), a table that is empty by default accepts no key at all (maps with
 //! free keys are not supported), and a key keeps the TOML type of its default. Arrays are replaced whole.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use toml::{Table, Value, de::DeTable};
 
 use crate::usual::keys_meant;
@@ -71,86 +71,19 @@ pub enum RecipeError {
     },
 }
 
-/// Reads a recipe: `toml_text` over the defaults of `R`, and the `overrides` (`dotted.key=value`) over both.
-///
-/// `origin` names the text in messages, usually its file. The value of an override is read as TOML, and as a bare
-/// string where it is none or where the key is a string: `data.root=/pictures` and `run.name=7` need no quotes.
-pub fn load<R>(toml_text: &str, origin: &str, overrides: &[String]) -> Result<R, RecipeError>
-where
-    R: Serialize + DeserializeOwned + Default,
-{
-    let defaults = of_defaults::<R>()?;
-    let file = Source::File { origin, text: toml_text };
-    let mut sources = vec![(parse(toml_text, origin)?, file)];
-    for setting in overrides {
-        sources.push((parse_override(setting, &defaults)?, Source::CommandLine { setting }));
-    }
-
-    let mut recipe = defaults.clone();
-    for (given, source) in &sources {
-        merge(&mut recipe, given, "", &Context { defaults: &defaults, source })?;
-    }
-    serde_path_to_error::deserialize(recipe.clone()).map_err(|error| {
-        let key = error.path().to_string();
-        match culprit::<R>(&recipe, &defaults, &key) {
-            Some((key, message)) => refused(key, &message, &sources),
-            None => refused(key, error.inner().message(), &sources),
-        }
-    })
-}
-
-/// The default recipe, whose keys are all that there are.
-///
-/// # Errors
-/// [`RecipeError::Defaults`], a fault of the program.
-pub fn of_defaults<R: Serialize + Default>() -> Result<Table, RecipeError> {
-    Table::try_from(R::default()).map_err(|error| RecipeError::Defaults { message: error.to_string() })
-}
-
-/// The complete recipe as TOML; [`load`] reads it back to the same value.
-///
-/// # Panics
-/// If `R` is not a table of TOML values, which is a fault of the program and not of the recipe: what `load` returned
-/// can always be written.
-pub fn dump<R: Serialize>(recipe: &R) -> String {
-    toml::to_string(recipe).unwrap_or_else(|error| panic!("a recipe has to be writable as TOML: {error}"))
-}
-
-/// A recipe of an earlier program, with the defaults of the keys that it lacks.
-///
-/// # Errors
-/// As [`load`].
-pub fn complete<R>(recipe: &str) -> Result<String, RecipeError>
-where
-    R: Serialize + DeserializeOwned + Default,
-{
-    load::<R>(recipe, "the recipe of the run", &[]).map(|recipe| dump(&recipe))
-}
-
-/// The dotted keys whose values differ between two complete recipes, those that only one of them has included.
-///
-/// # Errors
-/// [`RecipeError::Syntax`] where one of them is no TOML.
-pub fn differences(before: &str, now: &str) -> Result<Vec<String>, RecipeError> {
-    let (before, now): (Table, Table) = (parse(before, "the recipe of the run")?, parse(now, "the recipe")?);
-    let mut keys = leaves(&before, "");
-    keys.extend(leaves(&now, "").into_iter().filter(|key| find(&before, key).is_none()));
-    keys.retain(|key| find(&before, key) != find(&now, key));
-    Ok(keys)
-}
-
 /// One of the places where keys are written.
-enum Source<'a> {
-    File { origin: &'a str, text: &'a str },
-    CommandLine { setting: &'a str },
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    File { origin: String, text: String },
+    CommandLine { setting: String },
 }
 
-impl Source<'_> {
-    fn place(&self, key: &str) -> String {
+impl Source {
+    pub(crate) fn place(&self, key: &str) -> String {
         match self {
             Source::File { origin, text } => match line_of(text, key) {
                 Some(line) => format!("{origin}:{line}"),
-                None => (*origin).to_owned(),
+                None => origin.clone(),
             },
             Source::CommandLine { setting } => format!("the setting `{setting}`"),
         }
@@ -160,7 +93,7 @@ impl Source<'_> {
 /// What a complaint about a key has to know.
 struct Context<'a> {
     defaults: &'a Table,
-    source: &'a Source<'a>,
+    source: &'a Source,
 }
 
 /// Reads TOML of whatever shape; unknown keys are as the type says.
@@ -174,7 +107,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, RecipeE
     })
 }
 
-fn parse_override(setting: &str, defaults: &Table) -> Result<Table, RecipeError> {
+pub(crate) fn parse_override(setting: &str, defaults: &Table) -> Result<Table, RecipeError> {
     let malformed = || RecipeError::Malformed { setting: setting.to_owned() };
     let (key, text) = setting.split_once('=').ok_or_else(malformed)?;
     let segments: Vec<&str> = key.trim().split('.').collect();
@@ -198,12 +131,27 @@ fn override_value(text: &str, default: Option<&Value>) -> Value {
     }
 }
 
-fn merge(into: &mut Table, given: &Table, prefix: &str, context: &Context<'_>) -> Result<(), RecipeError> {
+/// Lays what is `given` at one place over the recipe.
+pub(crate) fn merge(
+    into: &mut Table,
+    given: &Table,
+    defaults: &Table,
+    source: &Source,
+) -> Result<(), RecipeError> {
+    merge_below("", into, given, &Context { defaults, source })
+}
+
+fn merge_below(
+    prefix: &str,
+    into: &mut Table,
+    given: &Table,
+    context: &Context<'_>,
+) -> Result<(), RecipeError> {
     for (name, value) in given {
         let key = join(prefix, name);
         match (into.get_mut(name), value) {
             (None, _) => return Err(unknown(&first_leaf(key, value), context)),
-            (Some(Value::Table(inner)), Value::Table(value)) => merge(inner, value, &key, context)?,
+            (Some(Value::Table(inner)), Value::Table(value)) => merge_below(&key, inner, value, context)?,
             (Some(slot @ Value::Float(_)), Value::Integer(whole)) => *slot = Value::Float(*whole as f64),
             // A bare number where text is expected: `log_every = 10`, `name = 7`.
             (Some(slot @ Value::String(_)), Value::Integer(whole)) => {
@@ -287,34 +235,14 @@ pub fn nearest<'k>(key: &str, known: impl Iterator<Item = &'k str>) -> Option<&'
     same.or_else(usual).or_else(alike).map(|(_, candidate)| *candidate)
 }
 
-/// The key below `table` whose value is refused by itself, and why: of a table that is flattened into another one serde
-/// names no key.
-fn culprit<R: DeserializeOwned>(recipe: &Table, defaults: &Table, table: &str) -> Option<(String, String)> {
-    leaves(find(recipe, table)?.as_table()?, table).into_iter().find_map(|key| {
-        let mut alone = defaults.clone();
-        *find_mut(&mut alone, &key)? = find(recipe, &key)?.clone();
-        let error = serde_path_to_error::deserialize::<_, R>(alone).err()?;
-        Some((key, error.inner().message().to_owned()))
-    })
-}
-
-/// The last source that wrote the key is the one to blame.
-fn refused(key: String, message: &str, sources: &[(Table, Source<'_>)]) -> RecipeError {
-    let plain = key.split('[').next().unwrap_or_default();
-    let place = sources
-        .iter()
-        .rev()
-        .find(|(given, _)| find(given, plain).is_some())
-        .map_or_else(|| "the defaults".to_owned(), |(_, source)| source.place(plain));
-    RecipeError::Value { place, message: message.to_owned(), key }
-}
-
 fn join(prefix: &str, name: &str) -> String {
     if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
 }
 
 fn names(table: &Table) -> String {
-    table.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    let mut names: Vec<_> = table.keys().map(|name| format!("`{name}`")).collect();
+    names.sort();
+    names.join(", ")
 }
 
 /// `key`, or below a misspelt section the first key in it, which is what the reader looks for.
@@ -342,13 +270,6 @@ pub fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     }
 }
 
-fn find_mut<'a>(table: &'a mut Table, key: &str) -> Option<&'a mut Value> {
-    match key.split_once('.') {
-        None => table.get_mut(key),
-        Some((name, rest)) => find_mut(table.get_mut(name)?.as_table_mut()?, rest),
-    }
-}
-
 /// The line where the text writes the dotted key.
 fn line_of(text: &str, key: &str) -> Option<usize> {
     let document = DeTable::parse(text).ok()?;
@@ -369,6 +290,3 @@ fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! What a recipe can say: [`keys`] reads it strictly, [`duration`] and [`schedule`] are values that several crates have
+//! What a recipe can say: [`tables`] reads it, strictly, by its [`keys`], [`duration`] and [`schedule`] are values that several crates have
 //! in their settings, [`usual`] knows what other programs call a key. [`SettingError`] is the one error for a setting that
 //! cannot be: which key of the recipe, what it holds, what is allowed. Every crate that has settings checks them through
 //! it, so that all mistakes in a recipe read alike.
@@ -6,6 +6,7 @@
 pub mod duration;
 pub mod keys;
 pub mod schedule;
+pub mod tables;
 pub mod usual;
 
 use std::fmt::Display;

@@ -7,7 +7,6 @@ use clap::Args;
 use densesiam_engine::log::{Voice, say};
 use densesiam_engine::run_dir::{Mode, RunLayout};
 use densesiam_metrics::Spread;
-use densesiam_nn::Architecture;
 use serde_json::{Value, json};
 
 use crate::answer::{answer, answer_line};
@@ -18,7 +17,7 @@ use densesiam::recipe::ablation::{Ablation, Task, Variant};
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::probe::ProbeRecipe;
 use densesiam::recipe::segment::SegmentRecipe;
-use densesiam::recipe::{Recipe, find, load};
+use densesiam::recipe::{Training, find, load};
 use densesiam::run::Table;
 use densesiam::tasks::segment::Absent;
 use densesiam::tasks::{pretrain, probe, segment};
@@ -77,28 +76,20 @@ pub(super) fn run(arguments: &AblateArguments) -> Result<(), Error> {
 const SCORES: [&str; 2] = ["last mIoU", "probe mIoU"];
 
 /// A recipe that can be ablated.
-trait Ablated: Recipe + Clone {
+trait Ablated: Training {
     /// Whether a run of it could begin.
     fn check(self) -> Result<(), Error>;
 
     /// Trains it in its run directory.
     fn train(self, mode: Mode) -> Result<(), Error>;
 
-    /// Its encoder.
-    fn architecture(&self) -> Architecture;
-
     /// The figures of a finished run.
     fn figures(run: &RunLayout) -> Result<Figures, Error>;
 }
 
 impl Ablated for PretrainRecipe {
-    fn architecture(&self) -> Architecture {
-        self.encoder.settings.architecture
-    }
-
     fn check(self) -> Result<(), Error> {
-        let encoder = pretrain::Plan::new(self)?.recipe.encoder;
-        check_encoder(encoder.settings.architecture, &encoder.weights)
+        check_encoder(&pretrain::Plan::new(self)?.recipe)
     }
 
     fn train(self, mode: Mode) -> Result<(), Error> {
@@ -115,13 +106,8 @@ impl Ablated for PretrainRecipe {
 }
 
 impl Ablated for SegmentRecipe {
-    fn architecture(&self) -> Architecture {
-        self.encoder.settings.architecture
-    }
-
     fn check(self) -> Result<(), Error> {
-        let encoder = segment::Plan::new(self)?.recipe.encoder;
-        check_encoder(encoder.settings.architecture, &encoder.weights)
+        check_encoder(&segment::Plan::new(self)?.recipe)
     }
 
     fn train(self, mode: Mode) -> Result<(), Error> {

@@ -18,18 +18,20 @@ use densesiam::tasks::{pretrain, segment};
 /// before is replaced; a run of another name is not.
 pub(super) fn run(settings: &[String]) -> Result<(), Error> {
     let mut recipe: PretrainRecipe = load(builtin::find("demo").unwrap_or_default(), "demo", settings)?;
-    let made_up = recipe.data.root.is_empty();
-    let root = Path::new(&recipe.run.dir).join("demo-pictures");
+    let made_up = recipe.common.data.root.is_empty();
+    let root = Path::new(&recipe.common.run.dir).join("demo-pictures");
     if made_up {
-        let pictures = DemoSettings { train: 512, val: 64, width: 160, height: 120, seed: recipe.run.seed };
+        let pictures =
+            DemoSettings { train: 512, val: 64, width: 160, height: 120, seed: recipe.common.run.seed };
         write_demo(&root, &pictures)?;
-        recipe.data.root = root.join("train/images").display().to_string();
+        recipe.common.data.root = root.join("train/images").display().to_string();
         say(format_args!("made-up pictures to look at: {}", root.join("train/images").display()));
     }
-    let mode = if recipe.run.name == "demo" { Mode::Overwrite } else { Mode::New };
+    let mode = if recipe.common.run.name == "demo" { Mode::Overwrite } else { Mode::New };
     let plan = pretrain::Plan::new(recipe)?;
     say(&plan);
-    let report = RunLayout::new(Path::new(&plan.recipe.run.dir).join(&plan.recipe.run.name)).report();
+    let report =
+        RunLayout::new(Path::new(&plan.recipe.common.run.dir).join(&plan.recipe.common.run.name)).report();
     say(format_args!("open {} in a browser: every epoch brings it up to date", report.display()));
     pretrain::pretrain(&plan, mode, &Voice::Terminal)?;
     // Pictures of one's own have no labels to say how good a segmentation of them is.
@@ -43,11 +45,11 @@ fn segment_them(
     settings: &[String],
     mode: Mode,
 ) -> Result<(), Error> {
-    let run = |name: &str| RunLayout::new(Path::new(&pretrained.run.dir).join(name));
+    let run = |name: &str| RunLayout::new(Path::new(&pretrained.common.run.dir).join(name));
     let shared = |setting: &&String| setting.starts_with("run.") || setting.starts_with("train.");
     let mut all: Vec<String> = settings.iter().filter(shared).cloned().collect();
-    let name = format!("{}-segmentation", pretrained.run.name);
-    let encoder = run(&pretrained.run.name).encoder();
+    let name = format!("{}-segmentation", pretrained.common.run.name);
+    let encoder = run(&pretrained.common.run.name).encoder();
     all.extend([
         format!("run.name={name}"),
         format!("data.root={}", root.display()),
@@ -67,7 +69,7 @@ fn segment_them(
     ))?;
     say(format_args!(
         "look at {} and {}\n\n{}",
-        run(&pretrained.run.name).report().display(),
+        run(&pretrained.common.run.name).report().display(),
         run(&name).report().display(),
         next_commands()
     ));

@@ -24,7 +24,7 @@ pub(super) fn run_directory(root: &str, settings: &[String]) -> Result<PathBuf, 
     let mut named = vec![format!("run.name={}", name(root))];
     named.extend_from_slice(settings);
     let recipe: PretrainRecipe = load(text, "folder_r18", &named)?;
-    Ok(Path::new(&recipe.run.dir).join(recipe.run.name))
+    Ok(Path::new(&recipe.common.run.dir).join(recipe.common.run.name))
 }
 
 /// Names of folders that say nothing of the data set, but which part of it they are.
@@ -59,9 +59,9 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, 
     enough_to_train_on(&index)?;
     let text = builtin::find("folder_r18").unwrap_or_default();
     let plain: PretrainRecipe = load(text, "folder_r18", settings)?;
-    let device = plain.run.device.resolve()?;
-    let threads = resolve_threads(plain.run.threads);
-    let limits = DecodeLimits { max_pixels: plain.data.max_pixels };
+    let device = plain.common.run.device.resolve()?;
+    let threads = resolve_threads(plain.common.run.threads);
+    let limits = DecodeLimits { max_pixels: plain.common.data.max_pixels };
     let shorter_side = look_at(&index, LOOKED_AT, &limits)?.median_shorter_side().unwrap_or_default();
     let given = |key: &str| settings.iter().any(|setting| setting.split('=').next() == Some(key));
     let size = if given("augment.size") { plain.augment.size } else { size(shorter_side, device) };

@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::path::Path;
 
 use densesiam_engine::log::{say, spoken};
-use densesiam_engine::optimizer::OptimizerSettings;
 use densesiam_engine::run_dir::RunLayout;
 use densesiam_settings::duration::{Duration, Length};
 use densesiam_settings::schedule::ScheduleSettings;
@@ -13,17 +12,14 @@ use super::bench;
 use densesiam::error::Error;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::segment::SegmentRecipe;
-use densesiam::recipe::{Recipe, TrainSettings, find};
+use densesiam::recipe::{Common, Training, find};
 use densesiam::tasks::{pretrain, segment};
 
 /// Most pictures in a step that is tried: on a processor the rate hardly depends on their number, and the memory does.
 const TRIED: usize = 16;
 
 /// A recipe whose steps can be tried.
-pub(super) trait Timed: Recipe + Clone {
-    /// `[train]` and `[optimizer]`.
-    fn length(&mut self) -> (&mut TrainSettings, &mut OptimizerSettings);
-
+pub(super) trait Timed: Training {
     /// Pictures a second of the steps of this recipe.
     ///
     /// # Errors
@@ -36,7 +32,7 @@ pub(super) trait Timed: Recipe + Clone {
     /// As a training would not begin.
     fn rate(&self) -> Result<f64, Error> {
         let mut tried = self.clone();
-        let (train, optimizer) = tried.length();
+        let Common { train, optimizer, .. } = tried.common();
         train.batch_size = train.batch_size.min(TRIED);
         train.duration = Length::Counted(Duration::Steps(TRIED as u64));
         optimizer.schedule = ScheduleSettings::default();
@@ -49,16 +45,16 @@ pub(super) trait Timed: Recipe + Clone {
     /// # Errors
     /// As a training would not begin.
     fn in_steps(mut self, resume: bool) -> Result<Self, Error> {
-        let Length::Time(seconds) = self.length().0.duration else { return Ok(self) };
+        let Length::Time(seconds) = self.common().train.duration else { return Ok(self) };
         let run = self.run();
         let begun = RunLayout::new(Path::new(&run.dir).join(&run.name)).recipe();
         if resume && begun.is_file() {
             let mut begun: Self = find(&begun.display().to_string(), &[])?;
-            self.length().0.duration = begun.length().0.duration;
+            self.common().train.duration = begun.common().train.duration;
             return Ok(self);
         }
         let rate = self.rate()?;
-        let (train, _) = self.length();
+        let train = &mut self.common().train;
         let steps = (seconds * rate / train.batch_size as f64).max(1.0) as u64;
         let steps = Length::Counted(Duration::Steps(steps));
         say(format_args!(
@@ -71,20 +67,12 @@ pub(super) trait Timed: Recipe + Clone {
 }
 
 impl Timed for PretrainRecipe {
-    fn length(&mut self) -> (&mut TrainSettings, &mut OptimizerSettings) {
-        (&mut self.train, &mut self.optimizer)
-    }
-
     fn steps_rate(self) -> Result<f64, Error> {
         bench::pretrain_rate(&pretrain::Plan::new(self)?)
     }
 }
 
 impl Timed for SegmentRecipe {
-    fn length(&mut self) -> (&mut TrainSettings, &mut OptimizerSettings) {
-        (&mut self.train, &mut self.optimizer)
-    }
-
     fn steps_rate(self) -> Result<f64, Error> {
         bench::segment_rate(&segment::Plan::new(self)?)
     }

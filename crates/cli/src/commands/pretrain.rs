@@ -10,20 +10,18 @@ use super::{TrainArguments, folder};
 use crate::answer::answer;
 use densesiam::error::Error;
 use densesiam::import::check_encoder;
-use densesiam::recipe::find;
 use densesiam::recipe::pretrain::PretrainRecipe;
+use densesiam::recipe::{Recipe, find};
 use densesiam::tasks::pretrain::{Plan, pretrain};
-use densesiam_settings::keys;
 
 /// Finds, resolves and runs the recipe.
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let recipe = load(&arguments.recipe, &arguments.settings, arguments.resume)?;
     let plan = Plan::new(recipe.in_steps(arguments.resume)?)?;
     if arguments.dry_run {
-        let encoder = &plan.recipe.encoder;
-        check_encoder(encoder.settings.architecture, &encoder.weights)?;
-        answer(keys::dump(&plan.recipe))?;
-        let horizon = &plan.setup.horizon;
+        check_encoder(&plan.recipe)?;
+        answer(plan.recipe.to_toml())?;
+        let horizon = &plan.run.horizon;
         let time = time_line(horizon.total_steps * horizon.batch_size, plan.recipe.rate()?);
         say(format_args!("\n{plan}{time}"));
         return Ok(());

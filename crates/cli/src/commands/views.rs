@@ -25,15 +25,15 @@ pub(super) fn run(arguments: &ViewsArguments) -> Result<(), Error> {
     let source = SampleSource {
         index: &index,
         augmentation: &recipe.augment,
-        seed: recipe.run.seed,
-        limits: DecodeLimits { max_pixels: recipe.data.max_pixels },
+        seed: recipe.common.run.seed,
+        limits: DecodeLimits { max_pixels: recipe.common.data.max_pixels },
         min_side: 1,
     };
     let mut scratch = SampleScratch::new(recipe.augment.size);
     let pair = load_sample(&source, 0, 0, &mut scratch)
         .map_err(|error| Error::Picture { path: image.clone(), reason: error.to_string() })?;
     let views: [View; 2] = pair.views.map(|parameters| parameters.view);
-    let points = pair.overlap.map_or(vec![], |overlap| overlap.cell_centres(recipe.pixsim.grid));
+    let points = pair.overlap.map_or(vec![], |overlap| overlap.cell_centres(recipe.model.pixsim.grid));
     let in_view =
         |view: &View| points.iter().map(|&point| view.view_from_image(point)).collect::<Vec<Point>>();
     let (points1, points2) = (in_view(&views[0]), in_view(&views[1]));

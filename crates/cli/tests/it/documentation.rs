@@ -7,8 +7,7 @@ use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::probe::ProbeRecipe;
 use densesiam::recipe::reference::{self, Row};
 use densesiam::recipe::segment::SegmentRecipe;
-use densesiam::recipe::{self, Recipe};
-use densesiam_settings::keys::{dump, load};
+use densesiam::recipe::{self, Recipe, merged};
 use toml::{Table, Value};
 
 /// The rows of all tables below a heading `## SECTION`, by key.
@@ -57,7 +56,7 @@ fn same(page: &BTreeMap<String, Row>, program: &BTreeMap<String, Value>) {
 fn explained<R: Recipe>() {
     let keys = reference::keys::<R>().into_iter();
     let explained: BTreeMap<_, _> = keys.map(|key| (key.name.to_owned(), key.default)).collect();
-    let known = defaults_of(&dump(&R::default())).into_iter();
+    let known = defaults_of(&R::default().to_toml()).into_iter();
     assert_eq!(explained, known.map(|(key, default)| (key, default.to_string())).collect());
 }
 
@@ -66,10 +65,10 @@ fn choices_are<R: Recipe>(page: &BTreeMap<String, Row>) {
     const CHECKED_LATER: [&str; 2] = ["labels.layout", "labels.taxonomy"];
     for (key, row) in page.iter().filter(|(_, row)| row.allowed.contains('`')) {
         for choice in choices(row) {
-            let read = load::<R>("", "", &[format!("{key}={choice}")]);
+            let read = merged::<R>("", "", &[format!("{key}={choice}")]);
             assert!(read.is_ok(), "{key}={choice} in docs/recipes.md: {}", read.err().unwrap());
         }
-        let refused = load::<R>("", "", &[format!("{key}=nonsense")]).is_err();
+        let refused = merged::<R>("", "", &[format!("{key}=nonsense")]).is_err();
         assert!(refused || CHECKED_LATER.contains(&key.as_str()), "{key}=nonsense was taken");
     }
 }
@@ -82,8 +81,8 @@ fn the_page_of_recipes_is_what_the_program_knows() {
         all
     };
     let (pretrain, segment) = (with_both("Pre-training"), with_both("Segmentation"));
-    same(&pretrain, &defaults_of(&dump(&PretrainRecipe::default())));
-    same(&segment, &defaults_of(&dump(&SegmentRecipe::default())));
+    same(&pretrain, &defaults_of(&PretrainRecipe::default().to_toml()));
+    same(&segment, &defaults_of(&SegmentRecipe::default().to_toml()));
     choices_are::<PretrainRecipe>(&pretrain);
     choices_are::<SegmentRecipe>(&segment);
     ranges_are::<PretrainRecipe>(&pretrain);
@@ -93,7 +92,7 @@ fn the_page_of_recipes_is_what_the_program_knows() {
     explained::<SegmentRecipe>();
     explained::<ProbeRecipe>();
 
-    let mut probe = defaults_of(&dump(&ProbeRecipe::default()));
+    let mut probe = defaults_of(&ProbeRecipe::default().to_toml());
     probe.retain(|key, _| key.starts_with("probe."));
     same(&rows("Probe"), &probe);
     ranges_are::<ProbeRecipe>(&rows("Probe"));
@@ -167,7 +166,7 @@ fn ranges_are<R: Recipe>(page: &BTreeMap<String, Row>) {
             (Value::Array(_), Some(allowed)) => Probes::of_range(allowed),
             _ => continue,
         };
-        let read = |value: &String| recipe::load::<R>("", "", &[format!("{key}={value}")]);
+        let read = |value: &String| recipe::merged::<R>("", "", &[format!("{key}={value}")]);
         for value in &probes.taken {
             assert!(
                 read(value).is_ok(),
@@ -185,8 +184,11 @@ fn ranges_are<R: Recipe>(page: &BTreeMap<String, Row>) {
 /// Dotted names in the files that raise errors of settings, each of which has to be a key of some recipe.
 #[test]
 fn every_key_that_an_error_names_is_one_that_a_recipe_has() {
-    let recipes =
-        [dump(&PretrainRecipe::default()), dump(&SegmentRecipe::default()), dump(&ProbeRecipe::default())];
+    let recipes = [
+        PretrainRecipe::default().to_toml(),
+        SegmentRecipe::default().to_toml(),
+        ProbeRecipe::default().to_toml(),
+    ];
     let keys: BTreeSet<String> = recipes.iter().flat_map(|recipe| defaults_of(recipe).into_keys()).collect();
     let tables: BTreeSet<&str> = keys.iter().filter_map(|key| key.split('.').next()).collect();
     let mut named = 0;

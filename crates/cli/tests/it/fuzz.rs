@@ -3,6 +3,7 @@
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::probe::ProbeRecipe;
 use densesiam::recipe::segment::SegmentRecipe;
+use densesiam::recipe::{Recipe, merged};
 use densesiam_fixtures::fuzz::kept;
 
 #[path = "../../../../fuzz/src/recipe.rs"]
@@ -13,8 +14,14 @@ mod recipe;
 fn every_kept_recipe_is_read_or_refused() {
     for (_, bytes) in kept(recipe::RECIPE.name) {
         (recipe::RECIPE.read)(&bytes);
-        recipe::read_recipe::<PretrainRecipe>(&bytes);
-        recipe::read_recipe::<SegmentRecipe>(&bytes);
-        recipe::read_recipe::<ProbeRecipe>(&bytes);
+        read::<PretrainRecipe>(&bytes);
+        read::<SegmentRecipe>(&bytes);
+        read::<ProbeRecipe>(&bytes);
     }
+}
+
+fn read<R: Recipe>(bytes: &[u8]) {
+    recipe::read_and_again(bytes, |text, settings| {
+        merged::<R>(text, "recipe.toml", settings).map(|recipe| recipe.to_toml())
+    });
 }

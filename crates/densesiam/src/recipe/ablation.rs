@@ -96,9 +96,9 @@ impl Variant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::find;
     use crate::recipe::pretrain::PretrainRecipe;
     use crate::recipe::segment::SegmentRecipe;
+    use crate::recipe::{Recipe, find};
 
     #[test]
     fn every_variant_that_the_program_carries_is_a_recipe_of_its_own() {
@@ -109,10 +109,10 @@ mod tests {
                 .iter()
                 .map(|variant| match ablation.task {
                     Task::Pretrain => find::<PretrainRecipe>(&ablation.recipe, &variant.settings)
-                        .map(|recipe| keys::dump(&recipe))
+                        .map(|recipe| recipe.to_toml())
                         .unwrap(),
                     Task::Segment => find::<SegmentRecipe>(&ablation.recipe, &variant.settings)
-                        .map(|recipe| keys::dump(&recipe))
+                        .map(|recipe| recipe.to_toml())
                         .unwrap(),
                 })
                 .collect();

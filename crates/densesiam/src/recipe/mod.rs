@@ -3,32 +3,45 @@
 
 pub mod ablation;
 pub mod builtin;
+mod common;
 pub mod labels;
 pub mod pretrain;
 pub mod probe;
 pub mod reference;
 pub mod segment;
-mod tables;
 mod text;
 
 use std::ffi::OsStr;
 use std::path::Path;
 
+use densesiam_nn::Architecture;
 use densesiam_settings::SettingError;
-use densesiam_settings::keys::{self, RecipeError};
+use densesiam_settings::keys::RecipeError;
+use densesiam_settings::tables::Tables;
 use densesiam_text::shown;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use toml::Table;
 
-pub use tables::{DataSettings, EncoderRecipe, MonitorSettings, RunSettings, TrainSettings};
+pub use common::{Beginning, Common, DataSettings, MonitorSettings, RunSettings, TrainSettings};
 
 use crate::error::Error;
 use crate::home;
 
 /// A recipe, for whatever task.
-pub trait Recipe: Serialize + DeserializeOwned + Default {
+pub trait Recipe: Default {
     /// The sections of `docs/recipes.md` that explain its keys.
     const SECTIONS: &'static [&'static str];
+
+    /// Reads it from its tables.
+    ///
+    /// # Errors
+    /// With the first key whose value cannot be read.
+    fn read(tables: &Tables) -> Result<Self, RecipeError>;
+
+    /// Its tables, with every key. Those of its default are all that there are.
+    ///
+    /// # Errors
+    /// [`RecipeError::Defaults`], a fault of the program.
+    fn tables(&self) -> Result<Table, RecipeError>;
 
     /// Its table `[run]`.
     fn run(&mut self) -> &mut RunSettings;
@@ -38,16 +51,67 @@ pub trait Recipe: Serialize + DeserializeOwned + Default {
     /// # Errors
     /// [`SettingError`] with the first key that cannot be.
     fn validate(&self) -> Result<(), SettingError>;
+
+    /// The complete recipe as TOML; [`load`] reads it back to the same value. Tables stand in the order in which a reader
+    /// asks for them: on what, of which pictures, which model, how it is trained, how it is judged.
+    ///
+    /// # Panics
+    /// Where a setting cannot be written as TOML, which is a fault of the program and not of the recipe: what [`load`]
+    /// returned can always be written.
+    fn to_toml(&self) -> String {
+        const BEFORE_THE_MODEL: [&str; 5] = ["run", "data", "labels", "augment", "encoder"];
+        const AFTER_IT: [&str; 5] = ["optimizer", "train", "evaluate", "predict", "monitor"];
+        let place = |name: &str| match BEFORE_THE_MODEL.iter().position(|table| *table == name) {
+            Some(place) => place,
+            None => AFTER_IT.iter().position(|table| *table == name).map_or(10, |place| 20 + place),
+        };
+        let write = |recipe: &Self| {
+            let mut tables: Vec<_> = recipe.tables()?.into_iter().collect();
+            tables.sort_by_key(|(name, _)| place(name));
+            let tables = Table::from_iter(tables);
+            toml::to_string(&tables).map_err(|error| RecipeError::Defaults { message: error.to_string() })
+        };
+        write(self).unwrap_or_else(|error| panic!("{error}"))
+    }
 }
 
-/// Reads a recipe from its text, as [`keys::load`] does, and checks its values.
+/// A recipe of a training.
+pub trait Training: Recipe + Clone {
+    /// The tables that every training has.
+    fn common(&mut self) -> &mut Common;
+
+    /// Which encoder.
+    fn architecture(&self) -> Architecture;
+
+    /// What the encoder begins with.
+    fn beginning(&self) -> &Beginning;
+}
+
+/// Reads a recipe: a text over its defaults, `settings` (`dotted.key=value`) over both, as [`Tables::merge`] does, and checks
+/// its values.
 ///
 /// # Errors
 /// When it cannot be read, or a value cannot be.
 pub fn load<R: Recipe>(text: &str, origin: &str, settings: &[String]) -> Result<R, Error> {
-    let recipe: R = keys::load(text, origin, settings).map_err(with_range::<R>)?;
+    let recipe = merged::<R>(text, origin, settings).map_err(with_range::<R>)?;
     recipe.validate()?;
     Ok(recipe)
+}
+
+/// A recipe of an earlier program, with the defaults of the keys that it lacks, as TOML.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn complete<R: Recipe>(text: &str) -> Result<String, RecipeError> {
+    merged::<R>(text, "the recipe of the run", &[]).map(|recipe| recipe.to_toml())
+}
+
+/// A recipe whose values are not checked yet: a text over its defaults, `settings` over both.
+///
+/// # Errors
+/// When a key is unknown, or a value cannot be read.
+pub fn merged<R: Recipe>(text: &str, origin: &str, settings: &[String]) -> Result<R, RecipeError> {
+    R::read(&Tables::merge(&R::default().tables()?, text, origin, settings)?)
 }
 
 /// A whole number that its type cannot hold is refused with its range, as any other is.

@@ -4,8 +4,11 @@ use densesiam_data::evaluation::EvaluationSettings;
 use densesiam_engine::device::PrecisionRequest;
 use densesiam_nn::Architecture;
 use densesiam_nn::densesiam::EncoderSettings;
+use densesiam_settings::keys::RecipeError;
+use densesiam_settings::tables::{Tables, tables_of};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 use super::labels::LabelSettings;
 use super::{DataSettings, Recipe, RunSettings};
@@ -138,6 +141,14 @@ impl ProbeSettings {
 
 impl Recipe for ProbeRecipe {
     const SECTIONS: &'static [&'static str] = &["Keys of both", "Segmentation", "Probe"];
+
+    fn read(tables: &Tables) -> Result<Self, RecipeError> {
+        tables.all()
+    }
+
+    fn tables(&self) -> Result<Table, RecipeError> {
+        tables_of(self)
+    }
 
     fn run(&mut self) -> &mut RunSettings {
         &mut self.run

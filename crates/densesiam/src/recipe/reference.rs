@@ -2,7 +2,7 @@
 //! recipe has, and their defaults, are the recipe's own; a test holds the page against them.
 
 use super::Recipe;
-use densesiam_settings::keys::{find, leaves, of_defaults};
+use densesiam_settings::keys::{find, leaves};
 
 /// The page as it is in the repository.
 const PAGE: &str = include_str!("../../../../docs/recipes.md");
@@ -52,7 +52,7 @@ fn row(section: &'static str, line: &'static str) -> Option<Row> {
 /// The keys of a recipe that the page explains, in its order.
 pub fn keys<R: Recipe>() -> Vec<Key> {
     // A default recipe that is no TOML is a fault of the program, and told by whatever reads a recipe.
-    let defaults = of_defaults::<R>().unwrap_or_default();
+    let defaults = R::default().tables().unwrap_or_default();
     let known = leaves(&defaults, "");
     let of_recipe =
         rows().filter(|row| R::SECTIONS.contains(&row.section) && known.iter().any(|key| key == row.key));

@@ -1,65 +1,89 @@
 //! The recipe of unsupervised segmentation (the paper, section 4): each component of the paper's table 5 is one key of it.
 
 use densesiam_data::segment::SegmentAugmentation;
-use densesiam_engine::optimizer::OptimizerSettings;
-use densesiam_nn::segment::{
-    Auxiliary, Labelling, SegmentEncoder, SegmentPixSim, SegmentRegionSim, Settings,
-};
+use densesiam_nn::Architecture;
+use densesiam_nn::segment::Settings;
 use densesiam_settings::duration::Duration;
+use densesiam_settings::keys::RecipeError;
+use densesiam_settings::tables::{Tables, joined, table_of, tables_of};
 use densesiam_settings::{SettingError, within};
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 use super::labels::LabelSettings;
-use super::{DataSettings, EncoderRecipe, MonitorSettings, Recipe, RunSettings, TrainSettings};
+use super::{Beginning, Common, Recipe, RunSettings, Training};
 
 /// A whole segmentation recipe. Its default is the released configuration, for COCO's 27 classes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SegmentRecipe {
-    /// Where and on what.
-    pub run: RunSettings,
-    /// The pictures.
-    pub data: DataSettings,
-    /// How the labelled pictures lie, and which are for what.
+    /// What every training has.
+    pub common: Common,
+    /// `[labels]`: how the labelled pictures lie, and which are for what.
     pub labels: LabelSettings,
-    /// The two views.
+    /// `[augment]`: the two views.
     pub augment: SegmentAugmentation,
-    /// The encoder and where it starts.
-    pub encoder: EncoderRecipe<SegmentEncoder>,
-    /// Pixel consistency.
-    pub pixsim: SegmentPixSim,
-    /// The over-clustering head.
-    pub auxiliary: Auxiliary,
-    /// Cross-entropy against the own argmax.
-    pub labelling: Labelling,
-    /// Region consistency.
-    pub regionsim: SegmentRegionRecipe,
-    /// How parameters are stepped.
-    pub optimizer: OptimizerSettings,
-    /// How long, and what is written when.
-    pub train: TrainSettings,
-    /// When and how it is evaluated.
+    /// `[encoder]`: what the encoder begins with.
+    pub beginning: Beginning,
+    /// `[encoder]`, `[pixsim]`, `[auxiliary]`, `[labelling]`, `[regionsim]`: model and losses.
+    pub model: Settings,
+    /// `[evaluate]`: when and how it is evaluated.
     pub evaluate: EvaluateSettings,
-    /// How pictures are predicted.
+    /// `[predict]`: how pictures are predicted.
     pub predict: PredictSettings,
-    /// When a run counts as collapsed.
-    pub monitor: MonitorSettings,
 }
 
-/// `[regionsim]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SegmentRegionRecipe {
-    /// When RegionSim is switched on; as released the last 2 of 10 epochs.
-    pub start: Duration,
-    /// Everything else about it.
-    #[serde(flatten)]
-    pub settings: SegmentRegionSim,
+impl Recipe for SegmentRecipe {
+    const SECTIONS: &'static [&'static str] = &["Keys of both", "Segmentation"];
+
+    fn read(tables: &Tables) -> Result<Self, RecipeError> {
+        Ok(Self {
+            common: tables.all()?,
+            labels: tables.read("labels")?,
+            augment: tables.read("augment")?,
+            beginning: tables.read("encoder")?,
+            model: tables.all()?,
+            evaluate: tables.read("evaluate")?,
+            predict: tables.read("predict")?,
+        })
+    }
+
+    fn tables(&self) -> Result<Table, RecipeError> {
+        Ok(joined([
+            tables_of(&self.common)?,
+            table_of("labels", &self.labels)?,
+            table_of("augment", &self.augment)?,
+            table_of("encoder", &self.beginning)?,
+            tables_of(&self.model)?,
+            table_of("evaluate", &self.evaluate)?,
+            table_of("predict", &self.predict)?,
+        ]))
+    }
+
+    fn run(&mut self) -> &mut RunSettings {
+        &mut self.common.run
+    }
+
+    fn validate(&self) -> Result<(), SettingError> {
+        self.common.validate()?;
+        self.labels.validate()?;
+        self.augment.validate()?;
+        self.model.validate()?;
+        self.evaluate.validate()?;
+        self.predict.validate()
+    }
 }
 
-impl Default for SegmentRegionRecipe {
-    fn default() -> Self {
-        Self { start: Duration::OfTraining(0.8), settings: SegmentRegionSim::default() }
+impl Training for SegmentRecipe {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
+    }
+
+    fn architecture(&self) -> Architecture {
+        self.model.encoder.architecture
+    }
+
+    fn beginning(&self) -> &Beginning {
+        &self.beginning
     }
 }
 
@@ -92,28 +116,6 @@ impl EvaluateSettings {
     }
 }
 
-impl Recipe for SegmentRecipe {
-    const SECTIONS: &'static [&'static str] = &["Keys of both", "Segmentation"];
-
-    fn run(&mut self) -> &mut RunSettings {
-        &mut self.run
-    }
-
-    fn validate(&self) -> Result<(), SettingError> {
-        self.run.validate()?;
-        self.data.validate()?;
-        self.labels.validate()?;
-        self.augment.validate()?;
-        // As many categories as there are classes, which the labelled pictures say: two stand for them here.
-        self.model(self.labels.categories.max(2)).validate()?;
-        self.optimizer.validate()?;
-        self.train.validate()?;
-        self.evaluate.validate()?;
-        self.predict.validate()?;
-        self.monitor.validate()
-    }
-}
-
 /// `[predict]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -135,23 +137,5 @@ impl PredictSettings {
     /// [`SettingError`] with the first key that is out of range.
     pub fn validate(&self) -> Result<(), SettingError> {
         within("predict.memory", self.memory, 1..=1 << 20, "megabytes")
-    }
-}
-
-impl SegmentRecipe {
-    /// The model's part of the recipe, for so many pseudo-categories. A RegionSim that never starts is none.
-    pub fn model(&self, categories: i64) -> Settings {
-        let mut regionsim = self.regionsim.settings.clone();
-        if self.regionsim.start == Duration::Never {
-            regionsim.weight = 0.0;
-        }
-        Settings {
-            classes: categories,
-            encoder: self.encoder.settings.clone(),
-            pixsim: self.pixsim.clone(),
-            auxiliary: self.auxiliary.clone(),
-            labelling: self.labelling.clone(),
-            regionsim,
-        }
     }
 }

@@ -10,45 +10,18 @@ use densesiam_engine::environment::Environment;
 use densesiam_engine::interrupt::Signal;
 use densesiam_engine::log::{EventFile, MetricsLog, Png, Progress, Report as ProgressReport, Voice};
 use densesiam_engine::run_dir::{RunDirectory, RunLayout};
-use densesiam_nn::Architecture;
 use image::RgbImage;
 use serde_json::json;
 
 use super::numbers::{Pending, Row};
 use super::origin::{Best, Origin, Restored, fingerprint};
-use super::setup::Setup;
+use super::setup::Run;
 use super::table::Table;
 use super::{State, encoder_tensors};
 use crate::error::{Error, Stop};
 use crate::file::write_bytes;
-use crate::recipe::{MonitorSettings, RunSettings, TrainSettings};
 use densesiam_report::page::Picture;
 use densesiam_report::pictures;
-use densesiam_settings::keys::RecipeError;
-
-/// What a journal has to know of its run, whatever the task.
-pub struct Facts<'p> {
-    /// Name of the task: `pretrain`, `segment`.
-    pub task: &'static str,
-    /// `[run]` of the recipe.
-    pub run: &'p RunSettings,
-    /// `[train]` of the recipe.
-    pub train: &'p TrainSettings,
-    /// `[monitor]` of the recipe.
-    pub monitor: &'p MonitorSettings,
-    /// The complete recipe.
-    pub recipe: String,
-    /// Completes a recipe of this task by the defaults of the keys that it lacks.
-    pub complete: fn(&str) -> Result<String, RecipeError>,
-    /// `data.root` of the recipe.
-    pub root: &'p str,
-    /// The encoder.
-    pub architecture: Architecture,
-    /// Pictures, machine, length.
-    pub setup: &'p Setup,
-    /// What the progress bar shows: names of numbers, and what to call them there.
-    pub shown: &'static [(&'static str, &'static str)],
-}
 
 /// Why a run has to end early.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +52,7 @@ pub enum Trouble {
 
 /// Writes a run directory.
 pub struct Journal<'p> {
-    facts: Facts<'p>,
+    run: &'p Run,
     directory: RunDirectory,
     checkpoints: CheckpointFolder,
     metrics: MetricsLog,
@@ -97,12 +70,12 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When the directory cannot be used.
-    pub fn open(facts: Facts<'p>, mut origin: Origin, state: &State, voice: &Voice) -> Result<Self, Error> {
+    pub fn open(run: &'p Run, mut origin: Origin, state: &State, voice: &Voice) -> Result<Self, Error> {
         let (step, resumed, said) = (state.step, origin.is_restored(), std::mem::take(&mut origin.said));
-        let (directory, restored) = origin.take(facts.run)?;
+        let (directory, restored) = origin.take(&run.common.run)?;
         let layout = directory.layout();
         // The recipe comes first: a folder without one is that of a run that has not begun.
-        write_bytes(&layout.recipe(), facts.recipe.as_bytes())?;
+        write_bytes(&layout.recipe(), run.recipe.as_bytes())?;
         let checkpoints = CheckpointFolder::open(&layout.checkpoints())?;
         let log = |path: &Path| {
             if resumed { MetricsLog::resume(path, step) } else { MetricsLog::create(path) }
@@ -111,22 +84,18 @@ impl<'p> Journal<'p> {
         let evaluations = log(&layout.evaluations())?;
         let root = layout.root();
         let events = if resumed { EventFile::resume(root, step)? } else { EventFile::create(root)? };
-        let environment = Environment::collect(
-            env!("CARGO_PKG_VERSION"),
-            facts.setup.device,
-            facts.setup.precision,
-            facts.setup.threads,
-        );
+        let environment =
+            Environment::collect(env!("CARGO_PKG_VERSION"), run.device, run.precision, run.threads);
         let environment = serde_json::to_string_pretty(&environment).unwrap_or_default();
         write_bytes(&layout.environment(), environment.as_bytes())?;
         let pictures = layout.pictures();
         fs::create_dir_all(&pictures).map_err(|source| Error::file(pictures, source))?;
-        let total = facts.setup.horizon.total_steps;
-        let progress = Progress::new(voice, facts.task, step, total, facts.setup.horizon.batch_size);
+        let total = run.horizon.total_steps;
+        let progress = Progress::new(voice, run.task.name, step, total, run.horizon.batch_size);
         let (pending, warnings) = (vec![], BTreeMap::new());
         let Restored { bad_files, best } = restored.unwrap_or_default();
         let journal = Self {
-            facts,
+            run,
             directory,
             checkpoints,
             metrics,
@@ -251,14 +220,14 @@ impl<'p> Journal<'p> {
             if !row.is_finite() {
                 not_finite.get_or_insert(Trouble::NotFinite { step: row.step, samples: pending.samples });
             }
-            if let Some(why) = self.complain(&row).filter(|_| self.facts.monitor.stop_on_collapse) {
+            if let Some(why) = self.complain(&row).filter(|_| self.run.common.monitor.stop_on_collapse) {
                 collapsed.get_or_insert(Trouble::Collapsed { step: row.step, why });
             }
             seconds += row.seconds();
             last = Some(row);
         }
         if let Some(row) = &last {
-            let named = self.facts.shown.iter().filter_map(|(name, label)| Some((*label, row.get(name)?)));
+            let named = self.run.task.shown.iter().filter_map(|(name, label)| Some((*label, row.get(name)?)));
             self.progress.report(&ProgressReport {
                 step: row.step,
                 seconds,
@@ -271,7 +240,7 @@ impl<'p> Journal<'p> {
 
     /// What the monitors complain of, said aloud once for each number.
     fn complain(&mut self, row: &Row) -> Option<String> {
-        let complaints = row.complaints(self.facts.monitor);
+        let complaints = row.complaints(&self.run.common.monitor);
         for (name, why) in &complaints {
             if !self.warnings.contains_key(name) {
                 self.say(&format!("WARNING at step {}: {why}", row.step));
@@ -299,9 +268,8 @@ impl<'p> Journal<'p> {
             self.say(&format!("{again} pictures that could not be read can be read now, and are used again"));
         }
         self.bad_files = bad_files;
-        let line = |(sample, why): &(u64, String)| {
-            format!("{}\t{why}\n", self.facts.setup.index.place(*sample as usize))
-        };
+        let line =
+            |(sample, why): &(u64, String)| format!("{}\t{why}\n", self.run.index.place(*sample as usize));
         let text: String = self.bad_files.iter().map(line).collect();
         let count = self.bad_files.len();
         self.say(&format!("warning: {count} unreadable pictures so far, listed in bad_files.txt"));
@@ -326,21 +294,21 @@ impl<'p> Journal<'p> {
     pub fn save(&self, state: &State) -> Result<(), Error> {
         self.save_into(&self.checkpoints, state)?;
         let best = self.best.iter().map(|best| best.step).collect();
-        self.checkpoints.rotate(self.facts.train.keep_last, &best)?;
+        self.checkpoints.rotate(self.run.common.train.keep_last, &best)?;
         Ok(())
     }
 
     fn save_into(&self, folder: &CheckpointFolder, state: &State) -> Result<(), Error> {
-        let run = json!({
-            "task": self.facts.task,
-            "architecture": self.facts.architecture,
-            "seed": self.facts.run.seed,
-            "pictures": self.facts.setup.index.len(),
-            "data_fingerprint": fingerprint(&self.facts.setup.index),
+        let manifest = json!({
+            "task": self.run.task.name,
+            "architecture": self.run.architecture,
+            "seed": self.run.common.run.seed,
+            "pictures": self.run.index.len(),
+            "data_fingerprint": fingerprint(&self.run.index),
             "bad_files": self.bad_files,
             "best": self.best,
         });
-        folder.save(state.step, &state.store.state(), &state.optimizer.state(), run)?;
+        folder.save(state.step, &state.store.state(), &state.optimizer.state(), manifest)?;
         Ok(())
     }
 
@@ -358,7 +326,7 @@ impl<'p> Journal<'p> {
             Trouble::NotFinite { step, samples } => {
                 let folder = self.layout().nonfinite();
                 self.save_into(&CheckpointFolder::open(&folder)?, state)?;
-                let name = |&sample: &u64| self.facts.setup.index.place(sample as usize).to_string() + "\n";
+                let name = |&sample: &u64| self.run.index.place(sample as usize).to_string() + "\n";
                 let names = samples.iter().map(name).collect::<String>();
                 write_bytes(&folder.join("pictures.txt"), names.as_bytes())?;
                 Ok(Error::NotFinite { step, state: folder })
@@ -372,7 +340,7 @@ impl<'p> Journal<'p> {
                     step: state.step,
                     encoder: (state.step > 0).then(|| layout.encoder()),
                     report: layout.report(),
-                    task: self.facts.task,
+                    task: self.run.task.name,
                     run: layout.root().to_owned(),
                 })))
             }
@@ -384,7 +352,7 @@ impl<'p> Journal<'p> {
     /// # Errors
     /// When it cannot be written.
     pub fn export(&self, state: &State) -> Result<(), Error> {
-        let architecture = format!("{:?}", self.facts.architecture).to_lowercase();
+        let architecture = format!("{:?}", self.run.architecture).to_lowercase();
         let metadata =
             [("architecture".to_owned(), architecture), ("step".to_owned(), state.step.to_string())];
         let tensors = encoder_tensors(&state.store.state());

@@ -19,10 +19,10 @@ use tch::Tensor;
 
 use crate::error::Error;
 
-pub use journal::{Facts, Journal, Trouble};
+pub use journal::{Journal, Trouble};
 pub use numbers::{Pending, Row, Stopwatch};
 pub use origin::Origin;
-pub use setup::{Setup, Tables, When, enough_to_train_on, look_at, workers};
+pub use setup::{Run, Task, When, enough_to_train_on, look_at, workers};
 pub use table::Table;
 
 /// All that a resume needs: everything else is a function of the step.

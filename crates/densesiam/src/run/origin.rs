@@ -12,10 +12,10 @@ use densesiam_engine::run_dir::{Mode, RunDirectory, RunLayout};
 use serde::{Deserialize, Serialize};
 
 use super::State;
-use super::journal::Facts;
+use super::setup::Run;
 use crate::error::Error;
 use crate::recipe::RunSettings;
-use densesiam_settings::keys;
+use densesiam_settings::tables::differences;
 
 /// Where a training begins.
 pub struct Origin {
@@ -71,15 +71,15 @@ impl Origin {
     /// # Errors
     /// When the run directory cannot be used, or holds another run than the recipe says, or one whose checkpoints are
     /// damaged or gone: to start it over would destroy it.
-    pub fn find(facts: &Facts, mode: Mode, state: &mut State) -> Result<Self, Error> {
+    pub fn find(run: &Run, mode: Mode, state: &mut State) -> Result<Self, Error> {
         let mut origin = Self { mode, directory: None, restored: None, said: Vec::new() };
         if mode != Mode::Resume {
             return Ok(origin);
         }
-        let directory = RunDirectory::create(Path::new(&facts.run.dir), &facts.run.name, mode)?;
+        let directory = RunDirectory::create(Path::new(&run.common.run.dir), &run.common.run.name, mode)?;
         let layout = directory.layout();
         if layout.recipe().is_file() {
-            same_recipe(&layout.recipe(), facts)?;
+            same_recipe(&layout.recipe(), run)?;
         }
         let Latest { checkpoint, rejected } = CheckpointFolder::open(&layout.checkpoints())?.latest()?;
         let damaged = rejected.iter().map(|(path, why)| {
@@ -87,7 +87,7 @@ impl Origin {
         });
         origin.said.extend(damaged);
         match checkpoint {
-            Some(checkpoint) => origin.restored = Some(restore(&checkpoint, facts, state)?),
+            Some(checkpoint) => origin.restored = Some(restore(&checkpoint, run, state)?),
             None => {
                 refuse_to_lose(layout, &origin.said)?;
                 origin.said.push("the run was stopped before its first step: it begins there".into());
@@ -134,15 +134,15 @@ fn refuse_to_lose(layout: &RunLayout, damaged: &[String]) -> Result<(), Error> {
 }
 
 /// Takes up a checkpoint, if it is of these pictures; returns what else it knows.
-fn restore(checkpoint: &Checkpoint, facts: &Facts, state: &mut State) -> Result<Restored, Error> {
-    let run = &checkpoint.manifest.run;
-    if run["data_fingerprint"].as_str() != Some(fingerprint(&facts.setup.index).as_str()) {
+fn restore(checkpoint: &Checkpoint, run: &Run, state: &mut State) -> Result<Restored, Error> {
+    let manifest = &checkpoint.manifest.run;
+    if manifest["data_fingerprint"].as_str() != Some(fingerprint(&run.index).as_str()) {
         return Err(Error::CannotResume(format!(
             "{} was trained on other pictures than {} now holds ({} then, {} now); restore them, or start a new run",
             checkpoint.path.display(),
-            facts.root,
-            run["pictures"],
-            facts.setup.index.len()
+            run.common.data.root,
+            manifest["pictures"],
+            run.index.len()
         )));
     }
     let mismatch =
@@ -150,8 +150,9 @@ fn restore(checkpoint: &Checkpoint, facts: &Facts, state: &mut State) -> Result<
     state.store.load(&checkpoint.model).map_err(|error| mismatch(&error))?;
     state.optimizer.load_state(&checkpoint.optimizer).map_err(|error| mismatch(&error))?;
     state.step = checkpoint.manifest.step;
-    let bad_files = serde_json::from_value(run["bad_files"].clone()).map_err(|error| mismatch(&error))?;
-    let best = serde_json::from_value(run["best"].clone()).map_err(|error| mismatch(&error))?;
+    let bad_files =
+        serde_json::from_value(manifest["bad_files"].clone()).map_err(|error| mismatch(&error))?;
+    let best = serde_json::from_value(manifest["best"].clone()).map_err(|error| mismatch(&error))?;
     Ok(Restored { bad_files, best })
 }
 
@@ -162,9 +163,9 @@ pub(super) fn fingerprint(index: &ImageIndex) -> String {
 
 /// Fails where the recipe of the run and the one it is to be resumed with compute different things. A key that there was
 /// not when the run began had its default.
-fn same_recipe(path: &Path, facts: &Facts) -> Result<(), Error> {
+fn same_recipe(path: &Path, run: &Run) -> Result<(), Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::file(path, source))?;
-    let changed = keys::differences(&(facts.complete)(&text)?, &facts.recipe)?;
+    let changed = differences(&(run.complete)(&text)?, &run.recipe)?;
     let fixed: Vec<_> = changed.into_iter().filter(|key| !may_change(key)).collect();
     if fixed.is_empty() {
         return Ok(());

@@ -14,35 +14,41 @@ use densesiam_data::survey::Survey;
 use densesiam_engine::device::{
     CudaSupport, DeviceRequest, Precision, cuda, resolve_threads, search_convolutions,
 };
-use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
-use densesiam_nn::Store;
-use densesiam_settings::duration::{Duration, Horizon, Length};
+use densesiam_engine::optimizer::{GroupRule, Optimizer};
+use densesiam_nn::{Architecture, Store};
+use densesiam_settings::duration::{Horizon, Length, Now};
+use densesiam_settings::keys::RecipeError;
 use densesiam_settings::schedule::LearningRate;
 use densesiam_text::shown;
 use tch::Device;
 
 use crate::error::Error;
-use crate::recipe::{DataSettings, MonitorSettings, RunSettings, TrainSettings};
+use crate::recipe::{Beginning, Common, DataSettings, TrainSettings, Training, complete};
 
-/// The tables that all recipes have.
-pub struct Tables<'r> {
-    /// `[run]`; its precision is set to what it comes to on this machine, which a resumed run must find again.
-    pub run: &'r mut RunSettings,
-    /// `[data]`; its root is made absolute, so that a run can be resumed from any folder.
-    pub data: &'r mut DataSettings,
-    /// `[train]`
-    pub train: &'r TrainSettings,
-    /// `[monitor]`
-    pub monitor: &'r MonitorSettings,
-    /// `[optimizer]`
-    pub optimizer: &'r OptimizerSettings,
-    /// `regionsim.start`
-    pub regions_start: Duration,
+/// What a run directory and a progress bar say of a task.
+#[derive(Debug)]
+pub struct Task {
+    /// Its name, which is its command: `pretrain`, `segment`.
+    pub name: &'static str,
+    /// What the progress bar shows: names of numbers, and what to call them there.
+    pub shown: &'static [(&'static str, &'static str)],
 }
 
-/// A training that can begin.
+/// A training that can begin, whatever it learns: what the tables that every training has come to, with these pictures on
+/// this machine.
 #[derive(Debug)]
-pub struct Setup {
+pub struct Run {
+    /// What is done.
+    pub task: &'static Task,
+    /// The tables. The precision is that of this machine, which a resumed run must find again, and the root is absolute, so
+    /// that a run can be resumed from any folder.
+    pub common: Common,
+    /// The complete recipe as TOML.
+    pub recipe: String,
+    /// Completes a recipe of this task by the defaults of the keys that it lacks.
+    pub complete: fn(&str) -> Result<String, RecipeError>,
+    /// The encoder.
+    pub architecture: Architecture,
     /// The pictures.
     pub index: Arc<ImageIndex>,
     /// Where the step runs.
@@ -65,11 +71,9 @@ pub struct Setup {
     pub when: When,
 }
 
-/// Steps at which something begins, or between which it happens; `None` is never.
+/// Steps between which something happens; `None` is never.
 #[derive(Clone, Copy, Debug)]
 pub struct When {
-    /// RegionSim begins.
-    pub regions_start: Option<u64>,
     /// Metrics are written.
     pub log: Option<u64>,
     /// Monitors are computed.
@@ -83,16 +87,18 @@ pub struct When {
 /// How many pictures are looked at before a run directory is made.
 const LOOKED_AT: usize = 8;
 
-impl Setup {
-    /// Checks the tables and resolves them; `find` looks for the pictures below the absolute `data.root`.
+impl Run {
+    /// Resolves a recipe, and returns it with the tables of [`Run::common`]; `find` looks for the pictures below the absolute
+    /// `data.root`.
     ///
     /// # Errors
     /// What cannot be, by its key; or that pictures or device cannot be had.
-    pub fn new(
-        tables: Tables,
+    pub fn new<R: Training>(
+        mut recipe: R,
+        task: &'static Task,
         find: impl FnOnce(&DataSettings) -> Result<ImageIndex, Error>,
-    ) -> Result<Self, Error> {
-        let Tables { run, data, train, monitor, optimizer, regions_start } = tables;
+    ) -> Result<(R, Self), Error> {
+        let Common { run, data, .. } = recipe.common();
         if data.root.is_empty() {
             let message = "data.root is not set: name a folder with pictures, data.root=DIR";
             return Err(Error::Usage(message.into()));
@@ -102,22 +108,27 @@ impl Setup {
             |cuda: &&CudaSupport| matches!(cuda, CudaSupport::NotLoaded(_) | CudaSupport::Devices(0));
         let cuda_unused = (run.device == DeviceRequest::Auto).then(cuda).filter(seemed_there);
         let (precision, precision_reason) = run.precision.resolve(device);
-        run.precision = precision.into();
         search_convolutions(device, precision);
+        run.precision = precision.into();
         let root = std::path::absolute(&data.root).map_err(|source| Error::file(&data.root, source))?;
         // A path that is no text cannot stand in a recipe: then the root stays as it was typed.
         data.root = root.into_os_string().into_string().unwrap_or_else(|_| data.root.clone());
+        let common = recipe.common().clone();
+        let Common { run, data, optimizer, train, monitor } = &common;
         let index = find(data)?;
         look_at(&index, LOOKED_AT, &DecodeLimits { max_pixels: data.max_pixels })?;
         let horizon = horizon(train, &index)?;
         let when = When {
-            regions_start: regions_start.resolve(&horizon),
             log: train.log_every.resolve(&horizon),
             monitor: monitor.every.resolve(&horizon),
             pictures: train.pictures_every.resolve(&horizon),
             checkpoint: train.checkpoint_every.resolve(&horizon),
         };
-        Ok(Self {
+        let resolved = Self {
+            task,
+            recipe: recipe.to_toml(),
+            complete: complete::<R>,
+            architecture: recipe.architecture(),
             learning_rate: LearningRate::new(&optimizer.schedule, &horizon)?,
             threads: resolve_threads(run.threads),
             workers: workers(data.workers, device),
@@ -128,7 +139,20 @@ impl Setup {
             cuda_unused,
             horizon,
             when,
-        })
+            common,
+        };
+        Ok((recipe, resolved))
+    }
+
+    /// The training at this step.
+    pub fn now(&self, step: u64) -> Now {
+        Now { step, horizon: self.horizon }
+    }
+
+    /// The encoder and what it begins with, in words: `ResNet18 from resnet18.pth`.
+    pub fn encoder(&self, beginning: &Beginning) -> String {
+        let from = if beginning.weights.is_empty() { "random weights" } else { &beginning.weights };
+        format!("{:?} from {from}", self.architecture)
     }
 
     /// Where and in which arithmetic the step runs, in words: `processor, bf16`.
@@ -153,18 +177,13 @@ impl Setup {
     ///
     /// # Errors
     /// A fault of the program: every parameter belongs to a group.
-    pub fn optimizer(
-        &self,
-        settings: &OptimizerSettings,
-        store: &Store,
-        fixed: &[&str],
-    ) -> Result<Optimizer, Error> {
+    pub fn optimizer(&self, store: &Store, fixed: &[&str]) -> Result<Optimizer, Error> {
         let parameters = store.parameters();
         let has = |prefix: &str| parameters.iter().any(|(name, _)| name.starts_with(prefix));
         let present = fixed.iter().filter(|name| has(name));
         let mut rules: Vec<_> = present.map(|name| GroupRule::fixed(name, &format!("{name}.*"))).collect();
         rules.push(GroupRule::scheduled("scheduled", "*"));
-        Optimizer::new(settings, self.horizon.batch_size, &parameters, &rules)
+        Optimizer::new(&self.common.optimizer, self.horizon.batch_size, &parameters, &rules)
             .map_err(|error| Error::Internal(error.to_string()))
     }
 
@@ -175,14 +194,14 @@ impl Setup {
     pub fn loader<A: PairAugmentation>(
         &self,
         augmentation: A,
-        (seed, data): (u64, &DataSettings),
         step: u64,
         known_bad: &[(u64, String)],
     ) -> Result<Loader<A>, Error> {
+        let Common { run, data, .. } = &self.common;
         let settings = LoaderSettings {
             augmentation,
             batch_size: self.horizon.batch_size as usize,
-            seed,
+            seed: run.seed,
             workers: self.workers,
             prefetch_batches: data.prefetch,
             max_bad_share: data.max_bad_share,
@@ -257,7 +276,7 @@ pub fn workers(asked: usize, device: Device) -> usize {
     }
 }
 
-impl fmt::Display for Setup {
+impl fmt::Display for Run {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let horizon = &self.horizon;
         write!(formatter, "pictures    {} in {}", self.index.len(), shown(self.index.root()))?;

@@ -1,13 +1,15 @@
 //! What can be set about the model and its losses. Every ablation of the paper is one key here.
 
+use densesiam_settings::duration::{Duration, Now};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
 use crate::losses::Distance;
 use crate::resnet::Architecture;
 
-/// Encoder, global branch, PixSim and RegionSim.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Encoder, global branch, PixSim and RegionSim: the tables of a recipe that this method reads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// `[encoder]`
     pub encoder: EncoderSettings,
@@ -167,6 +169,8 @@ pub enum RegionLoss {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RegionSimSettings {
+    /// When RegionSim is switched on (table 4f); before that it costs nothing.
+    pub start: Duration,
     /// Weight of its loss in eq. 7; 0 turns it off (table 4c).
     pub weight: f64,
     /// What is minimised.
@@ -181,7 +185,14 @@ pub struct RegionSimSettings {
 
 impl Default for RegionSimSettings {
     fn default() -> Self {
-        Self { weight: 0.1, loss: RegionLoss::Contrast, temperature: 0.1, stop_gradient: false, dim: 512 }
+        Self {
+            start: Duration::OfTraining(0.5),
+            weight: 0.1,
+            loss: RegionLoss::Contrast,
+            temperature: 0.1,
+            stop_gradient: false,
+            dim: 512,
+        }
     }
 }
 
@@ -191,9 +202,15 @@ impl Settings {
         self.pixsim.weight > 0.0 && self.pixsim.grid > 0
     }
 
-    /// Whether RegionSim has a loss.
+    /// Whether RegionSim has a loss in this training: where it never starts, nothing is built for it.
     pub fn has_regionsim(&self) -> bool {
-        self.regionsim.weight > 0.0 && self.pixsim.grid > 0
+        let RegionSimSettings { start, weight, .. } = self.regionsim;
+        weight > 0.0 && start != Duration::Never && self.pixsim.grid > 0
+    }
+
+    /// Whether RegionSim has started.
+    pub fn regionsim_has_started(&self, now: Now) -> bool {
+        self.has_regionsim() && now.is_past(self.regionsim.start)
     }
 
     /// Whether anything is sampled in the overlap of the views.

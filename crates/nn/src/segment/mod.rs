@@ -32,6 +32,8 @@ pub struct Segmenter {
     predictor: Option<Head>,
     auxiliary: Option<(Head, Head)>,
     regionsim: Option<RegionSim>,
+    /// Of PixSim and of the auxiliary head.
+    weights: (f64, f64),
     settings: Settings,
 }
 
@@ -60,8 +62,8 @@ pub struct Output {
 }
 
 impl Segmenter {
-    /// Builds the model in `store`, under the released names.
-    pub fn new(store: &Store, settings: &Settings) -> Self {
+    /// Builds the model in `store`, under the released names, for so many pseudo-categories `N`.
+    pub fn new(store: &Store, settings: &Settings, categories: i64) -> Self {
         let root = store.root();
         let (width, architecture) = (settings.encoder.width, settings.encoder.architecture);
         let has = |weight: f64| weight > 0.0;
@@ -72,16 +74,17 @@ impl Segmenter {
             )
         };
         let (projector, predictor) =
-            (Head::labeller(&(&root / "projector"), width, settings.classes), &root / "predictor");
+            (Head::labeller(&(&root / "projector"), width, categories), &root / "predictor");
         Self {
             encoder: ResNet::new(&(&root / "backbone"), architecture, settings.encoder.zero_residual),
             pyramid: Pyramid::new(&(&root / "decoder"), architecture, width),
             projector,
             predictor: has(settings.pixsim.weight)
-                .then(|| Head::predictor(&predictor, Form::Maps, settings.classes, width)),
+                .then(|| Head::predictor(&predictor, Form::Maps, categories, width)),
             auxiliary: has(settings.auxiliary.weight)
                 .then(|| pair(&root, "aux_projector", "aux_predictor", settings.auxiliary.classes)),
-            regionsim: has(settings.regionsim.weight).then(|| RegionSim::new(&root, "kernel", width, width)),
+            regionsim: settings.has_regionsim().then(|| RegionSim::new(&root, "kernel", width, width)),
+            weights: settings.weights(categories),
             settings: settings.clone(),
         }
     }
@@ -108,7 +111,7 @@ impl Segmenter {
         let similarity = |[z1, z2]: &[Tensor; 2], [p1, p2]: &[Tensor; 2]| {
             (distance.mean(p1, &z2.detach()) + distance.mean(p2, &z1.detach())) * 0.5
         };
-        let (w_pixel, w_auxiliary) = self.settings.weights();
+        let (w_pixel, w_auxiliary) = self.weights;
         let nothing = zero_like(&f1);
         let off = || nothing.shallow_clone();
         let pixel = if self.predictor.is_some() { w_pixel * similarity(&z, &p) } else { off() };
@@ -124,7 +127,8 @@ impl Segmenter {
         let region = match self.regionsim.as_ref().filter(|_| regions) {
             Some(regionsim) => {
                 let [one, two] = regionsim.forward(&z, &[f1, f2]);
-                let SegmentRegionSim { weight, loss, temperature, stop_gradient } = self.settings.regionsim;
+                let SegmentRegionSim { weight, loss, temperature, stop_gradient, .. } =
+                    self.settings.regionsim;
                 region_loss([&one, &two], loss, (temperature, stop_gradient), distance) * weight
             }
             None => off(),

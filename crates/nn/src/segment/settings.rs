@@ -1,5 +1,6 @@
 //! What can be set about unsupervised segmentation; each component of the paper's table 5 is one key.
 
+use densesiam_settings::duration::{Duration, Now};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
@@ -7,11 +8,11 @@ use crate::densesiam::RegionLoss;
 use crate::losses::Distance;
 use crate::resnet::Architecture;
 
-/// Model and losses of unsupervised segmentation.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Model and losses of unsupervised segmentation: the tables of a recipe that this method reads. How many
+/// pseudo-categories there are is known where the labels are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
-    /// Pseudo-categories, `N`: the classes of the data set.
-    pub classes: i64,
     /// `[encoder]`
     pub encoder: SegmentEncoder,
     /// `[pixsim]`
@@ -108,6 +109,8 @@ impl Default for Labelling {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SegmentRegionSim {
+    /// When RegionSim is switched on; as released the last 2 of 10 epochs.
+    pub start: Duration,
     /// Weight of its loss; 0 turns it off.
     pub weight: f64,
     /// What is minimised.
@@ -120,18 +123,34 @@ pub struct SegmentRegionSim {
 
 impl Default for SegmentRegionSim {
     fn default() -> Self {
-        Self { weight: 0.1, loss: RegionLoss::Contrast, temperature: 0.1, stop_gradient: false }
+        Self {
+            start: Duration::OfTraining(0.8),
+            weight: 0.1,
+            loss: RegionLoss::Contrast,
+            temperature: 0.1,
+            stop_gradient: false,
+        }
     }
 }
 
 impl Settings {
-    /// Weights of PixSim and of the auxiliary head in eq. 8.
-    pub fn weights(&self) -> (f64, f64) {
+    /// Whether RegionSim has a loss in this training: where it never starts, nothing is built for it.
+    pub fn has_regionsim(&self) -> bool {
+        self.regionsim.weight > 0.0 && self.regionsim.start != Duration::Never
+    }
+
+    /// Whether RegionSim has started.
+    pub fn regionsim_has_started(&self, now: Now) -> bool {
+        self.has_regionsim() && now.is_past(self.regionsim.start)
+    }
+
+    /// Weights of PixSim and of the auxiliary head in eq. 8, for so many pseudo-categories `N`.
+    pub fn weights(&self, categories: i64) -> (f64, f64) {
         let (pixsim, auxiliary) = (self.pixsim.weight, self.auxiliary.weight);
         if auxiliary == 0.0 || pixsim == 0.0 || !self.auxiliary.balance {
             return (pixsim, auxiliary);
         }
-        let (a, n) = ((self.auxiliary.classes as f64).ln(), (self.classes as f64).ln());
+        let (a, n) = ((self.auxiliary.classes as f64).ln(), (categories as f64).ln());
         (pixsim * a / (a + n), auxiliary * n / (a + n))
     }
 
@@ -147,9 +166,8 @@ impl Settings {
         weight("auxiliary.weight", self.auxiliary.weight)?;
         weight("labelling.weight", self.labelling.weight)?;
         weight("regionsim.weight", self.regionsim.weight)?;
-        let some = self.pixsim.weight + self.auxiliary.weight + self.regionsim.weight > 0.0;
+        let some = self.pixsim.weight > 0.0 || self.auxiliary.weight > 0.0 || self.has_regionsim();
         require(some, "pixsim.weight", &0, "a weight above 0 for PixSim, the auxiliary head or RegionSim")?;
-        within("labels.categories", self.classes, 2..=4096, "pseudo-categories")?;
         within("auxiliary.classes", self.auxiliary.classes, 2..=4096, "pseudo-categories")?;
         within("encoder.width", self.encoder.width, 1..=2048, "channels")?;
         let temperature = self.regionsim.temperature;

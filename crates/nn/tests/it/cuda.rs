@@ -58,9 +58,9 @@ fn pretraining(device: Device, parameters: Kind, maps: Kind) -> (Vec<f64>, Tenso
 }
 
 fn segmentation(device: Device, parameters: Kind, maps: Kind) -> (Vec<f64>, Tensor) {
-    let settings = segment::Settings { classes: 11, ..segment::Settings::default() };
+    let settings = segment::Settings::default();
     let store = Store::new(parameters, device, 7);
-    let model = Segmenter::new(&store, &settings);
+    let model = Segmenter::new(&store, &settings, 11);
     let boxes = [Region { x0: 0.1, y0: 0.2, x1: 0.8, y1: 0.9 }; BATCH];
     let align = segment::alignment(&boxes, &[true; BATCH], 16, parameters, device);
     let [one, two] = [0, 1].map(|view| pictures(view, 64).to_device(device).to_kind(maps));

@@ -9,7 +9,7 @@ use crate::fixtures::{Fixture, family, fill};
 use crate::parity::{Named, assert_close, assert_parity, assert_smoke};
 
 fn settings(fixture: &Fixture) -> Settings {
-    let mut settings = Settings { classes: fixture.setting("num_classes"), ..Settings::default() };
+    let mut settings = Settings::default();
     settings.encoder.architecture = Architecture::ResNet18;
     settings.auxiliary.classes = fixture.setting("num_aux_classes");
     settings.labelling.weight = fixture.setting("seg_weight");
@@ -19,7 +19,7 @@ fn settings(fixture: &Fixture) -> Settings {
     };
     settings.regionsim.weight = fixture.setting("region_weight");
     settings.regionsim.temperature = fixture.setting("tau");
-    let (pixsim, auxiliary) = settings.weights();
+    let (pixsim, auxiliary) = settings.weights(fixture.setting("num_classes"));
     let automatic = (pixsim - fixture.setting::<f64>("simsiam_weight")).abs() < 1e-9
         && (auxiliary - fixture.setting::<f64>("aux_weight")).abs() < 1e-9;
     if !automatic {
@@ -41,7 +41,7 @@ fn run(fixture: &Fixture, kind: Kind) -> Run {
     let settings = settings(fixture);
     settings.validate().unwrap();
     let store = Store::new(kind, Device::Cpu, 0);
-    let model = Segmenter::new(&store, &settings);
+    let model = Segmenter::new(&store, &settings, fixture.setting("num_classes"));
     fill(&store.parameters(), fixture.setting("seed"));
     let [view1, view2] = ["view1", "view2"].map(|name| fixture.tensor(name).to_kind(kind));
     let output = model.forward(&view1, &view2, None, true);
@@ -100,10 +100,10 @@ fn the_whole_box_without_a_flip_aligns_a_map_with_itself() {
 #[test]
 fn inverse_weights_make_every_class_count_alike() {
     let store = Store::new(Kind::Double, Device::Cpu, 3);
-    let mut settings = Settings { classes: 3, ..Settings::default() };
+    let mut settings = Settings::default();
     settings.labelling.rebalance = Rebalance::Inverse;
     settings.encoder.width = 8;
-    let model = Segmenter::new(&store, &settings);
+    let model = Segmenter::new(&store, &settings, 3);
     let view = Tensor::arange(2 * 3 * 32 * 32, (Kind::Double, Device::Cpu)).sin().view([2, 3, 32, 32]);
     let output = model.forward(&view, &view, None, false);
     let z = &output.z;

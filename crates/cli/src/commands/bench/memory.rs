@@ -13,7 +13,7 @@ use densesiam::error::Error;
 pub(super) fn run(settings: &[String], grids: &[usize], steps: usize, repeats: usize) -> Result<(), Error> {
     // What is wrong with the settings is said once, and before anything is measured.
     let recipe = pretrain_recipe(settings)?;
-    recipe.run.device.resolve()?;
+    recipe.common.run.device.resolve()?;
     let simsiam = least_peak_at(0, settings, steps, repeats)?;
     print(0, &simsiam, simsiam.megabytes)?;
     for &grid in grids.iter().filter(|&&grid| grid > 0) {

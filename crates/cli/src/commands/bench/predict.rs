@@ -26,12 +26,12 @@ pub(super) fn run(
 ) -> Result<(), Error> {
     fits(bytes_of_pictures(batch, size), "--batch and --size")?;
     let (recipe, categories) = segment_recipe(settings)?;
-    let device = recipe.run.device.resolve()?;
-    let (precision, _) = recipe.run.precision.resolve(device);
-    let threads = resolve_threads(recipe.run.threads);
+    let device = recipe.common.run.device.resolve()?;
+    let (precision, _) = recipe.common.run.precision.resolve(device);
+    let threads = resolve_threads(recipe.common.run.threads);
     set_threads(threads);
-    let store = Store::new(Kind::Float, device, recipe.run.seed);
-    let model = Segmenter::new(&store, &recipe.model(categories));
+    let store = Store::new(Kind::Float, device, recipe.common.run.seed);
+    let model = Segmenter::new(&store, &recipe.model, categories);
     let input = Input::new(precision.kind(), device);
     let pictures = noise(batch * size as usize * size as usize * 3, 0);
     let mut seconds = Vec::new();
@@ -44,7 +44,7 @@ pub(super) fn run(
     }
     let (peak, peak_on_device) = (peak_memory_megabytes(), peak_device_memory_megabytes(device));
     let line = json!({
-        "bench": "predict", "program": "densesiam", "architecture": recipe.encoder.settings.architecture,
+        "bench": "predict", "program": "densesiam", "architecture": recipe.model.encoder.architecture,
         "size": size, "batch": batch, "categories": categories, "precision": precision,
         "device": format!("{device:?}"), "threads": threads,
         "pictures_per_second": batch as f64 / median(&seconds),

@@ -52,7 +52,7 @@ pub(super) fn noise(count: usize, view: u32) -> Vec<u8> {
 pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
     let recipe = pretrain_recipe(&arguments.settings)?;
     let (bench, losses) = pretrain_steps(&recipe, (arguments.warmup, arguments.steps), || Ok(()))?;
-    bench.print("step", recipe.encoder.settings.architecture, &losses, arguments)
+    bench.print("step", recipe.model.encoder.architecture, &losses, arguments)
 }
 
 /// Pictures a second of a pre-training as planned, with its pictures read beside the steps.
@@ -67,16 +67,16 @@ fn pretrain_steps(
     steps: (usize, usize),
     mut before: impl FnMut() -> Result<(), Error>,
 ) -> Result<(StepBench, Vec<f64>), Error> {
-    let (settings, batch, size) = (recipe.model(), recipe.train.batch_size, recipe.augment.size);
-    let mut bench = StepBench::new(&recipe.run, batch, size)?;
-    let model = DenseSiam::new(&bench.store, &settings);
+    let (settings, batch, size) = (&recipe.model, recipe.common.train.batch_size, recipe.augment.size);
+    let mut bench = StepBench::new(&recipe.common.run, batch, size)?;
+    let model = DenseSiam::new(&bench.store, settings);
     let geometry = vec![geometry(); batch];
-    let keys = vec![Key::new(recipe.run.seed, Purpose::Points); batch];
+    let keys = vec![Key::new(recipe.common.run.seed, Purpose::Points); batch];
     let cells = size.div_ceil(32) as usize;
     let device = bench.device;
-    let losses = bench.measure(&recipe.optimizer, steps, |[view1, view2]| {
+    let losses = bench.measure(&recipe.common.optimizer, steps, |[view1, view2]| {
         before()?;
-        let correspondence = Correspondence::new(&settings, &geometry, &keys, cells, (Kind::Float, device));
+        let correspondence = Correspondence::new(settings, &geometry, &keys, cells, (Kind::Float, device));
         let of = model.forward([&view1, &view2], correspondence.as_ref(), true).losses;
         Ok(vec![of.total, of.global, of.pixel, of.region])
     })?;
@@ -88,14 +88,13 @@ pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Er
     let (recipe, categories) = segment_recipe(&arguments.settings)?;
     let steps = (arguments.warmup, arguments.steps);
     let (bench, losses) = segment_steps(&recipe, (categories, regions), steps, || Ok(()))?;
-    bench.print("segment-step", recipe.encoder.settings.architecture, &losses, arguments)
+    bench.print("segment-step", recipe.model.encoder.architecture, &losses, arguments)
 }
 
 /// Pictures a second of a segmentation as planned, with its pictures read beside the steps.
 pub(in crate::commands) fn segment_rate(plan: &segment::Plan) -> Result<f64, Error> {
     let mut loader = plan.loader(0, &[])?;
-    let (bench, _) =
-        segment_steps(&plan.recipe, (plan.model.classes, true), TRIAL, || take_batch(&mut loader))?;
+    let (bench, _) = segment_steps(&plan.recipe, (plan.categories, true), TRIAL, || take_batch(&mut loader))?;
     Ok(bench.batch as f64 / median(&bench.seconds[0]))
 }
 
@@ -115,12 +114,12 @@ fn segment_steps(
     steps: (usize, usize),
     mut before: impl FnMut() -> Result<(), Error>,
 ) -> Result<(StepBench, Vec<f64>), Error> {
-    let (batch, size) = (recipe.train.batch_size, recipe.augment.size);
-    let mut bench = StepBench::new(&recipe.run, batch, size)?;
-    let model = Segmenter::new(&bench.store, &recipe.model(categories));
+    let (batch, size) = (recipe.common.train.batch_size, recipe.augment.size);
+    let mut bench = StepBench::new(&recipe.common.run, batch, size)?;
+    let model = Segmenter::new(&bench.store, &recipe.model, categories);
     let (boxes, flips) = (vec![Region { x0: 0.1, y0: 0.2, x1: 0.8, y1: 0.9 }; batch], vec![true; batch]);
     let (cells, device) = (size.div_ceil(4) as usize, bench.device);
-    let losses = bench.measure(&recipe.optimizer, steps, |[view1, view2]| {
+    let losses = bench.measure(&recipe.common.optimizer, steps, |[view1, view2]| {
         before()?;
         let align = alignment(&boxes, &flips, cells, Kind::Float, device);
         let of = model.forward(&view1, &view2, Some(&align), regions).losses;

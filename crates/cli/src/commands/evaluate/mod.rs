@@ -17,7 +17,7 @@ pub(super) fn run(checkpoint: &Path, settings: &[String], json: bool) -> Result<
     let unlabelled =
         || Error::Usage("there are no labelled pictures: set data.root, labels.layout and labels.val".into());
     let set = Arc::new(labelled_set(&trained.recipe)?.ok_or_else(unlabelled)?);
-    let settings = evaluation_settings(&trained.recipe, trained.recipe.data.workers.max(1));
+    let settings = evaluation_settings(&trained.recipe, trained.recipe.common.data.workers.max(1));
     if let Some(doubt) = LabelSurvey::of(&set, &settings.limits).finding() {
         say(format_args!("WARNING: {doubt}"));
     }

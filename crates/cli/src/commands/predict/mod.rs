@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
 
     let interrupt = Interrupt::install().map_err(|error| Error::Internal(error.to_string()))?;
     let (start, mut unreadable) = (Instant::now(), 0);
-    let threads = workers(recipe.data.workers, recipe.run.device.resolve()?);
+    let threads = workers(recipe.common.data.workers, recipe.common.run.device.resolve()?);
     let mut reader = Reader::new(Arc::clone(&index), memory.reader(recipe, threads, !arguments.no_overlays))?;
     let mut batches = Batches::new(memory.batch_pixels, memory.waiting);
     let writer = Writer::start(Values::of(&trained), threads, memory.written)?;
@@ -122,7 +122,7 @@ impl Memory {
     }
 
     fn reader(&self, recipe: &SegmentRecipe, workers: usize, keep_decoded: bool) -> ReaderSettings {
-        let (data, evaluate) = (&recipe.data, &recipe.evaluate);
+        let (data, evaluate) = (&recipe.common.data, &recipe.evaluate);
         ReaderSettings {
             size: evaluate.size,
             keep_decoded,

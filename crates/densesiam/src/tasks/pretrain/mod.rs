@@ -35,25 +35,25 @@ use sheet::ContactSheet;
 /// # Errors
 /// Whatever ends the run early; what had been saved stays saved.
 pub fn pretrain(plan: &Plan, mode: Mode, voice: &Voice) -> Result<(), Error> {
-    let setup = &plan.setup;
+    let setup = &plan.run;
     set_threads(setup.threads);
     let interrupt = Interrupt::install().map_err(|error| Error::Internal(error.to_string()))?;
     let (recipe, when, total) = (&plan.recipe, &setup.when, setup.horizon.total_steps);
 
     // ---- model and optimizer
-    let store = Store::new(Kind::Float, setup.device, recipe.run.seed);
-    let model_settings = recipe.model();
-    let model = DenseSiam::new(&store, &model_settings);
+    let store = Store::new(Kind::Float, setup.device, recipe.common.run.seed);
+    let model_settings = &recipe.model;
+    let model = DenseSiam::new(&store, model_settings);
     let optimizer = plan.optimizer(&store)?;
     let mut state = State { store, optimizer, step: 0 };
-    let origin = Origin::find(&plan.facts(), mode, &mut state)?;
+    let origin = Origin::find(setup, mode, &mut state)?;
     let begins = !origin.is_restored();
     if begins {
-        begin_encoder(&state.store, "encoder.", &recipe.encoder.weights, voice)?;
+        begin_encoder(&state.store, "encoder.", &recipe.beginning.weights, voice)?;
     }
 
     // ---- run directory, resumed or new
-    let mut journal = Journal::open(plan.facts(), origin, &state, voice)?;
+    let mut journal = Journal::open(setup, origin, &state, voice)?;
     let input = Input::new(setup.precision.kind(), setup.device);
     let mut sheet = ContactSheet::new(plan, &input);
     if begins {
@@ -83,14 +83,14 @@ pub fn pretrain(plan: &Plan, mode: Mode, voice: &Voice) -> Result<(), Error> {
             }
         };
         let [view1, view2] = batch.views.each_ref().map(|bytes| input.views(bytes, [batch.size; 2]));
-        let keys = point_keys(recipe.run.seed, &batch);
+        let keys = point_keys(recipe.common.run.seed, &batch);
         let place = (Kind::Float, setup.device);
-        let correspondence =
-            Correspondence::new(&model_settings, &batch.geometry, &keys, plan.cells(), place);
+        let correspondence = Correspondence::new(model_settings, &batch.geometry, &keys, plan.cells(), place);
         let seconds_data = watch.lap();
 
-        let regions = when.regions_start.is_some_and(|start| step >= start);
-        if when.regions_start == Some(step) && step > 0 {
+        let now = setup.now(step);
+        let regions = model_settings.regionsim_has_started(now);
+        if regions && step > 0 && !model_settings.regionsim_has_started(setup.now(step - 1)) {
             journal.say("RegionSim starts: the sum of the losses jumps by its share, and nothing is wrong");
         }
         let output = model.forward([&view1, &view2], correspondence.as_ref(), regions);

@@ -3,10 +3,8 @@
 use super::plan::Plan;
 use super::verdict::verdict;
 use crate::error::Error;
-use crate::import::beginning;
 use crate::run::{Journal, Table};
 use densesiam_report::page::{Chart, Report, Sheets, Status, Tile};
-use densesiam_settings::keys;
 
 /// What the contact sheets show.
 const SHEETS: &str = "A picture with the frames of its two views; its dense features, whose first three principal \
@@ -19,14 +17,14 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
     let metrics = journal.metrics()?;
     let charts = charts(plan, &metrics).into_iter().filter(|chart| !chart.is_empty());
     let report = Report {
-        title: plan.recipe.run.name.clone(),
+        title: plan.recipe.common.run.name.clone(),
         verdict: verdict(plan, journal, &metrics, &status),
         status,
         summary: summary(plan, &metrics),
         charts: charts.collect(),
         classes: None,
         sheets: Sheets { sentence: SHEETS, pictures: journal.first_and_last_sheet()? },
-        recipe: keys::dump(&plan.recipe),
+        recipe: plan.run.recipe.clone(),
         environment: journal.environment(),
         warnings: journal.warnings(),
     };
@@ -34,7 +32,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
 }
 
 fn summary(plan: &Plan, metrics: &Table) -> Vec<Tile> {
-    let setup = &plan.setup;
+    let setup = &plan.run;
     let used = metrics.last("categories_used").map_or("-".to_owned(), |used| used.to_string());
     [
         (
@@ -48,11 +46,7 @@ fn summary(plan: &Plan, metrics: &Table) -> Vec<Tile> {
             "times every picture was seen; the paper trains 200 to 800",
         ),
         ("pictures", setup.index.len().to_string(), "in the training set; the paper has 118,287 and more"),
-        (
-            "encoder",
-            beginning(plan.recipe.encoder.settings.architecture, &plan.recipe.encoder.weights),
-            "and what it started from",
-        ),
+        ("encoder", plan.run.encoder(&plan.recipe.beginning), "and what it started from"),
         ("loss", metrics.last_text("loss"), "the weighted sum; it jumps where RegionSim starts"),
         ("global", metrics.last_text("loss_global"), "minus the cosine of whole views: 0 unlike, -1 alike"),
         ("PixSim", metrics.last_text("loss_pixel"), "of corresponding points; it falls slowly"),
@@ -92,7 +86,7 @@ fn charts(plan: &Plan, metrics: &Table) -> Vec<Chart> {
             ..metrics.chart("Health: spread of outputs, entropy of category use", "", &health)
         },
         Chart {
-            reference: Some(("all".to_owned(), plan.recipe.pixsim.dim as f64)),
+            reference: Some(("all".to_owned(), plan.recipe.model.pixsim.dim as f64)),
             ..one("Pseudo-categories used in a batch", "", "categories", "categories_used")
         },
         Chart { log_scale: true, ..one("Gradient norm", "", "gradient norm", "gradient_norm") },

@@ -43,19 +43,19 @@ impl ContactSheet {
     pub(super) fn new(plan: &Plan, input: &Input) -> Self {
         let recipe = &plan.recipe;
         let source = SampleSource {
-            index: &plan.setup.index,
+            index: &plan.run.index,
             augmentation: &recipe.augment,
-            seed: recipe.run.seed,
-            limits: DecodeLimits { max_pixels: recipe.data.max_pixels },
-            min_side: recipe.data.min_side,
+            seed: recipe.common.run.seed,
+            limits: DecodeLimits { max_pixels: recipe.common.data.max_pixels },
+            min_side: recipe.common.data.min_side,
         };
         let size = recipe.augment.size;
         let mut scratch = SampleScratch::new(size);
-        let count = recipe.train.pictures.min(plan.setup.index.len());
+        let count = recipe.common.train.pictures.min(plan.run.index.len());
         let mut bytes = [const { Vec::new() }; 2];
         let mut rows = Vec::new();
         for place in 0..count {
-            let sample = (place * plan.setup.index.len() / count) as u64;
+            let sample = (place * plan.run.index.len() / count) as u64;
             let Ok(pair) = load_sample(&source, sample, 0, &mut scratch) else { continue };
             let pixels = scratch.views();
             bytes.iter_mut().zip(pixels).for_each(|(bytes, view)| bytes.extend_from_slice(view));

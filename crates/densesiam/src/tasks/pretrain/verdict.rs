@@ -9,7 +9,7 @@ pub(super) fn verdict(plan: &Plan, journal: &Journal, metrics: &Table, status: &
     if let Status::Failed(reason) = status {
         return Verdict::doubtful("It failed", vec![format!("Reason: {reason}.")]);
     }
-    let (Some(step), total) = (metrics.last("step"), plan.setup.horizon.total_steps) else {
+    let (Some(step), total) = (metrics.last("step"), plan.run.horizon.total_steps) else {
         return Verdict::healthy(
             "Nothing is trained yet",
             vec!["This is the state before the first step.".into()],
@@ -34,7 +34,7 @@ pub(super) fn verdict(plan: &Plan, journal: &Journal, metrics: &Table, status: &
         ));
     }
     if let Some(used) = metrics.last("categories_used") {
-        why.push(format!("{used} of {} pseudo-categories are in use.", plan.recipe.pixsim.dim));
+        why.push(format!("{used} of {} pseudo-categories are in use.", plan.recipe.model.pixsim.dim));
     }
     let outlook = plan.outlook();
     why.extend(outlook.map(|outlook| format!("What to expect: {outlook}.")));
@@ -47,7 +47,7 @@ pub(super) fn verdict(plan: &Plan, journal: &Journal, metrics: &Table, status: &
                 0,
                 "A monitor says collapse, see the warnings below: the encoder has probably learnt nothing.".into(),
             );
-            let lower = plan.recipe.optimizer.base_learning_rate / 4.0;
+            let lower = plan.recipe.common.optimizer.base_learning_rate / 4.0;
             Verdict::doubtful("Not healthy", why).with_next(vec![(
                 format!(
                     "densesiam pretrain {run}/recipe.toml run.name=again optimizer.base_learning_rate={lower}"

@@ -40,24 +40,25 @@ use sheet::ContactSheet;
 /// # Errors
 /// Whatever ends the run early; what had been saved stays saved.
 pub fn segment(plan: &Plan, mode: Mode, voice: &Voice) -> Result<(), Error> {
-    let setup = &plan.setup;
+    let setup = &plan.run;
     set_threads(setup.threads);
     let interrupt = Interrupt::install().map_err(|error| Error::Internal(error.to_string()))?;
     let (recipe, when, total) = (&plan.recipe, &setup.when, setup.horizon.total_steps);
 
     // ---- model and optimizer
-    let store = Store::new(Kind::Float, setup.device, recipe.run.seed);
-    let model = Segmenter::new(&store, &plan.model);
+    let store = Store::new(Kind::Float, setup.device, recipe.common.run.seed);
+    let model_settings = &recipe.model;
+    let model = Segmenter::new(&store, model_settings, plan.categories);
     let optimizer = plan.optimizer(&store)?;
     let mut state = State { store, optimizer, step: 0 };
-    let origin = Origin::find(&plan.facts(), mode, &mut state)?;
+    let origin = Origin::find(setup, mode, &mut state)?;
     let begins = !origin.is_restored();
     if begins {
-        begin_encoder(&state.store, "backbone.", &recipe.encoder.weights, voice)?;
+        begin_encoder(&state.store, "backbone.", &recipe.beginning.weights, voice)?;
     }
 
     // ---- run directory, resumed or new
-    let mut journal = Journal::open(plan.facts(), origin, &state, voice)?;
+    let mut journal = Journal::open(setup, origin, &state, voice)?;
     let input = Input::new(setup.precision.kind(), setup.device);
     let validation = plan.validation.as_ref().map(|set| (set, ContactSheet::new(plan, set)));
     let mut loader = plan.loader(state.step, journal.bad_files())?;
@@ -89,8 +90,9 @@ pub fn segment(plan: &Plan, mode: Mode, voice: &Voice) -> Result<(), Error> {
         let align = alignment(&batch.boxes, &batch.flips, plan.cells(), Kind::Float, setup.device);
         let seconds_data = watch.lap();
 
-        let regions = when.regions_start.is_some_and(|start| step >= start);
-        if when.regions_start == Some(step) && step > 0 {
+        let now = setup.now(step);
+        let regions = model_settings.regionsim_has_started(now);
+        if regions && step > 0 && !model_settings.regionsim_has_started(setup.now(step - 1)) {
             journal.say("RegionSim starts: the sum of the losses jumps by its share, and nothing is wrong");
         }
         let output = model.forward(&view1, &view2, Some(&align), regions);
@@ -161,7 +163,7 @@ fn score_and_draw(
     (set, sheet): (&Arc<LabelledSet>, &ContactSheet),
     (model, input): (&Segmenter, &Input),
 ) -> Result<(), Error> {
-    let evaluation = evaluate(set, plan.evaluation(), (model, plan.model.classes as usize), input)?;
+    let evaluation = evaluate(set, plan.evaluation(), (model, plan.categories as usize), input)?;
     let when = if state.step == 0 { "before training".to_owned() } else { format!("step {}", state.step) };
     journal.say(&format!("{when}: {evaluation}"));
     journal.evaluated(state.step, evaluation.miou(), &evaluation.to_json(state.step, &set.taxonomy))?;

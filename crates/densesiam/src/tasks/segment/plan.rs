@@ -10,16 +10,25 @@ use densesiam_data::labelled::{DataSetError, LabelFinding, LabelSurvey, Labelled
 use densesiam_data::segment::SegmentLoader;
 use densesiam_engine::optimizer::{FixedPredictor, Optimizer};
 use densesiam_nn::Store;
-use densesiam_nn::segment::Settings;
-use densesiam_settings::duration::Duration;
+use densesiam_settings::within;
 
 use crate::error::Error;
-use crate::import::beginning;
 use crate::memory::views_fit;
-use crate::recipe::Recipe;
 use crate::recipe::segment::SegmentRecipe;
-use crate::run::{Facts, Setup, Tables};
-use densesiam_settings::keys;
+use crate::recipe::{Common, Recipe};
+use crate::run::{Run, Task};
+
+const TASK: Task = Task {
+    name: "segment",
+    shown: &[
+        ("loss", "loss"),
+        ("loss_pixel", "pixel"),
+        ("loss_auxiliary", "auxiliary"),
+        ("loss_labelling", "labelling"),
+        ("loss_region", "region"),
+        ("mIoU", "mIoU"),
+    ],
+};
 
 /// A segmentation that can begin.
 #[derive(Debug)]
@@ -27,13 +36,13 @@ pub struct Plan {
     /// The complete recipe.
     pub recipe: SegmentRecipe,
     /// Pictures, machine, length.
-    pub setup: Setup,
+    pub run: Run,
     /// The pictures with labels that it is evaluated on, if any.
     pub validation: Option<Arc<LabelledSet>>,
     /// What about their labels makes scores say little, if anything does.
     pub doubt: Option<LabelFinding>,
-    /// The model.
-    pub model: Settings,
+    /// Pseudo-categories, `N`.
+    pub categories: i64,
     /// Steps between evaluations.
     pub evaluate_every: Option<u64>,
 }
@@ -43,14 +52,13 @@ impl Plan {
     ///
     /// # Errors
     /// What cannot be, by its key; or that pictures, labels or device cannot be had.
-    pub fn new(mut recipe: SegmentRecipe) -> Result<Self, Error> {
+    pub fn new(recipe: SegmentRecipe) -> Result<Self, Error> {
         recipe.validate()?;
-        views_fit(recipe.train.batch_size, recipe.data.prefetch, recipe.augment.size)?;
-        let layout = recipe.labels.layout()?;
-        let train = recipe.labels.train.clone();
-        let SegmentRecipe { run, data, train: length, monitor, optimizer, regionsim, .. } = &mut recipe;
-        let tables = Tables { run, data, train: length, monitor, optimizer, regions_start: regionsim.start };
-        let setup = Setup::new(tables, |data| Ok(training_pictures(Path::new(&data.root), layout, &train)?))?;
+        let Common { train, data, .. } = &recipe.common;
+        views_fit(train.batch_size, data.prefetch, recipe.augment.size)?;
+        let (layout, split) = (recipe.labels.layout()?, recipe.labels.train.clone());
+        let (recipe, run) =
+            Run::new(recipe, &TASK, |data| Ok(training_pictures(Path::new(&data.root), layout, &split)?))?;
         let validation = labelled_set(&recipe)?.map(Arc::new);
         let classes = validation.as_ref().map_or(0, |set| set.taxonomy.classes.len() as i64);
         let categories = if recipe.labels.categories > 0 { recipe.labels.categories } else { classes };
@@ -58,12 +66,11 @@ impl Plan {
             let message = "without labelled pictures the number of pseudo-categories has to be said: labels.categories=27";
             return Err(Error::Usage(message.into()));
         }
-        let model = recipe.model(categories);
-        model.validate()?;
-        let evaluate_every = recipe.evaluate.every.resolve(&setup.horizon);
-        let limits = DecodeLimits { max_pixels: recipe.data.max_pixels };
+        within("labels.categories", categories, 2..=4096, "pseudo-categories")?;
+        let evaluate_every = recipe.evaluate.every.resolve(&run.horizon);
+        let limits = DecodeLimits { max_pixels: recipe.common.data.max_pixels };
         let doubt = validation.as_ref().and_then(|set| LabelSurvey::of(set, &limits).finding());
-        Ok(Self { setup, validation, doubt, model, evaluate_every, recipe })
+        Ok(Self { run, validation, doubt, categories, evaluate_every, recipe })
     }
 
     /// Side of the pyramid's map, at stride 4.
@@ -73,52 +80,27 @@ impl Plan {
 
     /// How it is evaluated.
     pub fn evaluation(&self) -> EvaluationSettings {
-        evaluation_settings(&self.recipe, self.setup.workers)
-    }
-
-    /// What the run directory records.
-    pub fn facts(&self) -> Facts<'_> {
-        let recipe = &self.recipe;
-        Facts {
-            task: "segment",
-            run: &recipe.run,
-            train: &recipe.train,
-            monitor: &recipe.monitor,
-            recipe: keys::dump(recipe),
-            complete: keys::complete::<SegmentRecipe>,
-            root: &recipe.data.root,
-            architecture: recipe.encoder.settings.architecture,
-            setup: &self.setup,
-            shown: &[
-                ("loss", "loss"),
-                ("loss_pixel", "pixel"),
-                ("loss_auxiliary", "auxiliary"),
-                ("loss_labelling", "labelling"),
-                ("loss_region", "region"),
-                ("mIoU", "mIoU"),
-            ],
-        }
+        evaluation_settings(&self.recipe, self.run.workers)
     }
 
     /// The optimizer of the parameters in `store`.
     ///
     /// # Errors
-    /// As [`Setup::optimizer`].
+    /// As [`Run::optimizer`].
     pub fn optimizer(&self, store: &Store) -> Result<Optimizer, Error> {
-        let fixed = match self.recipe.optimizer.fixed_predictor_learning_rate {
+        let fixed = match self.recipe.common.optimizer.fixed_predictor_learning_rate {
             FixedPredictor::None | FixedPredictor::Global => [].as_slice(),
             FixedPredictor::All => &["predictor", "aux_predictor", "kernel_predictor"],
         };
-        self.setup.optimizer(&self.recipe.optimizer, store, fixed)
+        self.run.optimizer(store, fixed)
     }
 
     /// The loader of all batches from `step` on; `known_bad` are the unreadable pictures met before.
     ///
     /// # Errors
-    /// As [`Setup::loader`].
+    /// As [`Run::loader`].
     pub fn loader(&self, step: u64, known_bad: &[(u64, String)]) -> Result<SegmentLoader, Error> {
-        let seed = self.recipe.run.seed;
-        self.setup.loader(self.recipe.augment.clone(), (seed, &self.recipe.data), step, known_bad)
+        self.run.loader(self.recipe.augment.clone(), step, known_bad)
     }
 }
 
@@ -129,9 +111,9 @@ pub fn evaluation_settings(recipe: &SegmentRecipe, workers: usize) -> Evaluation
         crop: true,
         batch_size: recipe.evaluate.batch_size,
         workers,
-        prefetch_batches: recipe.data.prefetch,
-        limits: DecodeLimits { max_pixels: recipe.data.max_pixels },
-        patience: recipe.data.patience(),
+        prefetch_batches: recipe.common.data.prefetch,
+        limits: DecodeLimits { max_pixels: recipe.common.data.max_pixels },
+        patience: recipe.common.data.patience(),
     }
 }
 
@@ -144,7 +126,7 @@ pub fn labelled_set(recipe: &SegmentRecipe) -> Result<Option<LabelledSet>, Error
     if labels.val.is_empty() {
         return Ok(None);
     }
-    match labels.open(Path::new(&recipe.data.root), &labels.val) {
+    match labels.open(Path::new(&recipe.common.data.root), &labels.val) {
         Ok(set) => Ok(Some(set)),
         Err(Error::DataSet(DataSetError::UnknownLayout { .. })) if labels.layout()?.is_none() => Ok(None),
         Err(error) => Err(error),
@@ -153,9 +135,9 @@ pub fn labelled_set(recipe: &SegmentRecipe) -> Result<Option<LabelledSet>, Error
 
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.setup)?;
-        let encoder = &self.recipe.encoder;
-        writeln!(formatter, "encoder     {}", beginning(encoder.settings.architecture, &encoder.weights))?;
+        write!(formatter, "{}", self.run)?;
+        let SegmentRecipe { model, beginning, .. } = &self.recipe;
+        writeln!(formatter, "encoder     {}", self.run.encoder(beginning))?;
         match &self.validation {
             Some(set) => writeln!(formatter, "evaluation  {} pictures of {}", set.len(), set.name)?,
             None => writeln!(formatter, "evaluation  none: there are no labels")?,
@@ -163,16 +145,14 @@ impl fmt::Display for Plan {
         if let Some(doubt) = &self.doubt {
             writeln!(formatter, "WARNING     {doubt}")?;
         }
-        let model = &self.model;
-        let (pixsim, auxiliary) = model.weights();
-        let start = match (self.recipe.regionsim.start, self.setup.when.regions_start) {
-            (Duration::Never, _) | (_, None) => "off".to_owned(),
-            (_, Some(step)) => format!("{} from step {step}", model.regionsim.weight),
-        };
+        let (pixsim, auxiliary) = model.weights(self.categories);
+        let start = model.regionsim.start.resolve(&self.run.horizon).filter(|_| model.has_regionsim());
+        let regions =
+            start.map_or("off".to_owned(), |step| format!("{} from step {step}", model.regionsim.weight));
         writeln!(
             formatter,
-            "losses      {} categories: PixSim {pixsim:.4}, auxiliary {auxiliary:.4} of {}, labelling {}, RegionSim {start}",
-            model.classes, model.auxiliary.classes, model.labelling.weight
+            "losses      {} categories: PixSim {pixsim:.4}, auxiliary {auxiliary:.4} of {}, labelling {}, RegionSim {regions}",
+            self.categories, model.auxiliary.classes, model.labelling.weight
         )
     }
 }

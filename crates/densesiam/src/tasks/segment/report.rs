@@ -5,10 +5,8 @@ use super::classes::class_report;
 use super::plan::Plan;
 use super::verdict::verdict;
 use crate::error::Error;
-use crate::import::beginning;
 use crate::run::{Journal, Table};
 use densesiam_report::page::{Chart, Report, Sheets, Status, Tile};
-use densesiam_settings::keys;
 
 /// What the contact sheets show.
 const SHEETS: &str = "A picture of the labelled set; what was found in it, each pseudo-category in the colour of the class \
@@ -19,7 +17,6 @@ const SHEETS: &str = "A picture of the labelled set; what was found in it, each 
 pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<String, Error> {
     let metrics = journal.metrics()?;
     let evaluations = journal.evaluations()?;
-    let encoder = &plan.recipe.encoder;
     let score =
         |name: &str| evaluations.last(name).map_or("-".to_owned(), |value| format!("{:.2}", 100.0 * value));
     let best = evaluations.values("mIoU").fold(f64::NAN, f64::max);
@@ -29,7 +26,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
     let summary = [
         (
             "steps",
-            format!("{} of {}", metrics.last("step").unwrap_or_default(), plan.setup.horizon.total_steps),
+            format!("{} of {}", metrics.last("step").unwrap_or_default(), plan.run.horizon.total_steps),
             "updates of the weights",
         ),
         ("last mIoU", score("mIoU") + &absent, "percent; overlap with the labels, mean over the classes"),
@@ -44,15 +41,15 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
             many_to_one.map_or("-".to_owned(), |miou| format!("{:.2}", 100.0 * miou)),
             "percent; where several categories may stand for a class",
         ),
-        ("pseudo-categories", plan.model.classes.to_string(), "into which pixels are divided"),
-        ("encoder", beginning(encoder.settings.architecture, &encoder.weights), "and what it started from"),
+        ("pseudo-categories", plan.categories.to_string(), "into which pixels are divided"),
+        ("encoder", plan.run.encoder(&plan.recipe.beginning), "and what it started from"),
         ("loss", metrics.last_text("loss"), "the weighted sum; it jumps where RegionSim starts"),
         (
             "pictures a second",
             format!("{:.1}", metrics.median("pictures_per_second")),
             "median over the steps",
         ),
-        ("device", plan.setup.machine(), "where the steps ran"),
+        ("device", plan.run.machine(), "where the steps ran"),
     ];
     let losses = [
         ("PixSim", "loss_pixel"),
@@ -78,14 +75,14 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         metrics.chart("Where a step's time goes", "s", &time),
     ];
     let report = Report {
-        title: plan.recipe.run.name.clone(),
+        title: plan.recipe.common.run.name.clone(),
         verdict: verdict(plan, journal, (&metrics, &evaluations), &status),
         status,
         summary: summary.map(|(name, value, meaning)| Tile { name, value, meaning }).into(),
         charts: charts.into_iter().filter(|chart| !chart.is_empty()).collect(),
         classes: last.and_then(class_report),
         sheets: Sheets { sentence: SHEETS, pictures: journal.first_and_last_sheet()? },
-        recipe: keys::dump(&plan.recipe),
+        recipe: plan.run.recipe.clone(),
         environment: journal.environment(),
         warnings: journal.warnings(),
     };

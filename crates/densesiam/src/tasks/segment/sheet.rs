@@ -24,7 +24,7 @@ impl ContactSheet {
     /// Takes pictures evenly from the set; unreadable ones are left out.
     pub(super) fn new(plan: &Plan, set: &LabelledSet) -> Self {
         let settings = plan.evaluation();
-        let count = plan.recipe.train.pictures.min(set.len());
+        let count = plan.recipe.common.train.pictures.min(set.len());
         let mut scratch = EvaluationScratch::default();
         let sample = |place: usize| {
             let sample = evaluation_sample(set, place * set.len() / count, &settings, &mut scratch).ok()?;

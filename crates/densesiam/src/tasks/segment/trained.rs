@@ -70,14 +70,14 @@ impl Trained {
             return Err(Error::Usage(message));
         }
         let recipe: SegmentRecipe = find(&run.display().to_string(), settings)?;
-        let device = recipe.run.device.resolve()?;
-        let (precision, _) = recipe.run.precision.resolve(device);
-        set_threads(resolve_threads(recipe.run.threads));
+        let device = recipe.common.run.device.resolve()?;
+        let (precision, _) = recipe.common.run.precision.resolve(device);
+        set_threads(resolve_threads(recipe.common.run.threads));
         let shape =
             checkpoint.model.iter().find(|(name, _)| name == "projector.6.weight").map(|(_, w)| w.size());
         let categories = shape.map_or(0, |shape| shape[0]);
-        let store = Store::new(Kind::Float, device, recipe.run.seed);
-        let model = Segmenter::new(&store, &recipe.model(categories));
+        let store = Store::new(Kind::Float, device, recipe.common.run.seed);
+        let model = Segmenter::new(&store, &recipe.model, categories);
         store
             .load(&checkpoint.model)
             .map_err(|error| Error::CannotResume(format!("{}: {error}", checkpoint.path.display())))?;

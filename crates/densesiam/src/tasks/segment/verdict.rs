@@ -14,7 +14,7 @@ pub(super) fn verdict(
     if let Status::Failed(reason) = status {
         return Verdict::doubtful("It failed", vec![format!("Reason: {reason}.")]);
     }
-    let categories = plan.model.classes;
+    let categories = plan.categories;
     let mut why = Vec::new();
     let percent = |value: f64| format!("{:.1}", 100.0 * value);
     let scores: Vec<f64> = evaluations.values("mIoU").collect();
@@ -44,7 +44,7 @@ pub(super) fn verdict(
             Verdict::doubtful("Not healthy", why).with_next(vec![(
                 format!(
                     "densesiam segment {run}/recipe.toml run.name=again optimizer.base_learning_rate={}",
-                    plan.recipe.optimizer.base_learning_rate / 4.0
+                    plan.recipe.common.optimizer.base_learning_rate / 4.0
                 ),
                 "the same with a quarter of the learning rate",
             )])

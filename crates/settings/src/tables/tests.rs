@@ -1,7 +1,8 @@
 //! What is read, and how what cannot be read is told.
 
-use super::*;
 use serde::Deserialize;
+
+use super::*;
 
 #[derive(Serialize, Deserialize, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -37,26 +38,13 @@ struct PixSim {
 #[serde(default)]
 struct RegionSim {
     start: u64,
-    #[serde(flatten)]
-    settings: Region,
-}
-
-#[derive(Serialize, Deserialize, Debug, PartialEq)]
-#[serde(default)]
-struct Region {
     weight: f64,
     distance: Distance,
 }
 
 impl Default for RegionSim {
     fn default() -> Self {
-        Self { start: 3, settings: Region::default() }
-    }
-}
-
-impl Default for Region {
-    fn default() -> Self {
-        Self { weight: 0.1, distance: Distance::Cosine }
+        Self { start: 3, weight: 0.1, distance: Distance::Cosine }
     }
 }
 
@@ -91,7 +79,12 @@ impl Default for Recipe {
 }
 
 fn read(text: &str, overrides: &[&str]) -> Result<Recipe, RecipeError> {
-    load(text, "demo.toml", &overrides.iter().map(|&setting| setting.to_owned()).collect::<Vec<_>>())
+    let settings: Vec<_> = overrides.iter().map(|&setting| setting.to_owned()).collect();
+    Tables::merge(&tables_of(&Recipe::default())?, text, "demo.toml", &settings)?.all()
+}
+
+fn dump(recipe: &Recipe) -> String {
+    toml::to_string(recipe).unwrap()
 }
 
 fn complaint(text: &str, overrides: &[&str]) -> String {
@@ -139,7 +132,7 @@ fn settings_are_toml_or_else_bare_strings() {
 #[test]
 fn integers_are_accepted_for_floats() {
     let recipe = read("regionsim.weight = 2\naugment.jitter = [0, 1, 0.5, 0]", &["pixsim.weight=0"]).unwrap();
-    assert_eq!((recipe.regionsim.settings.weight, recipe.pixsim.weight), (2.0, 0.0));
+    assert_eq!((recipe.regionsim.weight, recipe.pixsim.weight), (2.0, 0.0));
     assert_eq!(recipe.augment.jitter, [0.0, 1.0, 0.5, 0.0]);
     assert_eq!(read("pixsim.weight = 1", &["pixsim.weight=0.5"]).unwrap().pixsim.weight, 0.5);
 }
@@ -204,7 +197,7 @@ fn a_refused_value_names_its_key_and_its_place() {
 }
 
 #[test]
-fn a_refused_value_of_a_flattened_table_is_named_like_any_other() {
+fn a_refused_value_below_a_table_is_named_in_full() {
     for (setting, key) in [
         ("regionsim.distance=l2", "regionsim.distance"),
         ("regionsim.start=-1", "regionsim.start"),
@@ -250,4 +243,31 @@ fn malformed_settings_are_refused() {
     for setting in ["pixsim.grid", "=3", "pixsim..grid=3", ".grid=3"] {
         assert_eq!(read("", &[setting]).unwrap_err(), RecipeError::Malformed { setting: setting.to_owned() });
     }
+}
+
+#[test]
+fn two_parts_read_and_write_one_table() {
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct Grid {
+        grid: usize,
+    }
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct Weight {
+        weight: f64,
+        distance: Distance,
+    }
+    let parts = || {
+        let weight = Weight { weight: 0.5, distance: Distance::Cosine };
+        Ok::<_, RecipeError>([table_of("pixsim", &Grid { grid: 3 })?, table_of("pixsim", &weight)?])
+    };
+    let defaults = joined(parts().unwrap());
+    let tables =
+        Tables::merge(&defaults, "[pixsim]\ngrid = 9", "mine.toml", &["pixsim.weight=2".into()]).unwrap();
+    assert_eq!(tables.read::<Grid>("pixsim").unwrap(), Grid { grid: 9 });
+    assert_eq!(tables.read::<Weight>("pixsim").unwrap(), Weight { weight: 2.0, distance: Distance::Cosine });
+    let refused = Tables::merge(&defaults, "[pixsim]\n\ndistance = \"l2\"", "mine.toml", &[]).unwrap();
+    let said = refused.read::<Weight>("pixsim").unwrap_err().to_string();
+    assert!(said.starts_with("`pixsim.distance` in mine.toml:3 cannot be used: "), "{said}");
+    // The other part does not look at it.
+    assert_eq!(refused.read::<Grid>("pixsim").unwrap(), Grid { grid: 3 });
 }

@@ -1,12 +1,43 @@
-//! The tables that all recipes have, and what each of their keys may be.
+//! The tables that every training has, whatever it learns, and what each of their keys may be.
 
 use densesiam_data::loader::PATIENCE;
 use densesiam_engine::device::{DeviceRequest, PrecisionRequest};
+use densesiam_engine::optimizer::OptimizerSettings;
 use densesiam_settings::duration::{Duration, Length};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
 use crate::home;
+
+/// The tables that every training has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Common {
+    /// Where and on what.
+    pub run: RunSettings,
+    /// The pictures.
+    pub data: DataSettings,
+    /// How parameters are stepped.
+    pub optimizer: OptimizerSettings,
+    /// How long, and what is written when.
+    pub train: TrainSettings,
+    /// When a run counts as collapsed.
+    pub monitor: MonitorSettings,
+}
+
+impl Common {
+    /// Checks every value against its range.
+    ///
+    /// # Errors
+    /// [`SettingError`] with the first key that is out of range.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        self.run.validate()?;
+        self.data.validate()?;
+        self.optimizer.validate()?;
+        self.train.validate()?;
+        self.monitor.validate()
+    }
+}
 
 /// `[run]`: where and on what a run happens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,17 +82,14 @@ impl RunSettings {
     }
 }
 
-/// `[encoder]`: the encoder and where it starts; `S` is what a task can set about it.
+/// `[encoder]`: what the encoder begins with. Which encoder it is, the model's settings say in the same table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct EncoderRecipe<S: Default> {
-    /// What the encoder starts from: a run directory, or a `.pth`, `.pkl` or safetensors file of
-    /// torchvision, timm, detectron2, mmseg, SimSiam, MoCo or DenseCL; empty to start from random weights.
+pub struct Beginning {
+    /// A run directory, or a `.pth`, `.pkl` or safetensors file of torchvision, timm, detectron2, mmseg, SimSiam, MoCo or
+    /// DenseCL; empty to begin with random weights.
     #[serde(deserialize_with = "home::setting")]
     pub weights: String,
-    /// Everything else about it.
-    #[serde(flatten)]
-    pub settings: S,
 }
 
 /// `[data]`: the pictures and how they are read.
