@@ -16,7 +16,7 @@ pub const RECIPE: Target =
 #[serde(default)]
 struct Recipe {
     run: Run,
-    augment: densesiam_data::augment::Augmentation,
+    augment: densesiam_data::views::random::RandomViews,
     optimizer: Optimizer,
     regionsim: RegionSim,
     train: Train,

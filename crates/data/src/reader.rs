@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io, mem};
 
-use crate::augment::ApplyError;
 use crate::decode::{DecodeLimits, decode_into};
 use crate::frame::Frame;
 use crate::image::RgbImage;
@@ -13,6 +12,7 @@ use crate::index::ImageIndex;
 use crate::loader::prefetch::{Prefetch, Production};
 use crate::loader::{LoadError, SampleError};
 use crate::resize::{ResizeScratch, resize_to};
+use crate::views::ApplyError;
 
 /// How pictures are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{SampleScratch, SampleSource, load_sample};
+use densesiam_data::views::Augmentation;
 use densesiam_geometry::{Point, View};
 use densesiam_text::shown;
 use image::RgbImage;
@@ -29,17 +30,17 @@ pub(super) fn run(arguments: &ViewsArguments) -> Result<(), Error> {
         limits: DecodeLimits { max_pixels: recipe.common.data.max_pixels },
         min_side: 1,
     };
-    let mut scratch = SampleScratch::new(recipe.augment.size);
+    let mut scratch = SampleScratch::new(&recipe.augment.sizes());
     let pair = load_sample(&source, 0, 0, &mut scratch)
         .map_err(|error| Error::Picture { path: image.clone(), reason: error.to_string() })?;
-    let views: [View; 2] = pair.views.map(|parameters| parameters.view);
+    let views = pair.geometry();
     let points = pair.overlap.map_or(vec![], |overlap| overlap.cell_centres(recipe.model.pixsim.grid));
     let in_view =
         |view: &View| points.iter().map(|&point| view.view_from_image(point)).collect::<Vec<Point>>();
     let (points1, points2) = (in_view(&views[0]), in_view(&views[1]));
     let picture = to_image(scratch.image().width, scratch.image().height, &scratch.image().pixels);
     let size = recipe.augment.size;
-    let [view1, view2] = scratch.views().each_ref().map(|pixels| to_image(size, size, pixels));
+    let [view1, view2] = [0, 1].map(|view: usize| to_image(size, size, &scratch.views()[view]));
     let origin = Origin { picture: &picture, views };
     let sheet = pictures::correspondence([&view1, &view2], [&points1, &points2], Some(&origin));
     let bytes = pictures::png(&sheet).map_err(|error| Error::Internal(error.to_string()))?;

@@ -11,9 +11,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use densesiam_settings::SettingError;
 use densesiam_text::shown;
 
-use crate::augment::SettingError;
 use crate::decode::DecodeLimits;
 use crate::label::LabelError;
 use crate::loader::prefetch::Failure;

@@ -5,8 +5,9 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use super::production::BatchMaker;
-use super::{PairAugmentation, SampleScratch, load_sample};
+use super::{SampleScratch, load_sample};
 use crate::index::ImageIndex;
+use crate::views::Augmentation;
 
 /// Unreadable pictures with the reason of each, by number in the index.
 #[derive(Default)]
@@ -18,7 +19,7 @@ pub(super) struct BadFiles {
 impl BadFiles {
     /// Looks again at what an earlier part of the run could not read, on as many threads as there are workers: what can be
     /// read now is no longer bad. Numbers beyond the index are ignored.
-    pub(super) fn known<A: PairAugmentation>(maker: &BatchMaker<A>, known: Vec<(u64, String)>) -> Self {
+    pub(super) fn known<A: Augmentation>(maker: &BatchMaker<A>, known: Vec<(u64, String)>) -> Self {
         let mut known: Vec<_> = known.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
         known.retain(|&(sample, _)| sample < maker.index.len() as u64);
         let size = known.len().div_ceil(maker.settings.workers.max(1)).max(1);
@@ -67,7 +68,7 @@ impl BadFiles {
     }
 }
 
-fn readable<A: PairAugmentation>(maker: &BatchMaker<A>, files: &[(u64, String)]) -> Vec<bool> {
-    let mut scratch = SampleScratch::new(maker.settings.augmentation.size());
+fn readable<A: Augmentation>(maker: &BatchMaker<A>, files: &[(u64, String)]) -> Vec<bool> {
+    let mut scratch = SampleScratch::new(&maker.settings.augmentation.sizes());
     files.iter().map(|&(sample, _)| load_sample(&maker.source(), sample, 0, &mut scratch).is_ok()).collect()
 }

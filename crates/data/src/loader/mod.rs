@@ -1,4 +1,4 @@
-//! Batches of view pairs, made ahead by worker threads.
+//! Batches of views, made ahead by worker threads.
 //!
 //! A batch is a function of the settings and its step alone: not of the number of workers, not of what was loaded
 //! before. So a run resumes in the middle of an epoch by starting at a step, with the unreadable files met so far. An
@@ -7,7 +7,6 @@
 
 mod bad;
 mod batch;
-mod pairs;
 pub(crate) mod prefetch;
 mod production;
 mod sample;
@@ -20,15 +19,14 @@ use std::time::Duration;
 use densesiam_settings::{SettingError, require};
 use densesiam_text::shown;
 
-use crate::augment::Augmentation;
 use crate::decode::DecodeLimits;
 use crate::index::ImageIndex;
+use crate::views::Augmentation;
 use bad::BadFiles;
 use prefetch::{Failure, Prefetch};
 use production::{BatchMaker, Draft};
 
 pub use batch::Batch;
-pub use pairs::{PairAugmentation, PairBatch};
 pub use sample::{SampleError, SampleScratch, SampleSource, load_sample};
 
 /// Unreadable files that an error message lists.
@@ -39,7 +37,7 @@ pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How batches are made, of views that `A` draws.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LoaderSettings<A = Augmentation> {
+pub struct LoaderSettings<A> {
     /// How views are drawn.
     pub augmentation: A,
     /// Samples in a batch, at least 1.
@@ -171,12 +169,12 @@ fn listed(files: &[(String, String)]) -> String {
 }
 
 /// The running loader of views that `A` draws. Dropping it ends its threads.
-pub struct Loader<A: PairAugmentation = Augmentation> {
+pub struct Loader<A: Augmentation> {
     prefetch: Prefetch<BatchMaker<A>>,
     bad: BadFiles,
 }
 
-impl<A: PairAugmentation> Loader<A> {
+impl<A: Augmentation> Loader<A> {
     /// Looks at the known unreadable files again, and starts the workers on the batches from `start_step` on.
     ///
     /// # Errors
@@ -207,7 +205,7 @@ impl<A: PairAugmentation> Loader<A> {
         clippy::should_implement_trait,
         reason = "a lending iterator: batches are given back by `recycle`"
     )]
-    pub fn next(&mut self) -> Result<Option<A::Batch>, LoadError> {
+    pub fn next(&mut self) -> Result<Option<Batch<A::Drawn>>, LoadError> {
         let Some(mut draft) = self.prefetch.next()? else {
             return Ok(None);
         };
@@ -226,13 +224,12 @@ impl<A: PairAugmentation> Loader<A> {
                 first: self.first_bad(),
             });
         }
-        let size = settings.augmentation.size();
-        Ok(Some(A::deliver(draft.finish(size))))
+        Ok(Some(draft.finish()))
     }
 
     /// Gives the memory of a batch back, so that the next one need not allocate.
-    pub fn recycle(&mut self, batch: A::Batch) {
-        self.prefetch.recycle(Draft::recycled(A::memory(batch)));
+    pub fn recycle(&mut self, batch: Batch<A::Drawn>) {
+        self.prefetch.recycle(Draft::recycled(batch.views));
     }
 
     /// The unreadable files met so far, those known from before included, in the order of the index: sample and reason,
@@ -252,7 +249,7 @@ impl<A: PairAugmentation> Loader<A> {
     }
 }
 
-fn check<A: PairAugmentation>(index: &ImageIndex, settings: &LoaderSettings<A>) -> Result<(), LoadError> {
+fn check<A: Augmentation>(index: &ImageIndex, settings: &LoaderSettings<A>) -> Result<(), LoadError> {
     settings.augmentation.validate()?;
     let share = settings.max_bad_share;
     require((0.0..=1.0).contains(&share), "data.max_bad_share", &share, "a share, 0 to 1")?;

@@ -5,47 +5,47 @@ use std::time::Duration;
 
 use densesiam_random::{Key, Purpose, RngExt};
 
-use super::pairs::{PairAugmentation, PairBatch};
 use super::prefetch::Production;
-use super::{LoaderSettings, SampleScratch, SampleSource, load_sample};
+use super::{Batch, LoaderSettings, SampleScratch, SampleSource, load_sample};
 use crate::index::ImageIndex;
 use crate::order::{Order, steps_per_epoch};
+use crate::views::Augmentation;
 
 /// Samples that are tried in one place of a batch. With nine of ten files unreadable, all fail once in 10^11 places.
 const TRIES: u32 = 250;
 
 /// A batch in the making and what was found unreadable on the way.
-pub(super) struct Draft<P> {
+pub(super) struct Draft<D> {
     step: u64,
     epoch: u64,
     pub(super) samples: Vec<u64>,
-    views: [Vec<u8>; 2],
+    views: Vec<Vec<u8>>,
     /// What was drawn for each place that is filled.
-    pairs: Vec<Option<P>>,
+    drawn: Vec<Option<D>>,
     pub(super) bad: Vec<(u64, String)>,
     /// Whether some place found no readable sample at all.
     pub(super) exhausted: bool,
 }
 
-impl<P> Draft<P> {
+impl<D> Draft<D> {
     /// Nothing but memory, for [`Production::open`].
-    pub(super) fn recycled(views: [Vec<u8>; 2]) -> Self {
-        let (samples, pairs, bad) = Default::default();
-        Self { step: 0, epoch: 0, samples, views, pairs, bad, exhausted: false }
+    pub(super) fn recycled(views: Vec<Vec<u8>>) -> Self {
+        let (samples, drawn, bad) = Default::default();
+        Self { step: 0, epoch: 0, samples, views, drawn, bad, exhausted: false }
     }
 
-    fn fill(&mut self, slot: usize, sample: u64, pair: P, scratch: &SampleScratch) {
+    fn fill(&mut self, slot: usize, sample: u64, drawn: D, scratch: &SampleScratch) {
         self.samples[slot] = sample;
-        self.pairs[slot] = Some(pair);
+        self.drawn[slot] = Some(drawn);
         for (views, view) in self.views.iter_mut().zip(scratch.views()) {
             views[slot * view.len()..][..view.len()].copy_from_slice(view);
         }
     }
 
     /// The finished batch; every place is filled unless the draft is exhausted.
-    pub(super) fn finish(self, size: u32) -> PairBatch<P> {
-        let Self { step, epoch, samples, views, pairs, .. } = self;
-        PairBatch { step, epoch, size, samples, views, pairs: pairs.into_iter().flatten().collect() }
+    pub(super) fn finish(self) -> Batch<D> {
+        let Self { step, epoch, samples, views, drawn, .. } = self;
+        Batch { step, epoch, samples, views, drawn: drawn.into_iter().flatten().collect() }
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) struct BatchMaker<A> {
     order: Mutex<(u64, Order)>,
 }
 
-impl<A: PairAugmentation> BatchMaker<A> {
+impl<A: Augmentation> BatchMaker<A> {
     pub(super) fn new(index: Arc<ImageIndex>, settings: LoaderSettings<A>) -> Self {
         let epoch = settings.start_step / steps_per_epoch(index.len(), settings.batch_size);
         let order = Mutex::new((epoch, Order::new(index.len(), settings.seed, epoch)));
@@ -86,8 +86,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<A: PairAugmentation> Production for BatchMaker<A> {
-    type Batch = Draft<A::Pair>;
+impl<A: Augmentation> Production for BatchMaker<A> {
+    type Batch = Draft<A::Drawn>;
     type Scratch = SampleScratch;
 
     fn batch_size(&self) -> usize {
@@ -103,7 +103,7 @@ impl<A: PairAugmentation> Production for BatchMaker<A> {
     }
 
     fn scratch(&self) -> SampleScratch {
-        SampleScratch::new(self.settings.augmentation.size())
+        SampleScratch::new(&self.settings.augmentation.sizes())
     }
 
     fn open(&self, step: u64, recycled: Option<Self::Batch>) -> Self::Batch {
@@ -115,10 +115,13 @@ impl<A: PairAugmentation> Production for BatchMaker<A> {
             *order = (epoch, Order::new(self.index.len(), seed, epoch));
         }
         let samples = order.1.batch(step % steps, batch_size);
-        let side = augmentation.size() as usize;
+        let sizes = augmentation.sizes();
         let mut views = recycled.map(|draft| draft.views).unwrap_or_default();
-        views.iter_mut().for_each(|view| view.resize(batch_size * side * side * 3, 0));
-        Draft { step, epoch, samples, pairs: vec![None; batch_size], ..Draft::recycled(views) }
+        views.resize(sizes.len(), Vec::new());
+        for (view, side) in views.iter_mut().zip(sizes) {
+            view.resize(batch_size * side as usize * side as usize * 3, 0);
+        }
+        Draft { step, epoch, samples, drawn: vec![None; batch_size], ..Draft::recycled(views) }
     }
 
     fn produce(&self, slot: usize, scratch: &mut SampleScratch, draft: &Mutex<Self::Batch>) {
@@ -129,7 +132,7 @@ impl<A: PairAugmentation> Production for BatchMaker<A> {
         let mut sample = scheduled;
         for attempt in 0..TRIES {
             match load_sample(&self.source(), sample, epoch, scratch) {
-                Ok(pair) => return lock(draft).fill(slot, sample, pair, scratch),
+                Ok(drawn) => return lock(draft).fill(slot, sample, drawn, scratch),
                 Err(error) => lock(draft).bad.push((sample, error.to_string())),
             }
             sample = self.replacement(scheduled, epoch, attempt);

@@ -1,19 +1,18 @@
-//! One sample of a data set: a file read and decoded once, and both of its views.
+//! One sample of a data set: a file read and decoded once, and its views.
 
 use std::fmt;
 use std::io;
 
 use densesiam_random::{Key, Purpose};
 
-use super::pairs::PairAugmentation;
-use crate::augment::{ApplyError, Augmentation, ViewMaker};
 use crate::decode::{DecodeError, DecodeLimits, decode_into};
 use crate::image::RgbImage;
 use crate::index::ImageIndex;
+use crate::views::{ApplyError, Augmentation, ViewMaker};
 
 /// What a sample is made of: which pictures, and what happens to them.
 #[derive(Debug)]
-pub struct SampleSource<'a, A = Augmentation> {
+pub struct SampleSource<'a, A> {
     /// The pictures.
     pub index: &'a ImageIndex,
     /// How views are drawn.
@@ -76,7 +75,8 @@ pub struct SampleScratch {
     bytes: Vec<u8>,
     image: RgbImage,
     maker: ViewMaker,
-    views: [Vec<u8>; 2],
+    sizes: Vec<u32>,
+    views: Vec<Vec<u8>>,
 }
 
 impl fmt::Debug for SampleScratch {
@@ -86,14 +86,15 @@ impl fmt::Debug for SampleScratch {
 }
 
 impl SampleScratch {
-    /// For square views of `size` pixels a side.
-    pub fn new(size: u32) -> Self {
-        let view = vec![0; size as usize * size as usize * 3];
+    /// For views of these sizes ([`Augmentation::sizes`]), in pixels a side.
+    pub fn new(sizes: &[u32]) -> Self {
+        let view = |&size: &u32| vec![0; size as usize * size as usize * 3];
         Self {
             bytes: Vec::new(),
             image: RgbImage::default(),
-            maker: ViewMaker::new(size),
-            views: [view.clone(), view],
+            maker: ViewMaker::new(0),
+            sizes: sizes.to_vec(),
+            views: sizes.iter().map(view).collect(),
         }
     }
 
@@ -102,24 +103,24 @@ impl SampleScratch {
         &self.image
     }
 
-    /// Both views of the last sample: `size * size * 3` bytes each, interleaved RGB.
-    pub fn views(&self) -> &[Vec<u8>; 2] {
+    /// The views of the last sample: `size * size * 3` bytes each, interleaved RGB.
+    pub fn views(&self) -> &[Vec<u8>] {
         &self.views
     }
 }
 
-/// Reads and decodes picture `sample` and makes its two views of an epoch, exactly as the loader does; they are left
+/// Reads and decodes picture `sample` and makes its views of an epoch, exactly as the loader does; they are left
 /// in `scratch`.
 ///
 /// # Errors
 /// A [`SampleError`] where the file is not a usable picture.
-pub fn load_sample<A: PairAugmentation>(
+pub fn load_sample<A: Augmentation>(
     source: &SampleSource<'_, A>,
     sample: u64,
     epoch: u64,
     scratch: &mut SampleScratch,
-) -> Result<A::Pair, SampleError> {
-    let SampleScratch { bytes, image, maker, views } = scratch;
+) -> Result<A::Drawn, SampleError> {
+    let SampleScratch { bytes, image, maker, sizes, views } = scratch;
     source.index.place(sample as usize).read_into(bytes)?;
     decode_into(bytes, &source.limits, image)?;
     if image.shorter_side() < source.min_side {
@@ -127,7 +128,10 @@ pub fn load_sample<A: PairAugmentation>(
         return Err(SampleError::TooSmall { width, height, min_side: source.min_side });
     }
     let key = Key::new(source.seed, Purpose::Geometry).epoch(epoch).sample(sample);
-    let pair = source.augmentation.draw((image.width, image.height), key);
-    A::apply(&pair, maker, image, views)?;
-    Ok(pair)
+    let drawn = source.augmentation.draw((image.width, image.height), key);
+    for (view, (&size, out)) in sizes.iter().zip(views).enumerate() {
+        maker.set_size(size);
+        A::apply(&drawn, view, image, maker, out)?;
+    }
+    Ok(drawn)
 }

@@ -1,9 +1,9 @@
 //! Crop, colours and blur against what Pillow and torchvision make of the same parameters (files `augment-*`).
 
-use densesiam_data::augment::{Jitter, JitterOperation, Photometric, ViewMaker, ViewParameters};
 use densesiam_data::decode::{DecodeLimits, decode};
 use densesiam_data::image::RgbImage;
 use densesiam_data::resize::{ResizeScratch, resize_to};
+use densesiam_data::views::{Jitter, JitterOperation, Photometric, ViewMaker, ViewParameters};
 use densesiam_geometry::{Region, View};
 use safetensors::SafeTensors;
 

@@ -5,12 +5,18 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use densesiam_data::augment::Augmentation;
+use densesiam_data::decode::{DecodeLimits, decode};
 use densesiam_data::demo::{DemoSettings, write_demo};
+use densesiam_data::image::RgbImage;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{
     Batch, LoadError, Loader, LoaderSettings, SampleScratch, SampleSource, load_sample,
 };
+use densesiam_data::views::random::{RandomPair, RandomViews};
+use densesiam_data::views::{ApplyError, Augmentation, Photometric, ViewMaker, ViewParameters};
+use densesiam_geometry::{Region, View};
+use densesiam_random::Key;
+use densesiam_settings::SettingError;
 use tempfile::TempDir;
 
 /// 23 small pictures, of which those numbered in `broken` are made unreadable in different ways.
@@ -42,12 +48,15 @@ fn damage(path: &Path, number: usize) {
     }
 }
 
-fn settings() -> LoaderSettings {
-    let augmentation = Augmentation { size: 24, ..Augmentation::default() };
+fn settings() -> LoaderSettings<RandomViews> {
+    let augmentation = RandomViews { size: 24, ..RandomViews::default() };
     LoaderSettings { augmentation, batch_size: 5, seed: 11, total_steps: 11, ..LoaderSettings::default() }
 }
 
-fn all_batches(index: &Arc<ImageIndex>, settings: LoaderSettings) -> (Vec<Batch>, Vec<(u64, String)>) {
+fn all_batches(
+    index: &Arc<ImageIndex>,
+    settings: LoaderSettings<RandomViews>,
+) -> (Vec<Batch<RandomPair>>, Vec<(u64, String)>) {
     let mut loader = Loader::new(Arc::clone(index), settings).unwrap();
     let mut batches = Vec::new();
     while let Some(batch) = loader.next().unwrap() {
@@ -108,12 +117,12 @@ fn one_sample_alone_is_what_the_loader_delivers() {
         limits: settings.limits,
         min_side: settings.min_side,
     };
-    let mut scratch = SampleScratch::new(24);
+    let mut scratch = SampleScratch::new(&settings.augmentation.sizes());
     for batch in &batches {
         for (slot, &sample) in batch.samples.iter().enumerate() {
             let pair = load_sample(&source, sample, batch.epoch, &mut scratch).unwrap();
-            assert_eq!(pair.overlap, batch.overlaps[slot]);
-            assert_eq!(pair.views.map(|parameters| parameters.view), batch.geometry[slot]);
+            assert_eq!(pair.overlap, batch.drawn[slot].overlap);
+            assert_eq!(pair.geometry(), batch.drawn[slot].geometry());
             for (views, view) in batch.views.iter().zip(scratch.views()) {
                 assert!(views.chunks(24 * 24 * 3).nth(slot) == Some(view));
             }
@@ -124,16 +133,69 @@ fn one_sample_alone_is_what_the_loader_delivers() {
 #[test]
 fn crops_without_overlap_are_counted() {
     let (_folder, index) = data_set(&[]);
-    let augmentation = Augmentation { scale: [0.001, 0.002], overlap_tries: 3, ..settings().augmentation };
+    let augmentation = RandomViews { scale: [0.001, 0.002], overlap_tries: 3, ..settings().augmentation };
     let (batches, _) = all_batches(&index, LoaderSettings { augmentation, ..settings() });
-    let missing =
-        batches.iter().flat_map(|batch| &batch.overlaps).filter(|overlap| overlap.is_none()).count() as u64;
-    let redraws: u64 = batches.iter().map(|batch| batch.redraws).sum();
+    let pairs = || batches.iter().flat_map(|batch| &batch.drawn);
+    let missing = pairs().filter(|pair| pair.overlap.is_none()).count() as u64;
+    let redraws: u64 = pairs().map(|pair| u64::from(pair.redraws)).sum();
     assert!(missing > 0 && redraws >= 3 * missing, "{missing} {redraws}");
 }
 
+/// Whole pictures in three sizes, the second mirrored.
+#[derive(Clone, Debug, Default)]
+struct ThreeSizes;
+
+impl Augmentation for ThreeSizes {
+    type Drawn = [ViewParameters; 3];
+
+    fn validate(&self) -> Result<(), SettingError> {
+        Ok(())
+    }
+
+    fn sizes(&self) -> Vec<u32> {
+        vec![8, 24, 16]
+    }
+
+    fn draw(&self, (width, height): (u32, u32), _: Key) -> Self::Drawn {
+        let crop = Region { x0: 0.0, y0: 0.0, x1: width.into(), y1: height.into() };
+        let view = |flip| ViewParameters { view: View { crop, flip }, photometric: Photometric::IDENTITY };
+        [view(false), view(true), view(false)]
+    }
+
+    fn apply(
+        drawn: &Self::Drawn,
+        view: usize,
+        image: &RgbImage,
+        maker: &mut ViewMaker,
+        out: &mut [u8],
+    ) -> Result<(), ApplyError> {
+        maker.apply(image, &drawn[view], out)
+    }
+}
+
+#[test]
+fn views_may_be_any_number_of_any_size() {
+    let (_folder, index) = data_set(&[]);
+    let settings: LoaderSettings<ThreeSizes> =
+        LoaderSettings { batch_size: 5, workers: 3, total_steps: 6, ..LoaderSettings::default() };
+    let mut loader = Loader::new(Arc::clone(&index), settings).unwrap();
+    while let Some(batch) = loader.next().unwrap() {
+        assert_eq!((batch.views.len(), batch.drawn.len()), (3, 5));
+        for (slot, &sample) in batch.samples.iter().enumerate() {
+            let bytes = fs::read(index.place(sample as usize).file().unwrap()).unwrap();
+            let image = decode(&bytes, &DecodeLimits::default()).unwrap();
+            for (view, size) in [8, 24, 16].into_iter().enumerate() {
+                let mut alone = vec![0; (size * size * 3) as usize];
+                ViewMaker::new(size).apply(&image, &batch.drawn[slot][view], &mut alone).unwrap();
+                assert!(batch.views[view].chunks(alone.len()).nth(slot) == Some(&alone[..]), "view {view}");
+            }
+        }
+        loader.recycle(batch);
+    }
+}
+
 /// The step at which a run fails, and what it says.
-fn failure(index: &Arc<ImageIndex>, settings: LoaderSettings) -> (u64, String) {
+fn failure(index: &Arc<ImageIndex>, settings: LoaderSettings<RandomViews>) -> (u64, String) {
     let mut step = settings.start_step;
     let mut loader = Loader::new(Arc::clone(index), settings).unwrap();
     loop {
@@ -243,7 +305,7 @@ fn a_data_set_smaller_than_a_batch_is_refused_with_both_numbers() {
 #[test]
 fn a_setting_outside_its_range_names_key_value_and_range() {
     let (_folder, index) = data_set(&[]);
-    let augmentation = Augmentation { scale: [0.2, 1.5], ..settings().augmentation };
+    let augmentation = RandomViews { scale: [0.2, 1.5], ..settings().augmentation };
     let error = Loader::new(index, LoaderSettings { augmentation, ..settings() }).err().unwrap();
     assert_eq!(
         error.to_string(),
@@ -253,9 +315,9 @@ fn a_setting_outside_its_range_names_key_value_and_range() {
 
 #[test]
 fn settings_refuse_unknown_keys_and_fill_in_defaults() {
-    let settings: Augmentation = serde_json::from_str(r#"{"size": 32}"#).unwrap();
-    assert_eq!(settings, Augmentation { size: 32, ..Augmentation::default() });
-    assert!(serde_json::from_str::<Augmentation>(r#"{"sise": 32}"#).is_err());
+    let settings: RandomViews = serde_json::from_str(r#"{"size": 32}"#).unwrap();
+    assert_eq!(settings, RandomViews { size: 32, ..RandomViews::default() });
+    assert!(serde_json::from_str::<RandomViews>(r#"{"sise": 32}"#).is_err());
 }
 
 #[test]

@@ -3,17 +3,16 @@
 
 use std::sync::Arc;
 
-use densesiam_data::augment::{SettingError, ViewMaker, ViewParameters};
 use densesiam_data::demo::{DemoSettings, draw_picture, write_demo};
 use densesiam_data::image::RgbImage;
 use densesiam_data::index::ImageIndex;
-use densesiam_data::loader::{LoaderSettings, SampleScratch, SampleSource, load_sample};
+use densesiam_data::loader::{Batch, Loader, LoaderSettings, SampleScratch, SampleSource, load_sample};
 use densesiam_data::resize::{ResizeScratch, resize_region};
-use densesiam_data::segment::{
-    BlurDraw, CropRounding, SegmentAugmentation, SegmentBatch, SegmentLoader, SegmentPair, draw_segment_views,
-};
+use densesiam_data::views::aligned::{AlignedPair, AlignedViews, BlurDraw, CropRounding};
+use densesiam_data::views::{Augmentation, ViewMaker, ViewParameters};
 use densesiam_geometry::{Region, View};
 use densesiam_random::{Key, Purpose};
+use densesiam_settings::SettingError;
 use tempfile::TempDir;
 
 fn data_set(broken: &[usize]) -> (TempDir, Arc<ImageIndex>) {
@@ -27,13 +26,13 @@ fn data_set(broken: &[usize]) -> (TempDir, Arc<ImageIndex>) {
     (folder, index)
 }
 
-fn settings() -> LoaderSettings<SegmentAugmentation> {
-    let augmentation = SegmentAugmentation { base_size: 48, size: 24, ..SegmentAugmentation::default() };
+fn settings() -> LoaderSettings<AlignedViews> {
+    let augmentation = AlignedViews { base_size: 48, size: 24, ..AlignedViews::default() };
     LoaderSettings { augmentation, batch_size: 4, seed: 11, total_steps: 9, ..LoaderSettings::default() }
 }
 
-fn all_batches(index: &Arc<ImageIndex>, settings: LoaderSettings<SegmentAugmentation>) -> Vec<SegmentBatch> {
-    let mut loader = SegmentLoader::new(Arc::clone(index), settings).unwrap();
+fn all_batches(index: &Arc<ImageIndex>, settings: LoaderSettings<AlignedViews>) -> Vec<Batch<AlignedPair>> {
+    let mut loader = Loader::new(Arc::clone(index), settings).unwrap();
     let mut batches = Vec::new();
     while let Some(batch) = loader.next().unwrap() {
         batches.push(batch.clone());
@@ -54,14 +53,14 @@ fn workers_and_the_first_step_change_nothing() {
     }
     let pixels = 4 * 24 * 24 * 3;
     assert!(reference.iter().all(|batch| batch.views.iter().all(|views| views.len() == pixels)));
-    assert!(reference.iter().all(|batch| (batch.boxes.len(), batch.flips.len()) == (4, 4)));
+    assert!(reference.iter().all(|batch| batch.drawn.len() == 4));
 }
 
 #[test]
 fn replay_gives_identical_views_in_every_epoch_and_fresh_does_not() {
     let (_folder, index) = data_set(&[]);
     for replay in [true, false] {
-        let augmentation = SegmentAugmentation { replay, ..settings().augmentation };
+        let augmentation = AlignedViews { replay, ..settings().augmentation };
         let source = SampleSource {
             index: &index,
             augmentation: &augmentation,
@@ -70,9 +69,9 @@ fn replay_gives_identical_views_in_every_epoch_and_fresh_does_not() {
             min_side: 1,
         };
         let views = |epoch: u64, sample: u64| {
-            let mut scratch = SampleScratch::new(24);
+            let mut scratch = SampleScratch::new(&augmentation.sizes());
             let pair = load_sample(&source, sample, epoch, &mut scratch).unwrap();
-            (pair, scratch.views().clone())
+            (pair, scratch.views().to_vec())
         };
         for sample in 0..13 {
             let equal = views(0, sample) == views(3, sample);
@@ -88,14 +87,15 @@ fn a_batch_holds_the_boxes_and_flips_of_its_samples() {
     for batch in all_batches(&index, settings.clone()) {
         for (slot, &sample) in batch.samples.iter().enumerate() {
             let key = Key::new(settings.seed, Purpose::Geometry).epoch(batch.epoch).sample(sample);
-            let pair = draw_segment_views(&settings.augmentation, (64, 48), key);
-            assert_eq!((pair.feature_box, pair.flip), (batch.boxes[slot], batch.flips[slot]));
+            let pair = settings.augmentation.draw((64, 48), key);
+            let drawn = &batch.drawn[slot];
+            assert_eq!((pair.feature_box, pair.flip), (drawn.feature_box, drawn.flip));
         }
     }
 }
 
 /// The view's colours at the base size first, then crop, scaling and flip: the released order.
-fn coloured_first(image: &RgbImage, pair: &SegmentPair, view: usize, base: u32, size: u32) -> Vec<u8> {
+fn coloured_first(image: &RgbImage, pair: &AlignedPair, view: usize, base: u32, size: u32) -> Vec<u8> {
     let ViewParameters { view: View { crop, flip }, mut photometric } = pair.views[view];
     let scale = f64::from(base) / pair.frame.width();
     let base_per_pixel = crop.width() * scale / f64::from(size);
@@ -122,18 +122,18 @@ fn coloured_first(image: &RgbImage, pair: &SegmentPair, view: usize, base: u32, 
 
 #[test]
 fn colouring_at_the_output_size_is_close_to_the_released_order() {
-    let augmentation = SegmentAugmentation {
+    let augmentation = AlignedViews {
         base_size: 192,
         size: 96,
         // Every view is jittered, so that clamping and the mean of contrast matter in all of them.
         jitter_probability: 1.0,
-        ..SegmentAugmentation::default()
+        ..AlignedViews::default()
     };
     let mut worst = [0.0f64; 2];
     for number in 0..24 {
         let image = draw_picture((288, 216), 5, number).image;
         let key = Key::new(2, Purpose::Geometry).sample(number);
-        let pair = draw_segment_views(&augmentation, (288, 216), key);
+        let pair = augmentation.draw((288, 216), key);
         for view in [0, 1] {
             let mut found = vec![0; 96 * 96 * 3];
             let parameters = &pair.views[view];
@@ -153,14 +153,14 @@ fn contrast_of_the_crop_blends_against_the_frame() {
     let mut image = RgbImage::new(64, 64);
     image.pixels.chunks_exact_mut(3).enumerate().for_each(|(i, p)| p.fill(if i % 64 < 32 { 0 } else { 255 }));
     let frame = Region { x0: 0.0, y0: 0.0, x1: 64.0, y1: 64.0 };
-    let augmentation = SegmentAugmentation {
+    let augmentation = AlignedViews {
         jitter_probability: 1.0,
         brightness: 0.0,
         saturation: 0.0,
         hue: 0.0,
         ..settings().augmentation
     };
-    let mut pair = draw_segment_views(&augmentation, (64, 64), Key::new(0, Purpose::Geometry));
+    let mut pair = augmentation.draw((64, 64), Key::new(0, Purpose::Geometry));
     let parameters = &mut pair.views[0];
     parameters.view.crop = Region { x1: 28.0, ..frame };
     parameters.photometric.jitter.as_mut().unwrap().contrast = 0.5;
@@ -179,16 +179,16 @@ fn box_and_flip_lead_from_view_1_to_the_same_places_of_view_2() {
         p.copy_from_slice(&[(i % 256) as u8, (i / 256) as u8, 0]);
     });
     let size = 64;
-    let plain = SegmentAugmentation {
+    let plain = AlignedViews {
         base_size: 256,
         size,
         jitter_probability: 0.0,
         grayscale_probability: 0.0,
         blur_probability: 0.0,
-        ..SegmentAugmentation::default()
+        ..AlignedViews::default()
     };
     for sample in 0..40 {
-        let pair = draw_segment_views(&plain, (256, 256), Key::new(4, Purpose::Geometry).sample(sample));
+        let pair = plain.draw((256, 256), Key::new(4, Purpose::Geometry).sample(sample));
         let views = [0, 1].map(|view| {
             let mut out = RgbImage::new(size, size);
             ViewMaker::new(size).apply(&image, &pair.views[view], &mut out.pixels).unwrap();
@@ -220,16 +220,16 @@ fn box_and_flip_lead_from_view_1_to_the_same_places_of_view_2() {
 
 #[test]
 fn pictures_of_any_shape_give_views() {
-    let augmentation = SegmentAugmentation { base_size: 64, size: 16, ..SegmentAugmentation::default() };
+    let augmentation = AlignedViews { base_size: 64, size: 16, ..AlignedViews::default() };
     let mut maker = ViewMaker::new(16);
     let mut out = vec![0; 16 * 16 * 3];
     for (width, height) in [(1, 1), (1, 300), (300, 1), (3, 2), (97, 61), (61, 97), (333, 217)] {
         let image = RgbImage::new(width, height);
         for sample in 0..150 {
             for crop in [CropRounding::Exact, CropRounding::Released] {
-                let settings = SegmentAugmentation { crop, ..augmentation.clone() };
+                let settings = AlignedViews { crop, ..augmentation.clone() };
                 let key = Key::new(1, Purpose::Geometry).sample(sample);
-                let pair = draw_segment_views(&settings, (width, height), key);
+                let pair = settings.draw((width, height), key);
                 for parameters in &pair.views {
                     let made = maker.apply_in_frame(&image, &pair.frame, parameters, &mut out);
                     made.unwrap_or_else(|error| panic!("{width} x {height}, sample {sample}: {error}"));
@@ -241,8 +241,8 @@ fn pictures_of_any_shape_give_views() {
 
 #[test]
 fn settings_out_of_range_are_named_and_unknown_keys_refused() {
-    let invalid = |change: fn(&mut SegmentAugmentation)| -> SettingError {
-        let mut settings = SegmentAugmentation::default();
+    let invalid = |change: fn(&mut AlignedViews)| -> SettingError {
+        let mut settings = AlignedViews::default();
         change(&mut settings);
         settings.validate().unwrap_err()
     };
@@ -256,9 +256,8 @@ fn settings_out_of_range_are_named_and_unknown_keys_refused() {
     ] {
         assert_eq!(error.key, key);
     }
-    assert!(SegmentAugmentation::default().validate().is_ok());
-    let read: SegmentAugmentation =
-        serde_json::from_str(r#"{"blur": "released", "crop": "released"}"#).unwrap();
+    assert!(AlignedViews::default().validate().is_ok());
+    let read: AlignedViews = serde_json::from_str(r#"{"blur": "released", "crop": "released"}"#).unwrap();
     assert_eq!((read.blur, read.crop), (BlurDraw::Released, CropRounding::Released));
-    assert!(serde_json::from_str::<SegmentAugmentation>(r#"{"sise": 32}"#).is_err());
+    assert!(serde_json::from_str::<AlignedViews>(r#"{"sise": 32}"#).is_err());
 }

@@ -5,7 +5,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use densesiam_data::augment::Augmentation;
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::demo::{DemoSettings, write_demo};
 use densesiam_data::index::{ImageIndex, IndexError, Place, Skipped};
@@ -13,6 +12,7 @@ use densesiam_data::labelled::{LabelledSet, training_pictures};
 use densesiam_data::loader::{Loader, LoaderSettings};
 use densesiam_data::pack::{PackSettings, Packed, ShardLimit, ShardWriter, extension, keys};
 use densesiam_data::survey::Survey;
+use densesiam_data::views::random::RandomViews;
 use tar::{EntryType, Header};
 use tempfile::TempDir;
 
@@ -581,7 +581,7 @@ fn batches_over_shards_equal_those_over_the_folder_they_were_packed_from() {
     pack(&loose, &out, ShardLimit::Pictures(5), 0..loose.len());
     let shards = ImageIndex::scan(&out).unwrap();
     let batches = |index: ImageIndex, workers| {
-        let augmentation = Augmentation { size: 24, ..Augmentation::default() };
+        let augmentation = RandomViews { size: 24, ..RandomViews::default() };
         let settings = LoaderSettings {
             augmentation,
             batch_size: 4,

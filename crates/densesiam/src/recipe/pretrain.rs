@@ -1,6 +1,6 @@
 //! The recipe of pre-training (the paper, section 5.1): every ablation of the paper is one key of it.
 
-use densesiam_data::augment::Augmentation;
+use densesiam_data::views::random::RandomViews;
 use densesiam_nn::Architecture;
 use densesiam_nn::densesiam::Settings;
 use densesiam_settings::keys::RecipeError;
@@ -16,7 +16,7 @@ pub struct PretrainRecipe {
     /// What every training has.
     pub common: Common,
     /// `[augment]`: the two views.
-    pub augment: Augmentation,
+    pub augment: RandomViews,
     /// `[encoder]`: what the encoder begins with.
     pub beginning: Beginning,
     /// `[encoder]`, `[global]`, `[pixsim]`, `[regionsim]`: model and losses.

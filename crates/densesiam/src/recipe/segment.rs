@@ -1,6 +1,6 @@
 //! The recipe of unsupervised segmentation (the paper, section 4): each component of the paper's table 5 is one key of it.
 
-use densesiam_data::segment::SegmentAugmentation;
+use densesiam_data::views::aligned::AlignedViews;
 use densesiam_nn::Architecture;
 use densesiam_nn::segment::Settings;
 use densesiam_settings::duration::Duration;
@@ -21,7 +21,7 @@ pub struct SegmentRecipe {
     /// `[labels]`: how the labelled pictures lie, and which are for what.
     pub labels: LabelSettings,
     /// `[augment]`: the two views.
-    pub augment: SegmentAugmentation,
+    pub augment: AlignedViews,
     /// `[encoder]`: what the encoder begins with.
     pub beginning: Beginning,
     /// `[encoder]`, `[pixsim]`, `[auxiliary]`, `[labelling]`, `[regionsim]`: model and losses.

@@ -9,7 +9,8 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
-use densesiam_data::loader::{Loader, PairAugmentation};
+use densesiam_data::loader::{Batch, Loader};
+use densesiam_data::views::Augmentation;
 use densesiam_engine::checkpoint::{Checkpoint, latest, load};
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::optimizer::Optimizer;
@@ -39,10 +40,10 @@ pub struct State {
 ///
 /// # Errors
 /// A [`Trouble`] where there is none to be had, or a signal came before it.
-pub fn next_batch<A: PairAugmentation>(
+pub fn next_batch<A: Augmentation>(
     loader: &mut Loader<A>,
     interrupt: &Interrupt,
-) -> Result<Option<A::Batch>, Trouble> {
+) -> Result<Option<Batch<A::Drawn>>, Trouble> {
     while !loader.ready().map_err(Trouble::NoPictures)? {
         if let Some(signal) = interrupt.requested() {
             return Err(Trouble::Signal(signal));

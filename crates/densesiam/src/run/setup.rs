@@ -8,9 +8,10 @@ use std::thread::available_parallelism;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
-use densesiam_data::loader::{Loader, LoaderSettings, PairAugmentation};
+use densesiam_data::loader::{Loader, LoaderSettings};
 use densesiam_data::order::steps_per_epoch;
 use densesiam_data::survey::Survey;
+use densesiam_data::views::Augmentation;
 use densesiam_engine::device::{
     CudaSupport, DeviceRequest, Precision, cuda, resolve_threads, search_convolutions,
 };
@@ -191,7 +192,7 @@ impl Run {
     ///
     /// # Errors
     /// When a setting of the views cannot be.
-    pub fn loader<A: PairAugmentation>(
+    pub fn loader<A: Augmentation>(
         &self,
         augmentation: A,
         step: u64,

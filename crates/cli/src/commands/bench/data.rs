@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use densesiam_data::augment::Augmentation;
 use densesiam_data::decode::{DecodeLimits, decode_into};
 use densesiam_data::image::RgbImage;
 use densesiam_data::index::ImageIndex;
-use densesiam_data::loader::{PairAugmentation, SampleScratch, SampleSource, load_sample};
-use densesiam_data::segment::SegmentAugmentation;
+use densesiam_data::loader::{SampleScratch, SampleSource, load_sample};
+use densesiam_data::views::Augmentation;
+use densesiam_data::views::aligned::AlignedViews;
+use densesiam_data::views::random::RandomViews;
 use densesiam_engine::device::set_threads;
 use serde_json::json;
 use tch::{Device, Kind};
@@ -19,27 +20,23 @@ use densesiam::error::Error;
 
 /// `densesiam bench loader`
 pub(super) fn pretrain_views(arguments: &PictureArguments, size: u32) -> Result<(), Error> {
-    measure("loader", arguments, &Augmentation { size, ..Augmentation::default() })
+    measure("loader", arguments, &RandomViews { size, ..RandomViews::default() })
 }
 
 /// `densesiam bench segment-loader`
 pub(super) fn segment_views(arguments: &PictureArguments) -> Result<(), Error> {
-    measure("segment-loader", arguments, &SegmentAugmentation::default())
+    measure("segment-loader", arguments, &AlignedViews::default())
 }
 
 /// Makes the views of some pictures several times over; the first pass warms up and does not count.
-fn measure<A: PairAugmentation>(
-    name: &str,
-    arguments: &PictureArguments,
-    augmentation: &A,
-) -> Result<(), Error> {
+fn measure<A: Augmentation>(name: &str, arguments: &PictureArguments, augmentation: &A) -> Result<(), Error> {
     augmentation.validate()?;
     let index = ImageIndex::scan(&arguments.root)?;
     let count = arguments.pictures.min(index.len());
-    let size = augmentation.size();
+    let sizes = augmentation.sizes();
     let source =
         SampleSource { index: &index, augmentation, seed: 1, limits: DecodeLimits::default(), min_side: 1 };
-    let mut scratch = SampleScratch::new(size);
+    let mut scratch = SampleScratch::new(&sizes);
     let (mut whole, mut decoded) = (Vec::new(), Vec::new());
     for repeat in 0..=arguments.repeats {
         let decode = seconds_to_decode(&index, count, &source.limits)?;
@@ -55,7 +52,7 @@ fn measure<A: PairAugmentation>(
     let peak = peak_memory_megabytes();
     set_threads(1);
     let line = json!({
-        "bench": name, "program": "densesiam", "pictures": count, "size": size,
+        "bench": name, "program": "densesiam", "pictures": count, "size": sizes.first(),
         "milliseconds_a_picture": {"median": median(&whole), "minimum": least(&whole), "decode": least(&decoded)},
         "pictures_per_second_a_core": 1e3 / median(&whole),
         "peak_memory_megabytes": peak,

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use densesiam_data::loader::{Loader, PairAugmentation};
+use densesiam_data::loader::Loader;
+use densesiam_data::views::Augmentation;
 use densesiam_engine::device::{Precision, resolve_threads, search_convolutions, set_threads};
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings, not_finite};
 use densesiam_geometry::{Region, View};
@@ -101,7 +102,7 @@ pub(in crate::commands) fn segment_rate(plan: &segment::Plan) -> Result<f64, Err
 /// Steps before and while a rate is measured.
 const TRIAL: (usize, usize) = (1, 3);
 
-fn take_batch<A: PairAugmentation>(loader: &mut Loader<A>) -> Result<(), Error> {
+fn take_batch<A: Augmentation>(loader: &mut Loader<A>) -> Result<(), Error> {
     if let Some(batch) = loader.next()? {
         loader.recycle(batch);
     }

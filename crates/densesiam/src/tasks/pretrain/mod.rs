@@ -10,6 +10,7 @@ mod sheet;
 mod verdict;
 
 use densesiam_data::loader::Batch;
+use densesiam_data::views::random::RandomPair;
 use densesiam_engine::device::set_threads;
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
@@ -82,10 +83,12 @@ pub fn pretrain(plan: &Plan, mode: Mode, voice: &Voice) -> Result<(), Error> {
                 return Err(end(plan, &journal, &state, trouble)?);
             }
         };
-        let [view1, view2] = batch.views.each_ref().map(|bytes| input.views(bytes, [batch.size; 2]));
+        let [view1, view2] =
+            [0, 1].map(|view: usize| input.views(&batch.views[view], [recipe.augment.size; 2]));
         let keys = point_keys(recipe.common.run.seed, &batch);
         let place = (Kind::Float, setup.device);
-        let correspondence = Correspondence::new(model_settings, &batch.geometry, &keys, plan.cells(), place);
+        let geometry: Vec<_> = batch.drawn.iter().map(RandomPair::geometry).collect();
+        let correspondence = Correspondence::new(model_settings, &geometry, &keys, plan.cells(), place);
         let seconds_data = watch.lap();
 
         let now = setup.now(step);
@@ -121,9 +124,9 @@ pub fn pretrain(plan: &Plan, mode: Mode, voice: &Voice) -> Result<(), Error> {
         let full = journal.keep(pending.with(&[
             ("epoch", state.step as f64 / setup.horizon.steps_per_epoch as f64),
             ("learning_rate", learning_rate),
-            ("without_overlap", batch.overlaps.iter().filter(|overlap| overlap.is_none()).count() as f64),
+            ("without_overlap", batch.drawn.iter().filter(|pair| pair.overlap.is_none()).count() as f64),
             ("without_dense_loss", f64::from(u8::from(dense_rests))),
-            ("redrawn_views", batch.redraws as f64),
+            ("redrawn_views", batch.drawn.iter().map(|pair| f64::from(pair.redraws)).sum()),
         ]));
         loader.recycle(batch);
 
@@ -194,7 +197,7 @@ fn scalars(
 }
 
 /// The key of each sample's points.
-fn point_keys(seed: u64, batch: &Batch) -> Vec<Key> {
+fn point_keys(seed: u64, batch: &Batch<RandomPair>) -> Vec<Key> {
     let key = Key::new(seed, Purpose::Points).epoch(batch.epoch);
     batch.samples.iter().map(|&sample| key.sample(sample)).collect()
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::Loader;
+use densesiam_data::views::random::RandomViews;
 use densesiam_engine::optimizer::{FixedPredictor, Optimizer};
 use densesiam_nn::Store;
 
@@ -84,7 +85,7 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Run::loader`].
-    pub fn loader(&self, step: u64, known_bad: &[(u64, String)]) -> Result<Loader, Error> {
+    pub fn loader(&self, step: u64, known_bad: &[(u64, String)]) -> Result<Loader<RandomViews>, Error> {
         let mut augmentation = self.recipe.augment.clone();
         if !self.recipe.model.needs_overlap() {
             // SimSiam takes its views as they fall.

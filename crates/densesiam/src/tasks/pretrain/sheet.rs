@@ -3,6 +3,7 @@
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::loader::{SampleScratch, SampleSource, load_sample};
+use densesiam_data::views::Augmentation;
 use densesiam_nn::densesiam::DenseSiam;
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
@@ -50,7 +51,7 @@ impl ContactSheet {
             min_side: recipe.common.data.min_side,
         };
         let size = recipe.augment.size;
-        let mut scratch = SampleScratch::new(size);
+        let mut scratch = SampleScratch::new(&recipe.augment.sizes());
         let count = recipe.common.train.pictures.min(plan.run.index.len());
         let mut bytes = [const { Vec::new() }; 2];
         let mut rows = Vec::new();
@@ -64,11 +65,7 @@ impl ContactSheet {
             let [width, height] = [decoded.width, decoded.height];
             let whole = RgbImage::from_raw(width, height, decoded.pixels.clone()).unwrap_or_default();
             let mut picture = fitted(&whole, size);
-            pictures::frame_views(
-                &mut picture,
-                [width, height],
-                &pair.views.map(|parameters| parameters.view),
-            );
+            pictures::frame_views(&mut picture, [width, height], &pair.geometry());
             rows.push(Row { picture, input: whole_input(&whole, size, input), views: [view(0), view(1)] });
         }
         let to_input = |bytes: &Vec<u8>| input.views(bytes, [size; 2]);

@@ -86,8 +86,11 @@ pub fn segment(plan: &Plan, mode: Mode, voice: &Voice) -> Result<(), Error> {
                 return Err(end(plan, &journal, &state, trouble)?);
             }
         };
-        let [view1, view2] = batch.views.each_ref().map(|bytes| input.views(bytes, [batch.size; 2]));
-        let align = alignment(&batch.boxes, &batch.flips, plan.cells(), Kind::Float, setup.device);
+        let [view1, view2] =
+            [0, 1].map(|view: usize| input.views(&batch.views[view], [recipe.augment.size; 2]));
+        let (boxes, flips): (Vec<_>, Vec<_>) =
+            batch.drawn.iter().map(|pair| (pair.feature_box, pair.flip)).unzip();
+        let align = alignment(&boxes, &flips, plan.cells(), Kind::Float, setup.device);
         let seconds_data = watch.lap();
 
         let now = setup.now(step);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::evaluation::EvaluationSettings;
 use densesiam_data::labelled::{DataSetError, LabelFinding, LabelSurvey, LabelledSet, training_pictures};
-use densesiam_data::segment::SegmentLoader;
+use densesiam_data::loader::Loader;
+use densesiam_data::views::aligned::AlignedViews;
 use densesiam_engine::optimizer::{FixedPredictor, Optimizer};
 use densesiam_nn::Store;
 use densesiam_settings::within;
@@ -99,7 +100,7 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Run::loader`].
-    pub fn loader(&self, step: u64, known_bad: &[(u64, String)]) -> Result<SegmentLoader, Error> {
+    pub fn loader(&self, step: u64, known_bad: &[(u64, String)]) -> Result<Loader<AlignedViews>, Error> {
         self.run.loader(self.recipe.augment.clone(), step, known_bad)
     }
 }

@@ -29,7 +29,7 @@ pub enum ApplyError {
     },
 }
 
-/// Makes views of one size and keeps the memory that takes; one for each worker.
+/// Makes views and keeps the memory that takes; one for each worker.
 #[derive(Debug)]
 pub struct ViewMaker {
     size: usize,
@@ -52,6 +52,15 @@ impl ViewMaker {
             rows: std::array::from_fn(|_| vec![0.0; size]),
             padded: Vec::new(),
         }
+    }
+
+    /// From now on, makes square views of `size` pixels a side, in the same memory.
+    pub fn set_size(&mut self, size: u32) {
+        let size = size as usize;
+        self.size = size;
+        self.crop.resize(size * size * 3, 0);
+        self.planes.iter_mut().for_each(|plane| plane.resize(size * size, 0.0));
+        self.rows.iter_mut().for_each(|row| row.resize(size, 0.0));
     }
 
     /// Writes the view that `parameters` describe into `out`: `size * size * 3` bytes, interleaved RGB.

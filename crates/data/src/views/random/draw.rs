@@ -2,80 +2,21 @@
 
 use densesiam_geometry::{Region, View};
 use densesiam_random::{ChaCha8Rng, Key, Purpose, RngExt};
+use densesiam_settings::SettingError;
 
-use super::Augmentation;
+use super::RandomViews;
+use crate::image::RgbImage;
+use crate::views::photometric::{around_one, chance, uniform};
+use crate::views::{
+    ApplyError, Augmentation, Jitter, JitterOperation, Photometric, ViewMaker, ViewParameters,
+};
 
 /// Crops that are tried before the centre crop is taken, as in torchvision.
 const CROP_TRIES: usize = 10;
 
-/// One of the four colour operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JitterOperation {
-    /// Blend with black.
-    Brightness,
-    /// Blend with the mean grey of the view.
-    Contrast,
-    /// Blend with the grey of each pixel.
-    Saturation,
-    /// Turn of the colour circle.
-    Hue,
-}
-
-/// The colour jitter of one view.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Jitter {
-    /// Weight of the view against black; 1 leaves it as it is.
-    pub brightness: f64,
-    /// Weight of the view against its mean grey; 1 leaves it as it is.
-    pub contrast: f64,
-    /// Weight of the view against its grey version; 1 leaves it as it is.
-    pub saturation: f64,
-    /// Turns of the colour circle, within -0.5 and 0.5.
-    pub hue: f64,
-    /// The order in which the four are applied.
-    pub order: [JitterOperation; 4],
-}
-
-impl Jitter {
-    /// Whether an operation does anything: its parameter is not the neutral one.
-    pub(super) fn changes(&self, operation: JitterOperation) -> bool {
-        match operation {
-            JitterOperation::Brightness => self.brightness != 1.0,
-            JitterOperation::Contrast => self.contrast != 1.0,
-            JitterOperation::Saturation => self.saturation != 1.0,
-            JitterOperation::Hue => self.hue != 0.0,
-        }
-    }
-}
-
-/// What happens to the colours of one view after the crop: jitter, then grayscale, then blur.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Photometric {
-    /// Colour jitter, or none.
-    pub jitter: Option<Jitter>,
-    /// Whether the view loses its colours.
-    pub grayscale: bool,
-    /// Standard deviation of the Gaussian blur in pixels of the view, or no blur.
-    pub blur_sigma: Option<f64>,
-}
-
-impl Photometric {
-    /// Colours left as they are.
-    pub const IDENTITY: Self = Self { jitter: None, grayscale: false, blur_sigma: None };
-}
-
-/// Everything that makes one view out of a picture.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ViewParameters {
-    /// Crop box and flip.
-    pub view: View,
-    /// Colours and blur.
-    pub photometric: Photometric,
-}
-
 /// The parameters of both views of a picture and what the two crops have in common.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ViewPair {
+pub struct RandomPair {
     /// Both views.
     pub views: [ViewParameters; 2],
     /// The part of the picture that both show, in image space; `None` where every try failed.
@@ -84,36 +25,64 @@ pub struct ViewPair {
     pub redraws: u32,
 }
 
-/// Draws both views of a picture of `width x height` pixels. `key` names seed, epoch and sample; its view and purpose
-/// are not read. Where the crops have nothing in common the second is drawn again, `settings.overlap_tries` times at
-/// most (ours; attempt `a` of the second view has `1 + 2 a` as the view of its key).
-pub fn draw_views(settings: &Augmentation, (width, height): (u32, u32), key: Key) -> ViewPair {
-    let geometry = |view: u32| {
-        let key = Key { purpose: Purpose::Geometry, ..key.view(view) };
-        draw_geometry(settings, (width, height), &mut key.rng())
-    };
-    let first = geometry(0);
-    let mut second = geometry(1);
-    let mut redraws = 0;
-    while first.overlap(&second).is_none() && redraws < settings.overlap_tries {
-        redraws += 1;
-        second = geometry(1 + 2 * redraws);
+impl RandomPair {
+    /// Crop and flip of both views.
+    pub fn geometry(&self) -> [View; 2] {
+        self.views.map(|parameters| parameters.view)
     }
-    let parameters = |view: View, index: u32| {
-        let key = Key { purpose: Purpose::Photometric, ..key.view(index) };
-        ViewParameters { view, photometric: draw_photometric(settings, &mut key.rng()) }
-    };
-    let views = [parameters(first, 0), parameters(second, 1)];
-    ViewPair { views, overlap: first.overlap(&second), redraws }
 }
 
-fn draw_geometry(settings: &Augmentation, size: (u32, u32), rng: &mut ChaCha8Rng) -> View {
+impl Augmentation for RandomViews {
+    type Drawn = RandomPair;
+
+    fn validate(&self) -> Result<(), SettingError> {
+        RandomViews::validate(self)
+    }
+
+    fn sizes(&self) -> Vec<u32> {
+        vec![self.size; 2]
+    }
+
+    /// Draws both views. View and purpose of `key` are not read. Where the crops have nothing in common the second is drawn
+    /// again, `overlap_tries` times at most (ours; attempt `a` of the second view has `1 + 2 a` as the view of its key).
+    fn draw(&self, size: (u32, u32), key: Key) -> RandomPair {
+        let geometry = |view: u32| {
+            let key = Key { purpose: Purpose::Geometry, ..key.view(view) };
+            draw_geometry(self, size, &mut key.rng())
+        };
+        let first = geometry(0);
+        let mut second = geometry(1);
+        let mut redraws = 0;
+        while first.overlap(&second).is_none() && redraws < self.overlap_tries {
+            redraws += 1;
+            second = geometry(1 + 2 * redraws);
+        }
+        let parameters = |view: View, index: u32| {
+            let key = Key { purpose: Purpose::Photometric, ..key.view(index) };
+            ViewParameters { view, photometric: draw_photometric(self, &mut key.rng()) }
+        };
+        let views = [parameters(first, 0), parameters(second, 1)];
+        RandomPair { views, overlap: first.overlap(&second), redraws }
+    }
+
+    fn apply(
+        pair: &RandomPair,
+        view: usize,
+        image: &RgbImage,
+        maker: &mut ViewMaker,
+        out: &mut [u8],
+    ) -> Result<(), ApplyError> {
+        maker.apply(image, &pair.views[view], out)
+    }
+}
+
+fn draw_geometry(settings: &RandomViews, size: (u32, u32), rng: &mut ChaCha8Rng) -> View {
     let flip = chance(settings.flip_probability, rng);
     View { crop: draw_crop(settings, size, rng), flip }
 }
 
 /// torchvision's `RandomResizedCrop.get_params`: a box of whole pixels, uniform in area, log-uniform in ratio.
-fn draw_crop(settings: &Augmentation, (width, height): (u32, u32), rng: &mut ChaCha8Rng) -> Region {
+fn draw_crop(settings: &RandomViews, (width, height): (u32, u32), rng: &mut ChaCha8Rng) -> Region {
     let area = f64::from(width) * f64::from(height);
     for _ in 0..CROP_TRIES {
         let target = area * uniform(settings.scale, rng);
@@ -145,7 +114,7 @@ fn crop_box(left: f64, top: f64, width: f64, height: f64) -> Region {
 }
 
 /// Every number is drawn, used or not: changing one probability leaves all other draws as they were.
-fn draw_photometric(settings: &Augmentation, rng: &mut ChaCha8Rng) -> Photometric {
+fn draw_photometric(settings: &RandomViews, rng: &mut ChaCha8Rng) -> Photometric {
     let jittered = chance(settings.jitter_probability, rng);
     let jitter = draw_jitter(settings, rng);
     let grayscale = chance(settings.grayscale_probability, rng);
@@ -154,8 +123,8 @@ fn draw_photometric(settings: &Augmentation, rng: &mut ChaCha8Rng) -> Photometri
     Photometric { jitter: jittered.then_some(jitter), grayscale, blur_sigma: blurred.then_some(sigma) }
 }
 
-fn draw_jitter(settings: &Augmentation, rng: &mut ChaCha8Rng) -> Jitter {
-    let mut factor = |strength: f64| uniform([(1.0 - strength).max(0.0), 1.0 + strength], rng);
+fn draw_jitter(settings: &RandomViews, rng: &mut ChaCha8Rng) -> Jitter {
+    let mut factor = |strength: f64| uniform(around_one(strength), rng);
     let brightness = factor(settings.brightness);
     let contrast = factor(settings.contrast);
     let saturation = factor(settings.saturation);
@@ -172,14 +141,6 @@ fn draw_order(rng: &mut ChaCha8Rng) -> [JitterOperation; 4] {
     order
 }
 
-pub(crate) fn chance(probability: f64, rng: &mut ChaCha8Rng) -> bool {
-    rng.random::<f64>() < probability
-}
-
-pub(crate) fn uniform([low, high]: [f64; 2], rng: &mut ChaCha8Rng) -> f64 {
-    low + (high - low) * rng.random::<f64>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,9 +149,9 @@ mod tests {
 
     #[test]
     fn crops_lie_in_the_picture_and_keep_scale_and_ratio() {
-        let settings = Augmentation::default();
+        let settings = RandomViews::default();
         for sample in 0..2000 {
-            let pair = draw_views(&settings, (500, 375), KEY.sample(sample));
+            let pair = settings.draw((500, 375), KEY.sample(sample));
             for ViewParameters { view: View { crop, .. }, .. } in pair.views {
                 assert!(crop.x0 >= 0.0 && crop.y0 >= 0.0 && crop.x1 <= 500.0 && crop.y1 <= 375.0, "{crop:?}");
                 let share = crop.width() * crop.height() / (500.0 * 375.0);
@@ -203,9 +164,8 @@ mod tests {
 
     #[test]
     fn shares_of_the_random_choices_are_as_set() {
-        let settings = Augmentation::default();
-        let drawn: Vec<_> =
-            (0..4000).flat_map(|s| draw_views(&settings, (300, 200), KEY.sample(s)).views).collect();
+        let settings = RandomViews::default();
+        let drawn: Vec<_> = (0..4000).flat_map(|s| settings.draw((300, 200), KEY.sample(s)).views).collect();
         let share = |holds: fn(&ViewParameters) -> bool| {
             drawn.iter().filter(|view| holds(view)).count() as f64 / drawn.len() as f64
         };
@@ -220,10 +180,10 @@ mod tests {
 
     #[test]
     fn changing_a_probability_leaves_the_other_draws() {
-        let never = Augmentation { jitter_probability: 0.0, ..Augmentation::default() };
+        let never = RandomViews { jitter_probability: 0.0, ..RandomViews::default() };
         for sample in 0..50 {
-            let with = draw_views(&Augmentation::default(), (300, 200), KEY.sample(sample)).views[0];
-            let without = draw_views(&never, (300, 200), KEY.sample(sample)).views[0];
+            let with = RandomViews::default().draw((300, 200), KEY.sample(sample)).views[0];
+            let without = never.draw((300, 200), KEY.sample(sample)).views[0];
             assert_eq!(with.view, without.view);
             assert_eq!(with.photometric.blur_sigma, without.photometric.blur_sigma);
         }
@@ -231,12 +191,12 @@ mod tests {
 
     #[test]
     fn crops_without_overlap_are_drawn_again_and_counted() {
-        let small = Augmentation { scale: [0.01, 0.02], ..Augmentation::default() };
-        let patient = Augmentation { overlap_tries: 1000, ..small.clone() };
-        let pairs: Vec<_> = (0..200).map(|s| draw_views(&small, (500, 375), KEY.sample(s))).collect();
+        let small = RandomViews { scale: [0.01, 0.02], ..RandomViews::default() };
+        let patient = RandomViews { overlap_tries: 1000, ..small.clone() };
+        let pairs: Vec<_> = (0..200).map(|s| small.draw((500, 375), KEY.sample(s))).collect();
         assert!(pairs.iter().any(|pair| pair.overlap.is_none() && pair.redraws == 10));
         assert!(pairs.iter().all(|pair| pair.overlap.is_some() || pair.redraws == 10));
-        let found: Vec<_> = (0..200).map(|s| draw_views(&patient, (500, 375), KEY.sample(s))).collect();
+        let found: Vec<_> = (0..200).map(|s| patient.draw((500, 375), KEY.sample(s))).collect();
         assert!(found.iter().all(|pair| pair.overlap.is_some()));
         for (pair, found) in pairs.iter().zip(&found).filter(|(pair, _)| pair.overlap.is_some()) {
             assert_eq!(pair, found, "more patience must not change a pair that was found");
@@ -246,7 +206,7 @@ mod tests {
     #[test]
     fn a_point_of_the_overlap_lies_in_both_views() {
         for sample in 0..200 {
-            let pair = draw_views(&Augmentation::default(), (640, 427), KEY.sample(sample));
+            let pair = RandomViews::default().draw((640, 427), KEY.sample(sample));
             for point in pair.overlap.iter().flat_map(|overlap| overlap.cell_centres(7)) {
                 for parameters in pair.views {
                     let seen = parameters.view.view_from_image(point);
@@ -262,7 +222,7 @@ mod tests {
     fn extreme_pictures_get_a_centre_crop() {
         for size in [(1, 1), (1000, 1), (1, 1000), (2, 3)] {
             for sample in 0..50 {
-                let crop = draw_views(&Augmentation::default(), size, KEY.sample(sample)).views[0].view.crop;
+                let crop = RandomViews::default().draw(size, KEY.sample(sample)).views[0].view.crop;
                 assert!(crop.width() >= 1.0 && crop.x1 <= size.0.into(), "{size:?} {crop:?}");
                 assert!(crop.height() >= 1.0 && crop.y1 <= size.1.into(), "{size:?} {crop:?}");
             }

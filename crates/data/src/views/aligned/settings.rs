@@ -1,9 +1,9 @@
-//! The settings of segmentation's views and what each may be.
+//! The settings of two aligned views and what each may be.
 
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
-use crate::augment::{require_photometric, require_range};
+use crate::views::photometric::{require_photometric, require_range};
 
 /// How the standard deviation of the blur is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub enum CropRounding {
 /// released configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct SegmentAugmentation {
+pub struct AlignedViews {
     /// Shorter side to which a picture is scaled before its centred square is taken, in pixels: the unit of the blur.
     pub base_size: u32,
     /// Side of the square views in pixels, at least 4.
@@ -66,7 +66,7 @@ pub struct SegmentAugmentation {
     pub replay: bool,
 }
 
-impl Default for SegmentAugmentation {
+impl Default for AlignedViews {
     fn default() -> Self {
         Self {
             base_size: 640,
@@ -88,7 +88,7 @@ impl Default for SegmentAugmentation {
     }
 }
 
-impl SegmentAugmentation {
+impl AlignedViews {
     /// Checks every setting against its range.
     ///
     /// # Errors

@@ -1,11 +1,16 @@
-//! Drawing the parameters of segmentation's two views from a key.
+//! Drawing the parameters of two aligned views from a key.
 
 use densesiam_geometry::{Region, View};
 use densesiam_random::{ChaCha8Rng, Key, Purpose, RngExt};
+use densesiam_settings::SettingError;
 
-use super::{BlurDraw, CropRounding, SegmentAugmentation};
-use crate::augment::{Jitter, JitterOperation, Photometric, ViewParameters, chance, uniform};
+use super::{AlignedViews, BlurDraw, CropRounding};
 use crate::frame::Frame;
+use crate::image::RgbImage;
+use crate::views::photometric::{around_one, chance, uniform};
+use crate::views::{
+    ApplyError, Augmentation, Jitter, JitterOperation, Photometric, ViewMaker, ViewParameters,
+};
 
 /// Pixels of a view to one cell of the feature map, along each axis.
 const STRIDE: u32 = 4;
@@ -20,7 +25,7 @@ const ORDER: [JitterOperation; 4] = [
 
 /// Everything that makes the two views of one picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SegmentPair {
+pub struct AlignedPair {
     /// View 1 (cropped and perhaps mirrored) and view 2 (the whole frame); crops in image space.
     pub views: [ViewParameters; 2],
     /// The square frame, in image space.
@@ -32,32 +37,53 @@ pub struct SegmentPair {
     pub flip: bool,
 }
 
-/// Draws both views of a picture of `(width, height)` pixels. `key` names seed, epoch and sample; its view and purpose
-/// are not read, nor is its epoch where settings ask for replay.
-pub fn draw_segment_views(settings: &SegmentAugmentation, size: (u32, u32), key: Key) -> SegmentPair {
-    let key = if settings.replay { key.epoch(0) } else { key };
-    let rng = &mut Key { purpose: Purpose::Geometry, ..key.view(0) }.rng();
-    let crop = CropDraw {
-        ratio: uniform(settings.crop_ratio, rng),
-        // In the released code the first of the two drives the rows.
-        down: rng.random(),
-        right: rng.random(),
-    };
-    let flip = chance(settings.flip_probability, rng);
-    let (pixel_box, feature_box) = crop.boxes(settings);
-    let frame = Frame::centred(size, settings.base_size).region();
-    let photometric = |view: u32, ratio: f64| {
-        let key = Key { purpose: Purpose::Photometric, ..key.view(view) };
-        let pixels_per_base = f64::from(settings.size) / (ratio * f64::from(settings.base_size));
-        draw_photometric(settings, pixels_per_base, &mut key.rng())
-    };
-    let first = View { crop: part_of(&frame, &pixel_box), flip };
-    let second = View { crop: frame, flip: false };
-    let views = [
-        ViewParameters { view: first, photometric: photometric(0, pixel_box.width()) },
-        ViewParameters { view: second, photometric: photometric(1, 1.0) },
-    ];
-    SegmentPair { views, frame, feature_box, flip }
+impl Augmentation for AlignedViews {
+    type Drawn = AlignedPair;
+
+    fn validate(&self) -> Result<(), SettingError> {
+        AlignedViews::validate(self)
+    }
+
+    fn sizes(&self) -> Vec<u32> {
+        vec![self.size; 2]
+    }
+
+    /// Draws both views. View and purpose of `key` are not read, nor is its epoch where settings ask for replay.
+    fn draw(&self, size: (u32, u32), key: Key) -> AlignedPair {
+        let key = if self.replay { key.epoch(0) } else { key };
+        let rng = &mut Key { purpose: Purpose::Geometry, ..key.view(0) }.rng();
+        let crop = CropDraw {
+            ratio: uniform(self.crop_ratio, rng),
+            // In the released code the first of the two drives the rows.
+            down: rng.random(),
+            right: rng.random(),
+        };
+        let flip = chance(self.flip_probability, rng);
+        let (pixel_box, feature_box) = crop.boxes(self);
+        let frame = Frame::centred(size, self.base_size).region();
+        let photometric = |view: u32, ratio: f64| {
+            let key = Key { purpose: Purpose::Photometric, ..key.view(view) };
+            let pixels_per_base = f64::from(self.size) / (ratio * f64::from(self.base_size));
+            draw_photometric(self, pixels_per_base, &mut key.rng())
+        };
+        let first = View { crop: part_of(&frame, &pixel_box), flip };
+        let second = View { crop: frame, flip: false };
+        let views = [
+            ViewParameters { view: first, photometric: photometric(0, pixel_box.width()) },
+            ViewParameters { view: second, photometric: photometric(1, 1.0) },
+        ];
+        AlignedPair { views, frame, feature_box, flip }
+    }
+
+    fn apply(
+        pair: &AlignedPair,
+        view: usize,
+        image: &RgbImage,
+        maker: &mut ViewMaker,
+        out: &mut [u8],
+    ) -> Result<(), ApplyError> {
+        maker.apply_in_frame(image, &pair.frame, &pair.views[view], out)
+    }
 }
 
 /// The numbers that determine the crop, each within `[0, 1]`.
@@ -69,7 +95,7 @@ struct CropDraw {
 
 impl CropDraw {
     /// The box for pixels and the box for features, in shares of the frame.
-    fn boxes(&self, settings: &SegmentAugmentation) -> (Region, Region) {
+    fn boxes(&self, settings: &AlignedViews) -> (Region, Region) {
         match settings.crop {
             CropRounding::Exact => (self.exact(), self.exact()),
             CropRounding::Released => {
@@ -101,11 +127,7 @@ fn part_of(frame: &Region, share: &Region) -> Region {
 
 /// Every number is drawn, used or not: changing one probability leaves all other draws as they were.
 /// `pixels_per_base` scales the blur: pixels of the view to one pixel of the frame at `base_size`.
-fn draw_photometric(
-    settings: &SegmentAugmentation,
-    pixels_per_base: f64,
-    rng: &mut ChaCha8Rng,
-) -> Photometric {
+fn draw_photometric(settings: &AlignedViews, pixels_per_base: f64, rng: &mut ChaCha8Rng) -> Photometric {
     let jitter = draw_jitter(settings, rng);
     let grayscale = chance(settings.grayscale_probability, rng);
     let blurred = chance(settings.blur_probability, rng);
@@ -119,13 +141,12 @@ fn draw_photometric(
 }
 
 /// One draw for each operation; an operation that is not applied has its neutral parameter.
-fn draw_jitter(settings: &SegmentAugmentation, rng: &mut ChaCha8Rng) -> Jitter {
+fn draw_jitter(settings: &AlignedViews, rng: &mut ChaCha8Rng) -> Jitter {
     let mut parameter = |neutral: f64, range: [f64; 2]| {
         let applied = chance(settings.jitter_probability, rng);
         let drawn = uniform(range, rng);
         if applied { drawn } else { neutral }
     };
-    let around_one = |strength: f64| [(1.0 - strength).max(0.0), 1.0 + strength];
     Jitter {
         brightness: parameter(1.0, around_one(settings.brightness)),
         contrast: parameter(1.0, around_one(settings.contrast)),
@@ -141,17 +162,17 @@ mod tests {
 
     const KEY: Key = Key { seed: 3, epoch: 5, sample: 0, view: 0, purpose: Purpose::Geometry };
 
-    fn drawn(settings: &SegmentAugmentation, count: u64) -> Vec<SegmentPair> {
-        (0..count).map(|sample| draw_segment_views(settings, (500, 375), KEY.sample(sample))).collect()
+    fn drawn(settings: &AlignedViews, count: u64) -> Vec<AlignedPair> {
+        (0..count).map(|sample| settings.draw((500, 375), KEY.sample(sample))).collect()
     }
 
     #[test]
     fn replay_leaves_the_epoch_out_and_fresh_does_not() {
-        let fresh = SegmentAugmentation { replay: false, ..SegmentAugmentation::default() };
+        let fresh = AlignedViews { replay: false, ..AlignedViews::default() };
         for sample in 0..20 {
             let pair =
-                |settings, epoch| draw_segment_views(settings, (500, 375), KEY.sample(sample).epoch(epoch));
-            let replayed = SegmentAugmentation::default();
+                |settings: &AlignedViews, epoch| settings.draw((500, 375), KEY.sample(sample).epoch(epoch));
+            let replayed = AlignedViews::default();
             assert_eq!(pair(&replayed, 0), pair(&replayed, 7));
             assert_ne!(pair(&fresh, 0), pair(&fresh, 7));
             assert_eq!(pair(&fresh, 0), pair(&replayed, 7));
@@ -160,8 +181,8 @@ mod tests {
 
     #[test]
     fn view_1_and_the_features_of_view_2_show_the_same_image_points() {
-        for SegmentPair { views: [first, second], feature_box, flip, .. } in
-            drawn(&SegmentAugmentation::default(), 200)
+        for AlignedPair { views: [first, second], feature_box, flip, .. } in
+            drawn(&AlignedViews::default(), 200)
         {
             let cells = View { crop: feature_box, flip };
             for cell in (Region { x0: -1.0, y0: -1.0, x1: 1.0, y1: 1.0 }).cell_centres(9) {
@@ -175,10 +196,10 @@ mod tests {
 
     #[test]
     fn the_released_rounding_is_whole_pixels_and_apart_whole_cells() {
-        let released = SegmentAugmentation { crop: CropRounding::Released, ..SegmentAugmentation::default() };
+        let released = AlignedViews { crop: CropRounding::Released, ..AlignedViews::default() };
         let whole = |value: f64| (value - value.round()).abs() < 1e-9;
         let mut apart = Vec::new();
-        for SegmentPair { views, frame, feature_box, .. } in drawn(&released, 500) {
+        for AlignedPair { views, frame, feature_box, .. } in drawn(&released, 500) {
             let x0 = (views[0].view.crop.x0 - frame.x0) / frame.width();
             assert!((x0 * 640.0 - (x0 * 640.0).round()).abs() < 1e-6, "{x0}");
             assert!(whole(feature_box.x0 * 80.0) && whole(feature_box.y1 * 80.0) && feature_box.x1 <= 1.0);
@@ -199,7 +220,7 @@ mod tests {
 
     #[test]
     fn shares_of_the_random_choices_are_as_set() {
-        let pairs = drawn(&SegmentAugmentation::default(), 4000);
+        let pairs = drawn(&AlignedViews::default(), 4000);
         let views: Vec<_> = pairs.iter().flat_map(|pair| pair.views).collect();
         let share = |holds: &dyn Fn(&Photometric) -> bool| {
             views.iter().filter(|view| holds(&view.photometric)).count() as f64 / views.len() as f64
@@ -215,9 +236,9 @@ mod tests {
 
     #[test]
     fn blur_is_in_pixels_at_the_base_size() {
-        let always = SegmentAugmentation { blur_probability: 1.0, ..SegmentAugmentation::default() };
-        let released = SegmentAugmentation { blur: BlurDraw::Released, ..always.clone() };
-        let at_base = |pair: &SegmentPair| {
+        let always = AlignedViews { blur_probability: 1.0, ..AlignedViews::default() };
+        let released = AlignedViews { blur: BlurDraw::Released, ..always.clone() };
+        let at_base = |pair: &AlignedPair| {
             let scale = [pair.feature_box.width() * 640.0 / 320.0, 640.0 / 320.0];
             [0, 1].map(|view| pair.views[view].photometric.blur_sigma.unwrap() * scale[view])
         };

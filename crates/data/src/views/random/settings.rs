@@ -1,13 +1,15 @@
-//! The settings of the augmentation and what each may be.
+//! The settings of two random views and what each may be.
 
-use densesiam_settings::{SettingError, require, within};
+use densesiam_settings::{SettingError, within};
 use serde::{Deserialize, Serialize};
+
+use crate::views::photometric::{require_photometric, require_range};
 
 /// Settings of the two views, the table `augment` of a recipe. Defaults: the paper, section 5.1, after the paper's
 /// pre-training appendix.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Augmentation {
+pub struct RandomViews {
     /// Side of the square views in pixels, at least 1.
     pub size: u32,
     /// Smallest and largest crop as a share of the picture's area, within `(0, 1]`.
@@ -36,7 +38,7 @@ pub struct Augmentation {
     pub overlap_tries: u32,
 }
 
-impl Default for Augmentation {
+impl Default for RandomViews {
     fn default() -> Self {
         Self {
             size: 224,
@@ -56,7 +58,7 @@ impl Default for Augmentation {
     }
 }
 
-impl Augmentation {
+impl RandomViews {
     /// Checks every setting against its range.
     ///
     /// # Errors
@@ -97,40 +99,4 @@ impl Augmentation {
         )?;
         within("augment.overlap_tries", self.overlap_tries, 0..=1000, "tries")
     }
-}
-
-/// Checks what all augmentations have: strengths of brightness, contrast and saturation, of hue, and the probabilities
-/// of jitter, grayscale, blur and flip.
-pub(crate) fn require_photometric(
-    strengths: [f64; 3],
-    hue: f64,
-    probabilities: [f64; 4],
-) -> Result<(), SettingError> {
-    let keys = ["augment.brightness", "augment.contrast", "augment.saturation"];
-    for (key, strength) in keys.into_iter().zip(strengths) {
-        require(strength.is_finite() && strength >= 0.0, key, &strength, "a finite number from 0")?;
-    }
-    within("augment.hue", hue, 0.0..=0.5, "turns of the colour circle")?;
-    let keys = [
-        "augment.jitter_probability",
-        "augment.grayscale_probability",
-        "augment.blur_probability",
-        "augment.flip_probability",
-    ];
-    for (key, probability) in keys.into_iter().zip(probabilities) {
-        within(key, probability, 0.0..=1.0, "(a probability)")?;
-    }
-    Ok(())
-}
-
-/// Checks a range of two numbers, above 0 and at most `top`.
-pub(crate) fn require_range(
-    key: &'static str,
-    range: [f64; 2],
-    top: f64,
-    allowed: &'static str,
-) -> Result<(), SettingError> {
-    let [low, high] = range;
-    let holds = low > 0.0 && low <= high && high <= top;
-    require(holds, key, &format!("[{low}, {high}]"), allowed)
 }
