@@ -12,14 +12,15 @@
 //! `K` points along a side of the grid, `P` points, `h w` cells of a feature map.
 
 pub mod collapse;
-pub mod densesiam;
 mod heads;
 pub mod input;
 mod layers;
 mod losses;
+pub mod pretrain;
 mod pyramid;
 mod resnet;
 pub mod segment;
+mod step;
 mod store;
 
 pub use heads::{Form, Head};
@@ -27,4 +28,5 @@ pub use layers::{BatchNorm, Convolution, Linear, Mode};
 pub use losses::{Distance, contrast};
 pub use pyramid::Pyramid;
 pub use resnet::{Architecture, Features, ResNet};
+pub use step::{Step, Watched};
 pub use store::{Entry, Initial, Scope, Store, WeightsError, channels_last};

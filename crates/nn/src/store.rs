@@ -69,6 +69,11 @@ impl Store {
         Self { kind, device, seed, entries: RefCell::default() }
     }
 
+    /// Where its tensors are.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
     /// The scope without a prefix.
     pub fn root(&self) -> Scope<'_> {
         Scope { store: self, prefix: String::new() }

@@ -68,13 +68,13 @@ pub(super) trait Timed: Training {
 
 impl Timed for PretrainRecipe {
     fn steps_rate(self) -> Result<f64, Error> {
-        bench::pretrain_rate(&pretrain::Plan::new(self)?)
+        bench::pretrain_rate(pretrain::Plan::new(self)?)
     }
 }
 
 impl Timed for SegmentRecipe {
     fn steps_rate(self) -> Result<f64, Error> {
-        bench::segment_rate(&segment::Plan::new(self)?)
+        bench::segment_rate(segment::Plan::new(self)?)
     }
 }
 

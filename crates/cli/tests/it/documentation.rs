@@ -166,7 +166,7 @@ fn ranges_are<R: Recipe>(page: &BTreeMap<String, Row>) {
             (Value::Array(_), Some(allowed)) => Probes::of_range(allowed),
             _ => continue,
         };
-        let read = |value: &String| recipe::merged::<R>("", "", &[format!("{key}={value}")]);
+        let read = |value: &String| recipe::load::<R>("", "", &[format!("{key}={value}")]);
         for value in &probes.taken {
             assert!(
                 read(value).is_ok(),

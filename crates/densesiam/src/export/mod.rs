@@ -5,7 +5,7 @@ mod notes;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use densesiam_engine::checkpoint::{Checkpoint, tensors_to_safetensors};
+use densesiam_engine::checkpoint::tensors_to_safetensors;
 use densesiam_nn::Architecture;
 use densesiam_weights::onnx::{self, ClassOfCategory, NoTensor, Normalisation};
 use densesiam_weights::{DType, StateDict, WriteError, write_detectron2, write_torch};
@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
 use crate::file::{write_bytes, write_whole};
-use crate::run::{encoder_tensors, locate};
+use crate::run::{Contents, locate};
 use crate::tasks::segment::matched_classes;
 use densesiam_nn::input::{DEVIATION, MEAN};
 
@@ -90,10 +90,11 @@ impl Format {
 /// When the checkpoint cannot be read, has not what the format needs, or the file cannot be written.
 pub fn export(checkpoint: &Path, format: Format, out: &Path) -> Result<String, Error> {
     let (run, checkpoint) = locate(checkpoint)?;
-    let architecture = architecture(&checkpoint)?;
+    let contents = Contents::read(&checkpoint)?;
+    let architecture = contents.architecture;
     let name = format!("{architecture:?}").to_lowercase();
     let step = checkpoint.manifest.step.to_string();
-    let encoder = encoder_tensors(&checkpoint.model);
+    let encoder = contents.encoder_tensors(&checkpoint.model);
     let safetensors = |path: &Path| {
         let metadata = [("architecture".to_owned(), name.clone()), ("step".to_owned(), step.clone())];
         tensors_to_safetensors(path, &encoder, &metadata.into())
@@ -120,7 +121,7 @@ pub fn export(checkpoint: &Path, format: Format, out: &Path) -> Result<String, E
         }
         Format::Onnx => write_bytes(out, &onnx::encoder(&as_bytes(&encoder)?, NORMALISATION)?)?,
         Format::OnnxSegmentation => {
-            if checkpoint.manifest.run["task"] != "segment" {
+            if contents.task != "segment" {
                 let message =
                     format!("{} is no segmentation; --format onnx writes its encoder", run.display());
                 return Err(Error::Usage(message));
@@ -145,12 +146,6 @@ impl From<NoTensor> for Error {
     fn from(missing: NoTensor) -> Self {
         Error::Usage(missing.to_string())
     }
-}
-
-fn architecture(checkpoint: &Checkpoint) -> Result<Architecture, Error> {
-    let said = checkpoint.manifest.run["architecture"].clone();
-    let unsaid = |_| Error::Usage(format!("{} does not say its architecture", checkpoint.path.display()));
-    serde_json::from_value(said).map_err(unsaid)
 }
 
 /// Tensors on any device as bytes.

@@ -2,7 +2,7 @@
 
 use densesiam_data::views::random::RandomViews;
 use densesiam_nn::Architecture;
-use densesiam_nn::densesiam::Settings;
+use densesiam_nn::pretrain::densesiam::Settings;
 use densesiam_settings::keys::RecipeError;
 use densesiam_settings::tables::{Tables, joined, table_of, tables_of};
 use densesiam_settings::{SettingError, within};

@@ -4,55 +4,27 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use densesiam_data::loader::LoadError;
 use densesiam_engine::checkpoint::{CheckpointFolder, tensors_to_safetensors};
 use densesiam_engine::environment::Environment;
-use densesiam_engine::interrupt::Signal;
 use densesiam_engine::log::{EventFile, MetricsLog, Png, Progress, Report as ProgressReport, Voice};
 use densesiam_engine::run_dir::{RunDirectory, RunLayout};
 use image::RgbImage;
-use serde_json::json;
 
+use super::State;
+use super::contents::{Best, Contents};
 use super::numbers::{Pending, Row};
-use super::origin::{Best, Origin, Restored, fingerprint};
+use super::resume::Origin;
 use super::setup::Run;
 use super::table::Table;
-use super::{State, encoder_tensors};
-use crate::error::{Error, Stop};
+use super::trouble::Trouble;
+use crate::error::Error;
 use crate::file::write_bytes;
 use densesiam_report::page::Picture;
 use densesiam_report::pictures;
 
-/// Why a run has to end early.
-#[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    /// The loss or its gradient was not finite after this step, made of these samples.
-    #[error("the loss was not finite at step {step}")]
-    NotFinite {
-        /// The step.
-        step: u64,
-        /// Its samples.
-        samples: Vec<u64>,
-    },
-    /// The monitors say collapse, and the recipe says to stop then.
-    #[error("{why}")]
-    Collapsed {
-        /// The step.
-        step: u64,
-        /// What they say.
-        why: String,
-    },
-    /// There is no next batch to be had.
-    #[error(transparent)]
-    NoPictures(LoadError),
-    /// A signal asks for it.
-    #[error("stopped by {0}")]
-    Signal(Signal),
-}
-
 /// Writes a run directory.
 pub struct Journal<'p> {
-    run: &'p Run,
+    pub(super) run: &'p Run,
     directory: RunDirectory,
     checkpoints: CheckpointFolder,
     metrics: MetricsLog,
@@ -93,7 +65,7 @@ impl<'p> Journal<'p> {
         let total = run.horizon.total_steps;
         let progress = Progress::new(voice, run.task.name, step, total, run.horizon.batch_size);
         let (pending, warnings) = (vec![], BTreeMap::new());
-        let Restored { bad_files, best } = restored.unwrap_or_default();
+        let Contents { bad_files, best, .. } = restored.unwrap_or_else(|| Contents::of(run));
         let journal = Self {
             run,
             directory,
@@ -298,53 +270,12 @@ impl<'p> Journal<'p> {
         Ok(())
     }
 
-    fn save_into(&self, folder: &CheckpointFolder, state: &State) -> Result<(), Error> {
-        let manifest = json!({
-            "task": self.run.task.name,
-            "architecture": self.run.architecture,
-            "seed": self.run.common.run.seed,
-            "pictures": self.run.index.len(),
-            "data_fingerprint": fingerprint(&self.run.index),
-            "bad_files": self.bad_files,
-            "best": self.best,
-        });
+    pub(super) fn save_into(&self, folder: &CheckpointFolder, state: &State) -> Result<(), Error> {
+        let contents =
+            Contents { bad_files: self.bad_files.clone(), best: self.best, ..Contents::of(self.run) };
+        let manifest = serde_json::to_value(contents).map_err(|error| Error::Internal(error.to_string()))?;
         folder.save(state.step, &state.store.state(), &state.optimizer.state(), manifest)?;
         Ok(())
-    }
-
-    /// Saves the state as fits the trouble, and returns the error to end with. A state that is not finite goes to a
-    /// folder apart from the good ones, with the names of its batch's pictures.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn save_for(&self, trouble: Trouble, state: &State) -> Result<Error, Error> {
-        if !matches!(trouble, Trouble::NotFinite { .. }) && state.step > 0 {
-            self.save(state)?;
-            self.export(state)?;
-        }
-        match trouble {
-            Trouble::NotFinite { step, samples } => {
-                let folder = self.layout().nonfinite();
-                self.save_into(&CheckpointFolder::open(&folder)?, state)?;
-                let name = |&sample: &u64| self.run.index.place(sample as usize).to_string() + "\n";
-                let names = samples.iter().map(name).collect::<String>();
-                write_bytes(&folder.join("pictures.txt"), names.as_bytes())?;
-                Ok(Error::NotFinite { step, state: folder })
-            }
-            Trouble::Collapsed { step, why } => Ok(Error::Collapsed { step, why }),
-            Trouble::NoPictures(error) => Ok(error.into()),
-            Trouble::Signal(signal) => {
-                let layout = self.layout();
-                Ok(Error::Interrupted(Box::new(Stop {
-                    signal,
-                    step: state.step,
-                    encoder: (state.step > 0).then(|| layout.encoder()),
-                    report: layout.report(),
-                    task: self.run.task.name,
-                    run: layout.root().to_owned(),
-                })))
-            }
-        }
     }
 
     /// Writes the encoder under torchvision's names.
@@ -355,7 +286,7 @@ impl<'p> Journal<'p> {
         let architecture = format!("{:?}", self.run.architecture).to_lowercase();
         let metadata =
             [("architecture".to_owned(), architecture), ("step".to_owned(), state.step.to_string())];
-        let tensors = encoder_tensors(&state.store.state());
+        let tensors = Contents::of(self.run).encoder_tensors(&state.store.state());
         tensors_to_safetensors(&self.layout().encoder(), &tensors, &metadata.into())?;
         Ok(())
     }

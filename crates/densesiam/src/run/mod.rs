@@ -1,11 +1,13 @@
 //! What every training has around its loop: its state, its numbers, its run directory. A task holds the loop and calls
 //! these; they never call back.
 
+mod contents;
 mod journal;
 mod numbers;
-mod origin;
+mod resume;
 mod setup;
 mod table;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 
@@ -16,15 +18,16 @@ use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::optimizer::Optimizer;
 use densesiam_engine::run_dir::RunLayout;
 use densesiam_nn::Store;
-use tch::Tensor;
 
 use crate::error::Error;
 
-pub use journal::{Journal, Trouble};
+pub use contents::{Best, Contents};
+pub use journal::Journal;
 pub use numbers::{Pending, Row, Stopwatch};
-pub use origin::Origin;
+pub use resume::Origin;
 pub use setup::{Run, Task, When, enough_to_train_on, look_at, workers};
 pub use table::Table;
+pub use trouble::Trouble;
 
 /// All that a resume needs: everything else is a function of the step.
 pub struct State {
@@ -50,16 +53,6 @@ pub fn next_batch<A: Augmentation>(
         }
     }
     loader.next().map_err(Trouble::NoPictures)
-}
-
-/// The encoder's tensors of a model's state, under torchvision's names (`conv1.weight`, `layer1.0.bn1.running_mean`,
-/// ..., `num_batches_tracked` included, without `fc`).
-pub fn encoder_tensors(state: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
-    let of_encoder = |(name, tensor): &(String, Tensor)| {
-        let encoder = name.strip_prefix("encoder.").or_else(|| name.strip_prefix("backbone."));
-        encoder.map(|name| (name.to_owned(), tensor.shallow_clone()))
-    };
-    state.iter().filter_map(of_encoder).collect()
 }
 
 /// The run and the checkpoint that `path` means: a run directory, of which the newest checkpoint is taken, or a

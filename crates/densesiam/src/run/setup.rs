@@ -13,7 +13,7 @@ use densesiam_data::order::steps_per_epoch;
 use densesiam_data::survey::Survey;
 use densesiam_data::views::Augmentation;
 use densesiam_engine::device::{
-    CudaSupport, DeviceRequest, Precision, cuda, resolve_threads, search_convolutions,
+    CudaSupport, DeviceRequest, Precision, cuda, resolve_threads, search_convolutions, set_threads,
 };
 use densesiam_engine::optimizer::{GroupRule, Optimizer};
 use densesiam_nn::{Architecture, Store};
@@ -21,7 +21,7 @@ use densesiam_settings::duration::{Horizon, Length, Now};
 use densesiam_settings::keys::RecipeError;
 use densesiam_settings::schedule::LearningRate;
 use densesiam_text::shown;
-use tch::Device;
+use tch::{Device, Kind};
 
 use crate::error::Error;
 use crate::recipe::{Beginning, Common, DataSettings, TrainSettings, Training, complete};
@@ -31,6 +31,10 @@ use crate::recipe::{Beginning, Common, DataSettings, TrainSettings, Training, co
 pub struct Task {
     /// Its name, which is its command: `pretrain`, `segment`.
     pub name: &'static str,
+    /// By which method it trains.
+    pub method: &'static str,
+    /// What the names of the encoder's tensors begin with.
+    pub encoder: &'static str,
     /// What the progress bar shows: names of numbers, and what to call them there.
     pub shown: &'static [(&'static str, &'static str)],
 }
@@ -50,6 +54,10 @@ pub struct Run {
     pub complete: fn(&str) -> Result<String, RecipeError>,
     /// The encoder.
     pub architecture: Architecture,
+    /// What it begins with.
+    pub beginning: Beginning,
+    /// Pseudo-categories of a segmentation.
+    pub categories: Option<i64>,
     /// The pictures.
     pub index: Arc<ImageIndex>,
     /// Where the step runs.
@@ -79,6 +87,8 @@ pub struct When {
     pub log: Option<u64>,
     /// Monitors are computed.
     pub monitor: Option<u64>,
+    /// The task is scored, where it can be.
+    pub score: Option<u64>,
     /// Contact sheets are drawn.
     pub pictures: Option<u64>,
     /// Checkpoints are written.
@@ -122,6 +132,7 @@ impl Run {
         let when = When {
             log: train.log_every.resolve(&horizon),
             monitor: monitor.every.resolve(&horizon),
+            score: None,
             pictures: train.pictures_every.resolve(&horizon),
             checkpoint: train.checkpoint_every.resolve(&horizon),
         };
@@ -130,6 +141,8 @@ impl Run {
             recipe: recipe.to_toml(),
             complete: complete::<R>,
             architecture: recipe.architecture(),
+            beginning: recipe.beginning().clone(),
+            categories: None,
             learning_rate: LearningRate::new(&optimizer.schedule, &horizon)?,
             threads: resolve_threads(run.threads),
             workers: workers(data.workers, device),
@@ -145,14 +158,22 @@ impl Run {
         Ok((recipe, resolved))
     }
 
+    /// The store of a new model, with random weights that are functions of the seed. Threads are bounded before anything
+    /// computes.
+    pub fn store(&self) -> Store {
+        set_threads(self.threads);
+        Store::new(Kind::Float, self.device, self.common.run.seed)
+    }
+
     /// The training at this step.
     pub fn now(&self, step: u64) -> Now {
         Now { step, horizon: self.horizon }
     }
 
     /// The encoder and what it begins with, in words: `ResNet18 from resnet18.pth`.
-    pub fn encoder(&self, beginning: &Beginning) -> String {
-        let from = if beginning.weights.is_empty() { "random weights" } else { &beginning.weights };
+    pub fn encoder(&self) -> String {
+        let weights = &self.beginning.weights;
+        let from = if weights.is_empty() { "random weights" } else { weights };
         format!("{:?} from {from}", self.architecture)
     }
 

@@ -1,5 +1,8 @@
-//! The tasks: each file holds one whole loop, in sight.
+//! The tasks. [`training`] is the loop of all that train; pre-training and segmentation each have a learner and an observer
+//! for it. A probe has a short loop of its own, because it trains on features in memory.
 
+pub mod learner;
 pub mod pretrain;
 pub mod probe;
 pub mod segment;
+mod training;

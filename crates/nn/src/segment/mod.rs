@@ -7,6 +7,7 @@
 
 mod settings;
 
+use densesiam_settings::duration::Now;
 use densesiam_torch_ext::{sample, upload};
 use tch::{Kind, Tensor};
 
@@ -15,12 +16,13 @@ pub use settings::{
 };
 
 use crate::collapse::category_counts;
-use crate::densesiam::{RegionSim, region_loss};
 use crate::heads::{Form, Head};
 use crate::layers::{Mode, both_views};
 use crate::losses::{loss_kind, zero_like};
+use crate::pretrain::densesiam::{RegionSim, region_loss};
 use crate::pyramid::Pyramid;
 use crate::resnet::ResNet;
+use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
 
 /// Encoder, pyramid and heads.
@@ -86,6 +88,23 @@ impl Segmenter {
             regionsim: settings.has_regionsim().then(|| RegionSim::new(&root, "kernel", width, width)),
             weights: settings.weights(categories),
             settings: settings.clone(),
+        }
+    }
+
+    /// One step in training mode, up to the loss: [`Segmenter::forward`] as a training sees it.
+    pub fn step(&self, [view1, view2]: [&Tensor; 2], align: &Tensor, now: Now) -> Step {
+        let regions = self.settings.regionsim_has_started(now);
+        let Output { losses, z } = self.forward(view1, view2, Some(align), regions);
+        Step {
+            loss: losses.total,
+            parts: vec![
+                ("loss_pixel", losses.pixel),
+                ("loss_auxiliary", losses.auxiliary),
+                ("loss_labelling", losses.labelling),
+                ("loss_region", losses.region),
+            ],
+            counts: Vec::new(),
+            watched: vec![Watched::Categories(z)],
         }
     }
 

@@ -2,7 +2,7 @@
 //! is said.
 
 use densesiam_geometry::{Region, View};
-use densesiam_nn::densesiam::{Correspondence, DenseSiam, Settings};
+use densesiam_nn::pretrain::densesiam::{Correspondence, DenseSiam, Settings};
 use densesiam_nn::segment::{self, Segmenter};
 use densesiam_nn::{Architecture, Store};
 use densesiam_random::{Key, Purpose, RngExt};

@@ -1,7 +1,7 @@
 //! Laws that hold for any weights: what is left out, what has a gradient, what a strategy may pair.
 
 use densesiam_geometry::{Region, View};
-use densesiam_nn::densesiam::{
+use densesiam_nn::pretrain::densesiam::{
     Correspondence, CorrespondenceStrategy, DenseSiam, Link, Matching, Output, PointStrategy, RegionLoss,
     Settings,
 };
@@ -188,7 +188,7 @@ fn hard_points_are_candidates_or_filling() {
 #[test]
 fn a_link_by_index_takes_the_target_at_that_index() {
     let store = Store::new(Kind::Double, Device::Cpu, 7);
-    let pixsim = densesiam_nn::densesiam::PixSim::new(&store.root(), &settings());
+    let pixsim = densesiam_nn::pretrain::densesiam::PixSim::new(&store.root(), &settings());
     let (p, z) = (noise(&[2, 16, 5], 1), noise(&[2, 16, 5], 2));
     let index = Tensor::from_slice(&[4i64, 3, 2, 1, 0]).expand([2, 5], false);
     let linked = pixsim.compare(&p, &z, &Link::Index(index));

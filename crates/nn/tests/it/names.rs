@@ -1,6 +1,6 @@
 //! Names are an interface: the encoder's tensors are torchvision's, name by name, shape by shape, kind by kind.
 
-use densesiam_nn::densesiam::{DenseSiam, Settings};
+use densesiam_nn::pretrain::densesiam::{DenseSiam, Settings};
 use densesiam_nn::{Architecture, ResNet, Store};
 use tch::{Device, Kind};
 

@@ -1,7 +1,9 @@
 //! The pre-training step against an independent statement of the method in PyTorch (`pretrain-*` test vectors).
 
 use densesiam_geometry::{Region, View};
-use densesiam_nn::densesiam::{Correspondence, DenseSiam, EncoderSettings, Order, Output, Settings};
+use densesiam_nn::pretrain::densesiam::{
+    Correspondence, DenseSiam, EncoderSettings, Order, Output, Settings,
+};
 use densesiam_nn::{Architecture, Distance, Store};
 use densesiam_random::{Key, Purpose};
 use tch::{Device, Kind, Tensor};

@@ -1,32 +1,35 @@
-//! The training steps, on made-up pictures.
+//! The training steps: those that train (`densesiam::tasks::learner::take_step`), on pictures that are nothing but noise,
+//! or on those of a training.
 
 use std::time::Instant;
 
-use densesiam_data::loader::Loader;
-use densesiam_data::views::Augmentation;
+use densesiam::error::Error;
+use densesiam::memory::views_fit;
+use densesiam::recipe::pretrain::PretrainRecipe;
+use densesiam::recipe::segment::SegmentRecipe;
+use densesiam::recipe::{Common, builtin, load};
+use densesiam::run::{Run, State};
+use densesiam::tasks::learner::{Drawn, Learner, take_step};
+use densesiam::tasks::pretrain::{self, Pretraining};
+use densesiam::tasks::segment::{self, Segmentation};
+use densesiam_data::loader::Batch;
+use densesiam_data::views::aligned::AlignedPair;
+use densesiam_data::views::random::RandomPair;
+use densesiam_data::views::{Photometric, ViewParameters};
 use densesiam_engine::device::{Precision, resolve_threads, search_convolutions, set_threads};
-use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings, not_finite};
+use densesiam_engine::optimizer::{GroupRule, Optimizer};
 use densesiam_geometry::{Region, View};
-use densesiam_nn::densesiam::{Correspondence, DenseSiam};
-use densesiam_nn::segment::{Segmenter, alignment};
 use densesiam_nn::{Architecture, Store};
 use densesiam_random::{Key, Purpose, RngExt};
+use densesiam_settings::duration::{Duration, Horizon, Now};
 use serde_json::json;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
 use super::limits::{
     copy_rate, matrix_product_rate, peak_device_memory_megabytes, peak_memory_megabytes, wait_for,
 };
 use super::{StepArguments, least, median};
 use crate::answer::answer_line;
-use densesiam::error::Error;
-use densesiam::memory::views_fit;
-use densesiam::recipe::pretrain::PretrainRecipe;
-use densesiam::recipe::segment::SegmentRecipe;
-use densesiam::recipe::{RunSettings, builtin, load};
-use densesiam::run::Stopwatch;
-use densesiam::tasks::{pretrain, segment};
-use densesiam_nn::input::Input;
 
 /// The paper's recipe at a batch that fits a small machine, under `settings`.
 pub(super) fn pretrain_recipe(settings: &[String]) -> Result<PretrainRecipe, Error> {
@@ -49,183 +52,218 @@ pub(super) fn noise(count: usize, view: u32) -> Vec<u8> {
     (0..count).map(|_| stream.random()).collect()
 }
 
-/// `densesiam bench step`
+/// `densesiam bench step`, with RegionSim started.
 pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
-    let recipe = pretrain_recipe(&arguments.settings)?;
-    let (bench, losses) = pretrain_steps(&recipe, (arguments.warmup, arguments.steps), || Ok(()))?;
-    bench.print("step", recipe.model.encoder.architecture, &losses, arguments)
-}
-
-/// Pictures a second of a pre-training as planned, with its pictures read beside the steps.
-pub(in crate::commands) fn pretrain_rate(plan: &pretrain::Plan) -> Result<f64, Error> {
-    let mut loader = plan.loader(0, &[])?;
-    let (bench, _) = pretrain_steps(&plan.recipe, TRIAL, || take_batch(&mut loader))?;
-    Ok(bench.batch as f64 / median(&bench.seconds[0]))
-}
-
-fn pretrain_steps(
-    recipe: &PretrainRecipe,
-    steps: (usize, usize),
-    mut before: impl FnMut() -> Result<(), Error>,
-) -> Result<(StepBench, Vec<f64>), Error> {
-    let (settings, batch, size) = (&recipe.model, recipe.common.train.batch_size, recipe.augment.size);
-    let mut bench = StepBench::new(&recipe.common.run, batch, size)?;
-    let model = DenseSiam::new(&bench.store, settings);
-    let geometry = vec![geometry(); batch];
-    let keys = vec![Key::new(recipe.common.run.seed, Purpose::Points); batch];
-    let cells = size.div_ceil(32) as usize;
-    let device = bench.device;
-    let losses = bench.measure(&recipe.common.optimizer, steps, |[view1, view2]| {
-        before()?;
-        let correspondence = Correspondence::new(settings, &geometry, &keys, cells, (Kind::Float, device));
-        let of = model.forward([&view1, &view2], correspondence.as_ref(), true).losses;
-        Ok(vec![of.total, of.global, of.pixel, of.region])
-    })?;
-    Ok((bench, losses))
+    let mut recipe = pretrain_recipe(&arguments.settings)?;
+    if recipe.model.has_regionsim() {
+        recipe.model.regionsim.start = Duration::Steps(0);
+    }
+    let place = Place::new(&recipe.common, recipe.augment.size)?;
+    let store = place.store(&recipe.common);
+    let mut learner = Pretraining::new(&recipe, &store, place.precision.kind());
+    let mut state = place.state(&recipe.common, store)?;
+    let batch = noisy_batch(&place, overlapping_views());
+    let timed = timed_steps(&place, (&mut learner, &mut state), arguments.steps(), batch, |_| Ok(()))?;
+    print("step", &place, recipe.model.encoder.architecture, &timed, arguments)
 }
 
 /// `densesiam bench segment-step`
 pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Error> {
-    let (recipe, categories) = segment_recipe(&arguments.settings)?;
-    let steps = (arguments.warmup, arguments.steps);
-    let (bench, losses) = segment_steps(&recipe, (categories, regions), steps, || Ok(()))?;
-    bench.print("segment-step", recipe.model.encoder.architecture, &losses, arguments)
+    let (mut recipe, categories) = segment_recipe(&arguments.settings)?;
+    if recipe.model.has_regionsim() {
+        recipe.model.regionsim.start = Duration::Steps(if regions { 0 } else { u64::MAX });
+    }
+    let place = Place::new(&recipe.common, recipe.augment.size)?;
+    let store = place.store(&recipe.common);
+    let mut learner = Segmentation::new(&recipe, categories, &store, place.precision.kind());
+    let mut state = place.state(&recipe.common, store)?;
+    let batch = noisy_batch(&place, aligned_views());
+    let timed = timed_steps(&place, (&mut learner, &mut state), arguments.steps(), batch, |_| Ok(()))?;
+    print("segment-step", &place, recipe.model.encoder.architecture, &timed, arguments)
 }
 
-/// Pictures a second of a segmentation as planned, with its pictures read beside the steps.
-pub(in crate::commands) fn segment_rate(plan: &segment::Plan) -> Result<f64, Error> {
-    let mut loader = plan.loader(0, &[])?;
-    let (bench, _) = segment_steps(&plan.recipe, (plan.categories, true), TRIAL, || take_batch(&mut loader))?;
-    Ok(bench.batch as f64 / median(&bench.seconds[0]))
+/// Pictures a second of a pre-training as planned.
+pub(in crate::commands) fn pretrain_rate(mut plan: pretrain::Plan) -> Result<f64, Error> {
+    // The rate is that of the longer part of a training, with everything on.
+    if plan.recipe.model.has_regionsim() {
+        plan.recipe.model.regionsim.start = Duration::Steps(0);
+    }
+    let store = plan.run.store();
+    let mut learner = Pretraining::new(&plan.recipe, &store, plan.run.precision.kind());
+    let mut state = plan.state(store)?;
+    rate(&plan.run, (&mut learner, plan.views()), &mut state)
+}
+
+/// Pictures a second of a segmentation as planned.
+pub(in crate::commands) fn segment_rate(mut plan: segment::Plan) -> Result<f64, Error> {
+    if plan.recipe.model.has_regionsim() {
+        plan.recipe.model.regionsim.start = Duration::Steps(0);
+    }
+    let store = plan.run.store();
+    let mut learner = Segmentation::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
+    let mut state = plan.state(store)?;
+    rate(&plan.run, (&mut learner, plan.recipe.augment.clone()), &mut state)
 }
 
 /// Steps before and while a rate is measured.
 const TRIAL: (usize, usize) = (1, 3);
 
-fn take_batch<A: Augmentation>(loader: &mut Loader<A>) -> Result<(), Error> {
-    if let Some(batch) = loader.next()? {
-        loader.recycle(batch);
-    }
-    Ok(())
-}
-
-fn segment_steps(
-    recipe: &SegmentRecipe,
-    (categories, regions): (i64, bool),
-    steps: (usize, usize),
-    mut before: impl FnMut() -> Result<(), Error>,
-) -> Result<(StepBench, Vec<f64>), Error> {
-    let (batch, size) = (recipe.common.train.batch_size, recipe.augment.size);
-    let mut bench = StepBench::new(&recipe.common.run, batch, size)?;
-    let model = Segmenter::new(&bench.store, &recipe.model, categories);
-    let (boxes, flips) = (vec![Region { x0: 0.1, y0: 0.2, x1: 0.8, y1: 0.9 }; batch], vec![true; batch]);
-    let (cells, device) = (size.div_ceil(4) as usize, bench.device);
-    let losses = bench.measure(&recipe.common.optimizer, steps, |[view1, view2]| {
-        before()?;
-        let align = alignment(&boxes, &flips, cells, Kind::Float, device);
-        let of = model.forward(&view1, &view2, Some(&align), regions).losses;
-        Ok(vec![of.total, of.pixel, of.auxiliary, of.labelling, of.region])
+/// Pictures a second of steps with the batches of a training.
+fn rate<L: Learner>(
+    run: &Run,
+    (learner, views): (&mut L, L::Augmentation),
+    state: &mut State,
+) -> Result<f64, Error> {
+    let place = Place {
+        device: run.device,
+        precision: run.precision,
+        threads: run.threads,
+        batch: run.common.train.batch_size,
+        size: 0,
+    };
+    let mut loader = run.loader(views, 0, &[])?;
+    let none = || Error::Internal("the loader ended before the trial".into());
+    let first = loader.next()?.ok_or_else(none)?;
+    let timed = timed_steps(&place, (learner, state), TRIAL, first, |batch| {
+        if let Some(next) = loader.next()? {
+            loader.recycle(std::mem::replace(batch, next));
+        }
+        Ok(())
     })?;
-    Ok((bench, losses))
+    Ok(place.batch as f64 / median(&timed.seconds[0]))
 }
 
-/// A training step on made-up pictures, timed in its parts.
-struct StepBench {
-    store: Store,
+/// Where steps run, and how large they are.
+struct Place {
     device: Device,
     precision: Precision,
     threads: usize,
     batch: usize,
     size: u32,
-    /// Seconds of each measured step: in all, forward, backward, optimizer. On a CUDA device the first is the mean of all
-    /// steps, and the others are what the host needs to start the work.
-    seconds: [Vec<f64>; 4],
 }
 
-impl StepBench {
-    fn new(run: &RunSettings, batch: usize, size: u32) -> Result<Self, Error> {
+impl Place {
+    fn new(common: &Common, size: u32) -> Result<Self, Error> {
+        let (run, batch) = (&common.run, common.train.batch_size);
         views_fit(batch, 1, size)?;
         let device = run.device.resolve()?;
         let (precision, _) = run.precision.resolve(device);
         search_convolutions(device, precision);
-        let threads = resolve_threads(run.threads);
-        set_threads(threads);
-        let store = Store::new(Kind::Float, device, run.seed);
-        Ok(Self { store, device, precision, threads, batch, size, seconds: Default::default() })
+        Ok(Self { device, precision, threads: resolve_threads(run.threads), batch, size })
     }
 
-    /// Takes steps as a training does; `forward` returns the total loss and then its parts, whose last values are
-    /// returned.
-    fn measure(
-        &mut self,
-        optimizer: &OptimizerSettings,
-        (warmup, steps): (usize, usize),
-        mut forward: impl FnMut([Tensor; 2]) -> Result<Vec<Tensor>, Error>,
-    ) -> Result<Vec<f64>, Error> {
+    fn store(&self, common: &Common) -> Store {
+        set_threads(self.threads);
+        Store::new(Kind::Float, self.device, common.run.seed)
+    }
+
+    fn state(&self, common: &Common, store: Store) -> Result<State, Error> {
         let rules = [GroupRule::scheduled("all", "*")];
-        let mut optimizer = Optimizer::new(optimizer, self.batch as u64, &self.store.parameters(), &rules)
+        let optimizer = Optimizer::new(&common.optimizer, self.batch as u64, &store.parameters(), &rules)
             .map_err(|error| Error::Internal(error.to_string()))?;
-        let input = Input::new(self.precision.kind(), self.device);
-        let bytes = [0, 1].map(|view| noise(self.batch * (self.size * self.size * 3) as usize, view));
-        let mut values = Vec::new();
-        let mut begun = Instant::now();
-        for step in 0..warmup + steps {
-            if step == warmup {
-                wait_for(self.device);
-                begun = Instant::now();
-            }
-            let start = Instant::now();
-            let mut watch = Stopwatch::start();
-            let losses = forward(bytes.each_ref().map(|bytes| input.views(bytes, [self.size; 2])))?;
-            let forward = watch.lap();
-            optimizer.zero_gradients();
-            losses[0].backward();
-            let backward = watch.lap();
-            let skip = not_finite(&(&losses[0].detach() + optimizer.gradient_norm()));
-            optimizer.step(optimizer.peak_learning_rate(), Some(&skip));
-            values = losses;
-            if step >= warmup {
-                let laps = [start.elapsed().as_secs_f64(), forward, backward, watch.lap()];
-                self.seconds.iter_mut().zip(laps).for_each(|(all, lap)| all.push(lap));
-            }
-        }
-        if self.device != Device::Cpu {
-            // As in training nobody waits between steps, and no single step can be timed.
-            wait_for(self.device);
-            self.seconds[0] = vec![begun.elapsed().as_secs_f64() / steps as f64];
-        }
-        Ok(values.iter().map(|loss| loss.double_value(&[])).collect())
-    }
-
-    fn print(
-        &self,
-        name: &str,
-        architecture: Architecture,
-        losses: &[f64],
-        arguments: &StepArguments,
-    ) -> Result<(), Error> {
-        let [step, forward, backward, optimizer] = self.seconds.each_ref().map(|seconds| median(seconds));
-        let with_limits = !arguments.no_limits;
-        // Before the limits, whose own memory is not the step's.
-        let (peak, peak_on_device) = (peak_memory_megabytes(), peak_device_memory_megabytes(self.device));
-        let line = json!({
-            "bench": name, "program": "densesiam", "architecture": architecture, "size": self.size,
-            "batch": self.batch, "precision": self.precision, "device": format!("{:?}", self.device),
-            "threads": self.threads, "pictures_per_second": self.batch as f64 / step,
-            "seconds": {"step": step, "forward": forward, "backward": backward, "optimizer": optimizer,
-                        "minimum": least(&self.seconds[0])},
-            "losses": losses, "peak_memory_megabytes": peak,
-            "peak_device_memory_megabytes": peak_on_device,
-            "matrix_product_gflops":
-                with_limits.then(|| matrix_product_rate(self.precision.kind(), self.device)),
-            "copy_gigabytes_per_second": with_limits.then(|| copy_rate(self.device)),
-        });
-        answer_line(line)
+        Ok(State { store, optimizer, step: 0 })
     }
 }
 
-fn geometry() -> [View; 2] {
-    let one = Region { x0: 0.0, y0: 0.0, x1: 400.0, y1: 300.0 };
-    let two = Region { x0: 100.0, y0: 50.0, x1: 500.0, y1: 375.0 };
-    [View { crop: one, flip: false }, View { crop: two, flip: true }]
+/// What was measured.
+struct Timed {
+    /// Seconds of each measured step: in all, forward, backward, optimizer. On a CUDA device the first is the mean of all
+    /// steps, and the others are what the host needs to start the work.
+    seconds: [Vec<f64>; 4],
+    /// The loss and its parts in the last step.
+    losses: Vec<f64>,
+}
+
+/// Takes steps as a training does, of which the first ones warm up. `before` may change the batch before each step; its time
+/// is that of the step.
+fn timed_steps<L: Learner>(
+    place: &Place,
+    (learner, state): (&mut L, &mut State),
+    (warmup, steps): (usize, usize),
+    mut batch: Batch<Drawn<L>>,
+    mut before: impl FnMut(&mut Batch<Drawn<L>>) -> Result<(), Error>,
+) -> Result<Timed, Error> {
+    let total_steps = (warmup + steps) as u64;
+    let horizon = Horizon { steps_per_epoch: total_steps, batch_size: place.batch as u64, total_steps };
+    let learning_rate = state.optimizer.peak_learning_rate();
+    let (mut seconds, mut last) = ([const { Vec::new() }; 4], None);
+    let mut begun = Instant::now();
+    for step in 0..total_steps {
+        if step == warmup as u64 {
+            wait_for(place.device);
+            begun = Instant::now();
+        }
+        let start = Instant::now();
+        before(&mut batch)?;
+        let taken = take_step(learner, state, &batch, Now { step, horizon }, learning_rate);
+        if step >= warmup as u64 {
+            let [forward, backward, optimizer] = taken.seconds;
+            let laps = [start.elapsed().as_secs_f64(), forward, backward, optimizer];
+            seconds.iter_mut().zip(laps).for_each(|(all, lap): (&mut Vec<f64>, f64)| all.push(lap));
+        }
+        last = Some(taken.output);
+    }
+    if place.device != Device::Cpu {
+        // As in training nobody waits between steps, and no single step can be timed.
+        wait_for(place.device);
+        seconds[0] = vec![begun.elapsed().as_secs_f64() / steps as f64];
+    }
+    let losses = last
+        .iter()
+        .flat_map(|step| std::iter::once(&step.loss).chain(step.parts.iter().map(|(_, part)| part)));
+    let losses = losses.map(|loss| loss.double_value(&[])).collect();
+    Ok(Timed { seconds, losses })
+}
+
+fn print(
+    name: &str,
+    place: &Place,
+    architecture: Architecture,
+    Timed { seconds, losses }: &Timed,
+    arguments: &StepArguments,
+) -> Result<(), Error> {
+    let [step, forward, backward, optimizer] = seconds.each_ref().map(|seconds| median(seconds));
+    let with_limits = !arguments.no_limits;
+    // Before the limits, whose own memory is not the step's.
+    let (peak, peak_on_device) = (peak_memory_megabytes(), peak_device_memory_megabytes(place.device));
+    let line = json!({
+        "bench": name, "program": "densesiam", "architecture": architecture, "size": place.size,
+        "batch": place.batch, "precision": place.precision, "device": format!("{:?}", place.device),
+        "threads": place.threads, "pictures_per_second": place.batch as f64 / step,
+        "seconds": {"step": step, "forward": forward, "backward": backward, "optimizer": optimizer,
+                    "minimum": least(&seconds[0])},
+        "losses": losses, "peak_memory_megabytes": peak,
+        "peak_device_memory_megabytes": peak_on_device,
+        "matrix_product_gflops":
+            with_limits.then(|| matrix_product_rate(place.precision.kind(), place.device)),
+        "copy_gigabytes_per_second": with_limits.then(|| copy_rate(place.device)),
+    });
+    answer_line(line)
+}
+
+/// A batch of two views that show noise, all drawn alike.
+fn noisy_batch<D: Clone>(place: &Place, drawn: D) -> Batch<D> {
+    let views = [0, 1].map(|view| noise(place.batch * (place.size * place.size * 3) as usize, view));
+    Batch {
+        step: 0,
+        epoch: 0,
+        samples: vec![0; place.batch],
+        views: views.into(),
+        drawn: vec![drawn; place.batch],
+    }
+}
+
+fn overlapping_views() -> RandomPair {
+    let one = View { crop: Region { x0: 0.0, y0: 0.0, x1: 400.0, y1: 300.0 }, flip: false };
+    let two = View { crop: Region { x0: 100.0, y0: 50.0, x1: 500.0, y1: 375.0 }, flip: true };
+    let views = [one, two].map(|view| ViewParameters { view, photometric: Photometric::IDENTITY });
+    RandomPair { views, overlap: one.overlap(&two), redraws: 0 }
+}
+
+fn aligned_views() -> AlignedPair {
+    let frame = Region { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
+    let feature_box = Region { x0: 0.1, y0: 0.2, x1: 0.8, y1: 0.9 };
+    let views = [(feature_box, true), (frame, false)]
+        .map(|(crop, flip)| ViewParameters { view: View { crop, flip }, photometric: Photometric::IDENTITY });
+    AlignedPair { views, frame, feature_box, flip: true }
 }

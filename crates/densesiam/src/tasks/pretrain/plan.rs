@@ -4,16 +4,15 @@ use std::fmt;
 use std::path::Path;
 
 use densesiam_data::index::ImageIndex;
-use densesiam_data::loader::Loader;
 use densesiam_data::views::random::RandomViews;
-use densesiam_engine::optimizer::{FixedPredictor, Optimizer};
+use densesiam_engine::optimizer::FixedPredictor;
 use densesiam_nn::Store;
 
 use crate::error::Error;
 use crate::memory::views_fit;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::{Common, Recipe};
-use crate::run::{Run, Task};
+use crate::run::{Run, State, Task};
 
 /// Below so many pictures an encoder from random weights is hardly better than they are: seen with 1,367 (ours), not seen
 /// with 118,287 (the paper).
@@ -21,6 +20,8 @@ const FEW_PICTURES: usize = 10_000;
 
 const TASK: Task = Task {
     name: "pretrain",
+    method: "densesiam",
+    encoder: "encoder.",
     shown: &[
         ("loss", "loss"),
         ("loss_global", "global"),
@@ -52,11 +53,6 @@ impl Plan {
         Ok(Self { recipe, run })
     }
 
-    /// Side of the encoder's last map.
-    pub fn cells(&self) -> usize {
-        self.recipe.augment.size.div_ceil(32) as usize
-    }
-
     /// For whom so many pictures from this beginning are enough; `None` where nothing is to be said.
     pub fn outlook(&self) -> Option<String> {
         let pictures = self.run.index.len();
@@ -68,41 +64,39 @@ impl Plan {
         })
     }
 
-    /// The optimizer of the parameters in `store`.
+    /// How the views are made.
+    pub fn views(&self) -> RandomViews {
+        let mut views = self.recipe.augment.clone();
+        if !self.recipe.model.needs_overlap() {
+            // SimSiam takes its views as they fall.
+            views.overlap_tries = 0;
+        }
+        views
+    }
+
+    /// The model in `store` and its optimizer, before the first step.
     ///
     /// # Errors
     /// As [`Run::optimizer`].
-    pub fn optimizer(&self, store: &Store) -> Result<Optimizer, Error> {
+    pub fn state(&self, store: Store) -> Result<State, Error> {
         let fixed = match self.recipe.common.optimizer.fixed_predictor_learning_rate {
             FixedPredictor::None => [].as_slice(),
             FixedPredictor::Global => &["global_predictor"],
             FixedPredictor::All => &["global_predictor", "pixel_predictor", "region_predictor"],
         };
-        self.run.optimizer(store, fixed)
-    }
-
-    /// The loader of all batches from `step` on; `known_bad` are the unreadable pictures met before.
-    ///
-    /// # Errors
-    /// As [`Run::loader`].
-    pub fn loader(&self, step: u64, known_bad: &[(u64, String)]) -> Result<Loader<RandomViews>, Error> {
-        let mut augmentation = self.recipe.augment.clone();
-        if !self.recipe.model.needs_overlap() {
-            // SimSiam takes its views as they fall.
-            augmentation.overlap_tries = 0;
-        }
-        self.run.loader(augmentation, step, known_bad)
+        let optimizer = self.run.optimizer(&store, fixed)?;
+        Ok(State { store, optimizer, step: 0 })
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PretrainRecipe { model, beginning, .. } = &self.recipe;
+        let model = &self.recipe.model;
         let regions = model.regionsim.start.resolve(&self.run.horizon).filter(|_| model.has_regionsim());
         let regions = regions.map_or("off".into(), |step| format!("at step {step}"));
         let pixsim = if model.has_pixsim() { format!("{0} x {0}", model.pixsim.grid) } else { "off".into() };
         write!(formatter, "{}", self.run)?;
-        writeln!(formatter, "encoder     {}", self.run.encoder(beginning))?;
+        writeln!(formatter, "encoder     {}", self.run.encoder())?;
         writeln!(formatter, "losses      PixSim {pixsim}, RegionSim {regions}")?;
         self.outlook().map_or(Ok(()), |outlook| writeln!(formatter, "outlook     {outlook}"))
     }

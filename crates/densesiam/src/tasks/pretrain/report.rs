@@ -46,7 +46,7 @@ fn summary(plan: &Plan, metrics: &Table) -> Vec<Tile> {
             "times every picture was seen; the paper trains 200 to 800",
         ),
         ("pictures", setup.index.len().to_string(), "in the training set; the paper has 118,287 and more"),
-        ("encoder", plan.run.encoder(&plan.recipe.beginning), "and what it started from"),
+        ("encoder", plan.run.encoder(), "and what it started from"),
         ("loss", metrics.last_text("loss"), "the weighted sum; it jumps where RegionSim starts"),
         ("global", metrics.last_text("loss_global"), "minus the cosine of whole views: 0 unlike, -1 alike"),
         ("PixSim", metrics.last_text("loss_pixel"), "of corresponding points; it falls slowly"),

@@ -4,7 +4,7 @@
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::loader::{SampleScratch, SampleSource, load_sample};
 use densesiam_data::views::Augmentation;
-use densesiam_nn::densesiam::DenseSiam;
+use densesiam_nn::pretrain::Method;
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
 use tch::{Kind, Tensor};
@@ -75,7 +75,7 @@ impl ContactSheet {
 
     /// The picture, its features, view 1 and view 2, and the pseudo-categories of each where the model has them.
     /// `None` where there is no picture.
-    pub(super) fn draw(&mut self, model: &DenseSiam) -> Option<RgbImage> {
+    pub(super) fn draw(&mut self, model: &dyn Method) -> Option<RgbImage> {
         let views = self.views.as_ref()?;
         let categories = views.each_ref().map(|views| self.categories(model, views));
         let features = self.features(model);
@@ -108,7 +108,7 @@ impl ContactSheet {
     }
 
     /// The pseudo-category of each cell of each view; `None` where the model has none.
-    fn categories(&self, model: &DenseSiam, views: &Tensor) -> Option<Vec<Vec<u32>>> {
+    fn categories(&self, model: &dyn Method, views: &Tensor) -> Option<Vec<Vec<u32>>> {
         let maps = model.categories(views, self.cells)?.flatten(1, -1).to_kind(Kind::Int64);
         let maps = Vec::<Vec<i64>>::try_from(maps).ok()?;
         let number = |&category: &i64| category as u32;
@@ -118,7 +118,7 @@ impl ContactSheet {
     /// The features of each picture as colours, at the picture's size: their first three principal components over all
     /// pictures are red, green and blue. They are kept in order and sign like those of the sheet before, the first
     /// like the pictures' own colours.
-    fn features(&mut self, model: &DenseSiam) -> Vec<RgbImage> {
+    fn features(&mut self, model: &dyn Method) -> Vec<RgbImage> {
         let maps: Vec<Tensor> = self.rows.iter().map(|row| model.features(&row.input)).collect();
         let by_position = |map: &Tensor| map.flatten(2, -1).squeeze_dim(0).tr();
         let features = Tensor::cat(&maps.iter().map(by_position).collect::<Vec<_>>(), 0);

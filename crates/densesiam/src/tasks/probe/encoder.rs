@@ -3,14 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use densesiam_nn::densesiam::EncoderSettings;
+use densesiam_nn::pretrain::densesiam::EncoderSettings;
 use densesiam_nn::{Architecture, ResNet, Store};
 use tch::{Device, Kind};
 
 use crate::error::Error;
 use crate::home;
 use crate::import::import_encoder;
-use crate::run::{encoder_tensors, locate};
+use crate::run::{Contents, locate};
 
 /// Where an encoder's weights come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,12 +103,10 @@ impl Encoder {
             }
             Source::Checkpoint(path) => {
                 let (_, checkpoint) = locate(path)?;
-                let said = checkpoint.manifest.run["architecture"].clone();
-                let unsaid =
-                    |_| Error::Usage(format!("{} does not say its architecture", checkpoint.path.display()));
-                let architecture = serde_json::from_value(said).map_err(unsaid)?;
+                let contents = Contents::read(&checkpoint)?;
+                let architecture = contents.architecture;
                 let encoder = build(architecture);
-                let tensors = encoder_tensors(&checkpoint.model).into_iter();
+                let tensors = contents.encoder_tensors(&checkpoint.model).into_iter();
                 let named: Vec<_> =
                     tensors.map(|(name, tensor)| (format!("{below}{name}"), tensor)).collect();
                 store.load(&named).map_err(|error| Error::Weights {

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::evaluation::EvaluationSettings;
 use densesiam_data::labelled::{DataSetError, LabelFinding, LabelSurvey, LabelledSet, training_pictures};
-use densesiam_data::loader::Loader;
-use densesiam_data::views::aligned::AlignedViews;
-use densesiam_engine::optimizer::{FixedPredictor, Optimizer};
+use densesiam_engine::optimizer::FixedPredictor;
 use densesiam_nn::Store;
 use densesiam_settings::within;
 
@@ -17,10 +15,12 @@ use crate::error::Error;
 use crate::memory::views_fit;
 use crate::recipe::segment::SegmentRecipe;
 use crate::recipe::{Common, Recipe};
-use crate::run::{Run, Task};
+use crate::run::{Run, State, Task};
 
 const TASK: Task = Task {
     name: "segment",
+    method: "densesiam",
+    encoder: "backbone.",
     shown: &[
         ("loss", "loss"),
         ("loss_pixel", "pixel"),
@@ -44,8 +44,6 @@ pub struct Plan {
     pub doubt: Option<LabelFinding>,
     /// Pseudo-categories, `N`.
     pub categories: i64,
-    /// Steps between evaluations.
-    pub evaluate_every: Option<u64>,
 }
 
 impl Plan {
@@ -58,7 +56,7 @@ impl Plan {
         let Common { train, data, .. } = &recipe.common;
         views_fit(train.batch_size, data.prefetch, recipe.augment.size)?;
         let (layout, split) = (recipe.labels.layout()?, recipe.labels.train.clone());
-        let (recipe, run) =
+        let (recipe, mut run) =
             Run::new(recipe, &TASK, |data| Ok(training_pictures(Path::new(&data.root), layout, &split)?))?;
         let validation = labelled_set(&recipe)?.map(Arc::new);
         let classes = validation.as_ref().map_or(0, |set| set.taxonomy.classes.len() as i64);
@@ -68,15 +66,13 @@ impl Plan {
             return Err(Error::Usage(message.into()));
         }
         within("labels.categories", categories, 2..=4096, "pseudo-categories")?;
-        let evaluate_every = recipe.evaluate.every.resolve(&run.horizon);
+        run.categories = Some(categories);
+        run.when.score = recipe.evaluate.every.resolve(&run.horizon);
+        // Its contact sheet shows what the last evaluation found.
+        run.when.pictures = None;
         let limits = DecodeLimits { max_pixels: recipe.common.data.max_pixels };
         let doubt = validation.as_ref().and_then(|set| LabelSurvey::of(set, &limits).finding());
-        Ok(Self { run, validation, doubt, categories, evaluate_every, recipe })
-    }
-
-    /// Side of the pyramid's map, at stride 4.
-    pub fn cells(&self) -> usize {
-        self.recipe.augment.size.div_ceil(4) as usize
+        Ok(Self { run, validation, doubt, categories, recipe })
     }
 
     /// How it is evaluated.
@@ -84,24 +80,17 @@ impl Plan {
         evaluation_settings(&self.recipe, self.run.workers)
     }
 
-    /// The optimizer of the parameters in `store`.
+    /// The model in `store` and its optimizer, before the first step.
     ///
     /// # Errors
     /// As [`Run::optimizer`].
-    pub fn optimizer(&self, store: &Store) -> Result<Optimizer, Error> {
+    pub fn state(&self, store: Store) -> Result<State, Error> {
         let fixed = match self.recipe.common.optimizer.fixed_predictor_learning_rate {
             FixedPredictor::None | FixedPredictor::Global => [].as_slice(),
             FixedPredictor::All => &["predictor", "aux_predictor", "kernel_predictor"],
         };
-        self.run.optimizer(store, fixed)
-    }
-
-    /// The loader of all batches from `step` on; `known_bad` are the unreadable pictures met before.
-    ///
-    /// # Errors
-    /// As [`Run::loader`].
-    pub fn loader(&self, step: u64, known_bad: &[(u64, String)]) -> Result<Loader<AlignedViews>, Error> {
-        self.run.loader(self.recipe.augment.clone(), step, known_bad)
+        let optimizer = self.run.optimizer(&store, fixed)?;
+        Ok(State { store, optimizer, step: 0 })
     }
 }
 
@@ -137,8 +126,8 @@ pub fn labelled_set(recipe: &SegmentRecipe) -> Result<Option<LabelledSet>, Error
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.run)?;
-        let SegmentRecipe { model, beginning, .. } = &self.recipe;
-        writeln!(formatter, "encoder     {}", self.run.encoder(beginning))?;
+        let model = &self.recipe.model;
+        writeln!(formatter, "encoder     {}", self.run.encoder())?;
         match &self.validation {
             Some(set) => writeln!(formatter, "evaluation  {} pictures of {}", set.len(), set.name)?,
             None => writeln!(formatter, "evaluation  none: there are no labels")?,

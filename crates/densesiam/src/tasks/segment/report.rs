@@ -42,7 +42,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
             "percent; where several categories may stand for a class",
         ),
         ("pseudo-categories", plan.categories.to_string(), "into which pixels are divided"),
-        ("encoder", plan.run.encoder(&plan.recipe.beginning), "and what it started from"),
+        ("encoder", plan.run.encoder(), "and what it started from"),
         ("loss", metrics.last_text("loss"), "the weighted sum; it jumps where RegionSim starts"),
         (
             "pictures a second",

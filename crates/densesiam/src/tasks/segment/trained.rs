@@ -12,7 +12,7 @@ use tch::Kind;
 use crate::error::Error;
 use crate::recipe::find;
 use crate::recipe::segment::SegmentRecipe;
-use crate::run::{Table, locate};
+use crate::run::{Contents, Table, locate};
 use densesiam_nn::input::Input;
 use densesiam_report::pictures::Palette;
 
@@ -64,7 +64,8 @@ impl Trained {
     /// When there is no such run or checkpoint, or it is not of a segmentation.
     pub fn open(path: &Path, settings: &[String]) -> Result<Self, Error> {
         let (run, checkpoint) = locate(path)?;
-        if checkpoint.manifest.run["task"] != "segment" {
+        let contents = Contents::read(&checkpoint)?;
+        if contents.task != "segment" {
             let message =
                 format!("{} is no segmentation; train one with `densesiam segment`", path.display());
             return Err(Error::Usage(message));
@@ -73,9 +74,7 @@ impl Trained {
         let device = recipe.common.run.device.resolve()?;
         let (precision, _) = recipe.common.run.precision.resolve(device);
         set_threads(resolve_threads(recipe.common.run.threads));
-        let shape =
-            checkpoint.model.iter().find(|(name, _)| name == "projector.6.weight").map(|(_, w)| w.size());
-        let categories = shape.map_or(0, |shape| shape[0]);
+        let categories = contents.categories.unwrap_or_default();
         let store = Store::new(Kind::Float, device, recipe.common.run.seed);
         let model = Segmenter::new(&store, &recipe.model, categories);
         store

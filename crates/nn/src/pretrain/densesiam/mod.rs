@@ -14,7 +14,9 @@ mod pixsim;
 mod regionsim;
 mod settings;
 
-use tch::Tensor;
+use densesiam_geometry::View;
+use densesiam_settings::duration::Now;
+use tch::{Kind, Tensor};
 
 pub use correspondence::{Correspondence, Hard, Matching};
 use pixsim::at;
@@ -28,7 +30,9 @@ pub use settings::{
 use crate::heads::{Form, Head};
 use crate::layers::{Mode, both_views};
 use crate::losses::{Distance, contrast, loss_kind, zero_like};
+use crate::pretrain::{Method, Views};
 use crate::resnet::ResNet;
+use crate::step::{Step, Watched};
 use crate::store::Store;
 
 /// Encoder and heads. Heads exist only where their loss has a weight: with PixSim and RegionSim off this is SimSiam.
@@ -120,19 +124,6 @@ impl DenseSiam {
         Output { losses: Losses { global, pixel, region, total }, global_z, pixel_z }
     }
 
-    /// The dense features of pictures `[B, 3, H, W]`, in evaluation mode and without gradient: `[B, C, H/32, W/32]`.
-    pub fn features(&self, pictures: &Tensor) -> Tensor {
-        tch::no_grad(|| self.encoder.forward(pictures, Mode::Evaluate).c5)
-    }
-
-    /// Pseudo-category of each cell of a view, `[B, 3, H, W]` to `[B, side, side]`, in evaluation mode; `None`
-    /// where there is no PixSim.
-    pub fn categories(&self, view: &Tensor, side: i64) -> Option<Tensor> {
-        let pixsim = self.pixsim.as_ref()?;
-        let features = self.features(view);
-        Some(tch::no_grad(|| pixsim.categories(&features, side)))
-    }
-
     /// `L_global`: SimSiam on the pooled features.
     fn global_loss(
         &self,
@@ -195,6 +186,42 @@ impl DenseSiam {
         };
         let [z1, _] = z_at_grid;
         (pixel, region, Some(z1.detach()))
+    }
+}
+
+impl Method for DenseSiam {
+    fn step(&mut self, views: &Views, now: Now) -> Step {
+        let [one, two] = &views.pixels[..] else { panic!("DenseSiam compares two views") };
+        let geometry: Vec<[View; 2]> = views.cuts.iter().map(|cuts| [cuts[0], cuts[1]]).collect();
+        let cells = one.size()[2].unsigned_abs().div_ceil(32) as usize;
+        let place = (Kind::Float, one.device());
+        let correspondence = Correspondence::new(&self.settings, &geometry, views.keys, cells, place);
+        let regions = self.settings.regionsim_has_started(now);
+        let Output { losses, global_z, pixel_z } = self.forward([one, two], correspondence.as_ref(), regions);
+        let no_dense_loss = self.settings.needs_overlap() && correspondence.is_none();
+        let mut parts = vec![("loss_global", losses.global)];
+        if !no_dense_loss {
+            parts.extend([("loss_pixel", losses.pixel), ("loss_region", losses.region)]);
+        }
+        let watched = [global_z.map(Watched::Spread), pixel_z.map(Watched::Categories)];
+        Step {
+            loss: losses.total,
+            parts,
+            counts: vec![("without_dense_loss", f64::from(u8::from(no_dense_loss)))],
+            watched: watched.into_iter().flatten().collect(),
+        }
+    }
+
+    /// The encoder's last map.
+    fn features(&self, pictures: &Tensor) -> Tensor {
+        tch::no_grad(|| self.encoder.forward(pictures, Mode::Evaluate).c5)
+    }
+
+    /// The argmax over the channels of PixSim's projector.
+    fn categories(&self, pictures: &Tensor, side: i64) -> Option<Tensor> {
+        let pixsim = self.pixsim.as_ref()?;
+        let features = self.features(pictures);
+        Some(tch::no_grad(|| pixsim.categories(&features, side)))
     }
 }
 

@@ -6,15 +6,13 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use densesiam_data::index::ImageIndex;
-use densesiam_engine::checkpoint::{Checkpoint, CheckpointFolder, Latest};
-use densesiam_engine::run_dir::{Mode, RunDirectory, RunLayout};
-use serde::{Deserialize, Serialize};
-
 use super::State;
+use super::contents::{Contents, fingerprint};
 use super::setup::Run;
 use crate::error::Error;
 use crate::recipe::RunSettings;
+use densesiam_engine::checkpoint::{Checkpoint, CheckpointFolder, Latest};
+use densesiam_engine::run_dir::{Mode, RunDirectory, RunLayout};
 use densesiam_settings::tables::differences;
 
 /// Where a training begins.
@@ -22,25 +20,9 @@ pub struct Origin {
     mode: Mode,
     /// The directory of a run to be resumed, locked.
     directory: Option<RunDirectory>,
-    restored: Option<Restored>,
+    restored: Option<Contents>,
     /// What the user should know of it.
     pub(super) said: Vec<String>,
-}
-
-/// What a checkpoint knows besides the state.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Restored {
-    /// The unreadable pictures that the run had met.
-    pub(super) bad_files: Vec<(u64, String)>,
-    /// Its best evaluation.
-    pub(super) best: Option<Best>,
-}
-
-/// The best evaluation so far.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Best {
-    pub(super) step: u64,
-    pub(super) score: f64,
 }
 
 /// Keys that may differ between a run and its resumption: they change where and how fast it runs and what it writes.
@@ -106,7 +88,7 @@ impl Origin {
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub(super) fn take(self, run: &RunSettings) -> Result<(RunDirectory, Option<Restored>), Error> {
+    pub(super) fn take(self, run: &RunSettings) -> Result<(RunDirectory, Option<Contents>), Error> {
         let directory = match self.directory {
             Some(directory) => directory,
             None => RunDirectory::create(Path::new(&run.dir), &run.name, self.mode)?,
@@ -134,31 +116,23 @@ fn refuse_to_lose(layout: &RunLayout, damaged: &[String]) -> Result<(), Error> {
 }
 
 /// Takes up a checkpoint, if it is of these pictures; returns what else it knows.
-fn restore(checkpoint: &Checkpoint, run: &Run, state: &mut State) -> Result<Restored, Error> {
-    let manifest = &checkpoint.manifest.run;
-    if manifest["data_fingerprint"].as_str() != Some(fingerprint(&run.index).as_str()) {
+fn restore(checkpoint: &Checkpoint, run: &Run, state: &mut State) -> Result<Contents, Error> {
+    let mismatch =
+        |error: &dyn Display| Error::CannotResume(format!("{}: {error}", checkpoint.path.display()));
+    let contents = Contents::read(checkpoint).map_err(|error| Error::CannotResume(error.to_string()))?;
+    if contents.data_fingerprint != fingerprint(&run.index) {
         return Err(Error::CannotResume(format!(
             "{} was trained on other pictures than {} now holds ({} then, {} now); restore them, or start a new run",
             checkpoint.path.display(),
             run.common.data.root,
-            manifest["pictures"],
+            contents.pictures,
             run.index.len()
         )));
     }
-    let mismatch =
-        |error: &dyn Display| Error::CannotResume(format!("{}: {error}", checkpoint.path.display()));
     state.store.load(&checkpoint.model).map_err(|error| mismatch(&error))?;
     state.optimizer.load_state(&checkpoint.optimizer).map_err(|error| mismatch(&error))?;
     state.step = checkpoint.manifest.step;
-    let bad_files =
-        serde_json::from_value(manifest["bad_files"].clone()).map_err(|error| mismatch(&error))?;
-    let best = serde_json::from_value(manifest["best"].clone()).map_err(|error| mismatch(&error))?;
-    Ok(Restored { bad_files, best })
-}
-
-/// A hash of the pictures' names, as checkpoints hold it.
-pub(super) fn fingerprint(index: &ImageIndex) -> String {
-    format!("{:016x}", index.fingerprint())
+    Ok(contents)
 }
 
 /// Fails where the recipe of the run and the one it is to be resumed with compute different things. A key that there was

@@ -1,0 +1,104 @@
+//! What a checkpoint holds, as it says itself: `run` of its manifest.
+
+use densesiam_data::index::ImageIndex;
+use densesiam_engine::checkpoint::Checkpoint;
+use densesiam_nn::Architecture;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tch::Tensor;
+
+use super::setup::Run;
+use crate::error::Error;
+
+/// What a checkpoint holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contents {
+    /// The task that wrote it: `pretrain`, `segment`.
+    pub task: String,
+    /// By which method it was trained.
+    pub method: String,
+    /// Which encoder.
+    pub architecture: Architecture,
+    /// What the names of the encoder's tensors begin with: `encoder.`.
+    pub encoder: String,
+    /// Pseudo-categories of a segmentation.
+    pub categories: Option<i64>,
+    /// Seed of the run.
+    pub seed: u64,
+    /// How many pictures it was trained on.
+    pub pictures: u64,
+    /// A hash of their names.
+    pub data_fingerprint: String,
+    /// The unreadable ones that the run had met: number, and what is wrong.
+    pub bad_files: Vec<(u64, String)>,
+    /// Its best evaluation.
+    pub best: Option<Best>,
+}
+
+/// The best evaluation so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Steps done then.
+    pub step: u64,
+    /// The score.
+    pub score: f64,
+}
+
+impl Contents {
+    /// What a checkpoint of this run holds, but for what the run has met so far.
+    pub(super) fn of(run: &Run) -> Self {
+        Self {
+            task: run.task.name.to_owned(),
+            method: run.task.method.to_owned(),
+            architecture: run.architecture,
+            encoder: run.task.encoder.to_owned(),
+            categories: run.categories,
+            seed: run.common.run.seed,
+            pictures: run.index.len() as u64,
+            data_fingerprint: fingerprint(&run.index),
+            bad_files: Vec::new(),
+            best: None,
+        }
+    }
+
+    /// What a checkpoint says.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where it does not say what it has to.
+    pub fn read(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        let mut said = checkpoint.manifest.run.clone();
+        if let Value::Object(said) = &mut said {
+            complete(said, &checkpoint.model);
+        }
+        serde_json::from_value(said).map_err(|error| {
+            let path = checkpoint.path.display();
+            Error::Usage(format!("{path} does not say what it holds: {error}"))
+        })
+    }
+
+    /// The encoder's tensors of a model's state, under torchvision's names (`conv1.weight`, `layer1.0.bn1.running_mean`, ...,
+    /// `num_batches_tracked` included, without `fc`).
+    pub fn encoder_tensors(&self, state: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+        let of_encoder = |(name, tensor): &(String, Tensor)| {
+            Some((name.strip_prefix(&self.encoder)?.to_owned(), tensor.shallow_clone()))
+        };
+        state.iter().filter_map(of_encoder).collect()
+    }
+}
+
+/// Supplies what manifests did not say at first, when there was one method and each task had one name for its encoder.
+fn complete(said: &mut Map<String, Value>, model: &[(String, Tensor)]) {
+    let is_segmentation = said.get("task").is_some_and(|task| task == "segment");
+    let mut supply = |key: &str, value: Value| {
+        said.entry(key).or_insert(value);
+    };
+    supply("method", json!("densesiam"));
+    supply("encoder", json!(if is_segmentation { "backbone." } else { "encoder." }));
+    let projector = model.iter().find(|(name, _)| is_segmentation && name == "projector.6.weight");
+    supply("categories", json!(projector.map(|(_, weight)| weight.size()[0])));
+}
+
+/// A hash of the pictures' names.
+pub(super) fn fingerprint(index: &ImageIndex) -> String {
+    format!("{:016x}", index.fingerprint())
+}

@@ -1,0 +1,41 @@
+//! What a training step leaves: the loss that is differentiated, and what is looked at.
+
+use tch::Tensor;
+
+use crate::collapse::{CategoryUse, category_use, spread};
+
+/// One step of a method, before its gradients. Nothing in it has been read from the device.
+#[derive(Debug)]
+pub struct Step {
+    /// The weighted sum, a scalar to be differentiated. Without a gradient where no loss that has a weight is computed.
+    pub loss: Tensor,
+    /// The losses that were computed, scalars by the names that the log has for them. One that is off is 0; one that could
+    /// not be computed is left out.
+    pub parts: Vec<(&'static str, Tensor)>,
+    /// Numbers that the host knows without asking the device, by their names in the log.
+    pub counts: Vec<(&'static str, f64)>,
+    /// What the collapse monitors measure when they are due.
+    pub watched: Vec<Watched>,
+}
+
+/// Outputs by which a collapse is told.
+#[derive(Debug)]
+pub enum Watched {
+    /// `[rows, D]`: whether they point in many directions.
+    Spread(Tensor),
+    /// `[B, N, ...]`: how many of the pseudo-categories are used, and how evenly.
+    Categories(Tensor),
+}
+
+impl Watched {
+    /// The numbers of the monitor, scalars by the names that the log has for them.
+    pub fn numbers(&self) -> Vec<(&'static str, Tensor)> {
+        match self {
+            Self::Spread(z) => vec![("spread", spread(z))],
+            Self::Categories(z) => {
+                let CategoryUse { entropy, used } = category_use(z);
+                vec![("category_entropy", entropy), ("categories_used", used)]
+            }
+        }
+    }
+}
