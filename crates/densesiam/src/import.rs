@@ -11,10 +11,6 @@ use tch::{Device, Kind, Tensor};
 use crate::error::Error;
 use crate::recipe::Training;
 
-/// Every encoder that a file may hold.
-const ARCHITECTURES: [Architecture; 4] =
-    [Architecture::ResNet18, Architecture::ResNet34, Architecture::ResNet50, Architecture::ResNet101];
-
 /// Fills the encoder of a model that begins, below `prefix`, from the file that the recipe names, and says what became of
 /// its tensors; without a file the encoder keeps its random weights.
 ///
@@ -91,7 +87,7 @@ fn of_run(path: &Path) -> Result<PathBuf, Error> {
 
 /// How a file fits each architecture.
 pub fn matchings(file: &WeightsFile) -> impl Iterator<Item = Result<(Architecture, Matching), NoMatch>> {
-    ARCHITECTURES.into_iter().map(|architecture| {
+    Architecture::ALL.into_iter().map(|architecture| {
         let matching = match_names(&shapes(architecture), &file.tensors)?;
         Ok((architecture, matching))
     })
@@ -104,18 +100,13 @@ fn shapes(architecture: Architecture) -> Vec<(String, Vec<i64>)> {
     store.entries().into_iter().map(|entry| (entry.name, entry.tensor.size())).collect()
 }
 
-/// What a recipe calls it.
-pub fn setting(architecture: Architecture) -> String {
-    format!("{architecture:?}").to_lowercase()
-}
-
 /// Which network the file holds in place of the encoder, and what to do.
 fn another_network(file: &WeightsFile, Matching { network, expected_network, .. }: &Matching) -> String {
     let fitting = matchings(file).flatten().find(|(_, matching)| matching.fits());
-    match fitting.map(|(architecture, _)| setting(architecture)) {
+    match fitting.map(|(architecture, _)| architecture.key()) {
         None if network == expected_network => format!("its network is not a whole and plain {network}"),
         None => {
-            let known = ARCHITECTURES.map(setting).join(", ");
+            let known = Architecture::ALL.map(Architecture::key).join(", ");
             format!(
                 "its network is {network}, where {expected_network} was expected; those of {known} can be taken"
             )

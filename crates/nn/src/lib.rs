@@ -12,21 +12,19 @@
 //! `K` points along a side of the grid, `P` points, `h w` cells of a feature map.
 
 pub mod collapse;
+mod encoder;
 mod heads;
 pub mod input;
 mod layers;
 mod losses;
 pub mod pretrain;
-mod pyramid;
-mod resnet;
 pub mod segment;
 mod step;
 mod store;
 
+pub use encoder::{Architecture, Features, Pyramid, ResNet};
 pub use heads::{Form, Head};
 pub use layers::{BatchNorm, Convolution, Linear, Mode};
 pub use losses::{Distance, contrast};
-pub use pyramid::Pyramid;
-pub use resnet::{Architecture, Features, ResNet};
 pub use step::{Step, Watched};
 pub use store::{Entry, Initial, Scope, Store, WeightsError, channels_last};

@@ -156,8 +156,7 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
     let random = Variant { name: "random weights".into(), settings: vec![], paper: String::new() };
     let mut rows = Vec::new();
     if !arguments.probe.is_empty() {
-        let name = serde_json::to_value(plain.architecture()).unwrap_or_default();
-        let architecture = [format!("encoder.architecture={}", name.as_str().unwrap_or_default())];
+        let architecture = [format!("encoder.architecture={}", plain.architecture().key())];
         let outcome = |seed| Ok((seed, Ok(probed("random", arguments, &architecture, seed)?)));
         rows.push(Row { variant: &random, outcomes: seeds().map(outcome).collect::<Result<_, Error>>()? });
     }

@@ -74,7 +74,7 @@ fn fit(root: &Path) -> Result<String, Error> {
     let time = spoken((horizon.total_steps as f64 * horizon.batch_size as f64 / rate) as u64);
     let outlook = plan.outlook().map_or(String::new(), |outlook| format!("\n{outlook}"));
     Ok(format!(
-        "fit for a {:?} on these {} pictures: about {time} at {rate:.1} pictures a second, measured. Type\n  \
+        "fit for a {} on these {} pictures: about {time} at {rate:.1} pictures a second, measured. Type\n  \
          densesiam pretrain {}{outlook}",
         plan.recipe.model.encoder.architecture,
         plan.run.index.len(),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{answer, answer_line};
 use densesiam::error::Error;
-use densesiam::import::{matchings, setting};
+use densesiam::import::matchings;
 use densesiam::run::locate;
 
 /// Prints what `path` is, as lines or as JSON.
@@ -55,7 +55,7 @@ fn of_file(path: &Path) -> Result<Value, Error> {
     Ok(json!({
         "kind": format!("{} file", file.format),
         "encoder": encoder,
-        "architecture": fitting.map(|(architecture, _)| setting(*architecture)),
+        "architecture": fitting.map(|(architecture, _)| architecture.key()),
         "prefix": best.as_ref().map(|(_, matching)| &matching.prefix),
         "kinds": kinds,
         "parts": parts(sizes),
@@ -77,7 +77,7 @@ fn likeness(matching: &Result<(Architecture, Matching), NoMatch>) -> (u8, i64) {
 
 fn in_words((architecture, matching): &(Architecture, Matching)) -> String {
     match matching.fits() {
-        true => format!("{architecture:?}, usable here: {matching}"),
+        true => format!("{architecture}, usable here: {matching}"),
         false => format!("{}, not usable here: {matching}", matching.network),
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use densesiam::tasks::segment::Trained;
 use densesiam_engine::checkpoint::{read_safetensors, tensors_to_safetensors};
-use densesiam_nn::{Architecture, Mode, ResNet, Store};
+use densesiam_nn::{Architecture, Features, Mode, ResNet, Store};
 use tch::{Device, Kind, Tensor};
 
 use crate::program::Place;
@@ -71,10 +71,9 @@ fn an_encoder_is_the_same_network_to_every_tool() {
         let model = ResNet::new(&store.root(), architecture, true);
         store.load(&read_safetensors(&place.path(run).join("encoder.safetensors")).unwrap()).unwrap();
         let images = images();
-        let maps = tch::no_grad(|| model.forward(&images, Mode::Evaluate));
-        let expected =
-            [("images", images), ("c2", maps.c2), ("c3", maps.c3), ("c4", maps.c4), ("c5", maps.c5)];
-        let expected = expected.map(|(name, tensor)| (name.to_owned(), tensor));
+        let Features { maps, .. } = tch::no_grad(|| model.forward(&images, Mode::Evaluate));
+        let names = ["images", "c2", "c3", "c4", "c5"].into_iter().map(str::to_owned);
+        let expected: Vec<_> = names.zip(std::iter::once(images).chain(maps)).collect();
         let file = place.path(run).join("expected.safetensors");
         tensors_to_safetensors(&file, &expected, &Default::default()).unwrap();
         python("encoder", &[&place.path(run)]);

@@ -92,7 +92,7 @@ pub fn export(checkpoint: &Path, format: Format, out: &Path) -> Result<String, E
     let (run, checkpoint) = locate(checkpoint)?;
     let contents = Contents::read(&checkpoint)?;
     let architecture = contents.architecture;
-    let name = format!("{architecture:?}").to_lowercase();
+    let name = architecture.key();
     let step = checkpoint.manifest.step.to_string();
     let encoder = contents.encoder_tensors(&checkpoint.model);
     let safetensors = |path: &Path| {

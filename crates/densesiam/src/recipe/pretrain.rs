@@ -51,7 +51,9 @@ impl Recipe for PretrainRecipe {
     fn validate(&self) -> Result<(), SettingError> {
         self.common.validate()?;
         self.augment.validate()?;
-        within("augment.size", self.augment.size, 32..=8192, "pixels; the encoder's stride is 32")?;
+        let stride = self.model.encoder.architecture.stride();
+        let unit = format!("pixels; the encoder's stride is {stride}");
+        within("augment.size", self.augment.size, stride..=8192, &unit)?;
         self.model.validate()
     }
 }

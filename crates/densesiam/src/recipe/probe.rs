@@ -113,7 +113,8 @@ impl ProbeFeatures {
 
     /// Channels and side of each map that is read, of pictures of `size` pixels a side.
     pub fn shapes(self, architecture: Architecture, size: u32) -> Vec<[i64; 2]> {
-        let shape = |&stage: &usize| [architecture.channels()[stage], i64::from(size.div_ceil(4 << stage))];
+        let shape =
+            |&stage: &usize| [architecture.channels()[stage], i64::from(architecture.sides(size)[stage])];
         self.stages().iter().map(shape).collect()
     }
 }

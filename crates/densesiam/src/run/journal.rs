@@ -283,7 +283,7 @@ impl<'p> Journal<'p> {
     /// # Errors
     /// When it cannot be written.
     pub fn export(&self, state: &State) -> Result<(), Error> {
-        let architecture = format!("{:?}", self.run.architecture).to_lowercase();
+        let architecture = self.run.architecture.key();
         let metadata =
             [("architecture".to_owned(), architecture), ("step".to_owned(), state.step.to_string())];
         let tensors = Contents::of(self.run).encoder_tensors(&state.store.state());

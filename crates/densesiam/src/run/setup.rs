@@ -174,7 +174,7 @@ impl Run {
     pub fn encoder(&self) -> String {
         let weights = &self.beginning.weights;
         let from = if weights.is_empty() { "random weights" } else { weights };
-        format!("{:?} from {from}", self.architecture)
+        format!("{} from {from}", self.architecture)
     }
 
     /// Where and in which arithmetic the step runs, in words: `processor, bf16`.

@@ -16,12 +16,11 @@ pub use settings::{
 };
 
 use crate::collapse::category_counts;
+use crate::encoder::{Pyramid, ResNet};
 use crate::heads::{Form, Head};
 use crate::layers::{Mode, both_views};
 use crate::losses::{loss_kind, zero_like};
 use crate::pretrain::densesiam::{RegionSim, region_loss};
-use crate::pyramid::Pyramid;
-use crate::resnet::ResNet;
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
 

@@ -4,9 +4,9 @@ use densesiam_settings::duration::{Duration, Now};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
+use crate::encoder::Architecture;
 use crate::losses::Distance;
 use crate::pretrain::densesiam::RegionLoss;
-use crate::resnet::Architecture;
 
 /// Model and losses of unsupervised segmentation: the tables of a recipe that this method reads. How many
 /// pseudo-categories there are is known where the labels are.

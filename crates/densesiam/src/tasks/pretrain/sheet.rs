@@ -14,9 +14,6 @@ use super::plan::Plan;
 use densesiam_nn::input::Input;
 use densesiam_report::pictures::{self, INK, Palette, VIEW_COLOURS, fitted, fitted_size};
 
-/// Pixels between positions of the encoder's last map.
-const STRIDE: u32 = 32;
-
 /// Categories that the key names.
 const CATEGORIES_NAMED: usize = 12;
 
@@ -66,11 +63,15 @@ impl ContactSheet {
             let whole = RgbImage::from_raw(width, height, decoded.pixels.clone()).unwrap_or_default();
             let mut picture = fitted(&whole, size);
             pictures::frame_views(&mut picture, [width, height], &pair.geometry());
-            rows.push(Row { picture, input: whole_input(&whole, size, input), views: [view(0), view(1)] });
+            rows.push(Row {
+                picture,
+                input: whole_input(&whole, size, plan.run.architecture.stride(), input),
+                views: [view(0), view(1)],
+            });
         }
         let to_input = |bytes: &Vec<u8>| input.views(bytes, [size; 2]);
         let views = (!rows.is_empty()).then(|| bytes.each_ref().map(to_input));
-        Self { rows, views, cells: i64::from(size.div_ceil(4)), before: None }
+        Self { rows, views, cells: i64::from(plan.run.architecture.sides(size)[0]), before: None }
     }
 
     /// The picture, its features, view 1 and view 2, and the pseudo-categories of each where the model has them.
@@ -148,8 +149,8 @@ impl ContactSheet {
 
 /// The whole picture for the encoder: as high as two views, so that things are about as large as views show them, in
 /// whole steps of the encoder's last map.
-fn whole_input(picture: &RgbImage, size: u32, input: &Input) -> Tensor {
-    let [width, height] = fitted_size(picture, 2 * size).map(|side| side.next_multiple_of(STRIDE));
+fn whole_input(picture: &RgbImage, size: u32, stride: u32, input: &Input) -> Tensor {
+    let [width, height] = fitted_size(picture, 2 * size).map(|side| side.next_multiple_of(stride));
     let scaled = resize(picture, width, height, FilterType::CatmullRom);
     input.views(scaled.as_raw(), [width, height])
 }

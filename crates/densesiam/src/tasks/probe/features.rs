@@ -24,9 +24,8 @@ impl Extractor {
     pub(super) fn maps(&self, batch: &EvaluationBatch) -> Vec<Tensor> {
         tch::no_grad(|| {
             let pictures = self.input.views(&batch.images, [batch.width, batch.height]);
-            let Features { c2, c3, c4, c5 } = self.encoder.forward(&pictures, Mode::Evaluate);
-            let all = [c2, c3, c4, c5];
-            self.features.stages().iter().map(|&stage| all[stage].to_kind(Kind::Float)).collect()
+            let Features { maps, .. } = self.encoder.forward(&pictures, Mode::Evaluate);
+            self.features.stages().iter().map(|&stage| maps[stage].to_kind(Kind::Float)).collect()
         })
     }
 }

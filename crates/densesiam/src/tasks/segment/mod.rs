@@ -55,6 +55,8 @@ pub struct Segmentation {
     model: Segmenter,
     input: Input,
     size: u32,
+    /// Side of the pyramid's map.
+    cells: usize,
 }
 
 impl Segmentation {
@@ -64,6 +66,7 @@ impl Segmentation {
             model: Segmenter::new(store, &recipe.model, categories),
             input: Input::new(kind, store.device()),
             size: recipe.augment.size,
+            cells: recipe.model.encoder.architecture.sides(recipe.augment.size)[0] as usize,
         }
     }
 }
@@ -75,8 +78,7 @@ impl Learner for Segmentation {
         let [one, two] = [0, 1].map(|view: usize| self.input.views(&batch.views[view], [self.size; 2]));
         let (boxes, flips): (Vec<_>, Vec<_>) =
             batch.drawn.iter().map(|pair| (pair.feature_box, pair.flip)).unzip();
-        let cells = self.size.div_ceil(4) as usize;
-        let align = alignment(&boxes, &flips, cells, Kind::Float, one.device());
+        let align = alignment(&boxes, &flips, self.cells, Kind::Float, one.device());
         self.model.step([&one, &two], &align, now)
     }
 }

@@ -27,11 +27,11 @@ pub use settings::{
     PointStrategy, RegionLoss, RegionSimSettings, Settings,
 };
 
+use crate::encoder::ResNet;
 use crate::heads::{Form, Head};
 use crate::layers::{Mode, both_views};
 use crate::losses::{Distance, contrast, loss_kind, zero_like};
 use crate::pretrain::{Method, Views};
-use crate::resnet::ResNet;
 use crate::step::{Step, Watched};
 use crate::store::Store;
 
@@ -109,8 +109,9 @@ impl DenseSiam {
         correspondence: Option<&Correspondence>,
         regions: bool,
     ) -> Output {
-        let [f] =
-            both_views(views.map(Tensor::shallow_clone), |view, mode| [self.encoder.forward(view, mode).c5]);
+        let [f] = both_views(views.map(Tensor::shallow_clone), |view, mode| {
+            [self.encoder.forward(view, mode).last()]
+        });
         // Without a PixSim loss the projector only serves RegionSim, and rests until that has started.
         let wanted = self.settings.has_pixsim() || regions;
         let dense = correspondence.filter(|_| wanted).zip(self.pixsim.as_ref());
@@ -193,9 +194,10 @@ impl Method for DenseSiam {
     fn step(&mut self, views: &Views, now: Now) -> Step {
         let [one, two] = &views.pixels[..] else { panic!("DenseSiam compares two views") };
         let geometry: Vec<[View; 2]> = views.cuts.iter().map(|cuts| [cuts[0], cuts[1]]).collect();
-        let cells = one.size()[2].unsigned_abs().div_ceil(32) as usize;
+        let [.., cells] = self.settings.encoder.architecture.sides(one.size()[2] as u32);
         let place = (Kind::Float, one.device());
-        let correspondence = Correspondence::new(&self.settings, &geometry, views.keys, cells, place);
+        let correspondence =
+            Correspondence::new(&self.settings, &geometry, views.keys, cells as usize, place);
         let regions = self.settings.regionsim_has_started(now);
         let Output { losses, global_z, pixel_z } = self.forward([one, two], correspondence.as_ref(), regions);
         let no_dense_loss = self.settings.needs_overlap() && correspondence.is_none();
@@ -214,7 +216,7 @@ impl Method for DenseSiam {
 
     /// The encoder's last map.
     fn features(&self, pictures: &Tensor) -> Tensor {
-        tch::no_grad(|| self.encoder.forward(pictures, Mode::Evaluate).c5)
+        tch::no_grad(|| self.encoder.forward(pictures, Mode::Evaluate).last())
     }
 
     /// The argmax over the channels of PixSim's projector.

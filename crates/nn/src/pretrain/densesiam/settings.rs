@@ -4,8 +4,8 @@ use densesiam_settings::duration::{Duration, Now};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
+use crate::encoder::Architecture;
 use crate::losses::Distance;
-use crate::resnet::Architecture;
 
 /// Encoder, global branch, PixSim and RegionSim: the tables of a recipe that this method reads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

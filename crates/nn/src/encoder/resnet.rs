@@ -4,65 +4,18 @@
 //! feature pyramid of segmentation all of them.
 
 use densesiam_torch_ext::max_pool;
-use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::{Architecture, Features};
 use crate::layers::{BatchNorm, Convolution, Mode};
 use crate::store::Scope;
 
-/// Which ResNet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Architecture {
-    /// 11.2 M parameters, C5 of 512 channels.
-    ResNet18,
-    /// 21.3 M parameters, C5 of 512 channels.
-    ResNet34,
-    /// 23.5 M parameters, C5 of 2048 channels; the paper's.
-    ResNet50,
-    /// 42.5 M parameters, C5 of 2048 channels.
-    ResNet101,
-}
-
-impl Architecture {
-    /// Residual blocks of each stage.
-    fn blocks(self) -> [usize; 4] {
-        match self {
-            Self::ResNet18 => [2, 2, 2, 2],
-            Self::ResNet34 | Self::ResNet50 => [3, 4, 6, 3],
-            Self::ResNet101 => [3, 4, 23, 3],
-        }
-    }
-
-    fn has_bottlenecks(self) -> bool {
-        matches!(self, Self::ResNet50 | Self::ResNet101)
-    }
-
-    /// Channels of C2, C3, C4 and C5.
-    pub fn channels(self) -> [i64; 4] {
-        let expansion = if self.has_bottlenecks() { 4 } else { 1 };
-        [64, 128, 256, 512].map(|width| width * expansion)
-    }
-}
-
-/// The feature maps of the four stages.
-#[derive(Debug)]
-pub struct Features {
-    /// `[B, C, H/4, W/4]`
-    pub c2: Tensor,
-    /// `[B, C, H/8, W/8]`
-    pub c3: Tensor,
-    /// `[B, C, H/16, W/16]`
-    pub c4: Tensor,
-    /// `[B, C, H/32, W/32]`
-    pub c5: Tensor,
-}
-
-/// The encoder.
+/// A ResNet.
 #[derive(Debug)]
 pub struct ResNet {
     stem: (Convolution, BatchNorm),
     stages: [Vec<Block>; 4],
+    strides: [u32; 4],
 }
 
 impl ResNet {
@@ -85,7 +38,7 @@ impl ResNet {
             });
             blocks.collect()
         });
-        Self { stem, stages }
+        Self { stem, stages, strides: architecture.strides() }
     }
 
     /// `[B, 3, H, W]` to the maps of the four stages.
@@ -99,8 +52,7 @@ impl ResNet {
         let c3 = stage(1, c2.each_ref().map(Tensor::shallow_clone));
         let c4 = stage(2, c3.each_ref().map(Tensor::shallow_clone));
         let c5 = stage(3, c4.each_ref().map(Tensor::shallow_clone));
-        let [c2, c3, c4, c5] = [c2, c3, c4, c5].map(|[map, _]| map);
-        Features { c2, c3, c4, c5 }
+        Features { maps: [c2, c3, c4, c5].map(|[map, _]| map).into(), strides: self.strides.into() }
     }
 }
 

@@ -3,8 +3,8 @@
 
 use tch::Tensor;
 
+use super::{Architecture, Features};
 use crate::layers::Convolution;
-use crate::resnet::{Architecture, Features};
 use crate::store::Scope;
 
 /// From C2..C5 to one map at stride 4.
@@ -28,8 +28,8 @@ impl Pyramid {
     /// The maps of the four stages to `[B, width, H/4, W/4]`.
     pub fn forward(&self, features: &Features) -> Tensor {
         let [top, rest @ ..] = &self.laterals;
-        let below = rest.iter().zip([&features.c4, &features.c3, &features.c2]);
-        below.fold(top.forward(&features.c5), |above, (lateral, map)| {
+        let below = rest.iter().zip(features.maps.iter().rev().skip(1));
+        below.fold(top.forward(&features.last()), |above, (lateral, map)| {
             let size = map.size();
             lateral.forward(map) + above.upsample_bilinear2d(&size[2..], false, None, None)
         })
