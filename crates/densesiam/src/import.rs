@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::RunLayout;
 use densesiam_nn::{Architecture, ResNet, Store};
-use densesiam_weights::{DType, Limits, Matching, NoMatch, WeightsFile, match_names, read};
+use densesiam_weights::{DType, Limits, NameMatch, NoMatch, WeightsFile, match_names, read};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
@@ -86,7 +86,7 @@ fn of_run(path: &Path) -> Result<PathBuf, Error> {
 }
 
 /// How a file fits each architecture.
-pub fn matchings(file: &WeightsFile) -> impl Iterator<Item = Result<(Architecture, Matching), NoMatch>> {
+pub fn matchings(file: &WeightsFile) -> impl Iterator<Item = Result<(Architecture, NameMatch), NoMatch>> {
     Architecture::ALL.into_iter().map(|architecture| {
         let matching = match_names(&shapes(architecture), &file.tensors)?;
         Ok((architecture, matching))
@@ -101,7 +101,7 @@ fn shapes(architecture: Architecture) -> Vec<(String, Vec<i64>)> {
 }
 
 /// Which network the file holds in place of the encoder, and what to do.
-fn another_network(file: &WeightsFile, Matching { network, expected_network, .. }: &Matching) -> String {
+fn another_network(file: &WeightsFile, NameMatch { network, expected_network, .. }: &NameMatch) -> String {
     let fitting = matchings(file).flatten().find(|(_, matching)| matching.fits());
     match fitting.map(|(architecture, _)| architecture.key()) {
         None if network == expected_network => format!("its network is not a whole and plain {network}"),

@@ -11,7 +11,7 @@ const PARTIAL_RECIPE: &str = "recipe.toml.partial";
 
 /// What to do about a directory of that name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum Start {
     /// There must be none.
     New,
     /// Continue the run in it.
@@ -151,24 +151,24 @@ struct Lock {
 }
 
 impl RunDirectory {
-    /// Makes or takes over `<parent>/<name>` as `mode` says, and locks it. A folder in which a run was made but never began,
-    /// because its process was killed before it wrote its recipe, is taken by every mode. On file systems without locks
+    /// Makes or takes over `<parent>/<name>` as `start` says, and locks it. A folder in which a run was made but never began,
+    /// because its process was killed before it wrote its recipe, is taken by every start. On file systems without locks
     /// the directory is used unlocked: see [`RunDirectory::unlocked`].
     ///
     /// # Errors
     /// [`RunDirectoryError`] when the directory is there and should not be or the reverse, is another process's, or
     /// the system refuses.
-    pub fn create(parent: &Path, name: &str, mode: Mode) -> Result<Self, RunDirectoryError> {
+    pub fn create(parent: &Path, name: &str, start: Start) -> Result<Self, RunDirectoryError> {
         let usual = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
         if !usual {
             return Err(RunDirectoryError::Name { name: name.to_owned() });
         }
         let path = parent.join(name);
-        if mode == Mode::Resume && !path.is_dir() {
+        if start == Start::Resume && !path.is_dir() {
             return Err(RunDirectoryError::NothingToResume { path });
         }
         let is_new = create_folder(parent, &path)?;
-        if mode == Mode::New && !is_new && !never_began(&path) {
+        if start == Start::New && !is_new && !never_began(&path) {
             return Err(RunDirectoryError::Exists { path });
         }
         let is_a_run = is_new || path.join(RECIPE).is_file() || never_began(&path);
@@ -178,10 +178,10 @@ impl RunDirectory {
         let directory = Self { lock: lock(&path)?, layout: RunLayout::new(path) };
         // Another process may have begun its run before this one had the lock.
         let root = directory.layout.root();
-        if mode == Mode::New && !never_began(root) {
+        if start == Start::New && !never_began(root) {
             return Err(RunDirectoryError::Exists { path: root.to_owned() });
         }
-        if mode == Mode::Overwrite {
+        if start == Start::Overwrite {
             empty(root).map_err(|source| RunDirectoryError::Write { path: root.to_owned(), source })?;
         }
         Ok(directory)
@@ -273,18 +273,18 @@ fn empty(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn create(parent: &Path, mode: Mode) -> Result<RunDirectory, RunDirectoryError> {
-        RunDirectory::create(parent, "first", mode)
+    fn create(parent: &Path, start: Start) -> Result<RunDirectory, RunDirectoryError> {
+        RunDirectory::create(parent, "first", start)
     }
 
     #[test]
     fn an_existing_directory_is_refused_with_the_two_ways_on() {
         let home = tempfile::tempdir().unwrap();
         let parent = home.path().join("runs");
-        let run = create(&parent, Mode::New).unwrap();
+        let run = create(&parent, Start::New).unwrap();
         fs::write(run.layout().recipe(), "").unwrap();
         drop(run);
-        let message = create(&parent, Mode::New).unwrap_err().to_string();
+        let message = create(&parent, Start::New).unwrap_err().to_string();
         assert!(
             message.contains("--resume") && message.contains("--overwrite") && message.contains("runs/first")
         );
@@ -293,17 +293,17 @@ mod tests {
     #[test]
     fn resume_keeps_and_overwrite_empties() {
         let home = tempfile::tempdir().unwrap();
-        let run = create(home.path(), Mode::Overwrite).unwrap();
+        let run = create(home.path(), Start::Overwrite).unwrap();
         fs::write(run.layout().recipe(), "").unwrap();
         fs::create_dir(run.layout().checkpoints()).unwrap();
         drop(run);
-        let run = create(home.path(), Mode::Resume).unwrap();
+        let run = create(home.path(), Start::Resume).unwrap();
         assert!(run.layout().checkpoints().is_dir());
         drop(run);
-        let run = create(home.path(), Mode::Overwrite).unwrap();
+        let run = create(home.path(), Start::Overwrite).unwrap();
         assert!(!run.layout().checkpoints().exists() && !run.layout().recipe().exists());
         drop(run);
-        create(home.path(), Mode::Overwrite).unwrap();
+        create(home.path(), Start::Overwrite).unwrap();
     }
 
     #[test]
@@ -311,22 +311,22 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("first")).unwrap();
         fs::write(home.path().join("first/thesis.tex"), "").unwrap();
-        assert!(matches!(create(home.path(), Mode::Overwrite), Err(RunDirectoryError::NotARun { .. })));
+        assert!(matches!(create(home.path(), Start::Overwrite), Err(RunDirectoryError::NotARun { .. })));
         assert!(home.path().join("first/thesis.tex").exists());
     }
 
     #[test]
     fn a_run_that_was_killed_before_it_wrote_its_recipe_can_be_begun_in_every_way() {
-        for mode in [Mode::New, Mode::Resume, Mode::Overwrite] {
+        for start in [Start::New, Start::Resume, Start::Overwrite] {
             let home = tempfile::tempdir().unwrap();
             let folder = home.path().join("first");
             fs::create_dir_all(folder.join("checkpoints")).unwrap();
             for file in [".lock", "recipe.toml.partial", "metrics.jsonl", "events.out.tfevents.1.densesiam"] {
                 fs::write(folder.join(file), "").unwrap();
             }
-            create(home.path(), mode).unwrap();
+            create(home.path(), start).unwrap();
             fs::write(folder.join("metrics.jsonl"), "{}").unwrap();
-            assert!(create(home.path(), mode).is_err(), "{mode:?} takes what holds results");
+            assert!(create(home.path(), start).is_err(), "{start:?} takes what holds results");
         }
     }
 
@@ -344,17 +344,17 @@ mod tests {
     #[test]
     fn two_runs_cannot_share_a_directory() {
         let home = tempfile::tempdir().unwrap();
-        let run = create(home.path(), Mode::New).unwrap();
-        assert!(matches!(create(home.path(), Mode::Resume), Err(RunDirectoryError::InUse { .. })));
-        assert!(matches!(create(home.path(), Mode::Overwrite), Err(RunDirectoryError::InUse { .. })));
+        let run = create(home.path(), Start::New).unwrap();
+        assert!(matches!(create(home.path(), Start::Resume), Err(RunDirectoryError::InUse { .. })));
+        assert!(matches!(create(home.path(), Start::Overwrite), Err(RunDirectoryError::InUse { .. })));
         drop(run);
-        create(home.path(), Mode::Resume).unwrap();
+        create(home.path(), Start::Resume).unwrap();
     }
 
     #[test]
     fn there_must_be_something_to_resume() {
         let home = tempfile::tempdir().unwrap();
-        assert!(matches!(create(home.path(), Mode::Resume), Err(RunDirectoryError::NothingToResume { .. })));
+        assert!(matches!(create(home.path(), Start::Resume), Err(RunDirectoryError::NothingToResume { .. })));
     }
 
     #[test]
@@ -363,14 +363,14 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let parent = home.path().join("runs");
         fs::write(&parent, "").unwrap();
-        let message = create(&parent, Mode::New).unwrap_err().to_string();
+        let message = create(&parent, Start::New).unwrap_err().to_string();
         assert!(message.contains("run.dir") && message.contains("runs"), "{message}");
     }
 
     #[test]
     fn names_stay_within_the_parent() {
         for name in ["", ".", "..", "a/b", "../up", ".hidden"] {
-            let made = RunDirectory::create(Path::new("runs"), name, Mode::New);
+            let made = RunDirectory::create(Path::new("runs"), name, Start::New);
             assert!(matches!(made, Err(RunDirectoryError::Name { .. })), "{name:?}");
         }
     }

@@ -10,6 +10,10 @@
 //! All of it is computed in `f64`: both grids of a pair list the same image points to the last bits, whatever
 //! precision the features have.
 
+mod fraction;
+
+pub use fraction::Fraction;
+
 /// A point, `x` to the right and `y` down; the space is said by the name of the variable.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {

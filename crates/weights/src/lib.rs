@@ -8,7 +8,7 @@
 //!
 //! [`match_names`] then says which tensors of the file are which of the model: it finds the encoder by the names of its
 //! blocks, whatever stands before them, translates detectron2's, and says which network it is. Nothing is taken silently:
-//! what is missing, left over or of another shape is in the [`Matching`], which prints as a few lines.
+//! what is missing, left over or of another shape is in the [`NameMatch`], which prints as a few lines.
 //!
 //! [`write_torch`] and [`write_detectron2`] write what those tools read, [`onnx`] writes whole networks.
 //!
@@ -30,6 +30,6 @@ mod write;
 
 pub use error::WeightsError;
 pub use file::{Format, Limits, WeightsFile, read, read_bytes};
-pub use matching::{Layout, Match, Matching, Mismatch, NoMatch, match_names};
+pub use matching::{Layout, Match, Mismatch, NameMatch, NoMatch, match_names};
 pub use tensor::{DType, Tensor};
 pub use write::{StateDict, WriteError, write_detectron2, write_torch};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Args;
 use densesiam_engine::log::{Voice, say};
-use densesiam_engine::run_dir::{Mode, RunLayout};
+use densesiam_engine::run_dir::{RunLayout, Start};
 use densesiam_metrics::Spread;
 use serde_json::{Value, json};
 
@@ -81,7 +81,7 @@ trait Ablated: Training {
     fn check(self) -> Result<(), Error>;
 
     /// Trains it in its run directory.
-    fn train(self, mode: Mode) -> Result<(), Error>;
+    fn train(self, start: Start) -> Result<(), Error>;
 
     /// The figures of a finished run.
     fn figures(run: &RunLayout) -> Result<Figures, Error>;
@@ -92,10 +92,10 @@ impl Ablated for PretrainRecipe {
         check_encoder(&pretrain::Plan::new(self)?.recipe)
     }
 
-    fn train(self, mode: Mode) -> Result<(), Error> {
+    fn train(self, start: Start) -> Result<(), Error> {
         let plan = pretrain::Plan::new(self)?;
         say(&plan);
-        pretrain::pretrain(&plan, mode, &Voice::Terminal)
+        pretrain::pretrain(&plan, start, &Voice::Terminal)
     }
 
     fn figures(run: &RunLayout) -> Result<Figures, Error> {
@@ -110,10 +110,10 @@ impl Ablated for SegmentRecipe {
         check_encoder(&segment::Plan::new(self)?.recipe)
     }
 
-    fn train(self, mode: Mode) -> Result<(), Error> {
+    fn train(self, start: Start) -> Result<(), Error> {
         let plan = segment::Plan::new(self)?;
         say(&plan);
-        segment::segment(&plan, mode, &Voice::Terminal)
+        segment::segment(&plan, start, &Voice::Terminal)
     }
 
     fn figures(run: &RunLayout) -> Result<Figures, Error> {
@@ -190,12 +190,12 @@ fn settings(
 }
 
 fn outcome<R: Ablated>(recipe: R, run: &Path, overwrite: bool) -> Result<Outcome, Error> {
-    let mode = match run.exists() {
-        false => Mode::New,
-        true if overwrite => Mode::Overwrite,
-        true => Mode::Resume,
+    let start = match run.exists() {
+        false => Start::New,
+        true if overwrite => Start::Overwrite,
+        true => Start::Resume,
     };
-    match recipe.train(mode) {
+    match recipe.train(start) {
         Ok(()) => Ok(Ok(R::figures(&RunLayout::new(run))?)),
         Err(error @ (Error::NotFinite { .. } | Error::Collapsed { .. })) => Ok(Err(error.to_string())),
         Err(error) => {

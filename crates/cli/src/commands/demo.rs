@@ -4,7 +4,7 @@ use std::path::Path;
 
 use densesiam_data::demo::{DemoSettings, write_demo};
 use densesiam_engine::log::{Voice, say};
-use densesiam_engine::run_dir::{Mode, RunLayout};
+use densesiam_engine::run_dir::{RunLayout, Start};
 
 use crate::answer::answer_line;
 use densesiam::error::Error;
@@ -27,15 +27,15 @@ pub(super) fn run(settings: &[String]) -> Result<(), Error> {
         recipe.common.data.root = root.join("train/images").display().to_string();
         say(format_args!("made-up pictures to look at: {}", root.join("train/images").display()));
     }
-    let mode = if recipe.common.run.name == "demo" { Mode::Overwrite } else { Mode::New };
+    let start = if recipe.common.run.name == "demo" { Start::Overwrite } else { Start::New };
     let plan = pretrain::Plan::new(recipe)?;
     say(&plan);
     let report =
         RunLayout::new(Path::new(&plan.recipe.common.run.dir).join(&plan.recipe.common.run.name)).report();
     say(format_args!("open {} in a browser: every epoch brings it up to date", report.display()));
-    pretrain::pretrain(&plan, mode, &Voice::Terminal)?;
+    pretrain::pretrain(&plan, start, &Voice::Terminal)?;
     // Pictures of one's own have no labels to say how good a segmentation of them is.
-    if made_up { segment_them(&root, &plan.recipe, settings, mode) } else { Ok(()) }
+    if made_up { segment_them(&root, &plan.recipe, settings, start) } else { Ok(()) }
 }
 
 /// `settings` of the tables `[run]` and `[train]` are laid over this recipe too.
@@ -43,7 +43,7 @@ fn segment_them(
     root: &Path,
     pretrained: &PretrainRecipe,
     settings: &[String],
-    mode: Mode,
+    start: Start,
 ) -> Result<(), Error> {
     let run = |name: &str| RunLayout::new(Path::new(&pretrained.common.run.dir).join(name));
     let shared = |setting: &&String| setting.starts_with("run.") || setting.starts_with("train.");
@@ -59,7 +59,7 @@ fn segment_them(
     let recipe: SegmentRecipe = load(text, "demo_segment", &all)?;
     let plan = segment::Plan::new(recipe)?;
     say(format_args!("\n{plan}"));
-    segment::segment(&plan, mode, &Voice::Terminal)?;
+    segment::segment(&plan, start, &Voice::Terminal)?;
     let evaluations = Table::read(&run(&name).evaluations())?;
     let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.1}", 100.0 * value));
     answer_line(format_args!(

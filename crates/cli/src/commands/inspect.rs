@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use densesiam_nn::Architecture;
-use densesiam_weights::{Limits, Matching, NoMatch, read};
+use densesiam_weights::{Limits, NameMatch, NoMatch, read};
 use serde_json::{Value, json};
 
 use crate::answer::{answer, answer_line};
@@ -64,7 +64,7 @@ fn of_file(path: &Path) -> Result<Value, Error> {
 }
 
 /// The greatest is the architecture that the file holds, or holds most of. That there are two of it comes before parts.
-fn likeness(matching: &Result<(Architecture, Matching), NoMatch>) -> (u8, i64) {
+fn likeness(matching: &Result<(Architecture, NameMatch), NoMatch>) -> (u8, i64) {
     match matching {
         Ok((_, matching)) => {
             let absent = matching.missing.len() + matching.mismatched.len();
@@ -75,7 +75,7 @@ fn likeness(matching: &Result<(Architecture, Matching), NoMatch>) -> (u8, i64) {
     }
 }
 
-fn in_words((architecture, matching): &(Architecture, Matching)) -> String {
+fn in_words((architecture, matching): &(Architecture, NameMatch)) -> String {
     match matching.fits() {
         true => format!("{architecture}, usable here: {matching}"),
         false => format!("{}, not usable here: {matching}", matching.network),

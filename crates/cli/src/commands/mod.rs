@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use densesiam_engine::run_dir::Mode;
+use densesiam_engine::run_dir::Start;
 use densesiam_engine::waiting::bound_spinning;
 use densesiam_text::shown;
 
@@ -336,11 +336,11 @@ impl Command {
 
 impl TrainArguments {
     /// What to do about a run directory of that name.
-    fn mode(&self) -> Mode {
+    fn start(&self) -> Start {
         match (self.resume, self.overwrite) {
-            (true, _) => Mode::Resume,
-            (_, true) => Mode::Overwrite,
-            _ => Mode::New,
+            (true, _) => Start::Resume,
+            (_, true) => Start::Overwrite,
+            _ => Start::New,
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
         return Ok(());
     }
     say(&plan);
-    pretrain(&plan, arguments.mode(), &Voice::Terminal)
+    pretrain(&plan, arguments.start(), &Voice::Terminal)
 }
 
 /// A recipe, or the folder recipe for a folder of pictures or tar shards, under the settings of the command line.

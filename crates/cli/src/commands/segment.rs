@@ -24,5 +24,5 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
         return Ok(());
     }
     say(&plan);
-    segment(&plan, arguments.mode(), &Voice::Terminal)
+    segment(&plan, arguments.start(), &Voice::Terminal)
 }

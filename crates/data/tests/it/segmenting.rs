@@ -10,7 +10,7 @@ use densesiam_data::loader::{Batch, Loader, LoaderSettings, SampleScratch, Sampl
 use densesiam_data::resize::{ResizeScratch, resize_region};
 use densesiam_data::views::aligned::{AlignedPair, AlignedViews, BlurDraw, CropRounding};
 use densesiam_data::views::{Augmentation, ViewMaker, ViewParameters};
-use densesiam_geometry::{Region, View};
+use densesiam_geometry::{Fraction, Region, View};
 use densesiam_random::{Key, Purpose};
 use densesiam_settings::SettingError;
 use tempfile::TempDir;
@@ -194,7 +194,8 @@ fn box_and_flip_lead_from_view_1_to_the_same_places_of_view_2() {
             ViewMaker::new(size).apply(&image, &pair.views[view], &mut out.pixels).unwrap();
             out
         });
-        let cells = View { crop: pair.feature_box, flip: pair.flip };
+        let Fraction { x0, y0, x1, y1 } = pair.feature_box;
+        let cells = View { crop: Region { x0, y0, x1, y1 }, flip: pair.flip };
         for (place, cell) in
             (Region { x0: -1.0, y0: -1.0, x1: 1.0, y1: 1.0 }).cell_centres(8).iter().enumerate()
         {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use densesiam_engine::checkpoint::{CheckpointFolder, tensors_to_safetensors};
 use densesiam_engine::environment::Environment;
-use densesiam_engine::log::{EventFile, MetricsLog, Png, Progress, Report as ProgressReport, Voice};
+use densesiam_engine::log::{EventFile, MetricsLog, Png, Progress, ProgressLine, Voice};
 use densesiam_engine::run_dir::{RunDirectory, RunLayout};
 use image::RgbImage;
 
@@ -200,7 +200,7 @@ impl<'p> Journal<'p> {
         }
         if let Some(row) = &last {
             let named = self.run.task.shown.iter().filter_map(|(name, label)| Some((*label, row.get(name)?)));
-            self.progress.report(&ProgressReport {
+            self.progress.report(&ProgressLine {
                 step: row.step,
                 seconds,
                 values: &named.collect::<Vec<_>>(),

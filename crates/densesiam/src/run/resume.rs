@@ -12,12 +12,12 @@ use super::setup::Run;
 use crate::error::Error;
 use crate::recipe::RunSettings;
 use densesiam_engine::checkpoint::{Checkpoint, CheckpointFolder, Latest};
-use densesiam_engine::run_dir::{Mode, RunDirectory, RunLayout};
+use densesiam_engine::run_dir::{RunDirectory, RunLayout, Start};
 use densesiam_settings::tables::differences;
 
 /// Where a training begins.
 pub struct Origin {
-    mode: Mode,
+    start: Start,
     /// The directory of a run to be resumed, locked.
     directory: Option<RunDirectory>,
     restored: Option<Contents>,
@@ -47,18 +47,18 @@ const MAY_CHANGE: [&str; 16] = [
 ];
 
 impl Origin {
-    /// Where the run begins. With [`Mode::Resume`] its newest whole checkpoint is loaded into `state`; a run that was
+    /// Where the run begins. With [`Start::Resume`] its newest whole checkpoint is loaded into `state`; a run that was
     /// stopped before it had one begins with its first step. Otherwise nothing is looked at, and nothing is written.
     ///
     /// # Errors
     /// When the run directory cannot be used, or holds another run than the recipe says, or one whose checkpoints are
     /// damaged or gone: to start it over would destroy it.
-    pub fn find(run: &Run, mode: Mode, state: &mut State) -> Result<Self, Error> {
-        let mut origin = Self { mode, directory: None, restored: None, said: Vec::new() };
-        if mode != Mode::Resume {
+    pub fn find(run: &Run, start: Start, state: &mut State) -> Result<Self, Error> {
+        let mut origin = Self { start, directory: None, restored: None, said: Vec::new() };
+        if start != Start::Resume {
             return Ok(origin);
         }
-        let directory = RunDirectory::create(Path::new(&run.common.run.dir), &run.common.run.name, mode)?;
+        let directory = RunDirectory::create(Path::new(&run.common.run.dir), &run.common.run.name, start)?;
         let layout = directory.layout();
         if layout.recipe().is_file() {
             same_recipe(&layout.recipe(), run)?;
@@ -91,7 +91,7 @@ impl Origin {
     pub(super) fn take(self, run: &RunSettings) -> Result<(RunDirectory, Option<Contents>), Error> {
         let directory = match self.directory {
             Some(directory) => directory,
-            None => RunDirectory::create(Path::new(&run.dir), &run.name, self.mode)?,
+            None => RunDirectory::create(Path::new(&run.dir), &run.name, self.start)?,
         };
         Ok((directory, self.restored))
     }

@@ -2,7 +2,7 @@
 
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
-use densesiam_engine::run_dir::Mode;
+use densesiam_engine::run_dir::Start;
 use densesiam_report::page::Status;
 use densesiam_settings::duration::is_due;
 use tch::Device;
@@ -16,7 +16,7 @@ use crate::run::{Journal, Origin, Pending, Run, State, Stopwatch, Trouble, next_
 /// the learner, `state` the new model and its optimizer.
 pub(super) fn train<L: Learner>(
     run: &Run,
-    (start, voice): (Mode, &Voice),
+    (start, voice): (Start, &Voice),
     (learner, views): (&mut L, L::Augmentation),
     observer: &mut impl Observer<L>,
     state: &mut State,

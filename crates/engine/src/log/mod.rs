@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::jsonl::MetricsLog;
-pub use self::progress::{Progress, Report, spoken};
+pub use self::progress::{Progress, ProgressLine, spoken};
 pub use self::tensorboard::{EventFile, Png};
 pub use self::voice::{Voice, say};
 

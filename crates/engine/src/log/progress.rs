@@ -9,7 +9,7 @@ use super::Voice;
 
 /// What a report says of one interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Report<'a> {
+pub struct ProgressLine<'a> {
     /// Steps done.
     pub step: u64,
     /// How long the steps since the last report took, without what was done between them.
@@ -59,8 +59,8 @@ impl Progress {
 
     /// Shows the numbers of an interval, with throughput and time left: beside the bar, or as one line. The caller
     /// calls this at its log interval.
-    pub fn report(&self, report: &Report) {
-        let Report { step, seconds, values } = *report;
+    pub fn report(&self, report: &ProgressLine) {
+        let ProgressLine { step, seconds, values } = *report;
         let steps = step.saturating_sub(self.reported.replace(step)).max(1) as f64;
         self.in_steps.set(self.in_steps.get() + seconds);
         let aside = self.began.0.elapsed().as_secs_f64() - self.in_steps.get();
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(progress.left(150, 2.0, 60.0).unwrap(), "2m 40s");
         assert_eq!(progress.left(200, 2.0, 60.0), None);
         // The interval in which the evaluation fell has the rate of its steps.
-        progress.report(&Report { step: 150, seconds: 100.0, values: &[] });
+        progress.report(&ProgressLine { step: 150, seconds: 100.0, values: &[] });
         assert_eq!((progress.reported.get(), progress.in_steps.get()), (150, 100.0));
     }
 }

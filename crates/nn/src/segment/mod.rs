@@ -7,6 +7,7 @@
 
 mod settings;
 
+use densesiam_geometry::Fraction;
 use densesiam_settings::duration::Now;
 use densesiam_torch_ext::{sample, upload};
 use tch::{Kind, Tensor};
@@ -189,9 +190,9 @@ impl Segmenter {
 }
 
 /// The grid that brings a whole view's features to the crop and flip of the other view: `[B, cells, cells, 2]`.
-/// `boxes` are crop boxes in fractions of the whole view.
+/// `boxes` are crop boxes within the whole view.
 pub fn alignment(
-    boxes: &[densesiam_geometry::Region],
+    boxes: &[Fraction],
     flips: &[bool],
     cells: usize,
     kind: Kind,

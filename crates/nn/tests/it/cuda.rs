@@ -1,7 +1,7 @@
 //! A training step on a CUDA device against the processor's in float64. Where there is no device nothing is compared, which
 //! is said.
 
-use densesiam_geometry::{Region, View};
+use densesiam_geometry::{Fraction, Region, View};
 use densesiam_nn::pretrain::densesiam::{Correspondence, DenseSiam, Settings};
 use densesiam_nn::segment::{self, Segmenter};
 use densesiam_nn::{Architecture, Store};
@@ -61,7 +61,7 @@ fn segmentation(device: Device, parameters: Kind, maps: Kind) -> (Vec<f64>, Tens
     let settings = segment::Settings::default();
     let store = Store::new(parameters, device, 7);
     let model = Segmenter::new(&store, &settings, 11);
-    let boxes = [Region { x0: 0.1, y0: 0.2, x1: 0.8, y1: 0.9 }; BATCH];
+    let boxes = [Fraction { x0: 0.1, y0: 0.2, x1: 0.8, y1: 0.9 }; BATCH];
     let align = segment::alignment(&boxes, &[true; BATCH], 16, parameters, device);
     let [one, two] = [0, 1].map(|view| pictures(view, 64).to_device(device).to_kind(maps));
     let losses = model.forward(&one, &two, Some(&align), true).losses;

@@ -2,7 +2,7 @@
 
 use densesiam_geometry::{Region, View};
 use densesiam_nn::pretrain::densesiam::{
-    Correspondence, CorrespondenceStrategy, DenseSiam, Link, Matching, Output, PointStrategy, RegionLoss,
+    Correspondence, CorrespondenceStrategy, DenseSiam, Link, Output, Pairing, PointStrategy, RegionLoss,
     Settings,
 };
 use densesiam_nn::{Architecture, Mode, Store, collapse, contrast};
@@ -167,7 +167,7 @@ fn the_same_view_twice_pairs_each_cell_with_itself() {
     let view = overlapping()[0];
     let place = (Kind::Double, Device::Cpu);
     let correspondence = Correspondence::new(&settings, &[[view, view]; 2], &keys(2), 4, place).unwrap();
-    let Matching::Pairs(pairs) = correspondence.matching else { panic!("not pairs") };
+    let Pairing::Pairs(pairs) = correspondence.pairing else { panic!("not pairs") };
     // Neighbours are a cell's side apart, which is below 0.7 of its diagonal where the cell is not a square.
     let diagonal = pairs.get(0).diagonal(0, 0, 1);
     assert_eq!(value(&diagonal.min()), 1.0);
@@ -180,7 +180,7 @@ fn hard_points_are_candidates_or_filling() {
     settings.pixsim.points = PointStrategy::MildlyBiased;
     let place = (Kind::Double, Device::Cpu);
     let correspondence = Correspondence::new(&settings, &[overlapping(); 2], &keys(2), 2, place).unwrap();
-    let Matching::HardPoints(hard) = correspondence.matching else { panic!("not hard points") };
+    let Pairing::HardPoints(hard) = correspondence.pairing else { panic!("not hard points") };
     assert_eq!(hard.candidates[0].size(), [2, 27, 1, 2]);
     assert_eq!((hard.chosen, hard.filling[0].size()), (7, vec![2, 2, 1, 2]));
 }

@@ -1,6 +1,6 @@
 //! The segmentation step against the authors' released code (`segment-*` test vectors).
 
-use densesiam_geometry::Region;
+use densesiam_geometry::Fraction;
 use densesiam_nn::segment::{Output, Rebalance, Segmenter, Settings, alignment};
 use densesiam_nn::{Architecture, Store};
 use tch::{Device, Kind, Tensor};
@@ -87,7 +87,7 @@ fn parity_segment_float32_smoke() {
 
 #[test]
 fn the_whole_box_without_a_flip_aligns_a_map_with_itself() {
-    let whole = Region { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
+    let whole = Fraction { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
     let grid = alignment(&[whole, whole], &[false, true], 4, Kind::Double, Device::Cpu);
     let centre = |cell: f64| (2.0 * cell + 1.0) / 4.0 - 1.0;
     for column in 0..4 {

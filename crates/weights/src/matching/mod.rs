@@ -44,9 +44,9 @@ pub struct Mismatch {
     pub found: Vec<i64>,
 }
 
-/// How a file fits a model; prints as a few lines. Only what [`fits`](Matching::fits) is the model's network.
+/// How a file fits a model; prints as a few lines. Only what [`fits`](NameMatch::fits) is the model's network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Matching {
+pub struct NameMatch {
     /// Tensors of the model that the file has, in the model's order.
     pub matched: Vec<Match>,
     /// Names of the model that the file lacks, except for `num_batches_tracked`, which it may lack.
@@ -105,7 +105,7 @@ pub enum NoMatch {
 ///
 /// # Errors
 /// [`NoMatch`] when no encoder is found, or two that differ fit equally well.
-pub fn match_names(model: &[(String, Vec<i64>)], file: &[Tensor]) -> Result<Matching, NoMatch> {
+pub fn match_names(model: &[(String, Vec<i64>)], file: &[Tensor]) -> Result<NameMatch, NoMatch> {
     let shapes = names_and_shapes(model);
     let found = encoders(file, &shapes).into_iter();
     let mut ranked: Vec<_> = found.map(|found| (Rank::of(&found, file, &shapes), found)).collect();
@@ -129,9 +129,9 @@ fn is_of_a_tool(name: &str) -> bool {
     name.ends_with("total_ops") || name.ends_with("total_params")
 }
 
-fn report(model: &[(String, Vec<i64>)], file: &[Tensor], found: &Encoder) -> Matching {
+fn report(model: &[(String, Vec<i64>)], file: &[Tensor], found: &Encoder) -> NameMatch {
     let shapes = names_and_shapes(model);
-    let mut matching = Matching {
+    let mut matching = NameMatch {
         matched: Vec::new(),
         missing: Vec::new(),
         foreign: Vec::new(),
@@ -168,7 +168,7 @@ fn report(model: &[(String, Vec<i64>)], file: &[Tensor], found: &Encoder) -> Mat
     matching
 }
 
-impl Matching {
+impl NameMatch {
     /// Whether the file holds all of the model, and what it holds is that network and no other.
     pub fn fits(&self) -> bool {
         self.missing.is_empty() && self.mismatched.is_empty() && self.foreign.is_empty()

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::{Matching, Mismatch};
+use super::{Mismatch, NameMatch};
 use crate::error::{few, readable};
 
-impl fmt::Display for Matching {
+impl fmt::Display for NameMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let needed = self.matched.len() + self.missing.len() + self.mismatched.len();
         write!(f, "{} of {} tensors found, under {}", self.matched.len(), needed, self.layout)?;
@@ -37,7 +37,7 @@ impl fmt::Display for Matching {
     }
 }
 
-impl Matching {
+impl NameMatch {
     /// The part of the network that a tensor of the file is of: the beginning of its name, up to the first word in which
     /// it differs from the prefix (`module.encoder_k` beside `module.encoder_q.`).
     pub fn part_of<'a>(&self, name: &'a str) -> &'a str {

@@ -1,10 +1,10 @@
 //! Where the encoder of a file is: whatever stands before its names, and never a copy where the encoder itself is there.
 
-use densesiam_weights::{Layout, Matching, NoMatch, Tensor, match_names};
+use densesiam_weights::{Layout, NameMatch, NoMatch, Tensor, match_names};
 
 use crate::resnet::{file, resnet18, resnet50, tensor, under};
 
-fn matching(file: &[Tensor]) -> Matching {
+fn matching(file: &[Tensor]) -> NameMatch {
     match_names(&resnet18(), file).unwrap()
 }
 

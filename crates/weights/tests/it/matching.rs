@@ -1,6 +1,6 @@
 //! Each program's names for the same network, and what is said of them.
 
-use densesiam_weights::{DType, Layout, Matching, NoMatch, Tensor, match_names};
+use densesiam_weights::{DType, Layout, NameMatch, NoMatch, Tensor, match_names};
 
 /// Two of a ResNet's blocks, as the model names them.
 fn model() -> Vec<(String, Vec<i64>)> {
@@ -30,12 +30,12 @@ fn under(prefix: &str) -> Vec<Tensor> {
     model().iter().map(|(name, shape)| tensor(&format!("{prefix}{name}"), shape)).collect()
 }
 
-fn matching(file: &[Tensor]) -> Matching {
+fn matching(file: &[Tensor]) -> NameMatch {
     match_names(&model(), file).unwrap()
 }
 
 #[track_caller]
-fn assert_complete(matching: &Matching, file: &[Tensor], prefix: &str) {
+fn assert_complete(matching: &NameMatch, file: &[Tensor], prefix: &str) {
     assert_eq!(matching.matched.len(), model().len());
     assert_eq!(matching.prefix, prefix);
     assert!(matching.missing.is_empty() && matching.mismatched.is_empty());

@@ -1,11 +1,11 @@
 //! Which network a file holds: another one than the model is never taken for it, however many tensors fit.
 
-use densesiam_weights::{Matching, Tensor, match_names};
+use densesiam_weights::{NameMatch, Tensor, match_names};
 
 use crate::resnet::{resnet, resnet18, resnet50, tensor, under};
 
 #[track_caller]
-fn assert_refused(model: &[(String, Vec<i64>)], file: &[Tensor], network: &str) -> Matching {
+fn assert_refused(model: &[(String, Vec<i64>)], file: &[Tensor], network: &str) -> NameMatch {
     let matching = match_names(model, file).unwrap();
     assert!(!matching.fits(), "{matching}");
     assert_eq!(matching.network, network);

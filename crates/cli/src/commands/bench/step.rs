@@ -18,7 +18,7 @@ use densesiam_data::views::random::RandomPair;
 use densesiam_data::views::{Photometric, ViewParameters};
 use densesiam_engine::device::{Precision, resolve_threads, search_convolutions, set_threads};
 use densesiam_engine::optimizer::{GroupRule, Optimizer};
-use densesiam_geometry::{Region, View};
+use densesiam_geometry::{Fraction, Region, View};
 use densesiam_nn::{Architecture, Store};
 use densesiam_random::{Key, Purpose, RngExt};
 use densesiam_settings::duration::{Duration, Horizon, Now};
@@ -261,9 +261,9 @@ fn overlapping_views() -> RandomPair {
 }
 
 fn aligned_views() -> AlignedPair {
-    let frame = Region { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
-    let feature_box = Region { x0: 0.1, y0: 0.2, x1: 0.8, y1: 0.9 };
-    let views = [(feature_box, true), (frame, false)]
+    let frame = Region { x0: 0.0, y0: 0.0, x1: 640.0, y1: 640.0 };
+    let feature_box = Fraction { x0: 0.1, y0: 0.2, x1: 0.8, y1: 0.9 };
+    let views = [(feature_box.of(&frame), true), (frame, false)]
         .map(|(crop, flip)| ViewParameters { view: View { crop, flip }, photometric: Photometric::IDENTITY });
     AlignedPair { views, frame, feature_box, flip: true }
 }

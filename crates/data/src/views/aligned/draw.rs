@@ -1,6 +1,6 @@
 //! Drawing the parameters of two aligned views from a key.
 
-use densesiam_geometry::{Region, View};
+use densesiam_geometry::{Fraction, Region, View};
 use densesiam_random::{ChaCha8Rng, Key, Purpose, RngExt};
 use densesiam_settings::SettingError;
 
@@ -30,9 +30,8 @@ pub struct AlignedPair {
     pub views: [ViewParameters; 2],
     /// The square frame, in image space.
     pub frame: Region,
-    /// The part of the feature map of view 2 that shows what view 1 shows: edges as shares of the map, within
-    /// `[0, 1]`.
-    pub feature_box: Region,
+    /// The part of the feature map of view 2 that shows what view 1 shows.
+    pub feature_box: Fraction,
     /// Whether view 1 is mirrored, and with it the cropped features of view 2.
     pub flip: bool,
 }
@@ -66,7 +65,7 @@ impl Augmentation for AlignedViews {
             let pixels_per_base = f64::from(self.size) / (ratio * f64::from(self.base_size));
             draw_photometric(self, pixels_per_base, &mut key.rng())
         };
-        let first = View { crop: part_of(&frame, &pixel_box), flip };
+        let first = View { crop: pixel_box.of(&frame), flip };
         let second = View { crop: frame, flip: false };
         let views = [
             ViewParameters { view: first, photometric: photometric(0, pixel_box.width()) },
@@ -95,7 +94,7 @@ struct CropDraw {
 
 impl CropDraw {
     /// The box for pixels and the box for features, in shares of the frame.
-    fn boxes(&self, settings: &AlignedViews) -> (Region, Region) {
+    fn boxes(&self, settings: &AlignedViews) -> (Fraction, Fraction) {
         match settings.crop {
             CropRounding::Exact => (self.exact(), self.exact()),
             CropRounding::Released => {
@@ -104,25 +103,19 @@ impl CropDraw {
         }
     }
 
-    fn exact(&self) -> Region {
+    fn exact(&self) -> Fraction {
         let room = 1.0 - self.ratio;
         let (x0, y0) = (room * self.right, room * self.down);
-        Region { x0, y0, x1: (x0 + self.ratio).min(1.0), y1: (y0 + self.ratio).min(1.0) }
+        Fraction { x0, y0, x1: (x0 + self.ratio).min(1.0), y1: (y0 + self.ratio).min(1.0) }
     }
 
     /// The released rounding on a map of `side` pixels or cells: side down, offsets to the nearest, half to even.
-    fn rounded(&self, side: u32) -> Region {
+    fn rounded(&self, side: u32) -> Fraction {
         let side = f64::from(side);
         let length = (side * self.ratio).floor();
         let [x0, y0] = [self.right, self.down].map(|share| ((side - length) * share).round_ties_even());
-        Region { x0: x0 / side, y0: y0 / side, x1: (x0 + length) / side, y1: (y0 + length) / side }
+        Fraction { x0: x0 / side, y0: y0 / side, x1: (x0 + length) / side, y1: (y0 + length) / side }
     }
-}
-
-/// The part of `frame` (image space) that `share` (of the frame) describes.
-fn part_of(frame: &Region, share: &Region) -> Region {
-    let (low, high) = (frame.at(share.x0, share.y0), frame.at(share.x1, share.y1));
-    Region { x0: low.x, y0: low.y, x1: high.x.min(frame.x1), y1: high.y.min(frame.y1) }
 }
 
 /// Every number is drawn, used or not: changing one probability leaves all other draws as they were.
@@ -184,7 +177,8 @@ mod tests {
         for AlignedPair { views: [first, second], feature_box, flip, .. } in
             drawn(&AlignedViews::default(), 200)
         {
-            let cells = View { crop: feature_box, flip };
+            let Fraction { x0, y0, x1, y1 } = feature_box;
+            let cells = View { crop: Region { x0, y0, x1, y1 }, flip };
             for cell in (Region { x0: -1.0, y0: -1.0, x1: 1.0, y1: 1.0 }).cell_centres(9) {
                 let in_first = first.view.image_from_view(cell);
                 let share = cells.image_from_view(cell);
@@ -214,7 +208,7 @@ mod tests {
     fn the_first_number_drives_the_rows() {
         let draw = CropDraw { ratio: 0.5, down: 1.0, right: 0.0 };
         for found in [draw.exact(), draw.rounded(80)] {
-            assert_eq!(found, Region { x0: 0.0, y0: 0.5, x1: 0.5, y1: 1.0 });
+            assert_eq!(found, Fraction { x0: 0.0, y0: 0.5, x1: 0.5, y1: 1.0 });
         }
     }
 

@@ -10,7 +10,7 @@ mod verdict;
 use densesiam_data::loader::Batch;
 use densesiam_data::views::random::{RandomPair, RandomViews};
 use densesiam_engine::log::Voice;
-use densesiam_engine::run_dir::Mode;
+use densesiam_engine::run_dir::Start;
 use densesiam_nn::input::Input;
 use densesiam_nn::pretrain::densesiam::DenseSiam;
 use densesiam_nn::pretrain::{Method, Views};
@@ -34,7 +34,7 @@ use sheet::ContactSheet;
 ///
 /// # Errors
 /// Whatever ends the run early. The state of the last step that was good is then in the run directory.
-pub fn pretrain(plan: &Plan, start: Mode, voice: &Voice) -> Result<(), Error> {
+pub fn pretrain(plan: &Plan, start: Start, voice: &Voice) -> Result<(), Error> {
     let store = plan.run.store();
     let mut learner = Pretraining::new(&plan.recipe, &store, plan.run.precision.kind());
     let mut shown = Shown { plan, sheet: ContactSheet::new(plan, &learner.input) };

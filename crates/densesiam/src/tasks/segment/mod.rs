@@ -16,7 +16,7 @@ use densesiam_data::labelled::LabelledSet;
 use densesiam_data::loader::Batch;
 use densesiam_data::views::aligned::{AlignedPair, AlignedViews};
 use densesiam_engine::log::Voice;
-use densesiam_engine::run_dir::Mode;
+use densesiam_engine::run_dir::Start;
 use densesiam_nn::input::Input;
 use densesiam_nn::segment::{Segmenter, alignment};
 use densesiam_nn::{Step, Store};
@@ -41,7 +41,7 @@ use sheet::ContactSheet;
 ///
 /// # Errors
 /// Whatever ends the run early. The state of the last step that was good is then in the run directory.
-pub fn segment(plan: &Plan, start: Mode, voice: &Voice) -> Result<(), Error> {
+pub fn segment(plan: &Plan, start: Start, voice: &Voice) -> Result<(), Error> {
     let store = plan.run.store();
     let mut learner = Segmentation::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
     let validation = plan.validation.as_ref().map(|set| (Arc::clone(set), ContactSheet::new(plan, set)));

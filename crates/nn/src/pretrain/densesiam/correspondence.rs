@@ -13,7 +13,7 @@ use crate::losses::loss_kind;
 
 /// How the pairs of PixSim are found, with the tensors it takes.
 #[derive(Debug)]
-pub enum Matching {
+pub enum Pairing {
     /// At the points of the grid.
     Points,
     /// At the points of the grid once [`Hard`] ones have been chosen.
@@ -45,7 +45,7 @@ pub struct Correspondence {
     /// The same points in view 1 and view 2, as `grid_sample` takes them: `[B', K, K, 2]`.
     pub grid: [Tensor; 2],
     /// How the pairs of PixSim are found.
-    pub matching: Matching,
+    pub pairing: Pairing,
     /// How many samples were left out.
     pub left_out: usize,
 }
@@ -75,13 +75,13 @@ impl Correspondence {
             PointStrategy::Uniform => batch.grid([k, k], |_, key, region| uniform(key, region, k * k)),
             _ => batch.grid([k, k], |_, _, region| region.cell_centres(k)),
         };
-        let matching = match settings.pixsim.correspondence {
+        let pairing = match settings.pixsim.correspondence {
             CorrespondenceStrategy::Location => batch.points(settings),
-            CorrespondenceStrategy::FeatureSimilarity => Matching::Features,
-            CorrespondenceStrategy::CoordinateDistance => Matching::Pairs(batch.pairs(cells)),
-            CorrespondenceStrategy::CandidateRegions => Matching::Windows(batch.windows()),
+            CorrespondenceStrategy::FeatureSimilarity => Pairing::Features,
+            CorrespondenceStrategy::CoordinateDistance => Pairing::Pairs(batch.pairs(cells)),
+            CorrespondenceStrategy::CandidateRegions => Pairing::Windows(batch.windows()),
         };
-        Some(Self { kept: (left_out > 0).then(|| batch.kept()), grid, matching, left_out })
+        Some(Self { kept: (left_out > 0).then(|| batch.kept()), grid, pairing, left_out })
     }
 }
 
@@ -117,14 +117,14 @@ impl Batch<'_> {
         })
     }
 
-    fn points(&self, settings: &Settings) -> Matching {
-        let Some((factor, share)) = settings.pixsim.points.bias() else { return Matching::Points };
+    fn points(&self, settings: &Settings) -> Pairing {
+        let Some((factor, share)) = settings.pixsim.points.bias() else { return Pairing::Points };
         let wanted = settings.pixsim.grid * settings.pixsim.grid;
         let chosen = (share * wanted as f64).round() as usize;
         let (candidates, filling) = (factor * wanted, wanted - chosen);
         // One stream gives both: first the candidates, then the filling.
         let drawn = |key: Key, region: &Region| uniform(key, region, candidates + filling);
-        Matching::HardPoints(Hard {
+        Pairing::HardPoints(Hard {
             candidates: self
                 .grid([candidates, 1], |_, key, region| drawn(key, region)[..candidates].to_vec()),
             filling: self.grid([filling, 1], |_, key, region| drawn(key, region)[candidates..].to_vec()),

@@ -18,7 +18,7 @@ use densesiam_geometry::View;
 use densesiam_settings::duration::Now;
 use tch::{Kind, Tensor};
 
-pub use correspondence::{Correspondence, Hard, Matching};
+pub use correspondence::{Correspondence, Hard, Pairing};
 use pixsim::at;
 pub use pixsim::{DenseOutputs, Link, PixSim};
 pub use regionsim::{RegionOutputs, RegionSim};

@@ -3,7 +3,7 @@
 use densesiam_torch_ext::sample;
 use tch::{Kind, Tensor};
 
-use super::correspondence::{Correspondence, Hard, Matching};
+use super::correspondence::{Correspondence, Hard, Pairing};
 use super::settings::{Order, Settings};
 use crate::heads::{Form, Head};
 use crate::layers::{Mode, both_views};
@@ -135,24 +135,24 @@ impl PixSim {
         let z_maps = self.project(features);
         let p_maps = self.predict(&z_maps).map(|p| p.map(|p| p.to_kind(kind)));
         let z_maps = z_maps.map(|z| z.to_kind(kind));
-        let grid = match (&correspondence.matching, &p_maps) {
-            (Matching::HardPoints(hard), Some(p_maps)) => {
+        let grid = match (&correspondence.pairing, &p_maps) {
+            (Pairing::HardPoints(hard), Some(p_maps)) => {
                 tch::no_grad(|| self.choose(hard, p_maps, &z_maps, correspondence.grid[0].size()[1]))
             }
             _ => correspondence.grid.each_ref().map(Tensor::shallow_clone),
         };
         let z_at_grid = at(&z_maps, &grid);
-        let (z, p, links) = match &correspondence.matching {
-            Matching::Points | Matching::HardPoints(_) => {
+        let (z, p, links) = match &correspondence.pairing {
+            Pairing::Points | Pairing::HardPoints(_) => {
                 let z = z_at_grid.each_ref().map(Tensor::shallow_clone);
                 (z, p_maps.map(|p| at(&p, &grid)), [Link::SameIndex, Link::SameIndex])
             }
-            Matching::Windows(windows) => {
+            Pairing::Windows(windows) => {
                 let mean = |maps: &[Tensor; 2]| at(maps, windows).map(|w| w.mean_dim(3, false, kind));
                 (mean(&z_maps), p_maps.as_ref().map(mean), [Link::SameIndex, Link::SameIndex])
             }
-            Matching::Features => (z_maps, p_maps, feature_links(features)),
-            Matching::Pairs(pairs) => (z_maps, p_maps, pair_links(pairs)),
+            Pairing::Features => (z_maps, p_maps, feature_links(features)),
+            Pairing::Pairs(pairs) => (z_maps, p_maps, pair_links(pairs)),
         };
         DenseOutputs { z, p, links, grid, z_at_grid }
     }
