@@ -2,6 +2,35 @@
 
 use std::path::{Path, PathBuf};
 
+/// The folders of C++ in `src`. They hold no Rust, so that a change of Rust alone compiles no C++ again.
+const FOLDERS: [&str; 4] = ["layers", "processor", "cuda", "libtorch"];
+
+/// What reads libtorch's headers, for any processor.
+const WITH_LIBTORCH: [&str; 15] = [
+    "libtorch/calls",
+    "layers/layers",
+    "layers/convolution",
+    "layers/stem",
+    "layers/batch_norm",
+    "layers/batch_norm_processor",
+    "layers/batch_norm_cuda",
+    "layers/norm_convolution",
+    "layers/sample",
+    "layers/max_pool",
+    "layers/contrast",
+    "layers/cross_entropy",
+    "processor/processor",
+    "cuda/cuda",
+    "cuda/cuda_module",
+];
+
+/// The kernels of `src/processor`, which read none and are compiled once for each instruction set.
+const OF_PROCESSOR: [&str; 4] = ["winograd", "batch_norm", "sample", "max_pool"];
+
+/// The kernels of `src/cuda`, in the order in which they are compiled as one text: what kernels share is first.
+const OF_CUDA: [&str; 9] =
+    ["vector", "sweep", "moments", "batch_norm", "max_pool", "sample", "stem", "contrast", "cross_entropy"];
+
 fn main() {
     watch();
     println!("cargo:rerun-if-env-changed=LIBTORCH");
@@ -31,34 +60,15 @@ fn main() {
     build
         .flag("-include")
         .flag(out.join("libtorch.h"))
-        .files(
-            [
-                "torch_ext",
-                "convolution",
-                "batch_norm",
-                "batch_norm_processor",
-                "batch_norm_cuda",
-                "norm_convolution",
-                "sample",
-                "max_pool",
-                "contrast",
-                "cross_entropy",
-                "processor",
-                "cuda",
-                "cuda_module",
-                "stem",
-            ]
-            .map(|file| format!("src/{file}.cpp")),
-        )
+        .files(WITH_LIBTORCH.map(|file| format!("src/{file}.cpp")))
         .compile("torch_ext");
     // Hundreds of megabytes that nothing reads again.
     let _ = std::fs::remove_file(headers);
     if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|architecture| architecture == "x86_64") {
         for (instructions, architecture) in [("avx2", "-march=x86-64-v3"), ("avx512", "-march=x86-64-v4")] {
-            kernels("winograd", instructions, architecture);
-            kernels("norm", instructions, architecture);
-            kernels("sampling", instructions, architecture);
-            kernels("pooling", instructions, architecture);
+            for file in OF_PROCESSOR {
+                kernels(file, instructions, architecture);
+            }
         }
         // libtorch's own OpenMP, so that there is one pool of threads.
         let folder = library.parent().expect("a file has a folder");
@@ -75,33 +85,30 @@ fn main() {
 /// takes twelve seconds a file otherwise. Without the compiled ones the text is read.
 fn precompile(build: &cc::Build, out: &Path) -> PathBuf {
     let header = out.join("libtorch.h");
-    std::fs::copy("src/libtorch.h", &header).expect("OUT_DIR can be written");
+    std::fs::copy("src/libtorch/libtorch.h", &header).expect("OUT_DIR can be written");
     let compiled = out.join("libtorch.h.gch");
     let mut compiler = build.get_compiler().to_command();
     let _ = compiler.args(["-x", "c++-header"]).arg(&header).arg("-o").arg(&compiled).status();
     compiled
 }
 
-/// Has cargo run this again when what it compiles has changed; Rust's files lie in the same folder.
+/// Has cargo run this again when what it compiles has changed.
 fn watch() {
-    println!("cargo:rerun-if-changed=src/cuda");
-    let files = std::fs::read_dir("src").expect("the folder of this crate").flatten().map(|file| file.path());
-    for file in files.filter(|file| file.extension().is_some_and(|kind| kind == "cpp" || kind == "h")) {
-        println!("cargo:rerun-if-changed={}", file.display());
+    println!("cargo:rerun-if-changed=src/border.h");
+    for folder in FOLDERS {
+        println!("cargo:rerun-if-changed=src/{folder}");
     }
 }
 
 /// The kernels for CUDA devices, file by file; they are compiled at run time, for the device that is there.
 fn cuda_source() -> Vec<String> {
-    let files =
-        ["vector", "sweep", "moments", "norm", "pooling", "sampling", "stem", "contrast", "cross_entropy"];
     let text = |file| std::fs::read_to_string(format!("src/cuda/{file}.cu"));
-    files
+    OF_CUDA
         .map(|file| format!("#line 1 \"{file}.cu\"\n{}", text(file).expect("it is part of this crate")))
         .into()
 }
 
-/// Compiles the kernels of a file once more, for an instruction set that is chosen at run time.
+/// Compiles the kernels of a file of `src/processor` once more, for an instruction set that is chosen at run time.
 fn kernels(file: &str, instructions: &str, architecture: &str) {
     let name = format!("{file}_{instructions}");
     let mut build = cc::Build::new();
@@ -111,7 +118,7 @@ fn kernels(file: &str, instructions: &str, architecture: &str) {
         let definition = format!("{}_KERNELS{}", file.to_uppercase(), kind.to_uppercase());
         build.define(&definition, format!("{name}{kind}").as_str());
     }
-    build.file(format!("src/{file}.cpp")).compile(&name);
+    build.file(format!("src/processor/{file}.cpp")).compile(&name);
 }
 
 /// The name of the OpenMP library that lies beside libtorch; some builds carry it under a longer name.

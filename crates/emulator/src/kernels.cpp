@@ -10,9 +10,9 @@ namespace {
 #include "vector.cu"
 #include "sweep.cu"
 #include "moments.cu"
-#include "norm.cu"
-#include "pooling.cu"
-#include "sampling.cu"
+#include "batch_norm.cu"
+#include "max_pool.cu"
+#include "sample.cu"
 #include "stem.cu"
 #include "contrast.cu"
 #include "cross_entropy.cu"
@@ -32,12 +32,12 @@ struct Caller<KERNEL_FUNCTION> {
 #define NAMED(name) {#name, most_threads_of_##name, Caller<name>::call}
 
 const Kernel ALL[] = {
-    NAMED(norm_moments),           NAMED(norm_statistics),          NAMED(norm_normalise),
-    NAMED(norm_gradient_sums),     NAMED(norm_gradient_coefficients), NAMED(norm_input_gradient),
-    NAMED(pooling_forward),        NAMED(pooling_gradient),         NAMED(sampling_forward),
-    NAMED(sampling_gather_gradient), NAMED(sampling_scatter_gradient), NAMED(stem_unshuffle),
-    NAMED(contrast_inverse_lengths), NAMED(contrast_losses),        NAMED(contrast_of_products),
-    NAMED(contrast_of_rows),       NAMED(cross_entropy_losses),     NAMED(cross_entropy_gradient),
+    NAMED(batch_norm_moments),       NAMED(batch_norm_statistics),            NAMED(batch_norm_normalise),
+    NAMED(batch_norm_gradient_sums), NAMED(batch_norm_gradient_coefficients), NAMED(batch_norm_input_gradient),
+    NAMED(max_pool_forward),         NAMED(max_pool_gradient),                NAMED(sample_forward),
+    NAMED(sample_gather_gradient),   NAMED(sample_scatter_gradient),          NAMED(stem_unshuffle),
+    NAMED(contrast_inverse_lengths), NAMED(contrast_losses),                  NAMED(contrast_of_products),
+    NAMED(contrast_of_rows),         NAMED(cross_entropy_losses),             NAMED(cross_entropy_gradient),
 };
 
 }  // namespace

@@ -55,7 +55,7 @@ __device__ inline void leave_moments(const Moments& own, const Walk& walk, int r
 }
 
 // Mean and squares of the values of each block.
-KERNEL(norm_moments, THREADS, BLOCKS)(const uint4* x, int rows, int vectors, float* partial) {
+KERNEL(batch_norm_moments, THREADS, BLOCKS)(const uint4* x, int rows, int vectors, float* partial) {
   const Walk walk;
   Moments moments;
   if (walk.vector < vectors) {
@@ -76,7 +76,7 @@ KERNEL(norm_moments, THREADS, BLOCKS)(const uint4* x, int rows, int vectors, flo
 
 // From what the blocks left, each of which took up `run` rows at once, the coefficients of each view, y = x * scale + shift,
 // and the running statistics, moved view by view.
-KERNEL(norm_statistics, 1024)(
+KERNEL(batch_norm_statistics, 1024)(
     const float* partial, int blocks, int run, int rows, int channels, int views, const float* weight,
     const float* bias, float* running_mean, float* running_var, double momentum, double epsilon, float* coefficients) {
   const int channel = blockIdx.x * 32 + threadIdx.x;

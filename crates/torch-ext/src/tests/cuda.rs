@@ -6,7 +6,7 @@ use std::process::Command;
 use super::place::{Place, cards, emulator_launch, places};
 use super::*;
 
-/// A card that cannot start `norm_statistics`.
+/// A card that cannot start `batch_norm_statistics`.
 unsafe extern "C" fn lacks_one(
     bfloat16: bool,
     name: *const c_char,
@@ -18,7 +18,7 @@ unsafe extern "C" fn lacks_one(
     // SAFETY: the C++ side gives the name of a kernel, and what belongs to it.
     unsafe {
         match CStr::from_ptr(name).to_bytes() {
-            b"norm_statistics" => OUT_OF_RESOURCES,
+            b"batch_norm_statistics" => OUT_OF_RESOURCES,
             _ => emulator_launch(bfloat16, name, blocks, threads, arguments),
         }
     }
@@ -45,7 +45,7 @@ fn where_a_kernel_cannot_be_started_libtorchs_layers_serve() {
     let map = noise(&[4, 16, 5, 3], 1);
     let expected = normalised(&map);
     let _card = Place::emulated_by(lacks_one);
-    assert_eq!(cuda_kernels(&map), Err("norm_statistics: error 701".into()));
+    assert_eq!(cuda_kernels(&map), Err("batch_norm_statistics: error 701".into()));
     assert_eq!(normalised(&map), expected);
 }
 

@@ -1,0 +1,215 @@
+//! Layers with gradients (`layers/layers.h` is their list): by kernels of the processor or of a CUDA device where there are
+//! some for the shapes and kinds given, else by libtorch.
+
+use std::ffi::{c_char, c_void};
+
+use tch::Tensor;
+
+use crate::border::{pointer, tensor_from};
+
+unsafe extern "C" {
+    fn torch_ext_convolution(
+        input: *const c_void,
+        weight: *const c_void,
+        bias: *const c_void,
+        stride: i64,
+        padding: i64,
+        output: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn torch_ext_batch_norm(
+        input: *const c_void,
+        weight: *const c_void,
+        bias: *const c_void,
+        running_mean: *const c_void,
+        running_var: *const c_void,
+        residual: *const c_void,
+        relu: bool,
+        views: i64,
+        momentum: f64,
+        epsilon: f64,
+        output: *mut *mut c_void,
+        again: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn torch_ext_norm_convolution(
+        input: *const c_void,
+        norm_weight: *const c_void,
+        norm_bias: *const c_void,
+        running_mean: *const c_void,
+        running_var: *const c_void,
+        relu: bool,
+        views: i64,
+        momentum: f64,
+        epsilon: f64,
+        weight: *const c_void,
+        bias: *const c_void,
+        stride: i64,
+        padding: i64,
+        output: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn torch_ext_sample(map: *const c_void, grid: *const c_void, output: *mut *mut c_void) -> *mut c_char;
+    fn torch_ext_max_pool(map: *const c_void, output: *mut *mut c_void) -> *mut c_char;
+    fn torch_ext_contrast(
+        q: *const c_void,
+        r: *const c_void,
+        temperature: f64,
+        output: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn torch_ext_cross_entropy(p: *const c_void, z: *const c_void, output: *mut *mut c_void) -> *mut c_char;
+}
+
+/// A convolution of `input` `[B, in, H, W]` with `weight` `[out, in, k, k]` and `bias` `[out]`, with gradients. On a
+/// processor with AVX2 a 3x3 one in float32 of stride 1, padding 1 and channels in multiples of 16 goes by Winograd's
+/// F(4x4, 3x3), which takes a quarter of the products and is exact to about 1e-5 of the outputs' deviation; the gradient
+/// of a 1x1 one's weights in bfloat16 goes by one product of matrices. On a CUDA device the 7x7 one of a ResNet's stem goes as
+/// one of 4x4; all else by libtorch.
+///
+/// # Panics
+/// When the shapes do not fit: a contract of the caller.
+pub fn convolution(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    [stride, padding]: [i64; 2],
+) -> Tensor {
+    // SAFETY: pointers to tensors that outlive the call, or null; C++ throws are returned.
+    tensor_from("convolution", |output| unsafe {
+        let (input, weight) = (pointer(Some(input)), pointer(Some(weight)));
+        torch_ext_convolution(input, weight, pointer(bias), stride, padding, output)
+    })
+}
+
+/// What batch norm is to do, besides normalising.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm<'t> {
+    /// Weight and bias, `[C]` each.
+    pub affine: Option<(&'t Tensor, &'t Tensor)>,
+    /// Running mean and variance, `[C]` each.
+    pub running: (&'t Tensor, &'t Tensor),
+    /// In training: how many equal parts of the batch have each their own statistics, which one after the other move the
+    /// running ones by `momentum` (the variance unbiased). 0 normalises by the running ones.
+    pub views: i64,
+    /// Share of a view in the running statistics.
+    pub momentum: f64,
+    /// Added to the variance.
+    pub epsilon: f64,
+    /// Added to the normalised values, of the input's shape.
+    pub residual: Option<&'t Tensor>,
+    /// Whether ReLU follows.
+    pub relu: bool,
+}
+
+/// Normalises `input` `[B, C, H, W]` or `[rows, C]`, adds the residual, applies ReLU, with gradients. On a processor with
+/// AVX2 and on a CUDA device, for maps in float32 or bfloat16, one sweep over memory for what libtorch needs three for; else by
+/// libtorch.
+///
+/// The output comes twice, over the same memory: given to two uses, their gradients are summed within the sweep.
+///
+/// # Panics
+/// When the shapes do not fit, or a view to train on has one value a channel: contracts of the caller.
+pub fn batch_norm(input: &Tensor, norm: BatchNorm<'_>) -> [Tensor; 2] {
+    let mut again = std::ptr::null_mut();
+    // SAFETY: pointers to tensors that outlive the call, or null; C++ throws are returned.
+    let output = tensor_from("batch_norm", |output| unsafe {
+        torch_ext_batch_norm(
+            pointer(Some(input)),
+            pointer(norm.affine.map(|(weight, _)| weight)),
+            pointer(norm.affine.map(|(_, bias)| bias)),
+            pointer(Some(norm.running.0)),
+            pointer(Some(norm.running.1)),
+            pointer(norm.residual),
+            norm.relu,
+            norm.views,
+            norm.momentum,
+            norm.epsilon,
+            output,
+            &mut again,
+        )
+    });
+    // SAFETY: no failure, so `again` is a new at::Tensor too.
+    [output, unsafe { Tensor::from_ptr(again.cast()) }]
+}
+
+/// A batch norm, affine and without residual, of `input` `[B, in, H, W]`, and then a convolution, with gradients; or of
+/// `[rows, in]`, and then a linear layer of weight `[out, in]`. As [`batch_norm`] and [`convolution`] one after the other, but
+/// where the processor has kernels the map between them is not kept for backward, but made again there.
+///
+/// # Panics
+/// As those two, and when the norm has a residual or no weight: contracts of the caller.
+pub fn norm_convolution(
+    input: &Tensor,
+    norm: BatchNorm<'_>,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    [stride, padding]: [i64; 2],
+) -> Tensor {
+    assert!(norm.residual.is_none(), "norm_convolution: a residual");
+    // SAFETY: pointers to tensors that outlive the call, or null; C++ throws are returned.
+    tensor_from("norm_convolution", |output| unsafe {
+        torch_ext_norm_convolution(
+            pointer(Some(input)),
+            pointer(norm.affine.map(|(weight, _)| weight)),
+            pointer(norm.affine.map(|(_, bias)| bias)),
+            pointer(Some(norm.running.0)),
+            pointer(Some(norm.running.1)),
+            norm.relu,
+            norm.views,
+            norm.momentum,
+            norm.epsilon,
+            pointer(Some(weight)),
+            pointer(bias),
+            stride,
+            padding,
+            output,
+        )
+    })
+}
+
+/// `map` `[B, C, h, w]` read at `grid` `[B, H, W, 2]`, (x, y) from -1 to 1 over the map: bilinear, border padding,
+/// `align_corners = false`; `[B, C, H, W]` in the map's kind, computed in the grid's. With a gradient for the map; on a
+/// processor with AVX2, for a float32 grid without gradient, by vectors over channels, else by libtorch.
+///
+/// # Panics
+/// When the shapes do not fit: a contract of the caller.
+pub fn sample(map: &Tensor, grid: &Tensor) -> Tensor {
+    // SAFETY: two tensors that outlive the call; C++ throws are returned.
+    tensor_from("sample", |output| unsafe {
+        torch_ext_sample(pointer(Some(map)), pointer(Some(grid)), output)
+    })
+}
+
+/// The largest of each 3x3 window of `map` `[B, C, H, W]`, at a stride of 2 with a border of 1, as ResNet's stem pools, with
+/// gradients: half the size, rounded up. On a processor with AVX2, for maps in float32 or bfloat16, one byte an output is
+/// kept for backward; else by libtorch, which keeps the map and eight bytes an output.
+///
+/// # Panics
+/// When the map has not four axes: a contract of the caller.
+pub fn max_pool(map: &Tensor) -> Tensor {
+    // SAFETY: a tensor that outlives the call; C++ throws are returned.
+    tensor_from("max_pool", |output| unsafe { torch_ext_max_pool(pointer(Some(map)), output) })
+}
+
+/// Every row of `q` `[B, N, D]` against all rows of `r` `[B, N, D]` of the same sample (eq. 6): the cross-entropy of telling its
+/// own by the cosines over `temperature`; mean over `B` and `N`, with gradients for both. A scalar in float64 for rows in
+/// float64, in float32 for all others. Only the rows themselves are kept for backward.
+///
+/// # Panics
+/// When the shapes or kinds differ: a contract of the caller.
+pub fn contrast(q: &Tensor, r: &Tensor, temperature: f64) -> Tensor {
+    // SAFETY: two tensors that outlive the call; C++ throws are returned.
+    tensor_from("contrast", |output| unsafe {
+        torch_ext_contrast(pointer(Some(q)), pointer(Some(r)), temperature, output)
+    })
+}
+
+/// The cross-entropy of `softmax(z)` and `softmax(p)` over the second axis (eq. 3): `[B, C, ...]` both, mean over all positions,
+/// with gradients. A scalar in float64 for maps in float64, in float32 for all others. On a CUDA device, where `z` needs no
+/// gradient, `[B, C]` and `[B, C, H, W]` are read as they are, and nothing else is kept for backward.
+///
+/// # Panics
+/// When the shapes differ: a contract of the caller.
+pub fn cross_entropy(p: &Tensor, z: &Tensor) -> Tensor {
+    // SAFETY: two tensors that outlive the call; C++ throws are returned.
+    tensor_from("cross_entropy", |output| unsafe {
+        torch_ext_cross_entropy(pointer(Some(p)), pointer(Some(z)), output)
+    })
+}

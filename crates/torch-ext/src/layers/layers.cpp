@@ -1,0 +1,52 @@
+// The layers of layers.h as Rust calls them.
+#include "layers.h"
+
+#include "../border.h"
+
+extern "C" {
+
+// Null for an undefined tensor. What they leave is to be owned by the caller.
+char* torch_ext_convolution(void* input, void* weight, void* bias, int64_t stride, int64_t padding, void** output) {
+  return message_of([&] {
+    *output = new at::Tensor(convolution(tensor(input), tensor(weight), tensor(bias), stride, padding));
+  });
+}
+
+char* torch_ext_batch_norm(void* input, void* weight, void* bias, void* running_mean, void* running_var, void* residual,
+                           bool relu, int64_t views, double momentum, double epsilon, void** output, void** again) {
+  return message_of([&] {
+    const BatchNorm norm{tensor(weight),   tensor(bias), tensor(running_mean), tensor(running_var),
+                         tensor(residual), relu,         views,                momentum, epsilon};
+    auto outputs = batch_norm(tensor(input), norm);
+    *output = new at::Tensor(outputs[0]);
+    *again = new at::Tensor(outputs[1]);
+  });
+}
+
+char* torch_ext_norm_convolution(void* input, void* norm_weight, void* norm_bias, void* running_mean, void* running_var,
+                                 bool relu, int64_t views, double momentum, double epsilon, void* weight, void* bias,
+                                 int64_t stride, int64_t padding, void** output) {
+  return message_of([&] {
+    const BatchNorm norm{tensor(norm_weight), tensor(norm_bias), tensor(running_mean), tensor(running_var),
+                         at::Tensor(),        relu,              views,                momentum, epsilon};
+    *output = new at::Tensor(norm_convolution(tensor(input), norm, tensor(weight), tensor(bias), stride, padding));
+  });
+}
+
+char* torch_ext_sample(void* map, void* grid, void** output) {
+  return message_of([&] { *output = new at::Tensor(sample(tensor(map), tensor(grid))); });
+}
+
+char* torch_ext_max_pool(void* map, void** output) {
+  return message_of([&] { *output = new at::Tensor(max_pool(tensor(map))); });
+}
+
+char* torch_ext_contrast(void* q, void* r, double temperature, void** output) {
+  return message_of([&] { *output = new at::Tensor(contrast(tensor(q), tensor(r), temperature)); });
+}
+
+char* torch_ext_cross_entropy(void* p, void* z, void** output) {
+  return message_of([&] { *output = new at::Tensor(cross_entropy(tensor(p), tensor(z))); });
+}
+
+}  // extern "C"

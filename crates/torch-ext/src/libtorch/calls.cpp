@@ -1,0 +1,131 @@
+// This folder: what libtorch has and tch does not reach, without kernels of ours. This file: those calls; `libtorch.h` is what
+// most files of this crate read of libtorch.
+#include <ATen/ATen.h>
+#include <ATen/DeviceAccelerator.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <dlfcn.h>
+#include <torch/csrc/api/include/torch/types.h>
+#include <torch/csrc/api/include/torch/version.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <typeinfo>
+#include <vector>
+
+#include "../border.h"
+
+extern "C" {
+
+void torch_ext_free(char* text) { free(text); }
+
+char* torch_ext_show_config() { return strdup(at::show_config().c_str()); }
+
+char* torch_ext_built_with() { return strdup(TORCH_VERSION); }
+
+// Loads libtorch_cuda from beside the libtorch_cpu in use: null, or why not. Must come before anything else that asks
+// for CUDA, for libtorch looks for it once and remembers what it found.
+char* torch_ext_load_cuda() {
+  return message_of([] {
+    Dl_info cpu;
+    if (!dladdr(reinterpret_cast<void*>(&at::globalContext), &cpu) || !cpu.dli_fname)
+      throw std::runtime_error("libtorch_cpu.so is not found");
+    std::string library = std::filesystem::canonical(cpu.dli_fname).replace_filename("libtorch_cuda.so");
+    if (!dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL)) throw std::runtime_error(dlerror());
+    // Where the question came first, what stands in for CUDA stays for good.
+    const auto& hooks = at::detail::getCUDAHooks();
+    if (typeid(hooks) == typeid(at::CUDAHooksInterface))
+      throw std::runtime_error("libtorch had been asked for CUDA before libtorch_cuda.so was loaded");
+  });
+}
+
+// One step of SGD with momentum over lists of parameters, their gradients and their momentum buffers, as
+// torch.optim.SGD computes it, in one pass over memory. Where `found_inf` (one float) is 1 nothing is changed.
+char* torch_ext_fused_sgd(void* const* parameters, void* const* gradients, void* const* momentum_buffers,
+                          size_t count, double weight_decay, double momentum, double learning_rate,
+                          bool first_step, void* found_inf) {
+  return message_of([&] {
+    at::NoGradGuard no_grad;
+    auto found = found_inf ? c10::optional<at::Tensor>(*static_cast<at::Tensor*>(found_inf)) : c10::nullopt;
+    auto stepped = tensors(parameters, count), by = tensors(gradients, count);
+    // Without momentum the kernel takes no buffers.
+    auto buffers = tensors(momentum_buffers, momentum == 0.0 ? 0 : count);
+    // The processor's kernel walks all as flat memory and does not look.
+    for (size_t i = 0; i < count; i++) TORCH_CHECK(stepped[i].strides() == by[i].strides(), "strides differ");
+    for (size_t i = 0; i < buffers.size(); i++)
+      TORCH_CHECK(stepped[i].strides() == buffers[i].strides(), "strides differ");
+    at::_fused_sgd_(stepped, by, buffers, weight_decay, momentum, learning_rate, /*dampening=*/0.0,
+                    /*nesterov=*/false, /*maximize=*/false, first_step, /*grad_scale=*/c10::nullopt, found);
+  });
+}
+
+// A copy of `tensor`, which is on the processor, on a CUDA device. The host does not wait, and neither does what the device
+// computes now: the copy goes by page-locked memory and a stream of its own, and what is asked for later waits for it.
+char* torch_ext_upload(void* tensor, int64_t device_index, void** output) {
+  return message_of([&] {
+    const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(device_index));
+    const c10::impl::VirtualGuardImpl streams(at::kCUDA);
+    const c10::Stream computing = streams.getStream(device);
+    // libtorch hands out the streams of its pool in turn; one is enough, and memory freed by one is not reused by another.
+    static const c10::Stream copying = streams.getStreamFromGlobalPool(device, /*isHighPriority=*/false);
+    const auto pinned = static_cast<at::Tensor*>(tensor)->pin_memory();
+    const c10::StreamGuard guard(copying.device() == device ? copying : computing);
+    *output = new at::Tensor(pinned.to(device, /*non_blocking=*/true));
+    c10::Event arrived(at::kCUDA);
+    arrived.record(guard.current_stream());
+    arrived.block(computing);
+    static_cast<at::Tensor*>(*output)->record_stream(computing);
+  });
+}
+
+// The most bytes that tensors on a CUDA device have held at once; 0 where nothing was asked of it.
+int64_t torch_ext_cuda_peak_memory(int64_t device_index) {
+  try {
+    const auto statistics = at::accelerator::getDeviceStats(static_cast<c10::DeviceIndex>(device_index));
+    return statistics.allocated_bytes[size_t(c10::CachingAllocator::StatType::AGGREGATE)].peak;
+  } catch (const std::exception&) {
+    return 0;
+  }
+}
+
+// Whether float32 may be rounded to TF32, of 10 bits, in products on CUDA devices.
+void torch_ext_allow_tf32(bool allow) {
+  at::globalContext().setAllowTF32CuDNN(allow);
+  at::globalContext().setAllowTF32CuBLAS(allow);
+}
+
+// Sets `.grad` of every tensor to undefined (None), so that a parameter without a new gradient can be told apart.
+char* torch_ext_clear_gradients(void* const* parameters, size_t count) {
+  return message_of([&] {
+    for (auto& parameter : tensors(parameters, count)) parameter.mutable_grad().reset();
+  });
+}
+
+// The Euclidean norm of all tensors taken as one vector, on their device, left in `*norm` (to be owned by the caller).
+char* torch_ext_total_norm(void* const* list, size_t count, void** norm) {
+  return message_of([&] {
+    at::NoGradGuard no_grad;
+    *norm = new at::Tensor(at::stack(at::_foreach_norm(tensors(list, count), 2)).norm());
+  });
+}
+
+// Whether a CUDA device convolves bf16 in hardware (compute capability 8.0 on). False where there is none of this index.
+bool torch_ext_cuda_has_bf16(int64_t device_index) {
+  try {
+    const auto& hooks = at::detail::getCUDAHooks();
+    if (!hooks.hasCUDA() || device_index >= hooks.getNumGPUs()) return false;
+    // libtorch asks the current device.
+    const c10::DeviceGuard guard(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device_index)));
+    return hooks.supportsBFloat16ConvolutionWithCuDNNv8();
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+}  // extern "C"

@@ -1,0 +1,29 @@
+// This folder: the kernels on the processor. They are loops over plain arrays and know neither tensors nor layers, so that
+// build.rs can compile them once for each instruction set. This file: which of them this processor runs.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "batch_norm.h"
+#include "max_pool.h"
+#include "sample.h"
+#include "winograd.h"
+
+// The kernels for the instruction set of this processor; nulls where there are none.
+struct Kernels {
+  // `avx2` or `avx512`.
+  const char* instructions = nullptr;
+  const WinogradKernels* winograd = nullptr;
+  const BatchNormKernels *batch_norm_float = nullptr, *batch_norm_bfloat16 = nullptr;
+  const SampleKernels *sample_float = nullptr, *sample_bfloat16 = nullptr;
+  const MaxPoolKernels *max_pool_float = nullptr, *max_pool_bfloat16 = nullptr;
+};
+
+const Kernels& kernels();
+
+// Those for the kind of this map, or null where there are none.
+const BatchNormKernels* batch_norm_kernels(const at::Tensor& map);
+const SampleKernels* sample_kernels(const at::Tensor& map);
+const MaxPoolKernels* max_pool_kernels(const at::Tensor& map);
+
+inline at::Tensor channels_last(const at::Tensor& tensor) { return tensor.contiguous(at::MemoryFormat::ChannelsLast); }
