@@ -1,8 +1,29 @@
-//! DenseSiam: dense self-supervised learning from a folder of pictures, as a program and a library.
+//! DenseSiam: dense self-supervised learning from a folder of pictures, as a library. The program `densesiam`
+//! (`crates/cli`) is a command line over it.
 //!
-//! From recipe to loss in four files: `recipes/*.toml`, [`tasks::pretrain`] (the whole loop in sight),
-//! `densesiam_nn::pretrain::densesiam` (both views, every stop-gradient), and its PixSim and RegionSim.
+//! ```no_run
+//! use densesiam::recipe::find;
+//! use densesiam::recipe::pretrain::PretrainRecipe;
+//! use densesiam::tasks::pretrain::{Plan, pretrain};
+//! use densesiam_engine::log::Voice;
+//! use densesiam_engine::run_dir::Start;
+//!
+//! # fn main() -> Result<(), densesiam::Error> {
+//! let settings = ["data.root=MY_PICTURES".to_owned(), "run.name=mine".to_owned()];
+//! let recipe: PretrainRecipe = find("folder_r18", &settings)?;
+//! pretrain(&Plan::new(recipe)?, Start::New, &Voice::Terminal)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What was trained is opened by [`encoder::Encoder`] and [`segmentation::Segmentation`]. Nothing here prints: a task is given
+//! a [`Voice`](densesiam_engine::log::Voice) for its messages, and every failure is an [`Error`]. The folder `examples` has
+//! four programs of a page each, among them one step of the method with every part in sight.
+//!
+//! From recipe to loss in four files: `recipes/*.toml`, `tasks/training.rs` (the training loop),
+//! [`densesiam_nn::pretrain::densesiam`] (both views, every stop-gradient), and its PixSim and RegionSim.
 
+pub mod encoder;
 pub mod error;
 pub mod export;
 pub mod file;
@@ -11,4 +32,7 @@ pub mod import;
 pub mod memory;
 pub mod recipe;
 pub mod run;
+pub mod segmentation;
 pub mod tasks;
+
+pub use error::Error;

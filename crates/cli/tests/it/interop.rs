@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use densesiam::tasks::segment::Trained;
+use densesiam::segmentation::Segmentation;
 use densesiam_engine::checkpoint::{read_safetensors, tensors_to_safetensors};
 use densesiam_nn::{Architecture, Features, Mode, ResNet, Store};
 use tch::{Device, Kind, Tensor};
@@ -86,7 +86,7 @@ fn a_segmentation_is_the_same_network_in_onnx() {
     segment(&place, "six", &["run.precision=fp32"]).succeeded();
     std::fs::create_dir(place.path("six")).unwrap();
     exported(&place, "six", &[("onnx-segmentation", "segmentation.onnx")]);
-    let model = Trained::open(&place.path("runs/six"), &[]).unwrap().model;
+    let model = Segmentation::open(&place.path("runs/six"), &[]).unwrap().model;
     let images = images();
     let logits = tch::no_grad(|| model.logits(&images).upsample_bilinear2d([75, 106], false, None, None));
     let expected = [("images".to_owned(), images), ("logits".to_owned(), logits)];

@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 use crate::error::Error;
 use crate::file::{write_bytes, write_whole};
 use crate::run::{Contents, locate};
-use crate::tasks::segment::matched_classes;
+use crate::segmentation::matched_classes;
 use densesiam_nn::input::{DEVIATION, MEAN};
 
 /// For whom weights are written.

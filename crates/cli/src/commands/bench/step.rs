@@ -10,8 +10,8 @@ use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::recipe::{Common, builtin, load};
 use densesiam::run::{Run, State};
 use densesiam::tasks::learner::{Drawn, Learner, take_step};
-use densesiam::tasks::pretrain::{self, Pretraining};
-use densesiam::tasks::segment::{self, Segmentation};
+use densesiam::tasks::pretrain::{self, PretrainLearner};
+use densesiam::tasks::segment::{self, SegmentLearner};
 use densesiam_data::loader::Batch;
 use densesiam_data::views::aligned::AlignedPair;
 use densesiam_data::views::random::RandomPair;
@@ -60,7 +60,7 @@ pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
     }
     let place = Place::new(&recipe.common, recipe.augment.size)?;
     let store = place.store(&recipe.common);
-    let mut learner = Pretraining::new(&recipe, &store, place.precision.kind());
+    let mut learner = PretrainLearner::new(&recipe, &store, place.precision.kind());
     let mut state = place.state(&recipe.common, store)?;
     let batch = noisy_batch(&place, overlapping_views());
     let timed = timed_steps(&place, (&mut learner, &mut state), arguments.steps(), batch, |_| Ok(()))?;
@@ -75,7 +75,7 @@ pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Er
     }
     let place = Place::new(&recipe.common, recipe.augment.size)?;
     let store = place.store(&recipe.common);
-    let mut learner = Segmentation::new(&recipe, categories, &store, place.precision.kind());
+    let mut learner = SegmentLearner::new(&recipe, categories, &store, place.precision.kind());
     let mut state = place.state(&recipe.common, store)?;
     let batch = noisy_batch(&place, aligned_views());
     let timed = timed_steps(&place, (&mut learner, &mut state), arguments.steps(), batch, |_| Ok(()))?;
@@ -89,7 +89,7 @@ pub(in crate::commands) fn pretrain_rate(mut plan: pretrain::Plan) -> Result<f64
         plan.recipe.model.regionsim.start = Duration::Steps(0);
     }
     let store = plan.run.store();
-    let mut learner = Pretraining::new(&plan.recipe, &store, plan.run.precision.kind());
+    let mut learner = PretrainLearner::new(&plan.recipe, &store, plan.run.precision.kind());
     let mut state = plan.state(store)?;
     rate(&plan.run, (&mut learner, plan.views()), &mut state)
 }
@@ -100,7 +100,7 @@ pub(in crate::commands) fn segment_rate(mut plan: segment::Plan) -> Result<f64, 
         plan.recipe.model.regionsim.start = Duration::Steps(0);
     }
     let store = plan.run.store();
-    let mut learner = Segmentation::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
+    let mut learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
     let mut state = plan.state(store)?;
     rate(&plan.run, (&mut learner, plan.recipe.augment.clone()), &mut state)
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::answer::{answer, answer_line};
 use densesiam::error::Error;
-use densesiam::tasks::segment::{Trained, evaluate, evaluation_settings, labelled_set};
+use densesiam::segmentation::Segmentation;
+use densesiam::tasks::segment::{evaluate, evaluation_settings, labelled_set};
 use densesiam_data::labelled::LabelSurvey;
 use densesiam_engine::log::say;
 
 /// Scores the model, and prints the scores as a table or as JSON.
 pub(super) fn run(checkpoint: &Path, settings: &[String], json: bool) -> Result<(), Error> {
-    let trained = Trained::open(checkpoint, settings)?;
+    let trained = Segmentation::open(checkpoint, settings)?;
     let unlabelled =
         || Error::Usage("there are no labelled pictures: set data.root, labels.layout and labels.val".into());
     let set = Arc::new(labelled_set(&trained.recipe)?.ok_or_else(unlabelled)?);

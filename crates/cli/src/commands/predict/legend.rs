@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::label_map::ValueDepth;
 use densesiam::error::Error;
 use densesiam::file::write_bytes;
-use densesiam::tasks::segment::Trained;
+use densesiam::segmentation::Segmentation;
 use densesiam_report::pictures::Palette;
 
 /// What the values of label maps mean.
@@ -36,7 +36,7 @@ struct Label {
 
 impl Legend {
     /// The classes with their pseudo-categories, then the categories of no class; without classes, the categories.
-    pub(super) fn new(trained: &Trained) -> Self {
+    pub(super) fn new(trained: &Segmentation) -> Self {
         let value_of = |category: usize| match &trained.classes {
             Some(classes) => classes.label_of(category),
             None => category,

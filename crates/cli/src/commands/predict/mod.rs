@@ -26,8 +26,7 @@ use batches::{Batches, Waiting};
 use densesiam::error::Error;
 use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::run::workers;
-use densesiam::tasks::segment::Trained;
-use label_map::{STRIP_VALUES, categories};
+use densesiam::segmentation::{STRIP_VALUES, Segmentation, categories};
 use legend::Legend;
 use names::{is_shortened, stems};
 use page::{Page, Values};
@@ -35,7 +34,7 @@ use writer::Writer;
 
 /// Predicts all pictures, and says how many there were, and how fast.
 pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
-    let trained = Trained::open(&arguments.checkpoint, &arguments.settings)?;
+    let trained = Segmentation::open(&arguments.checkpoint, &arguments.settings)?;
     let recipe = &trained.recipe;
     let memory = Memory::of(recipe);
     let root = &arguments.pictures;
@@ -152,7 +151,7 @@ fn next(
 }
 
 /// Pictures that the model sees at one size, to the categories of their pixels at their own sizes.
-fn predict(batch: Vec<Waiting>, trained: &Trained, writer: &Writer) -> Result<(), Error> {
+fn predict(batch: Vec<Waiting>, trained: &Segmentation, writer: &Writer) -> Result<(), Error> {
     let size = batch.first().map_or([1, 1], |first| [first.picture.seen.width, first.picture.seen.height]);
     let pixels = batch.iter().map(|one| one.picture.seen.pixels.as_slice()).collect::<Vec<_>>().concat();
     let logits = tch::no_grad(|| trained.model.logits(&trained.input.views(&pixels, size)));

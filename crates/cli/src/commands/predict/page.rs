@@ -9,7 +9,7 @@ use super::label_map::{ValueDepth, write_labels};
 use super::{labels_path, with_suffix};
 use densesiam::error::Error;
 use densesiam::file::write_bytes;
-use densesiam::tasks::segment::Trained;
+use densesiam::segmentation::Segmentation;
 use densesiam_report::pictures::{self, Palette};
 
 /// The prediction of one picture.
@@ -36,7 +36,7 @@ pub(super) struct Values {
 
 impl Values {
     /// Those that this model's maps have.
-    pub(super) fn of(trained: &Trained) -> Self {
+    pub(super) fn of(trained: &Segmentation) -> Self {
         let value =
             |category| trained.classes.as_ref().map_or(category, |classes| classes.label_of(category));
         let of_category = (0..trained.categories).map(|category| value(category) as u16).collect();

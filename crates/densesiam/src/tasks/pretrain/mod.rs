@@ -36,21 +36,21 @@ use sheet::ContactSheet;
 /// Whatever ends the run early. The state of the last step that was good is then in the run directory.
 pub fn pretrain(plan: &Plan, start: Start, voice: &Voice) -> Result<(), Error> {
     let store = plan.run.store();
-    let mut learner = Pretraining::new(&plan.recipe, &store, plan.run.precision.kind());
+    let mut learner = PretrainLearner::new(&plan.recipe, &store, plan.run.precision.kind());
     let mut shown = Shown { plan, sheet: ContactSheet::new(plan, &learner.input) };
     let mut state = plan.state(store)?;
     train(&plan.run, (start, voice), (&mut learner, plan.views()), &mut shown, &mut state)
 }
 
 /// A method with what it makes of a batch.
-pub struct Pretraining {
+pub struct PretrainLearner {
     method: Box<dyn Method>,
     input: Input,
     size: u32,
     seed: u64,
 }
 
-impl Pretraining {
+impl PretrainLearner {
     /// Builds the method of a recipe in `store`; pictures enter its encoder in `kind`.
     pub fn new(recipe: &PretrainRecipe, store: &Store, kind: Kind) -> Self {
         Self {
@@ -62,7 +62,7 @@ impl Pretraining {
     }
 }
 
-impl Learner for Pretraining {
+impl Learner for PretrainLearner {
     type Augmentation = RandomViews;
 
     fn step(&mut self, batch: &Batch<RandomPair>, now: Now) -> Step {
@@ -89,14 +89,14 @@ struct Shown<'p> {
     sheet: ContactSheet,
 }
 
-impl Observer<Pretraining> for Shown<'_> {
+impl Observer<PretrainLearner> for Shown<'_> {
     fn notice(&self, now: Now) -> Option<&'static str> {
         let started = |now| self.plan.recipe.model.regionsim_has_started(now);
         let starts = now.step > 0 && started(now) && !started(Now { step: now.step - 1, ..now });
         starts.then_some(REGIONSIM_STARTS)
     }
 
-    fn draw(&mut self, learner: &Pretraining) -> Option<(&'static str, RgbImage)> {
+    fn draw(&mut self, learner: &PretrainLearner) -> Option<(&'static str, RgbImage)> {
         Some(("features", self.sheet.draw(&*learner.method)?))
     }
 

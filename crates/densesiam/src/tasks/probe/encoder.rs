@@ -7,10 +7,10 @@ use densesiam_nn::pretrain::densesiam::EncoderSettings;
 use densesiam_nn::{Architecture, ResNet, Store};
 use tch::{Device, Kind};
 
+use crate::encoder::of_checkpoint;
 use crate::error::Error;
 use crate::home;
 use crate::import::import_encoder;
-use crate::run::{Contents, locate};
 
 /// Where an encoder's weights come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,20 +101,7 @@ impl Encoder {
                 import_encoder(&store, &below, path)?;
                 (encoder, settings.architecture)
             }
-            Source::Checkpoint(path) => {
-                let (_, checkpoint) = locate(path)?;
-                let contents = Contents::read(&checkpoint)?;
-                let architecture = contents.architecture;
-                let encoder = build(architecture);
-                let tensors = contents.encoder_tensors(&checkpoint.model).into_iter();
-                let named: Vec<_> =
-                    tensors.map(|(name, tensor)| (format!("{below}{name}"), tensor)).collect();
-                store.load(&named).map_err(|error| Error::Weights {
-                    path: checkpoint.path.clone(),
-                    reason: error.to_string(),
-                })?;
-                (encoder, architecture)
-            }
+            Source::Checkpoint(path) => of_checkpoint(path, device)?,
         })
     }
 }

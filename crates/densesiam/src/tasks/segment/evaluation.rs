@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tch::Kind;
 
 use super::absent::Absent;
-use super::trained::MatchedClasses;
 use crate::error::Error;
+use crate::segmentation::MatchedClasses;
 use densesiam_nn::input::Input;
 use densesiam_report::pictures::Palette;
 

@@ -7,7 +7,6 @@ mod evaluation;
 mod plan;
 mod report;
 mod sheet;
-mod trained;
 mod verdict;
 
 use std::sync::Arc;
@@ -27,7 +26,6 @@ use tch::Kind;
 pub use absent::Absent;
 pub use evaluation::{Evaluation, evaluate, pixel_categories};
 pub use plan::{Plan, evaluation_settings, labelled_set};
-pub use trained::{MatchedClasses, Trained, matched_classes};
 
 use super::learner::{Learner, Observer};
 use super::pretrain::REGIONSIM_STARTS;
@@ -43,7 +41,7 @@ use sheet::ContactSheet;
 /// Whatever ends the run early. The state of the last step that was good is then in the run directory.
 pub fn segment(plan: &Plan, start: Start, voice: &Voice) -> Result<(), Error> {
     let store = plan.run.store();
-    let mut learner = Segmentation::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
+    let mut learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
     let validation = plan.validation.as_ref().map(|set| (Arc::clone(set), ContactSheet::new(plan, set)));
     let mut state = plan.state(store)?;
     let views = plan.recipe.augment.clone();
@@ -51,7 +49,7 @@ pub fn segment(plan: &Plan, start: Start, voice: &Voice) -> Result<(), Error> {
 }
 
 /// The model with what it makes of a batch.
-pub struct Segmentation {
+pub struct SegmentLearner {
     model: Segmenter,
     input: Input,
     size: u32,
@@ -59,7 +57,7 @@ pub struct Segmentation {
     cells: usize,
 }
 
-impl Segmentation {
+impl SegmentLearner {
     /// Builds the model of a recipe in `store`, for so many pseudo-categories; pictures enter its encoder in `kind`.
     pub fn new(recipe: &SegmentRecipe, categories: i64, store: &Store, kind: Kind) -> Self {
         Self {
@@ -71,7 +69,7 @@ impl Segmentation {
     }
 }
 
-impl Learner for Segmentation {
+impl Learner for SegmentLearner {
     type Augmentation = AlignedViews;
 
     fn step(&mut self, batch: &Batch<AlignedPair>, now: Now) -> Step {
@@ -89,7 +87,7 @@ struct Scored<'p> {
     validation: Option<(Arc<LabelledSet>, ContactSheet)>,
 }
 
-impl Observer<Segmentation> for Scored<'_> {
+impl Observer<SegmentLearner> for Scored<'_> {
     fn notice(&self, now: Now) -> Option<&'static str> {
         let started = |now| self.plan.recipe.model.regionsim_has_started(now);
         let starts = now.step > 0 && started(now) && !started(Now { step: now.step - 1, ..now });
@@ -97,9 +95,9 @@ impl Observer<Segmentation> for Scored<'_> {
     }
 
     /// Evaluates, says and records the scores, and draws the contact sheet.
-    fn score(&mut self, learner: &Segmentation, journal: &mut Journal, step: u64) -> Result<(), Error> {
+    fn score(&mut self, learner: &SegmentLearner, journal: &mut Journal, step: u64) -> Result<(), Error> {
         let Some((set, sheet)) = &self.validation else { return Ok(()) };
-        let Segmentation { model, input, .. } = learner;
+        let SegmentLearner { model, input, .. } = learner;
         let categories = self.plan.categories as usize;
         let evaluation = evaluate(set, self.plan.evaluation(), (model, categories), input)?;
         let when = if step == 0 { "before training".to_owned() } else { format!("step {step}") };

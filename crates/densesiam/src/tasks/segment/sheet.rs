@@ -10,8 +10,8 @@ use image::RgbImage;
 
 use super::evaluation::pixel_categories;
 use super::plan::Plan;
-use super::trained::MatchedClasses;
 use crate::error::Error;
+use crate::segmentation::MatchedClasses;
 use densesiam_nn::input::Input;
 use densesiam_report::pictures::{self, INK};
 

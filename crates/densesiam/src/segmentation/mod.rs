@@ -1,13 +1,20 @@
-//! A trained segmentation, read back from its run for evaluation and prediction.
+//! A trained segmentation, opened for use.
+
+mod pixels;
 
 use std::path::Path;
 
+use densesiam_data::image::RgbImage;
+use densesiam_data::reader::size_seen;
+use densesiam_data::resize::{ResizeScratch, resize_to};
 use densesiam_engine::device::{resolve_threads, set_threads};
 use densesiam_engine::run_dir::RunLayout;
 use densesiam_nn::Store;
 use densesiam_nn::segment::Segmenter;
 use serde_json::Value;
 use tch::Kind;
+
+pub use pixels::{STRIP_VALUES, categories};
 
 use crate::error::Error;
 use crate::recipe::find;
@@ -36,8 +43,21 @@ impl MatchedClasses {
     }
 }
 
-/// A model with what is needed to use it.
-pub struct Trained {
+/// A trained segmentation: the model with what is needed to use it.
+///
+/// ```no_run
+/// use densesiam::segmentation::Segmentation;
+/// use densesiam_data::decode::{DecodeLimits, decode};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let segmentation = Segmentation::open("runs/streets".as_ref(), &[])?;
+/// let picture = decode(&std::fs::read("street.jpg")?, &DecodeLimits::default())?;
+/// let labels = segmentation.predict(&picture)?;
+/// println!("the pixel at the top left is {}", segmentation.name_of(labels[0]));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Segmentation {
     /// The recipe that it was trained with, under the settings of the command line.
     pub recipe: SegmentRecipe,
     /// The model, in evaluation.
@@ -52,7 +72,33 @@ pub struct Trained {
     pub classes: Option<MatchedClasses>,
 }
 
-impl Trained {
+impl Segmentation {
+    /// The label of each pixel of a picture, row by row, as label maps have it: the class that its pseudo-category was
+    /// matched to, or, for categories of no class, the number of classes plus the category. The model sees the picture at
+    /// the size of evaluation.
+    ///
+    /// # Errors
+    /// When the categories cannot be read from the device.
+    pub fn predict(&self, picture: &RgbImage) -> Result<Vec<usize>, Error> {
+        let size = [picture.width, picture.height];
+        let [width, height] = size_seen(size, self.recipe.evaluate.size);
+        let seen = resize_to(picture, width, height, &mut ResizeScratch::default())
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        let pictures = self.input.views(&seen.pixels, [width, height]);
+        let logits = tch::no_grad(|| self.model.logits(&pictures));
+        let categories = categories(&logits, size, STRIP_VALUES)?.into_iter().map(usize::from);
+        Ok(match &self.classes {
+            Some(classes) => categories.map(|category| classes.label_of(category)).collect(),
+            None => categories.collect(),
+        })
+    }
+
+    /// What a label value stands for: the name of a class, or the number of a category.
+    pub fn name_of(&self, label: usize) -> String {
+        let names = self.classes.as_ref().map_or(&[][..], |classes| &classes.names);
+        names.get(label).cloned().unwrap_or_else(|| format!("category {}", label - names.len()))
+    }
+
     /// The colours of its label values.
     pub fn palette(&self) -> Palette {
         self.classes.as_ref().map(|classes| classes.palette.clone()).unwrap_or_default()

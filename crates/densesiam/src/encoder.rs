@@ -1,0 +1,102 @@
+//! A trained encoder, opened for use.
+
+use std::path::Path;
+
+use densesiam_data::image::RgbImage;
+use densesiam_nn::input::Input;
+use densesiam_nn::{Architecture, Features, Mode, ResNet, Store};
+use densesiam_weights::{Limits, read};
+use tch::{Device, Kind};
+
+use crate::error::Error;
+use crate::import::{import_encoder, matchings};
+use crate::run::{Contents, locate};
+
+/// Below which names an encoder stands in a store.
+const PREFIX: &str = "encoder";
+
+/// A trained encoder.
+///
+/// ```no_run
+/// use densesiam::encoder::Encoder;
+/// use densesiam_data::decode::{DecodeLimits, decode};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let encoder = Encoder::open("runs/mine".as_ref(), tch::Device::Cpu)?;
+/// let picture = decode(&std::fs::read("picture.jpg")?, &DecodeLimits::default())?;
+/// let features = encoder.features(&[&picture])?;
+/// for (map, stride) in features.maps.iter().zip(&features.strides) {
+///     println!("{:?} at stride {stride}", map.size());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Encoder {
+    resnet: ResNet,
+    architecture: Architecture,
+    input: Input,
+}
+
+impl Encoder {
+    /// The encoder of a run directory (its newest checkpoint), of a checkpoint's folder within one, or of a weights file of
+    /// any tool that [`densesiam_weights`] reads.
+    ///
+    /// # Errors
+    /// When there is none, or it is of no architecture that this program has.
+    pub fn open(path: &Path, device: Device) -> Result<Self, Error> {
+        let (resnet, architecture) =
+            if path.is_dir() { of_checkpoint(path, device)? } else { of_file(path, device)? };
+        Ok(Self { resnet, architecture, input: Input::new(Kind::Float, device) })
+    }
+
+    /// Which encoder it is.
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
+    /// The maps of pictures of one size, from the finest: `[B, C, height / stride, width / stride]`, float32, in evaluation
+    /// mode and without gradient. A picture is seen at the size that it has.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is no picture, or sizes differ.
+    pub fn features(&self, pictures: &[&RgbImage]) -> Result<Features, Error> {
+        let sizes: Vec<_> = pictures.iter().map(|picture| [picture.width, picture.height]).collect();
+        let Some(&size) = sizes.first().filter(|first| sizes.iter().all(|size| size == *first)) else {
+            return Err(Error::Usage(format!(
+                "one size is needed to go through the encoder at once: {sizes:?}"
+            )));
+        };
+        let pixels = pictures.iter().map(|picture| picture.pixels.as_slice()).collect::<Vec<_>>().concat();
+        Ok(tch::no_grad(|| self.resnet.forward(&self.input.views(&pixels, size), Mode::Evaluate)))
+    }
+}
+
+/// The encoder of a run directory or checkpoint, in the kind of its weights.
+///
+/// # Errors
+/// When there is no checkpoint, or it does not hold a whole encoder.
+pub(crate) fn of_checkpoint(path: &Path, device: Device) -> Result<(ResNet, Architecture), Error> {
+    let (_, checkpoint) = locate(path)?;
+    let contents = Contents::read(&checkpoint)?;
+    let store = Store::new(Kind::Float, device, 0);
+    let resnet = ResNet::new(&(&store.root() / PREFIX), contents.architecture, false);
+    let tensors = contents.encoder_tensors(&checkpoint.model).into_iter();
+    let named: Vec<_> = tensors.map(|(name, tensor)| (format!("{PREFIX}.{name}"), tensor)).collect();
+    store
+        .load(&named)
+        .map_err(|error| Error::Weights { path: checkpoint.path.clone(), reason: error.to_string() })?;
+    Ok((resnet, contents.architecture))
+}
+
+fn of_file(path: &Path, device: Device) -> Result<(ResNet, Architecture), Error> {
+    let refused = |reason: String| Error::Weights { path: path.to_owned(), reason };
+    let file = read(path, &Limits::default()).map_err(|error| refused(error.to_string()))?;
+    let fitting = matchings(&file).flatten().find(|(_, matching)| matching.fits());
+    let none =
+        || refused("it holds no encoder that this program has; `densesiam inspect` says what it is".into());
+    let (architecture, _) = fitting.ok_or_else(none)?;
+    let store = Store::new(Kind::Float, device, 0);
+    let resnet = ResNet::new(&(&store.root() / PREFIX), architecture, false);
+    import_encoder(&store, &format!("{PREFIX}."), path)?;
+    Ok((resnet, architecture))
+}
