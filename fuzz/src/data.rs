@@ -4,9 +4,8 @@ use std::io::Write;
 use std::path::{Component, Path};
 
 use densesiam_data::decode::{DecodeLimits, decode};
-use densesiam_data::index::ImageIndex;
-use densesiam_data::label::LabelMap;
-use densesiam_data::taxonomy::Taxonomy;
+use densesiam_data::index::{ImageIndex, Place};
+use densesiam_data::labelled::{LabelMap, Taxonomy};
 use densesiam_fixtures::fuzz::{Target, crc32};
 
 const LIMITS: DecodeLimits = DecodeLimits { max_pixels: 1 << 16 };
@@ -65,7 +64,12 @@ fn with_checksums(bytes: &[u8]) -> Vec<u8> {
 
 fn read_label(bytes: &[u8]) {
     let bytes = &with_checksums(bytes);
-    match LabelMap::decode(bytes, Path::new("label.png"), &Taxonomy::named("voc2012").unwrap(), &LIMITS) {
+    match LabelMap::decode(
+        bytes,
+        &Place::File("label.png".into()),
+        &Taxonomy::named("voc2012").unwrap(),
+        &LIMITS,
+    ) {
         Ok(map) => {
             let pixels = u64::from(map.width) * u64::from(map.height);
             assert!(0 < pixels && pixels <= LIMITS.max_pixels && map.classes.len() as u64 == pixels);

@@ -4,17 +4,14 @@
 //! for pre-training or for segmentation, [`loader`] runs all of it on worker threads in the order that [`order`] lays down.
 //! Every random choice is a function of a key (crate `densesiam-random`), every view keeps its crop (crate
 //! `densesiam-geometry`), and no result depends on the number of threads or on the processor's instruction set.
-//! [`labelled`], [`label`] and [`taxonomy`] know labelled data sets, [`evaluation`] pairs their pictures with their labels in
-//! one geometry. [`reader`] reads whole pictures for prediction. [`pack`] writes tar shards, [`demo`] draws a data set for
-//! trying it all out.
+//! [`labelled`] knows labelled data sets and reads their pictures and label maps in one geometry, [`reader`] reads whole
+//! pictures for prediction. [`pack`] writes tar shards, [`demo`] draws a data set for trying it all out.
 
 pub mod decode;
 pub mod demo;
-pub mod evaluation;
 pub mod frame;
 pub mod image;
 pub mod index;
-pub mod label;
 pub mod labelled;
 pub mod loader;
 pub mod order;
@@ -23,5 +20,4 @@ mod panics;
 pub mod reader;
 pub mod resize;
 pub mod survey;
-pub mod taxonomy;
 pub mod views;

@@ -5,7 +5,7 @@ use std::fs;
 use densesiam::tasks::probe::{Figure, Source, summarise};
 use densesiam::tasks::segment::Absent;
 use densesiam_data::demo::{DemoSettings, write_demo};
-use densesiam_data::taxonomy::Taxonomy;
+use densesiam_data::labelled::Taxonomy;
 use densesiam_metrics::{ConfusionMatrix, Matching, SegmentationScores, Spread};
 use densesiam_nn::Architecture;
 use serde_json::Value;

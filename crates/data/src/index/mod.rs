@@ -31,7 +31,6 @@ use shards::Shards;
 pub use error::IndexError;
 pub use formats::EXTENSIONS;
 pub use place::Place;
-pub(crate) use place::read_file;
 pub(crate) use samples::is_metadata;
 #[cfg(test)]
 pub(crate) use samples::is_picture_member;

@@ -1,4 +1,4 @@
-//! Where the bytes of a picture are.
+//! Where the bytes of a picture or label map are.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -16,8 +16,8 @@ const LARGEST: u64 = 1 << 30;
 /// Pauses before a read that failed is tried again: storage that is busy, or comes back, answers after one of them.
 const PAUSES: [Duration; 3] = [Duration::from_millis(20), Duration::from_millis(200), Duration::from_secs(1)];
 
-/// Where the bytes of a picture are; shown as messages and lists name it.
-#[derive(Debug)]
+/// Where the bytes of a picture or label map are; shown as messages and lists name it.
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub enum Place<'i> {
     /// In a file of its own.
     File(PathBuf),
@@ -63,12 +63,12 @@ impl Place<'_> {
     }
 }
 
-/// Reads a picture or label map that is a file of its own into `bytes`, whose memory is used again.
+/// Reads a file of its own into `bytes`, whose memory is used again.
 ///
 /// # Errors
 /// What the system says, and has said several times where it may say otherwise soon; or that it is no regular file, or one
 /// of more than a gigabyte.
-pub(crate) fn read_file(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
+fn read_file(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
     tried_again(|| read_once(path, bytes))
 }
 

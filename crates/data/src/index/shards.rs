@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -165,6 +166,21 @@ impl<'i> Member<'i> {
         let name = Path::new(OsStr::from_bytes(self.name));
         let parts = name.components().filter(|part| matches!(part, Component::Normal(_)));
         self.shard.name.with_extension("").join(parts.collect::<PathBuf>())
+    }
+}
+
+/// Members are one where they begin at the same byte of the same file.
+impl PartialEq for Member<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.shard(), self.span.offset) == (other.shard(), other.span.offset)
+    }
+}
+
+impl Eq for Member<'_> {}
+
+impl Hash for Member<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.shard(), self.span.offset).hash(state);
     }
 }
 

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::DataSetError;
 use super::spelling::Spelling;
+use super::{DataSetError, Taxonomy};
 use crate::index::ImageIndex;
-use crate::taxonomy::Taxonomy;
 
 /// The class list of the layout [`Layout::Folder`], in the data set's root.
 pub const CLASS_FILE: &str = "classes.txt";

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use super::LabelledSet;
+use super::label_map::read_values;
+use super::{LabelledSet, Meaning, VOID};
 use crate::decode::DecodeLimits;
-use crate::label::read_values;
 use crate::order::Order;
-use crate::taxonomy::{Meaning, VOID};
 
 /// Label maps that are looked at in any case, as far as there are so many, and at most. Between the two it is enough when
 /// every class was seen.
@@ -70,7 +69,7 @@ impl<'s> LabelSurvey<'s> {
             if survey.looked_at >= LEAST && survey.absent().is_empty() {
                 break;
             }
-            if let Ok(map) = read_values(&set.pictures[sample as usize].label, limits) {
+            if let Ok(map) = read_values(&set.label(sample as usize), limits) {
                 map.classes.iter().for_each(|&value| survey.values[usize::from(value)] += 1);
                 survey.looked_at += 1;
             }

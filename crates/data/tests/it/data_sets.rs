@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use densesiam_data::demo::{DemoSettings, write_demo};
-use densesiam_data::labelled::{DataSetError, LabelledSet, Layout, training_pictures};
-use densesiam_data::taxonomy::Taxonomy;
+use densesiam_data::index::Place;
+use densesiam_data::labelled::{DataSetError, LabelledSet, Layout, Taxonomy, training_pictures};
 use tempfile::TempDir;
 
 use crate::files::{write_label, write_picture};
@@ -24,8 +24,8 @@ fn data_set(pairs: &[(&str, &str)]) -> TempDir {
 
 /// The paths of a set relative to its root.
 fn pairs(root: &Path, set: &LabelledSet) -> Vec<(String, String)> {
-    let relative = |path: &Path| path.strip_prefix(root).unwrap().display().to_string();
-    set.pictures.iter().map(|files| (relative(&files.picture), relative(&files.label))).collect()
+    let relative = |place: Place<'_>| place.file().unwrap().strip_prefix(root).unwrap().display().to_string();
+    (0..set.len()).map(|sample| (relative(set.picture(sample)), relative(set.label(sample)))).collect()
 }
 
 /// Opens a split by detection and expects exactly these pairs.
@@ -250,6 +250,22 @@ fn lists_that_are_no_text_are_named_for_what_they_are() {
     assert!(message.contains("classes.txt is not a list of classes: line 2 is not UTF-8"), "{message}");
 }
 
+#[test]
+fn a_set_is_thinned_out_at_equal_distances() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = DemoSettings { train: 0, val: 7, width: 16, height: 16, seed: 1 };
+    write_demo(folder.path(), &settings).unwrap();
+    let whole = LabelledSet::open(folder.path(), None, "val", None).unwrap();
+    for (count, kept) in
+        [(1, &[0][..]), (3, &[0, 2, 4]), (7, &[0, 1, 2, 3, 4, 5, 6]), (9, &[0, 1, 2, 3, 4, 5, 6])]
+    {
+        let mut set = whole.clone();
+        set.thin_out(count);
+        let expected = kept.iter().map(|&sample| (whole.picture(sample), whole.label(sample)));
+        assert!((0..set.len()).map(|sample| (set.picture(sample), set.label(sample))).eq(expected));
+    }
+}
+
 /// The real CamVid, where the environment says that it is there.
 #[test]
 fn the_real_camvid_has_367_and_101_pictures() {
@@ -260,9 +276,9 @@ fn the_real_camvid_has_367_and_101_pictures() {
     for (split, count) in [("train", 367), ("val", 101)] {
         let set = LabelledSet::open(Path::new(&root), None, split, None).unwrap();
         assert_eq!((set.name.clone(), set.len()), (format!("camvid {split}"), count));
-        for files in &set.pictures {
+        for sample in 0..set.len() {
             let limits = densesiam_data::decode::DecodeLimits::default();
-            densesiam_data::label::LabelMap::read(&files.label, &set.taxonomy, &limits).unwrap();
+            densesiam_data::labelled::LabelMap::read(&set.label(sample), &set.taxonomy, &limits).unwrap();
         }
     }
 }

@@ -5,10 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use densesiam_data::demo::{DemoSettings, write_demo};
-use densesiam_data::evaluation::{
-    EvaluationBatch, EvaluationLoader, EvaluationScratch, EvaluationSettings, evaluation_sample,
+use densesiam_data::labelled::{
+    LabelledBatch, LabelledLoader, LabelledSet, ReadingScratch, ReadingSettings, read_sample,
 };
-use densesiam_data::labelled::LabelledSet;
 use tempfile::TempDir;
 
 use crate::files::{write_label, write_picture};
@@ -20,12 +19,12 @@ fn data_set() -> (TempDir, LabelledSet) {
     (folder, set)
 }
 
-fn settings() -> EvaluationSettings {
-    EvaluationSettings { size: 16, batch_size: 3, ..EvaluationSettings::default() }
+fn settings() -> ReadingSettings {
+    ReadingSettings { size: 16, batch_size: 3, ..ReadingSettings::default() }
 }
 
-fn batches(set: &LabelledSet, settings: EvaluationSettings) -> Vec<EvaluationBatch> {
-    EvaluationLoader::new(Arc::new(set.clone()), settings).unwrap().map(|batch| batch.unwrap()).collect()
+fn batches(set: &LabelledSet, settings: ReadingSettings) -> Vec<LabelledBatch> {
+    LabelledLoader::new(Arc::new(set.clone()), settings).unwrap().map(|batch| batch.unwrap()).collect()
 }
 
 #[test]
@@ -40,16 +39,16 @@ fn every_picture_comes_once_and_in_order_for_any_workers() {
         assert_eq!((batch.images.len(), batch.labels.len()), (count * 3, count));
     }
     for (workers, prefetch_batches) in [(2, 1), (5, 3)] {
-        assert!(batches(&set, EvaluationSettings { workers, prefetch_batches, ..settings() }) == reference);
+        assert!(batches(&set, ReadingSettings { workers, prefetch_batches, ..settings() }) == reference);
     }
 }
 
 #[test]
 fn one_sample_alone_is_what_the_loader_delivers() {
     let (_folder, set) = data_set();
-    let whole = EvaluationSettings { crop: false, ..settings() };
+    let whole = ReadingSettings { crop: false, ..settings() };
     for (sample, batch) in batches(&set, whole).iter().enumerate() {
-        let alone = evaluation_sample(&set, sample, &whole, &mut EvaluationScratch::default()).unwrap();
+        let alone = read_sample(&set, sample, &whole, &mut ReadingScratch::default()).unwrap();
         // 40 x 30 at a shorter side of 16: 21 x 16.
         assert_eq!((batch.width, batch.height, batch.samples.clone()), (21, 16, vec![sample]));
         assert!(alone.image.pixels == batch.images && alone.labels.classes == batch.labels);
@@ -59,9 +58,9 @@ fn one_sample_alone_is_what_the_loader_delivers() {
 #[test]
 fn at_its_own_size_a_picture_keeps_its_pixels_and_labels() {
     let (_folder, set) = data_set();
-    let same = EvaluationSettings { size: 30, ..settings() };
-    let sample = evaluation_sample(&set, 3, &same, &mut EvaluationScratch::default()).unwrap();
-    let picture = image::open(&set.pictures[3].label).unwrap().into_luma8();
+    let same = ReadingSettings { size: 30, ..settings() };
+    let sample = read_sample(&set, 3, &same, &mut ReadingScratch::default()).unwrap();
+    let picture = image::open(set.label(3).file().unwrap()).unwrap().into_luma8();
     let expected = (0..900).map(|i| picture.get_pixel(i % 30 + 5, i / 30).0[0]);
     assert!(sample.labels.classes.iter().copied().eq(expected));
 }
@@ -78,7 +77,7 @@ fn single(label_size: (u32, u32), values: &[u8]) -> (TempDir, LabelledSet) {
 }
 
 fn failure(set: LabelledSet) -> String {
-    let mut loader = EvaluationLoader::new(Arc::new(set), settings()).unwrap();
+    let mut loader = LabelledLoader::new(Arc::new(set), settings()).unwrap();
     let message = loader.next().unwrap().unwrap_err().to_string();
     assert!(loader.next().is_none());
     message
@@ -98,7 +97,7 @@ fn values_outside_the_taxonomy_and_unreadable_pictures_end_it() {
     let message = failure(set);
     assert!(message.contains("label value 2 in column 0, row 0"), "{message}");
     let (_folder, set) = single((6, 4), &[1; 24]);
-    std::fs::write(&set.pictures[0].picture, b"").unwrap();
+    std::fs::write(set.picture(0).file().unwrap(), b"").unwrap();
     let message = failure(set);
     assert!(message.contains("images/a.png: the file is empty"), "{message}");
 }
@@ -107,7 +106,8 @@ fn values_outside_the_taxonomy_and_unreadable_pictures_end_it() {
 fn pipes_are_refused_rather_than_waited_for() {
     for is_label in [false, true] {
         let (_folder, set) = single((6, 4), &[1; 24]);
-        let path = if is_label { &set.pictures[0].label } else { &set.pictures[0].picture }.clone();
+        let place = if is_label { set.label(0) } else { set.picture(0) };
+        let path = place.file().unwrap().to_owned();
         std::fs::remove_file(&path).unwrap();
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         let message = failure(set);
@@ -118,7 +118,7 @@ fn pipes_are_refused_rather_than_waited_for() {
 #[test]
 fn void_stays_void() {
     let (_folder, set) = single((6, 4), &[255; 24]);
-    let sample = evaluation_sample(&set, 0, &settings(), &mut EvaluationScratch::default()).unwrap();
+    let sample = read_sample(&set, 0, &settings(), &mut ReadingScratch::default()).unwrap();
     assert!(sample.labels.classes.iter().all(|&class| class == 255) && sample.labels.classes.len() == 256);
 }
 
@@ -126,7 +126,7 @@ fn void_stays_void() {
 fn settings_out_of_range_are_named() {
     let (_folder, set) = data_set();
     let set = Arc::new(set);
-    let message = |settings| EvaluationLoader::new(Arc::clone(&set), settings).err().unwrap().to_string();
-    assert!(message(EvaluationSettings { size: 0, ..settings() }).contains("evaluate.size = 0"));
-    assert!(message(EvaluationSettings { batch_size: 0, ..settings() }).contains("evaluate.batch_size = 0"));
+    let message = |settings| LabelledLoader::new(Arc::clone(&set), settings).err().unwrap().to_string();
+    assert!(message(ReadingSettings { size: 0, ..settings() }).contains("evaluate.size = 0"));
+    assert!(message(ReadingSettings { batch_size: 0, ..settings() }).contains("evaluate.batch_size = 0"));
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use densesiam_data::decode::DecodeLimits;
-use densesiam_data::label::LabelMap;
-use densesiam_data::taxonomy::Taxonomy;
+use densesiam_data::index::Place;
+use densesiam_data::labelled::{LabelMap, Taxonomy};
 use png::{BitDepth, ColorType};
 
 use crate::files::write_png;
@@ -18,7 +18,8 @@ fn read(size: (u32, u32), colour: ColorType, depth: BitDepth, pixels: &[u8]) -> 
 }
 
 fn read_file(path: &Path) -> Result<LabelMap, String> {
-    LabelMap::read(path, &Taxonomy::voc2012(), &DecodeLimits::default()).map_err(|error| error.to_string())
+    let place = Place::File(path.into());
+    LabelMap::read(&place, &Taxonomy::voc2012(), &DecodeLimits::default()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -82,6 +83,6 @@ fn missing_and_damaged_files_are_named() {
     assert!(read_file(&path).unwrap_err().contains("not a readable PNG"));
     write_png(&path, (40, 40), ColorType::Grayscale, BitDepth::Eight, &[3; 1600]);
     let limits = DecodeLimits { max_pixels: 1599 };
-    let error = LabelMap::read(&path, &Taxonomy::voc2012(), &limits).unwrap_err();
+    let error = LabelMap::read(&Place::File(path), &Taxonomy::voc2012(), &limits).unwrap_err();
     assert!(error.to_string().contains("40 x 40 pixels exceed the limit of 1599"), "{error}");
 }

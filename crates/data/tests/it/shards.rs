@@ -280,6 +280,7 @@ fn links_are_counted_and_passed_over_and_equal_names_are_pictures_each() {
         (vec!["a.jpg".into(), "a.jpg".into(), "empty.jpg".into()], 2)
     );
     assert_eq!([0, 1, 2].map(|i| read(&index, i)), [&b"first"[..], b"second", b""]);
+    assert!(index.place(0) == index.place(0) && index.place(0) != index.place(1));
     let survey = Survey::of_range(&index, 0..3, &DecodeLimits::default(), 2);
     assert_eq!(
         survey.unreadable.iter().map(|bad| bad.kind).collect::<Vec<_>>(),

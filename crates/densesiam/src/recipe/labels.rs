@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use densesiam_data::labelled::{DataSetError, LabelledSet, Layout};
-use densesiam_data::taxonomy::Taxonomy;
+use densesiam_data::labelled::{DataSetError, LabelledSet, Layout, Taxonomy};
 use densesiam_settings::{SettingError, require};
 use serde::{Deserialize, Serialize};
 

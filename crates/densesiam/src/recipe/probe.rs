@@ -1,6 +1,6 @@
 //! The recipe of a dense linear probe: one linear layer on the frozen features of an encoder.
 
-use densesiam_data::evaluation::EvaluationSettings;
+use densesiam_data::labelled::ReadingSettings;
 use densesiam_engine::device::PrecisionRequest;
 use densesiam_nn::Architecture;
 use densesiam_nn::pretrain::densesiam::EncoderSettings;
@@ -165,8 +165,8 @@ impl Recipe for ProbeRecipe {
 
 impl ProbeRecipe {
     /// How pictures and labels are read, by so many threads.
-    pub fn reading(&self, workers: usize) -> EvaluationSettings {
-        EvaluationSettings {
+    pub fn reading(&self, workers: usize) -> ReadingSettings {
+        ReadingSettings {
             size: self.probe.size,
             crop: true,
             batch_size: self.probe.evaluate_batch_size,

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use densesiam_data::taxonomy::Taxonomy;
+use densesiam_data::labelled::Taxonomy;
 use densesiam_metrics::{ClassScores, MeanScores, SegmentationScores, ThingsStuff};
 
 use densesiam::tasks::segment::Evaluation;

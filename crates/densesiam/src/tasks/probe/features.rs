@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use densesiam_data::evaluation::{EvaluationBatch, EvaluationLoader};
+use densesiam_data::labelled::{LabelledBatch, LabelledLoader};
 use densesiam_engine::log::Progress;
 use densesiam_nn::{Architecture, Features, Mode, ResNet};
 use tch::{Device, Kind, Tensor};
@@ -21,7 +21,7 @@ pub(super) struct Extractor {
 
 impl Extractor {
     /// The maps that are read of these pictures, each `[B, C, h, w]` of its own stride, in float32.
-    pub(super) fn maps(&self, batch: &EvaluationBatch) -> Vec<Tensor> {
+    pub(super) fn maps(&self, batch: &LabelledBatch) -> Vec<Tensor> {
         tch::no_grad(|| {
             let pictures = self.input.views(&batch.images, [batch.width, batch.height]);
             let Features { maps, .. } = self.encoder.forward(&pictures, Mode::Evaluate);
@@ -62,7 +62,7 @@ impl Examples {
         let cells = side(size, 4);
         let labels = Tensor::empty([pictures, cells, cells], (Kind::Uint8, plan.device));
         let mut done = 0;
-        for batch in EvaluationLoader::new(Arc::clone(&plan.training), plan.reading)? {
+        for batch in LabelledLoader::new(Arc::clone(&plan.training), plan.reading)? {
             let batch = batch?;
             let count = batch.samples.len() as i64;
             for (all, map) in maps.iter().zip(extractor.maps(&batch)) {
@@ -95,7 +95,7 @@ impl Examples {
 }
 
 /// The labels nearest to the centres of the cells of stride 4.
-fn labels_at_stride_4(batch: &EvaluationBatch, device: Device) -> Tensor {
+fn labels_at_stride_4(batch: &LabelledBatch, device: Device) -> Tensor {
     let (height, width) = (i64::from(batch.height), i64::from(batch.width));
     let count = batch.samples.len() as i64;
     let labels = Tensor::from_data_size(&batch.labels, &[count, height, width], Kind::Uint8);

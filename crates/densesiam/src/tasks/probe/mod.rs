@@ -8,9 +8,8 @@ mod summary;
 
 use std::sync::Arc;
 
-use densesiam_data::evaluation::EvaluationLoader;
+use densesiam_data::labelled::{LabelledLoader, VOID};
 use densesiam_data::order::{Order, steps_per_epoch};
-use densesiam_data::taxonomy::VOID;
 use densesiam_engine::device::set_threads;
 use densesiam_engine::log::{Progress, Voice};
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
@@ -99,7 +98,7 @@ fn probe_encoder(plan: &Plan, encoder: &Encoder, seeds: &[u64], voice: &Voice) -
     // ---- all of them scored in one pass over the validation pictures, at the size of their labels
     let empty = || ConfusionMatrix::new(classes, classes, i64::from(VOID));
     let mut confusions: Vec<_> = layers.iter().map(|_| empty()).collect();
-    for batch in EvaluationLoader::new(Arc::clone(&plan.validation), plan.reading)? {
+    for batch in LabelledLoader::new(Arc::clone(&plan.validation), plan.reading)? {
         let batch = batch?;
         let mut maps = extractor.maps(&batch);
         standard.apply(&mut maps);

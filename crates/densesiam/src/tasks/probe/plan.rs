@@ -6,11 +6,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use densesiam_data::evaluation::EvaluationSettings;
-use densesiam_data::labelled::{LabelFinding, LabelSurvey, LabelledSet};
+use densesiam_data::labelled::{LabelFinding, LabelSurvey, LabelledSet, ReadingSettings};
 use densesiam_engine::device::{Precision, resolve_threads};
 use densesiam_nn::Architecture;
-use densesiam_text::shown;
 use tch::Device;
 
 use super::encoder::Encoder;
@@ -44,7 +42,7 @@ pub struct Plan {
     /// What about the labels of either makes scores say little.
     pub doubts: Vec<LabelFinding>,
     /// How both are read.
-    pub reading: EvaluationSettings,
+    pub reading: ReadingSettings,
 }
 
 impl Plan {
@@ -119,19 +117,17 @@ fn sets(recipe: &ProbeRecipe) -> Result<(LabelledSet, LabelledSet), Error> {
         return Err(Error::Usage("a probe needs two splits: set labels.train and labels.val".into()));
     }
     let (mut training, validation) = (labels.open(root, &labels.train)?, labels.open(root, &labels.val)?);
-    let scored: HashSet<_> = validation.pictures.iter().map(|files| &files.picture).collect();
-    if let Some(both) = training.pictures.iter().find(|files| scored.contains(&files.picture)) {
+    let scored: HashSet<_> = (0..validation.len()).map(|sample| validation.picture(sample)).collect();
+    let mut trained = (0..training.len()).map(|sample| training.picture(sample));
+    if let Some(both) = trained.find(|picture| scored.contains(picture)) {
         return Err(Error::Usage(format!(
-            "{} is in both {} and {}, and a layer has to be scored on pictures that it was not trained on; set \
+            "{both} is in both {} and {}, and a layer has to be scored on pictures that it was not trained on; set \
              labels.train and labels.val to splits without common pictures",
-            shown(&both.picture),
-            training.name,
-            validation.name
+            training.name, validation.name
         )));
     }
-    let (all, kept) = (training.len(), recipe.probe.pictures);
-    if kept > 0 && kept < all {
-        training.pictures = (0..kept).map(|number| training.pictures[number * all / kept].clone()).collect();
+    if recipe.probe.pictures > 0 {
+        training.thin_out(recipe.probe.pictures);
     }
     Ok((training, validation))
 }

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use densesiam_data::labelled::names_listed;
-use densesiam_data::taxonomy::Taxonomy;
+use densesiam_data::labelled::{Taxonomy, names_listed};
 use densesiam_metrics::{ClassScores, SegmentationScores};
 use serde::Deserialize;
 use serde_json::Value;

@@ -54,7 +54,7 @@ pub(super) fn class_report(row: &Value) -> Option<ClassReport> {
 
 #[cfg(test)]
 mod tests {
-    use densesiam_data::taxonomy::Taxonomy;
+    use densesiam_data::labelled::Taxonomy;
     use densesiam_metrics::ConfusionMatrix;
 
     use super::*;

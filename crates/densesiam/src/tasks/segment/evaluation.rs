@@ -4,9 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use densesiam_data::evaluation::{EvaluationLoader, EvaluationSettings};
-use densesiam_data::labelled::LabelledSet;
-use densesiam_data::taxonomy::{Taxonomy, VOID};
+use densesiam_data::labelled::{LabelledLoader, LabelledSet, ReadingSettings, Taxonomy, VOID};
 use densesiam_metrics::{ConfusionMatrix, Matching, SegmentationScores};
 use densesiam_nn::segment::Segmenter;
 use serde_json::{Value, json};
@@ -128,13 +126,13 @@ impl fmt::Display for Evaluation {
 /// When a picture or label map cannot be read.
 pub fn evaluate(
     set: &Arc<LabelledSet>,
-    settings: EvaluationSettings,
+    settings: ReadingSettings,
     (model, categories): (&Segmenter, usize),
     input: &Input,
 ) -> Result<Evaluation, Error> {
     let classes = set.taxonomy.classes.len();
     let mut confusion = ConfusionMatrix::new(classes, categories, i64::from(VOID));
-    for batch in EvaluationLoader::new(Arc::clone(set), settings)? {
+    for batch in LabelledLoader::new(Arc::clone(set), settings)? {
         let batch = batch?;
         let clusters = pixel_categories(model, input, &batch.images, [batch.width, batch.height])?;
         confusion.update(&batch.labels, &clusters).map_err(|error| Error::Internal(error.to_string()))?;

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use densesiam_data::decode::DecodeLimits;
-use densesiam_data::evaluation::EvaluationSettings;
-use densesiam_data::labelled::{DataSetError, LabelFinding, LabelSurvey, LabelledSet, training_pictures};
+use densesiam_data::labelled::{
+    DataSetError, LabelFinding, LabelSurvey, LabelledSet, ReadingSettings, training_pictures,
+};
 use densesiam_engine::optimizer::FixedPredictor;
 use densesiam_nn::Store;
 use densesiam_settings::within;
@@ -76,7 +77,7 @@ impl Plan {
     }
 
     /// How it is evaluated.
-    pub fn evaluation(&self) -> EvaluationSettings {
+    pub fn evaluation(&self) -> ReadingSettings {
         evaluation_settings(&self.recipe, self.run.workers)
     }
 
@@ -95,8 +96,8 @@ impl Plan {
 }
 
 /// How a model of this recipe is evaluated.
-pub fn evaluation_settings(recipe: &SegmentRecipe, workers: usize) -> EvaluationSettings {
-    EvaluationSettings {
+pub fn evaluation_settings(recipe: &SegmentRecipe, workers: usize) -> ReadingSettings {
+    ReadingSettings {
         size: recipe.evaluate.size,
         crop: true,
         batch_size: recipe.evaluate.batch_size,

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use densesiam_data::evaluation::{EvaluationScratch, evaluation_sample};
-use densesiam_data::labelled::LabelledSet;
-use densesiam_data::taxonomy::VOID;
+use densesiam_data::labelled::{LabelledSet, ReadingScratch, VOID, read_sample};
 use densesiam_nn::segment::Segmenter;
 use image::RgbImage;
 
@@ -25,9 +23,9 @@ impl ContactSheet {
     pub(super) fn new(plan: &Plan, set: &LabelledSet) -> Self {
         let settings = plan.evaluation();
         let count = plan.recipe.common.train.pictures.min(set.len());
-        let mut scratch = EvaluationScratch::default();
+        let mut scratch = ReadingScratch::default();
         let sample = |place: usize| {
-            let sample = evaluation_sample(set, place * set.len() / count, &settings, &mut scratch).ok()?;
+            let sample = read_sample(set, place * set.len() / count, &settings, &mut scratch).ok()?;
             let picture = RgbImage::from_raw(sample.image.width, sample.image.height, sample.image.pixels)?;
             let class = |&class: &u8| if class == VOID { pictures::VOID } else { u32::from(class) };
             Some((picture, sample.labels.classes.iter().map(class).collect()))

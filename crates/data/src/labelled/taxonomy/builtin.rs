@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{Class, Meaning, Taxonomy, TaxonomyError};
 
-const COCO27: &str = include_str!("../../assets/coco27/coco27.json");
+const COCO27: &str = include_str!("../../../assets/coco27/coco27.json");
 
 /// CamVid's 11 classes (SegNet's reduction). The release does not tell things from stuff; the three whose instances
 /// are countable and move are things here, signs and poles are stuff (ours, after Cityscapes). The colours are SegNet's.

@@ -96,7 +96,7 @@ fn parse_line(line: &str) -> Class {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::taxonomy::Meaning;
+    use crate::labelled::Meaning;
 
     fn read(text: &str) -> Result<Taxonomy, ClassFileError> {
         Taxonomy::parse(text, Path::new("classes.txt"))

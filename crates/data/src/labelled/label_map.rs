@@ -4,14 +4,12 @@
 //! The general picture decoder would give the colours, so label maps have a decoder of their own.
 
 use std::io::{self, Cursor};
-use std::path::{Path, PathBuf};
 
-use densesiam_text::shown;
 use png::{BitDepth, ColorType, Transformations};
 
+use super::{Meaning, Taxonomy, VOID};
 use crate::decode::DecodeLimits;
-use crate::index::read_file;
-use crate::taxonomy::{Meaning, Taxonomy, VOID};
+use crate::index::Place;
 
 /// The class of each pixel of a picture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,41 +26,39 @@ pub struct LabelMap {
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
     /// The file cannot be read.
-    #[error("cannot read the label map {}: {source}", shown(path))]
+    #[error("cannot read the label map {place}: {source}")]
     Read {
         /// The label map.
-        path: PathBuf,
+        place: String,
         /// What the system said.
         source: io::Error,
     },
     /// The content is no whole PNG.
     #[error(
-        "{} is not a readable PNG ({reason}); label maps are 8-bit grey or palette PNGs, copy the file again",
-        shown(path)
+        "{place} is not a readable PNG ({reason}); label maps are 8-bit grey or palette PNGs, copy the file again"
     )]
     NotPng {
         /// The label map.
-        path: PathBuf,
+        place: String,
         /// What the decoder said.
         reason: String,
     },
     /// The pixels are colours, or wider than 8 bits.
     #[error(
-        "{} holds {kind} pixels; a label map is a grey or palette PNG of at most 8 bits whose pixel values (palette \
-         indices) are the label values: use the data set's index maps, not its coloured pictures",
-        shown(path)
+        "{place} holds {kind} pixels; a label map is a grey or palette PNG of at most 8 bits whose pixel values (palette \
+         indices) are the label values: use the data set's index maps, not its coloured pictures"
     )]
     NotIndexed {
         /// The label map.
-        path: PathBuf,
+        place: String,
         /// What the pixels are, for example `8-bit RGB`.
         kind: String,
     },
     /// The header announces more pixels than the limit.
-    #[error("{}: {width} x {height} pixels exceed the limit of {max_pixels}", shown(path))]
+    #[error("{place}: {width} x {height} pixels exceed the limit of {max_pixels}")]
     TooLarge {
         /// The label map.
-        path: PathBuf,
+        place: String,
         /// Width in pixels.
         width: u32,
         /// Height in pixels.
@@ -72,13 +68,12 @@ pub enum LabelError {
     },
     /// A pixel has a value that the taxonomy does not know.
     #[error(
-        "{}: label value {value} in column {x}, row {y} is outside the taxonomy {taxonomy} of {classes} classes; \
-         choose the taxonomy that these labels were made for",
-        shown(path)
+        "{place}: label value {value} in column {x}, row {y} is outside the taxonomy {taxonomy} of {classes} classes; \
+         choose the taxonomy that these labels were made for"
     )]
     Outside {
         /// The label map.
-        path: PathBuf,
+        place: String,
         /// The value found.
         value: u8,
         /// Column of the first such pixel, from 0.
@@ -97,29 +92,29 @@ impl LabelMap {
     ///
     /// # Errors
     /// A [`LabelError`] that names the file, and for a value outside the taxonomy the value and its pixel.
-    pub fn read(path: &Path, taxonomy: &Taxonomy, limits: &DecodeLimits) -> Result<Self, LabelError> {
-        let mut map = read_values(path, limits)?;
-        map.map(taxonomy, path)?;
+    pub fn read(place: &Place<'_>, taxonomy: &Taxonomy, limits: &DecodeLimits) -> Result<Self, LabelError> {
+        let mut map = read_values(place, limits)?;
+        map.map(taxonomy, place)?;
         Ok(map)
     }
 
-    /// As [`LabelMap::read`], from the bytes of a file; `path` is for complaints.
+    /// As [`LabelMap::read`], from the bytes that lie there; `place` is for complaints.
     ///
     /// # Errors
     /// A [`LabelError`] that names the file, and for a value outside the taxonomy the value and its pixel.
     pub fn decode(
         bytes: &[u8],
-        path: &Path,
+        place: &Place<'_>,
         taxonomy: &Taxonomy,
         limits: &DecodeLimits,
     ) -> Result<Self, LabelError> {
-        let mut map = decode_indices(bytes, path, limits)?;
-        map.map(taxonomy, path)?;
+        let mut map = decode_indices(bytes, place, limits)?;
+        map.map(taxonomy, place)?;
         Ok(map)
     }
 
     /// Replaces label values by class numbers.
-    fn map(&mut self, taxonomy: &Taxonomy, path: &Path) -> Result<(), LabelError> {
+    fn map(&mut self, taxonomy: &Taxonomy, place: &Place<'_>) -> Result<(), LabelError> {
         for (pixel, value) in self.classes.iter_mut().enumerate() {
             *value = match taxonomy.meaning(*value) {
                 Meaning::Class(class) => class,
@@ -127,8 +122,8 @@ impl LabelMap {
                 Meaning::Outside => {
                     let (x, y) = (pixel as u32 % self.width, pixel as u32 / self.width);
                     let (taxonomy, classes) = (taxonomy.name.clone(), taxonomy.classes.len());
-                    let path = path.into();
-                    return Err(LabelError::Outside { path, value: *value, x, y, taxonomy, classes });
+                    let place = place.to_string();
+                    return Err(LabelError::Outside { place, value: *value, x, y, taxonomy, classes });
                 }
             };
         }
@@ -137,16 +132,18 @@ impl LabelMap {
 }
 
 /// A label map with its label values in place of classes.
-pub(crate) fn read_values(path: &Path, limits: &DecodeLimits) -> Result<LabelMap, LabelError> {
+pub(super) fn read_values(place: &Place<'_>, limits: &DecodeLimits) -> Result<LabelMap, LabelError> {
     let mut bytes = Vec::new();
-    read_file(path, &mut bytes).map_err(|source| LabelError::Read { path: path.into(), source })?;
-    decode_indices(&bytes, path, limits)
+    place.read_into(&mut bytes).map_err(|source| LabelError::Read { place: place.to_string(), source })?;
+    decode_indices(&bytes, place, limits)
 }
 
 /// The pixel values of a PNG as stored: grey levels unscaled, palette indices unexpanded.
-fn decode_indices(bytes: &[u8], path: &Path, limits: &DecodeLimits) -> Result<LabelMap, LabelError> {
-    let explain =
-        |error: png::DecodingError| LabelError::NotPng { path: path.into(), reason: error.to_string() };
+fn decode_indices(bytes: &[u8], place: &Place<'_>, limits: &DecodeLimits) -> Result<LabelMap, LabelError> {
+    let explain = |error: png::DecodingError| LabelError::NotPng {
+        place: place.to_string(),
+        reason: error.to_string(),
+    };
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(Transformations::IDENTITY);
     // A colour profile says nothing about labels, and a few kilobytes of it can unpack to many megabytes.
@@ -154,10 +151,10 @@ fn decode_indices(bytes: &[u8], path: &Path, limits: &DecodeLimits) -> Result<La
     let header = decoder.read_header_info().map_err(explain)?;
     let (width, height) = (header.width, header.height);
     let bits = bits_of_an_index(header.color_type, header.bit_depth)
-        .map_err(|kind| LabelError::NotIndexed { path: path.into(), kind })?;
+        .map_err(|kind| LabelError::NotIndexed { place: place.to_string(), kind })?;
     if u64::from(width) * u64::from(height) > limits.max_pixels {
         let max_pixels = limits.max_pixels;
-        return Err(LabelError::TooLarge { path: path.into(), width, height, max_pixels });
+        return Err(LabelError::TooLarge { place: place.to_string(), width, height, max_pixels });
     }
     let mut reader = decoder.read_info().map_err(explain)?;
     let mut packed = vec![0; reader.output_buffer_size().unwrap_or_default()];

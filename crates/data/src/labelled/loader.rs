@@ -1,19 +1,17 @@
-//! Batches for evaluation, in the order of the set, made ahead by worker threads.
+//! Batches of labelled pictures, in the order of the set, made ahead by worker threads.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use densesiam_settings::require;
-use densesiam_text::shown;
 
-use super::{EvaluationError, EvaluationSample, EvaluationScratch, EvaluationSettings, evaluation_sample};
-use crate::labelled::LabelledSet;
+use super::{LabelledSample, LabelledSet, ReadingError, ReadingScratch, ReadingSettings, read_sample};
 use crate::loader::prefetch::{Prefetch, Production};
 
 /// Consecutive samples of one size.
 #[derive(Clone, PartialEq, Eq)]
-pub struct EvaluationBatch {
+pub struct LabelledBatch {
     /// Width of the pictures in pixels.
     pub width: u32,
     /// Height of the pictures in pixels.
@@ -26,21 +24,21 @@ pub struct EvaluationBatch {
     pub labels: Vec<u8>,
 }
 
-impl fmt::Debug for EvaluationBatch {
+impl fmt::Debug for LabelledBatch {
     /// Without the pixels.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { width, height, samples, .. } = self;
-        write!(formatter, "EvaluationBatch {{ {width} x {height}, samples: {samples:?}, .. }}")
+        write!(formatter, "LabelledBatch {{ {width} x {height}, samples: {samples:?}, .. }}")
     }
 }
 
-impl EvaluationBatch {
+impl LabelledBatch {
     /// Joins samples of one size.
-    fn of(samples: Vec<EvaluationSample>) -> Self {
+    fn of(samples: Vec<LabelledSample>) -> Self {
         let (width, height) =
             samples.first().map_or((0, 0), |sample| (sample.image.width, sample.image.height));
         let mut batch = Self { width, height, samples: vec![], images: vec![], labels: vec![] };
-        for EvaluationSample { sample, image, labels } in samples {
+        for LabelledSample { sample, image, labels } in samples {
             batch.samples.push(sample);
             batch.images.extend(image.pixels);
             batch.labels.extend(labels.classes);
@@ -51,17 +49,17 @@ impl EvaluationBatch {
 
 /// An iterator over the batches of a set, every picture once and in order, whatever the number of workers; the last
 /// batch may be smaller. It ends after the first error. Dropping it ends its threads.
-pub struct EvaluationLoader {
+pub struct LabelledLoader {
     prefetch: Prefetch<Reading>,
     failed: bool,
 }
 
-impl EvaluationLoader {
+impl LabelledLoader {
     /// Starts the workers.
     ///
     /// # Errors
-    /// An [`EvaluationError`] where a setting is outside its range or no thread can be started.
-    pub fn new(set: Arc<LabelledSet>, settings: EvaluationSettings) -> Result<Self, EvaluationError> {
+    /// A [`ReadingError`] where a setting is outside its range or no thread can be started.
+    pub fn new(set: Arc<LabelledSet>, settings: ReadingSettings) -> Result<Self, ReadingError> {
         let allowed = "1 to 8192 pixels";
         require((1..=8192).contains(&settings.size), "evaluate.size", &settings.size, allowed)?;
         require(settings.batch_size >= 1, "evaluate.batch_size", &settings.batch_size, "at least 1")?;
@@ -73,17 +71,17 @@ impl EvaluationLoader {
     }
 }
 
-impl Iterator for EvaluationLoader {
-    type Item = Result<EvaluationBatch, EvaluationError>;
+impl Iterator for LabelledLoader {
+    type Item = Result<LabelledBatch, ReadingError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
             return None;
         }
-        let draft = self.prefetch.next().map_err(EvaluationError::from);
+        let draft = self.prefetch.next().map_err(ReadingError::from);
         let batch = draft.transpose()?.and_then(|draft| {
             let samples: Result<_, _> = draft.samples.into_iter().flatten().collect();
-            Ok(EvaluationBatch::of(samples?))
+            Ok(LabelledBatch::of(samples?))
         });
         self.failed = batch.is_err();
         Some(batch)
@@ -93,19 +91,19 @@ impl Iterator for EvaluationLoader {
 /// What the workers do.
 struct Reading {
     set: Arc<LabelledSet>,
-    settings: EvaluationSettings,
+    settings: ReadingSettings,
     batch_size: usize,
 }
 
 /// A batch in the making: what each place holds, places beyond the end of the set nothing.
 struct Draft {
     step: u64,
-    samples: Vec<Option<Result<EvaluationSample, EvaluationError>>>,
+    samples: Vec<Option<Result<LabelledSample, ReadingError>>>,
 }
 
 impl Production for Reading {
     type Batch = Draft;
-    type Scratch = EvaluationScratch;
+    type Scratch = ReadingScratch;
 
     fn batch_size(&self) -> usize {
         self.batch_size
@@ -118,22 +116,22 @@ impl Production for Reading {
     fn name(&self, slot: usize, draft: &Mutex<Draft>) -> String {
         let step = draft.lock().unwrap_or_else(PoisonError::into_inner).step;
         let sample = step as usize * self.batch_size + slot;
-        self.set.pictures.get(sample).map_or_else(String::new, |pair| shown(&pair.picture).to_string())
+        if sample < self.set.len() { self.set.picture(sample).to_string() } else { String::new() }
     }
 
-    fn scratch(&self) -> EvaluationScratch {
-        EvaluationScratch::default()
+    fn scratch(&self) -> ReadingScratch {
+        ReadingScratch::default()
     }
 
     fn open(&self, step: u64, _: Option<Draft>) -> Draft {
         Draft { step, samples: (0..self.batch_size).map(|_| None).collect() }
     }
 
-    fn produce(&self, slot: usize, scratch: &mut EvaluationScratch, draft: &Mutex<Draft>) {
+    fn produce(&self, slot: usize, scratch: &mut ReadingScratch, draft: &Mutex<Draft>) {
         let lock = || draft.lock().unwrap_or_else(PoisonError::into_inner);
         let sample = lock().step as usize * self.batch_size + slot;
         if sample < self.set.len() {
-            let read = evaluation_sample(&self.set, sample, &self.settings, scratch);
+            let read = read_sample(&self.set, sample, &self.settings, scratch);
             lock().samples[slot] = Some(read);
         }
     }
