@@ -14,7 +14,6 @@ use tch::Device;
 
 use super::bench::matrix_product_rate;
 use super::folder;
-use super::hours::Timed;
 use crate::answer::{answer, answer_line};
 use densesiam::error::Error;
 use densesiam::tasks::pretrain::Plan;
@@ -67,9 +66,9 @@ fn suits(device: Device) -> &'static str {
 /// What a training of the pictures below `root` takes here, for whom it is enough, and how it is begun.
 fn fit(root: &Path) -> Result<String, Error> {
     let root = root.to_string_lossy();
-    let recipe = folder::recipe(&root, &[])?;
-    let rate = recipe.rate()?;
-    let plan = Plan::new(recipe)?;
+    let measured = folder::recipe(&root, &[])?;
+    let rate = measured.rate()?;
+    let plan = Plan::new(measured.recipe)?;
     let horizon = &plan.run.horizon;
     let time = spoken((horizon.total_steps as f64 * horizon.batch_size as f64 / rate) as u64);
     let outlook = plan.outlook().map_or(String::new(), |outlook| format!("\n{outlook}"));

@@ -9,7 +9,7 @@ use densesiam_engine::log::say;
 use densesiam_text::{acts, shown};
 use tch::Device;
 
-use super::hours::Timed;
+use super::hours::{Measured, Timed};
 use densesiam::error::Error;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::{builtin, load};
@@ -54,7 +54,7 @@ pub(super) fn name(root: &str) -> String {
 }
 
 /// The folder recipe for the pictures below `root`.
-pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, Error> {
+pub(super) fn recipe(root: &str, settings: &[String]) -> Result<Measured<PretrainRecipe>, Error> {
     let index = ImageIndex::scan(Path::new(root))?;
     enough_to_train_on(&index)?;
     let text = builtin::find("folder_r18").unwrap_or_default();
@@ -76,11 +76,13 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, 
         ),
         ("train.batch_size", batch.to_string(), "a power of two, with some steps an epoch".to_owned()),
     ];
+    let mut known_rate = None;
     if !given("train.duration") {
         let so_far =
             chosen.iter().filter(|(key, ..)| !given(key)).map(|(key, value, _)| format!("{key}={value}"));
         let so_far: Vec<_> = so_far.chain(settings.iter().cloned()).collect();
         let rate = load::<PretrainRecipe>(text, "folder_r18", &so_far)?.rate()?;
+        known_rate = Some(rate);
         chosen.push((
             "train.duration",
             format!("{} epochs", epochs(index.len(), rate)),
@@ -100,7 +102,7 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<PretrainRecipe, 
         all.push(format!("{key}={value}"));
     }
     all.extend_from_slice(settings);
-    load(text, "folder_r18", &all)
+    Ok(Measured { recipe: load(text, "folder_r18", &all)?, known_rate })
 }
 
 fn place(device: Device, threads: usize) -> String {

@@ -38,23 +38,45 @@ pub(super) trait Timed: Training {
         optimizer.schedule = ScheduleSettings::default();
         tried.steps_rate()
     }
+}
+
+/// A recipe, and the rate of its steps where it was measured on the way to it, so that steps are tried once.
+pub(super) struct Measured<R> {
+    pub(super) recipe: R,
+    /// Pictures a second.
+    pub(super) known_rate: Option<f64>,
+}
+
+impl<R: Timed> Measured<R> {
+    /// A recipe whose steps were not tried yet.
+    pub(super) fn not_yet(recipe: R) -> Self {
+        Self { recipe, known_rate: None }
+    }
+
+    /// Pictures a second, evaluations apart.
+    ///
+    /// # Errors
+    /// As a training would not begin.
+    pub(super) fn rate(&self) -> Result<f64, Error> {
+        self.known_rate.map_or_else(|| self.recipe.rate(), Ok)
+    }
 
     /// The recipe with its length in steps where it was given as a time: a few steps are tried, and the result is said. A run
     /// that goes on keeps the steps with which it began.
     ///
     /// # Errors
     /// As a training would not begin.
-    fn in_steps(mut self, resume: bool) -> Result<Self, Error> {
-        let Length::Time(seconds) = self.common().train.duration else { return Ok(self) };
-        let run = self.run();
+    pub(super) fn in_steps(mut self, resume: bool) -> Result<Self, Error> {
+        let Length::Time(seconds) = self.recipe.common().train.duration else { return Ok(self) };
+        let run = self.recipe.run();
         let begun = RunLayout::new(Path::new(&run.dir).join(&run.name)).recipe();
         if resume && begun.is_file() {
-            let mut begun: Self = find(&begun.display().to_string(), &[])?;
-            self.common().train.duration = begun.common().train.duration;
+            let mut begun: R = find(&begun.display().to_string(), &[])?;
+            self.recipe.common().train.duration = begun.common().train.duration;
             return Ok(self);
         }
         let rate = self.rate()?;
-        let train = &mut self.common().train;
+        let train = &mut self.recipe.common().train;
         let steps = (seconds * rate / train.batch_size as f64).max(1.0) as u64;
         let steps = Length::Counted(Duration::Steps(steps));
         say(format_args!(
@@ -62,7 +84,7 @@ pub(super) trait Timed: Training {
             train.duration
         ));
         train.duration = steps;
-        Ok(self)
+        Ok(Self { known_rate: Some(rate), ..self })
     }
 }
 

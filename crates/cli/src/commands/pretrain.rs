@@ -5,7 +5,7 @@ use std::path::Path;
 use densesiam_data::index::names_shards;
 use densesiam_engine::log::{Voice, say};
 
-use super::hours::{Timed, time_line};
+use super::hours::{Measured, time_line};
 use super::{TrainArguments, folder};
 use crate::answer::answer;
 use densesiam::error::Error;
@@ -16,13 +16,14 @@ use densesiam::tasks::pretrain::{Plan, pretrain};
 
 /// Finds, resolves and runs the recipe.
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
-    let recipe = load(&arguments.recipe, &arguments.settings, arguments.resume)?;
-    let plan = Plan::new(recipe.in_steps(arguments.resume)?)?;
+    let measured = load(&arguments.recipe, &arguments.settings, arguments.resume)?;
+    let measured = measured.in_steps(arguments.resume)?;
+    let plan = Plan::new(measured.recipe.clone())?;
     if arguments.dry_run {
         check_encoder(&plan.recipe)?;
         answer(plan.recipe.to_toml())?;
         let horizon = &plan.run.horizon;
-        let time = time_line(horizon.total_steps * horizon.batch_size, plan.recipe.rate()?);
+        let time = time_line(horizon.total_steps * horizon.batch_size, measured.rate()?);
         say(format_args!("\n{plan}{time}"));
         return Ok(());
     }
@@ -31,14 +32,17 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
 }
 
 /// A recipe, or the folder recipe for a folder of pictures or tar shards, under the settings of the command line.
-fn load(recipe: &str, settings: &[String], resume: bool) -> Result<PretrainRecipe, Error> {
+fn load(recipe: &str, settings: &[String], resume: bool) -> Result<Measured<PretrainRecipe>, Error> {
     let path = Path::new(recipe);
     let pictures = path.is_dir() || names_shards(path);
     if !pictures || path.join("recipe.toml").is_file() {
-        return find(recipe, settings);
+        return find(recipe, settings).map(Measured::not_yet);
     }
     // What was chosen when the run began holds, also on another machine.
     let run = folder::run_directory(recipe, settings)?;
     let begun = resume && run.join("recipe.toml").is_file();
-    if begun { find(&run.display().to_string(), settings) } else { folder::recipe(recipe, settings) }
+    match begun {
+        true => find(&run.display().to_string(), settings).map(Measured::not_yet),
+        false => folder::recipe(recipe, settings),
+    }
 }

@@ -3,7 +3,7 @@
 use super::TrainArguments;
 use densesiam_engine::log::{Voice, say};
 
-use super::hours::{Timed, time_line};
+use super::hours::{Measured, time_line};
 use crate::answer::answer;
 use densesiam::error::Error;
 use densesiam::import::check_encoder;
@@ -14,12 +14,13 @@ use densesiam::tasks::segment::{Plan, segment};
 /// Finds, resolves and runs the recipe.
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let recipe: SegmentRecipe = find(&arguments.recipe, &arguments.settings)?;
-    let plan = Plan::new(recipe.in_steps(arguments.resume)?)?;
+    let measured = Measured::not_yet(recipe).in_steps(arguments.resume)?;
+    let plan = Plan::new(measured.recipe.clone())?;
     if arguments.dry_run {
         check_encoder(&plan.recipe)?;
         answer(plan.recipe.to_toml())?;
         let horizon = &plan.run.horizon;
-        let time = time_line(horizon.total_steps * horizon.batch_size, plan.recipe.rate()?);
+        let time = time_line(horizon.total_steps * horizon.batch_size, measured.rate()?);
         say(format_args!("\n{plan}{time}"));
         return Ok(());
     }
