@@ -170,7 +170,7 @@ fn lock(draft: &Mutex<Draft>) -> MutexGuard<'_, Draft> {
 }
 
 /// The size at which the model sees a picture: its shorter side as in evaluation, but the longer side at most
-/// [`LONGEST`] times that, so that a strip of few pixels' height is not blown up without bound.
+/// 16 times that, so that a strip of few pixels' height is not blown up without bound.
 pub fn size_seen([width, height]: [u32; 2], shorter: u32) -> [u32; 2] {
     let (scaled_width, scaled_height) = Frame::scaled((width, height), shorter).size();
     [scaled_width, scaled_height].map(|side| side.min(LONGEST * shorter))

@@ -1,4 +1,4 @@
-//! What a task gives to the training loop: a [`Learner`], whose steps are taken, and an [`Observer`], which scores and shows
+//! What a task gives to the training loop: a [`Learner`], whose steps are taken, and an `Observer`, which scores and shows
 //! what came of them. Apart, because a measurement takes the same steps and shows nothing.
 
 use densesiam_data::loader::Batch;

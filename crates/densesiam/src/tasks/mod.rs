@@ -1,4 +1,4 @@
-//! The tasks. [`training`] is the loop of all that train; pre-training and segmentation each have a learner and an observer
+//! The tasks. `training.rs` is the loop of all that train; pre-training and segmentation each have a learner and an observer
 //! for it. A probe has a short loop of its own, because it trains on features in memory.
 
 pub mod learner;

@@ -117,8 +117,9 @@ fn sets(recipe: &ProbeRecipe) -> Result<(LabelledSet, LabelledSet), Error> {
         return Err(Error::Usage("a probe needs two splits: set labels.train and labels.val".into()));
     }
     let (mut training, validation) = (labels.open(root, &labels.train)?, labels.open(root, &labels.val)?);
-    let scored: HashSet<_> = (0..validation.len()).map(|sample| validation.picture(sample)).collect();
-    let mut trained = (0..training.len()).map(|sample| training.picture(sample));
+    let scored: HashSet<_> =
+        (0..validation.len()).map(|sample| validation.picture(sample).to_string()).collect();
+    let mut trained = (0..training.len()).map(|sample| training.picture(sample).to_string());
     if let Some(both) = trained.find(|picture| scored.contains(picture)) {
         return Err(Error::Usage(format!(
             "{both} is in both {} and {}, and a layer has to be scored on pictures that it was not trained on; set \
