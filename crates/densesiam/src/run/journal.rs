@@ -17,14 +17,14 @@ use super::resume::Origin;
 use super::setup::Run;
 use super::table::Table;
 use super::trouble::Trouble;
-use crate::error::Error;
+use crate::error::{Error, Stop};
 use crate::file::write_bytes;
 use densesiam_report::page::Picture;
 use densesiam_report::pictures;
 
 /// Writes a run directory.
 pub struct Journal<'p> {
-    pub(super) run: &'p Run,
+    run: &'p Run,
     directory: RunDirectory,
     checkpoints: CheckpointFolder,
     metrics: MetricsLog,
@@ -270,12 +270,47 @@ impl<'p> Journal<'p> {
         Ok(())
     }
 
-    pub(super) fn save_into(&self, folder: &CheckpointFolder, state: &State) -> Result<(), Error> {
+    fn save_into(&self, folder: &CheckpointFolder, state: &State) -> Result<(), Error> {
         let contents =
             Contents { bad_files: self.bad_files.clone(), best: self.best, ..Contents::of(self.run) };
         let manifest = serde_json::to_value(contents).map_err(|error| Error::Internal(error.to_string()))?;
         folder.save(state.step, &state.store.state(), &state.optimizer.state(), manifest)?;
         Ok(())
+    }
+
+    /// Saves the state as fits the trouble, and returns the error to end with. A state that is not finite goes to a
+    /// folder apart from the good ones, with the names of its batch's pictures.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save_for(&self, trouble: Trouble, state: &State) -> Result<Error, Error> {
+        if !matches!(trouble, Trouble::NotFinite { .. }) && state.step > 0 {
+            self.save(state)?;
+            self.export(state)?;
+        }
+        match trouble {
+            Trouble::NotFinite { step, samples } => {
+                let folder = self.layout().nonfinite();
+                self.save_into(&CheckpointFolder::open(&folder)?, state)?;
+                let name = |&sample: &u64| self.run.index.place(sample as usize).to_string() + "\n";
+                let names = samples.iter().map(name).collect::<String>();
+                write_bytes(&folder.join("pictures.txt"), names.as_bytes())?;
+                Ok(Error::NotFinite { step, state: folder })
+            }
+            Trouble::Collapsed { step, why } => Ok(Error::Collapsed { step, why }),
+            Trouble::NoPictures(error) => Ok(error.into()),
+            Trouble::Signal(signal) => {
+                let layout = self.layout();
+                Ok(Error::Interrupted(Box::new(Stop {
+                    signal,
+                    step: state.step,
+                    encoder: (state.step > 0).then(|| layout.encoder()),
+                    report: layout.report(),
+                    task: self.run.task.name,
+                    run: layout.root().to_owned(),
+                })))
+            }
+        }
     }
 
     /// Writes the encoder under torchvision's names.

@@ -1,14 +1,8 @@
-//! Why a run ends early, and what it leaves.
+//! Why a run ends early.
 
 use densesiam_data::loader::LoadError;
-use densesiam_engine::checkpoint::CheckpointFolder;
 use densesiam_engine::interrupt::Signal;
 use densesiam_report::page::Status;
-
-use super::State;
-use super::journal::Journal;
-use crate::error::{Error, Stop};
-use crate::file::write_bytes;
 
 /// Why a run has to end early.
 #[derive(Debug, thiserror::Error)]
@@ -43,43 +37,6 @@ impl Trouble {
         match self {
             Self::Signal(_) => Status::Interrupted,
             other => Status::Failed(other.to_string()),
-        }
-    }
-}
-
-impl Journal<'_> {
-    /// Saves the state as fits the trouble, and returns the error to end with. A state that is not finite goes to a
-    /// folder apart from the good ones, with the names of its batch's pictures.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn save_for(&self, trouble: Trouble, state: &State) -> Result<Error, Error> {
-        if !matches!(trouble, Trouble::NotFinite { .. }) && state.step > 0 {
-            self.save(state)?;
-            self.export(state)?;
-        }
-        match trouble {
-            Trouble::NotFinite { step, samples } => {
-                let folder = self.layout().nonfinite();
-                self.save_into(&CheckpointFolder::open(&folder)?, state)?;
-                let name = |&sample: &u64| self.run.index.place(sample as usize).to_string() + "\n";
-                let names = samples.iter().map(name).collect::<String>();
-                write_bytes(&folder.join("pictures.txt"), names.as_bytes())?;
-                Ok(Error::NotFinite { step, state: folder })
-            }
-            Trouble::Collapsed { step, why } => Ok(Error::Collapsed { step, why }),
-            Trouble::NoPictures(error) => Ok(error.into()),
-            Trouble::Signal(signal) => {
-                let layout = self.layout();
-                Ok(Error::Interrupted(Box::new(Stop {
-                    signal,
-                    step: state.step,
-                    encoder: (state.step > 0).then(|| layout.encoder()),
-                    report: layout.report(),
-                    task: self.run.task.name,
-                    run: layout.root().to_owned(),
-                })))
-            }
         }
     }
 }
