@@ -26,5 +26,5 @@ pub use encoder::{Architecture, Features, Pyramid, ResNet};
 pub use heads::{Form, Head};
 pub use layers::{BatchNorm, Convolution, Linear, Mode};
 pub use losses::{Distance, contrast};
-pub use step::{Step, Watched};
+pub use step::{Predictors, Step, Watched};
 pub use store::{Entry, Initial, Scope, Store, WeightsError, channels_last};

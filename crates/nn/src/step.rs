@@ -1,4 +1,4 @@
-//! What a training step leaves: the loss that is differentiated, and what is looked at.
+//! What a training needs to know of a method: what a step leaves, and which of its tensors are predictors.
 
 use tch::Tensor;
 
@@ -16,6 +16,15 @@ pub struct Step {
     pub counts: Vec<(&'static str, f64)>,
     /// What the collapse monitors measure when they are due.
     pub watched: Vec<Watched>,
+}
+
+/// Names of a method's predictors in its store: what `optimizer.fixed_predictor_learning_rate` refers to.
+#[derive(Clone, Copy, Debug)]
+pub struct Predictors {
+    /// Of the global branch.
+    pub global: &'static [&'static str],
+    /// Of all branches.
+    pub all: &'static [&'static str],
 }
 
 /// Outputs by which a collapse is told.

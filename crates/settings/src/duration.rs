@@ -74,6 +74,11 @@ impl Now {
     pub fn is_past(&self, start: Duration) -> bool {
         start.resolve(&self.horizon).is_some_and(|start| self.step >= start)
     }
+
+    /// Whether what starts at `start` starts now, in the middle of the training.
+    pub fn is_at(&self, start: Duration) -> bool {
+        self.step > 0 && start.resolve(&self.horizon) == Some(self.step)
+    }
 }
 
 impl Horizon {
@@ -326,6 +331,18 @@ mod tests {
         for text in ["0 hours", "-1 hours", "hours", "inf days"] {
             assert!(text.parse::<Length>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_start_is_at_one_step_and_past_from_there_on() {
+        let horizon = Horizon { steps_per_epoch: 10, batch_size: 4, total_steps: 20 };
+        let now = |step| Now { step, horizon };
+        let half = Duration::OfTraining(0.5);
+        assert_eq!([9, 10, 11].map(|step| now(step).is_past(half)), [false, true, true]);
+        assert_eq!([9, 10, 11].map(|step| now(step).is_at(half)), [false, true, false]);
+        // What was there from the beginning does not start in the middle.
+        assert!(now(0).is_past(Duration::Steps(0)) && !now(0).is_at(Duration::Steps(0)));
+        assert!(!now(20).is_past(Duration::Never) && !now(20).is_at(Duration::Never));
     }
 
     #[test]

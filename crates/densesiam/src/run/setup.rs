@@ -15,14 +15,15 @@ use densesiam_data::views::Augmentation;
 use densesiam_engine::device::{
     CudaSupport, DeviceRequest, Precision, cuda, resolve_threads, search_convolutions, set_threads,
 };
-use densesiam_engine::optimizer::{GroupRule, Optimizer};
-use densesiam_nn::{Architecture, Store};
+use densesiam_engine::optimizer::{FixedPredictor, GroupRule, Optimizer};
+use densesiam_nn::{Architecture, Predictors, Store};
 use densesiam_settings::duration::{Horizon, Length, Now};
 use densesiam_settings::keys::RecipeError;
 use densesiam_settings::schedule::LearningRate;
 use densesiam_text::shown;
 use tch::{Device, Kind};
 
+use super::State;
 use crate::error::Error;
 use crate::recipe::{Beginning, Common, DataSettings, TrainSettings, Training, complete};
 
@@ -195,18 +196,26 @@ impl Run {
         format!("{}, {} thread{plural}", self.place(), self.threads)
     }
 
-    /// The optimizer of the parameters in `store`; those under a prefix in `fixed` keep the peak learning rate.
+    /// The model in `store` and its optimizer, before the first step. The predictors that the recipe names keep the peak
+    /// learning rate.
     ///
     /// # Errors
     /// A fault of the program: every parameter belongs to a group.
-    pub fn optimizer(&self, store: &Store, fixed: &[&str]) -> Result<Optimizer, Error> {
+    pub fn state(&self, store: Store, predictors: Predictors) -> Result<State, Error> {
+        let settings = &self.common.optimizer;
+        let fixed = match settings.fixed_predictor_learning_rate {
+            FixedPredictor::None => &[],
+            FixedPredictor::Global => predictors.global,
+            FixedPredictor::All => predictors.all,
+        };
         let parameters = store.parameters();
         let has = |prefix: &str| parameters.iter().any(|(name, _)| name.starts_with(prefix));
         let present = fixed.iter().filter(|name| has(name));
         let mut rules: Vec<_> = present.map(|name| GroupRule::fixed(name, &format!("{name}.*"))).collect();
         rules.push(GroupRule::scheduled("scheduled", "*"));
-        Optimizer::new(&self.common.optimizer, self.horizon.batch_size, &parameters, &rules)
-            .map_err(|error| Error::Internal(error.to_string()))
+        let optimizer = Optimizer::new(settings, self.horizon.batch_size, &parameters, &rules)
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(State { store, optimizer, step: 0 })
     }
 
     /// The loader of all batches from `step` on; `known_bad` are the unreadable pictures met before.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::encoder::Architecture;
 use crate::losses::Distance;
 use crate::pretrain::densesiam::RegionLoss;
+use crate::step::Predictors;
 
 /// Model and losses of unsupervised segmentation: the tables of a recipe that this method reads. How many
 /// pseudo-categories there are is known where the labels are.
@@ -142,6 +143,11 @@ impl Settings {
     /// Whether RegionSim has started.
     pub fn regionsim_has_started(&self, now: Now) -> bool {
         self.has_regionsim() && now.is_past(self.regionsim.start)
+    }
+
+    /// The predictors of its branches, of which none is global.
+    pub fn predictors(&self) -> Predictors {
+        Predictors { global: &[], all: &["predictor", "aux_predictor", "kernel_predictor"] }
     }
 
     /// Weights of PixSim and of the auxiliary head in eq. 8, for so many pseudo-categories `N`.

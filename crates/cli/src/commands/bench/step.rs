@@ -90,7 +90,7 @@ pub(in crate::commands) fn pretrain_rate(mut plan: pretrain::Plan) -> Result<f64
     }
     let store = plan.run.store();
     let mut learner = PretrainLearner::new(&plan.recipe, &store, plan.run.precision.kind());
-    let mut state = plan.state(store)?;
+    let mut state = plan.run.state(store, plan.recipe.model.predictors())?;
     rate(&plan.run, (&mut learner, plan.views()), &mut state)
 }
 
@@ -101,7 +101,7 @@ pub(in crate::commands) fn segment_rate(mut plan: segment::Plan) -> Result<f64, 
     }
     let store = plan.run.store();
     let mut learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
-    let mut state = plan.state(store)?;
+    let mut state = plan.run.state(store, plan.recipe.model.predictors())?;
     rate(&plan.run, (&mut learner, plan.recipe.augment.clone()), &mut state)
 }
 

@@ -38,7 +38,7 @@ pub fn pretrain(plan: &Plan, start: Start, voice: &Voice) -> Result<(), Error> {
     let store = plan.run.store();
     let mut learner = PretrainLearner::new(&plan.recipe, &store, plan.run.precision.kind());
     let mut shown = Shown { plan, sheet: ContactSheet::new(plan, &learner.input) };
-    let mut state = plan.state(store)?;
+    let mut state = plan.run.state(store, plan.recipe.model.predictors())?;
     train(&plan.run, (start, voice), (&mut learner, plan.views()), &mut shown, &mut state)
 }
 
@@ -91,9 +91,8 @@ struct Shown<'p> {
 
 impl Observer<PretrainLearner> for Shown<'_> {
     fn notice(&self, now: Now) -> Option<&'static str> {
-        let started = |now| self.plan.recipe.model.regionsim_has_started(now);
-        let starts = now.step > 0 && started(now) && !started(Now { step: now.step - 1, ..now });
-        starts.then_some(REGIONSIM_STARTS)
+        let model = &self.plan.recipe.model;
+        (model.has_regionsim() && now.is_at(model.regionsim.start)).then_some(REGIONSIM_STARTS)
     }
 
     fn draw(&mut self, learner: &PretrainLearner) -> Option<(&'static str, RgbImage)> {

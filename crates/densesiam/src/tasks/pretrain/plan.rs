@@ -5,14 +5,12 @@ use std::path::Path;
 
 use densesiam_data::index::ImageIndex;
 use densesiam_data::views::random::RandomViews;
-use densesiam_engine::optimizer::FixedPredictor;
-use densesiam_nn::Store;
 
 use crate::error::Error;
 use crate::memory::views_fit;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::{Common, Recipe};
-use crate::run::{Run, State, Task};
+use crate::run::{Run, Task};
 
 /// Below so many pictures an encoder from random weights is hardly better than they are: seen with 1,367 (ours), not seen
 /// with 118,287 (the paper).
@@ -72,20 +70,6 @@ impl Plan {
             views.overlap_tries = 0;
         }
         views
-    }
-
-    /// The model in `store` and its optimizer, before the first step.
-    ///
-    /// # Errors
-    /// As [`Run::optimizer`].
-    pub fn state(&self, store: Store) -> Result<State, Error> {
-        let fixed = match self.recipe.common.optimizer.fixed_predictor_learning_rate {
-            FixedPredictor::None => [].as_slice(),
-            FixedPredictor::Global => &["global_predictor"],
-            FixedPredictor::All => &["global_predictor", "pixel_predictor", "region_predictor"],
-        };
-        let optimizer = self.run.optimizer(&store, fixed)?;
-        Ok(State { store, optimizer, step: 0 })
     }
 }
 

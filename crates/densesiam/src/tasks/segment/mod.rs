@@ -43,7 +43,7 @@ pub fn segment(plan: &Plan, start: Start, voice: &Voice) -> Result<(), Error> {
     let store = plan.run.store();
     let mut learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
     let validation = plan.validation.as_ref().map(|set| (Arc::clone(set), ContactSheet::new(plan, set)));
-    let mut state = plan.state(store)?;
+    let mut state = plan.run.state(store, plan.recipe.model.predictors())?;
     let views = plan.recipe.augment.clone();
     train(&plan.run, (start, voice), (&mut learner, views), &mut Scored { plan, validation }, &mut state)
 }
@@ -89,9 +89,8 @@ struct Scored<'p> {
 
 impl Observer<SegmentLearner> for Scored<'_> {
     fn notice(&self, now: Now) -> Option<&'static str> {
-        let started = |now| self.plan.recipe.model.regionsim_has_started(now);
-        let starts = now.step > 0 && started(now) && !started(Now { step: now.step - 1, ..now });
-        starts.then_some(REGIONSIM_STARTS)
+        let model = &self.plan.recipe.model;
+        (model.has_regionsim() && now.is_at(model.regionsim.start)).then_some(REGIONSIM_STARTS)
     }
 
     /// Evaluates, says and records the scores, and draws the contact sheet.

@@ -8,15 +8,13 @@ use densesiam_data::decode::DecodeLimits;
 use densesiam_data::labelled::{
     DataSetError, LabelFinding, LabelSurvey, LabelledSet, ReadingSettings, training_pictures,
 };
-use densesiam_engine::optimizer::FixedPredictor;
-use densesiam_nn::Store;
 use densesiam_settings::within;
 
 use crate::error::Error;
 use crate::memory::views_fit;
 use crate::recipe::segment::SegmentRecipe;
 use crate::recipe::{Common, Recipe};
-use crate::run::{Run, State, Task};
+use crate::run::{Run, Task};
 
 const TASK: Task = Task {
     name: "segment",
@@ -79,19 +77,6 @@ impl Plan {
     /// How it is evaluated.
     pub fn evaluation(&self) -> ReadingSettings {
         evaluation_settings(&self.recipe, self.run.workers)
-    }
-
-    /// The model in `store` and its optimizer, before the first step.
-    ///
-    /// # Errors
-    /// As [`Run::optimizer`].
-    pub fn state(&self, store: Store) -> Result<State, Error> {
-        let fixed = match self.recipe.common.optimizer.fixed_predictor_learning_rate {
-            FixedPredictor::None | FixedPredictor::Global => [].as_slice(),
-            FixedPredictor::All => &["predictor", "aux_predictor", "kernel_predictor"],
-        };
-        let optimizer = self.run.optimizer(&store, fixed)?;
-        Ok(State { store, optimizer, step: 0 })
     }
 }
 

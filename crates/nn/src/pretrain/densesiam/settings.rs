@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoder::Architecture;
 use crate::losses::Distance;
+use crate::step::Predictors;
 
 /// Encoder, global branch, PixSim and RegionSim: the tables of a recipe that this method reads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -216,6 +217,14 @@ impl Settings {
     /// Whether anything is sampled in the overlap of the views.
     pub fn needs_overlap(&self) -> bool {
         self.has_pixsim() || self.has_regionsim() || self.global.region == GlobalRegion::Overlap
+    }
+
+    /// The predictors of its three branches.
+    pub fn predictors(&self) -> Predictors {
+        Predictors {
+            global: &["global_predictor"],
+            all: &["global_predictor", "pixel_predictor", "region_predictor"],
+        }
     }
 
     /// Channels of the encoder's last stage.
