@@ -51,7 +51,7 @@ impl ExitCode {
             Error::Pack(PackError::Nothing) => Self::Data,
             Error::Pack(PackError::Write { .. }) => Self::File,
             Error::DataSet(_)
-            | Error::Evaluation(_)
+            | Error::Reading(_)
             | Error::Index(_)
             | Error::Load(_)
             | Error::Picture { .. }

@@ -55,7 +55,7 @@ pub fn one_step(pictures: &Path) -> Result<Vec<(&'static str, f64)>, Box<dyn Err
     };
     let batch = Loader::new(index, loading)?.next()?.ok_or("there are fewer pictures than a batch has")?;
     let input = Input::new(Kind::Float, Device::Cpu);
-    let pixels = batch.views.iter().map(|bytes| input.views(bytes, [SIZE; 2])).collect();
+    let pixels = batch.views.iter().map(|bytes| input.normalised(bytes, [SIZE; 2])).collect();
     let cuts: Vec<_> = batch.drawn.iter().map(|pair| pair.geometry().to_vec()).collect();
     let key = Key::new(SEED, Purpose::Points).epoch(batch.epoch);
     let keys: Vec<_> = batch.samples.iter().map(|&sample| key.sample(sample)).collect();

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use densesiam::recipe::find;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::tasks::pretrain::{Plan, pretrain};
+use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::{Voice, say};
 use densesiam_engine::run_dir::{RunLayout, Start};
 
@@ -28,7 +29,7 @@ pub fn pretrain_on(pictures: &str, settings: &[String], voice: &Voice) -> Result
     // A plan is a recipe that can begin: settings, pictures and device are checked, and nothing is written yet.
     let plan = Plan::new(recipe)?;
     voice.say(&plan);
-    pretrain(&plan, Start::New, voice)?;
+    pretrain(&plan, Start::New, voice, &Interrupt::never())?;
     let run = &plan.run.common.run;
     Ok(RunLayout::new(PathBuf::from(&run.dir).join(&run.name)).encoder())
 }

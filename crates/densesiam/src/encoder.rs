@@ -42,7 +42,7 @@ impl Encoder {
     /// any tool that [`densesiam_weights`] reads.
     ///
     /// # Errors
-    /// When there is none, or it is of no architecture that this program has.
+    /// When there is none, or it is not of a supported architecture.
     pub fn open(path: &Path, device: Device) -> Result<Self, Error> {
         let (resnet, architecture) =
             if path.is_dir() { of_checkpoint(path, device)? } else { of_file(path, device)? };
@@ -55,19 +55,17 @@ impl Encoder {
     }
 
     /// The maps of pictures of one size, from the finest: `[B, C, height / stride, width / stride]`, float32, in evaluation
-    /// mode and without gradient. A picture is seen at the size that it has.
+    /// mode and without gradient. Pictures are not resized.
     ///
     /// # Errors
     /// [`Error::Usage`] where there is no picture, or sizes differ.
     pub fn features(&self, pictures: &[&RgbImage]) -> Result<Features, Error> {
         let sizes: Vec<_> = pictures.iter().map(|picture| [picture.width, picture.height]).collect();
         let Some(&size) = sizes.first().filter(|first| sizes.iter().all(|size| size == *first)) else {
-            return Err(Error::Usage(format!(
-                "one size is needed to go through the encoder at once: {sizes:?}"
-            )));
+            return Err(Error::Usage(format!("all pictures must have one size, but these have {sizes:?}")));
         };
         let pixels = pictures.iter().map(|picture| picture.pixels.as_slice()).collect::<Vec<_>>().concat();
-        Ok(tch::no_grad(|| self.resnet.forward(&self.input.views(&pixels, size), Mode::Evaluate)))
+        Ok(tch::no_grad(|| self.resnet.forward(&self.input.normalised(&pixels, size), Mode::Evaluate)))
     }
 }
 
@@ -92,8 +90,7 @@ fn of_file(path: &Path, device: Device) -> Result<(ResNet, Architecture), Error>
     let refused = |reason: String| Error::Weights { path: path.to_owned(), reason };
     let file = read(path, &Limits::default()).map_err(|error| refused(error.to_string()))?;
     let fitting = matchings(&file).flatten().find(|(_, matching)| matching.fits());
-    let none =
-        || refused("it holds no encoder that this program has; `densesiam inspect` says what it is".into());
+    let none = || refused("it does not hold a supported encoder; `densesiam inspect` says what it is".into());
     let (architecture, _) = fitting.ok_or_else(none)?;
     let store = Store::new(Kind::Float, device, 0);
     let resnet = ResNet::new(&(&store.root() / PREFIX), architecture, false);

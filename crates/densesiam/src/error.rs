@@ -38,7 +38,7 @@ pub enum Error {
     DataSet(#[from] densesiam_data::labelled::DataSetError),
     /// A labelled picture cannot be read.
     #[error(transparent)]
-    Evaluation(#[from] densesiam_data::labelled::ReadingError),
+    Reading(#[from] densesiam_data::labelled::ReadingError),
     /// The pictures cannot be read.
     #[error(transparent)]
     Load(#[from] densesiam_data::loader::LoadError),

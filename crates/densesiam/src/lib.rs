@@ -5,22 +5,24 @@
 //! use densesiam::recipe::find;
 //! use densesiam::recipe::pretrain::PretrainRecipe;
 //! use densesiam::tasks::pretrain::{Plan, pretrain};
+//! use densesiam_engine::interrupt::Interrupt;
 //! use densesiam_engine::log::Voice;
 //! use densesiam_engine::run_dir::Start;
 //!
 //! # fn main() -> Result<(), densesiam::Error> {
 //! let settings = ["data.root=MY_PICTURES".to_owned(), "run.name=mine".to_owned()];
 //! let recipe: PretrainRecipe = find("folder_r18", &settings)?;
-//! pretrain(&Plan::new(recipe)?, Start::New, &Voice::Terminal)?;
+//! pretrain(&Plan::new(recipe)?, Start::New, &Voice::Terminal, &Interrupt::never())?;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! What was trained is opened by [`encoder::Encoder`] and [`segmentation::Segmentation`]. Nothing here prints: a task is given
-//! a [`Voice`](densesiam_engine::log::Voice) for its messages, and every failure is an [`Error`]. The folder `examples` has
+//! a [`Voice`](densesiam_engine::log::Voice) for its messages and an
+//! [`Interrupt`](densesiam_engine::interrupt::Interrupt) that can ask it to stop, and every failure is an [`Error`]. The folder `examples` has
 //! four programs of a page each, among them one step of the method with every part in sight.
 //!
-//! From recipe to loss in four files: `recipes/*.toml`, `tasks/training.rs` (the training loop),
+//! From recipe to loss in four files: `recipes/*.toml`, `tasks/training.rs` (the training loop and its step),
 //! [`densesiam_nn::pretrain::densesiam`] (both views, every stop-gradient), and its PixSim and RegionSim.
 
 pub mod encoder;

@@ -7,6 +7,7 @@ use densesiam::recipe::find;
 use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::tasks::segment;
 use densesiam_data::demo::{DemoSettings, write_demo};
+use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::Start;
 
@@ -68,6 +69,6 @@ fn segment_two_steps(pictures: &Path, settings: &[String]) -> Result<Vec<String>
     let recipe: SegmentRecipe = find("demo_segment", &all)?;
     let (sender, receiver) = std::sync::mpsc::channel();
     let plan = segment::Plan::new(recipe)?;
-    segment::segment(&plan, Start::New, &Voice::Channel(sender))?;
+    segment::segment(&plan, Start::New, &Voice::Channel(sender), &Interrupt::never())?;
     Ok(receiver.iter().collect())
 }

@@ -61,8 +61,9 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Takes over SIGINT, SIGTERM, SIGUSR1 and, unless it is ignored as under `nohup`, SIGHUP; a second SIGINT ends the process at once. A write beyond the limit on
-    /// file sizes becomes an error of the write, where the system would end the process (SIGXFSZ). A second call
+    /// Takes over SIGINT, SIGTERM, SIGUSR1 and, unless it is ignored as under `nohup`, SIGHUP; a second SIGINT ends the process at
+    /// once. A write beyond the limit on file sizes becomes an error of the write, where the system would end the process
+    /// (SIGXFSZ). A second call
     /// returns the first one's watch: what one training was asked, the next ones are asked too.
     ///
     /// # Errors
@@ -84,6 +85,11 @@ impl Interrupt {
         }
         flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         Ok(watch.insert(Self { received }).clone())
+    }
+
+    /// A watch that is never asked, for callers that stop a run in no other way than by ending the process.
+    pub fn never() -> Self {
+        Self { received: Arc::new(AtomicUsize::new(0)) }
     }
 
     /// The last signal received, if any.

@@ -26,7 +26,7 @@ impl Input {
 
     /// Interleaved RGB bytes `[B, height, width, 3]` to normalised `[B, 3, height, width]`, channels next to each other
     /// in memory. Bytes travel to the device; all else happens there.
-    pub fn views(&self, bytes: &[u8], [width, height]: [u32; 2]) -> Tensor {
+    pub fn normalised(&self, bytes: &[u8], [width, height]: [u32; 2]) -> Tensor {
         let (width, height) = (i64::from(width), i64::from(height));
         let samples = bytes.len() as i64 / (width * height * 3);
         let rows = upload(bytes, &[samples * height, width * 3], self.device);

@@ -11,7 +11,7 @@ use crate::keys::{RecipeError, Source, find, leaves, merge, parse, parse_overrid
 #[derive(Clone, Debug)]
 pub struct Tables {
     merged: Table,
-    /// What was written, and where; the last that wrote a key is the one to blame for its value.
+    /// What was written, and where; errors name the last place that set the key.
     written: Vec<(Table, Source)>,
 }
 
@@ -21,7 +21,7 @@ impl Tables {
     /// where it is none or where the key is a string: `data.root=/pictures` and `run.name=7` need no quotes.
     ///
     /// # Errors
-    /// When the text is no TOML, or a key is unknown or has a value of another type than its default.
+    /// When the text is not valid TOML, or a key is unknown or has a value of another type than its default.
     pub fn merge(
         defaults: &Table,
         text: &str,
@@ -41,7 +41,7 @@ impl Tables {
         Ok(Self { merged, written })
     }
 
-    /// One table: `tables.read::<Beginning>("encoder")`. Keys that `T` does not have are another part's.
+    /// One table: `tables.read::<Beginning>("encoder")`. Keys that `T` does not have are ignored; another part reads them.
     ///
     /// # Errors
     /// [`RecipeError::Value`] with the full key of a value that `T` refuses.
@@ -51,7 +51,7 @@ impl Tables {
             .map_err(|error| self.refused(&format!("{table}.{}", error.path()), error.inner().message()))
     }
 
-    /// A struct whose fields are tables. Tables that `T` does not have are another part's.
+    /// A struct whose fields are tables. Tables that `T` does not have are ignored; another part reads them.
     ///
     /// # Errors
     /// As [`Tables::read`].
@@ -99,12 +99,13 @@ pub fn joined(parts: impl IntoIterator<Item = Table>) -> Table {
 /// The dotted keys whose values differ between two complete recipes, those that only one of them has included.
 ///
 /// # Errors
-/// [`RecipeError::Syntax`] where one of them is no TOML.
+/// [`RecipeError::Syntax`] when one of them is not valid TOML.
 pub fn differences(before: &str, now: &str) -> Result<Vec<String>, RecipeError> {
     let (before, now): (Table, Table) = (parse(before, "the recipe of the run")?, parse(now, "the recipe")?);
     let mut keys = leaves(&before, "");
     keys.extend(leaves(&now, "").into_iter().filter(|key| find(&before, key).is_none()));
     keys.retain(|key| find(&before, key) != find(&now, key));
+    keys.sort();
     Ok(keys)
 }
 

@@ -9,6 +9,7 @@ use densesiam_engine::run_dir::{RunLayout, Start};
 use densesiam_metrics::Spread;
 use serde_json::{Value, json};
 
+use super::interrupt;
 use crate::answer::{answer, answer_line};
 use densesiam::error::Error;
 use densesiam::file::write_bytes;
@@ -95,7 +96,7 @@ impl Ablated for PretrainRecipe {
     fn train(self, start: Start) -> Result<(), Error> {
         let plan = pretrain::Plan::new(self)?;
         say(&plan);
-        pretrain::pretrain(&plan, start, &Voice::Terminal)
+        pretrain::pretrain(&plan, start, &Voice::Terminal, &interrupt()?)
     }
 
     fn figures(run: &RunLayout) -> Result<Figures, Error> {
@@ -113,7 +114,7 @@ impl Ablated for SegmentRecipe {
     fn train(self, start: Start) -> Result<(), Error> {
         let plan = segment::Plan::new(self)?;
         say(&plan);
-        segment::segment(&plan, start, &Voice::Terminal)
+        segment::segment(&plan, start, &Voice::Terminal, &interrupt()?)
     }
 
     fn figures(run: &RunLayout) -> Result<Figures, Error> {

@@ -6,6 +6,7 @@ use densesiam_data::demo::{DemoSettings, write_demo};
 use densesiam_engine::log::{Voice, say};
 use densesiam_engine::run_dir::{RunLayout, Start};
 
+use super::interrupt;
 use crate::answer::answer_line;
 use densesiam::error::Error;
 use densesiam::recipe::pretrain::PretrainRecipe;
@@ -33,7 +34,7 @@ pub(super) fn run(settings: &[String]) -> Result<(), Error> {
     let report =
         RunLayout::new(Path::new(&plan.recipe.common.run.dir).join(&plan.recipe.common.run.name)).report();
     say(format_args!("open {} in a browser: every epoch brings it up to date", report.display()));
-    pretrain::pretrain(&plan, start, &Voice::Terminal)?;
+    pretrain::pretrain(&plan, start, &Voice::Terminal, &interrupt()?)?;
     // Pictures of one's own have no labels to say how good a segmentation of them is.
     if made_up { segment_them(&root, &plan.recipe, settings, start) } else { Ok(()) }
 }
@@ -59,7 +60,7 @@ fn segment_them(
     let recipe: SegmentRecipe = load(text, "demo_segment", &all)?;
     let plan = segment::Plan::new(recipe)?;
     say(format_args!("\n{plan}"));
-    segment::segment(&plan, start, &Voice::Terminal)?;
+    segment::segment(&plan, start, &Voice::Terminal, &interrupt()?)?;
     let evaluations = Table::read(&run(&name).evaluations())?;
     let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.1}", 100.0 * value));
     answer_line(format_args!(

@@ -63,8 +63,9 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<Measured<Pretrai
     let threads = resolve_threads(plain.common.run.threads);
     let limits = DecodeLimits { max_pixels: plain.common.data.max_pixels };
     let shorter_side = look_at(&index, LOOKED_AT, &limits)?.median_shorter_side().unwrap_or_default();
+    let stride = plain.model.encoder.architecture.stride();
     let given = |key: &str| settings.iter().any(|setting| setting.split('=').next() == Some(key));
-    let size = if given("augment.size") { plain.augment.size } else { size(shorter_side, device) };
+    let size = if given("augment.size") { plain.augment.size } else { size(shorter_side, stride, device) };
     let batch = batch_size(index.len(), device);
     let mut chosen = vec![
         ("run.name", name(root), "the folder's name".to_owned()),
@@ -114,9 +115,9 @@ fn place(device: Device, threads: usize) -> String {
 
 /// A multiple of the encoder's stride, at most 224 on a card and 128 on a processor, at least 64, and within these no
 /// larger than the pictures.
-fn size(shorter_side: u32, device: Device) -> u32 {
+fn size(shorter_side: u32, stride: u32, device: Device) -> u32 {
     let most = if device == Device::Cpu { 128 } else { 224 };
-    (shorter_side / 32 * 32).clamp(64, most)
+    (shorter_side / stride * stride).clamp(64, most)
 }
 
 /// Four batches an epoch at least, as far as batch norm allows.
@@ -139,10 +140,10 @@ mod tests {
 
     #[test]
     fn sizes_are_multiples_of_the_stride_within_their_bounds() {
-        assert_eq!(size(375, Device::Cpu), 128);
-        assert_eq!(size(375, Device::Cuda(0)), 224);
-        assert_eq!(size(100, Device::Cpu), 96);
-        assert_eq!(size(20, Device::Cpu), 64);
+        assert_eq!(size(375, 32, Device::Cpu), 128);
+        assert_eq!(size(375, 32, Device::Cuda(0)), 224);
+        assert_eq!(size(100, 32, Device::Cpu), 96);
+        assert_eq!(size(20, 32, Device::Cpu), 64);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::answer::{answer, answer_line};
 use densesiam::error::Error;
 use densesiam::import::matchings;
-use densesiam::run::locate;
+use densesiam::run::{Contents, locate};
 
 /// Prints what `path` is, as lines or as JSON.
 pub(super) fn run(path: &Path, json: bool) -> Result<(), Error> {
@@ -32,7 +32,7 @@ fn of_checkpoint(path: &Path) -> Result<Value, Error> {
         "checkpoint": checkpoint.path.to_string_lossy(),
         "step": checkpoint.manifest.step,
         "written": checkpoint.manifest.created,
-        "run": checkpoint.manifest.run,
+        "run": Contents::read(&checkpoint)?,
         "parts": parts(sizes),
     }))
 }

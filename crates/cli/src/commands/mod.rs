@@ -23,6 +23,7 @@ use clap::CommandFactory;
 use densesiam::error::Error;
 use densesiam::export::export;
 use densesiam::recipe::builtin;
+use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::waiting::bound_spinning;
 use densesiam_text::shown;
 
@@ -69,6 +70,11 @@ pub(crate) fn run(command: Command) -> Result<(), Error> {
         Command::Bench(bench) => bench::run(&bench),
         Command::Doctor { pictures, json } => doctor::run(pictures.as_deref(), json),
     }
+}
+
+/// The signals by which a user asks to stop.
+fn interrupt() -> Result<Interrupt, Error> {
+    Interrupt::install().map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// Errs where a file would be replaced without having been asked to.

@@ -6,7 +6,7 @@ use densesiam_data::index::names_shards;
 use densesiam_engine::log::{Voice, say};
 
 use super::hours::{Measured, time_line};
-use super::{TrainArguments, folder};
+use super::{TrainArguments, folder, interrupt};
 use crate::answer::answer;
 use densesiam::error::Error;
 use densesiam::import::check_encoder;
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
         return Ok(());
     }
     say(&plan);
-    pretrain(&plan, arguments.start(), &Voice::Terminal)
+    pretrain(&plan, arguments.start(), &Voice::Terminal, &interrupt()?)
 }
 
 /// A recipe, or the folder recipe for a folder of pictures or tar shards, under the settings of the command line.

@@ -1,6 +1,6 @@
 //! `densesiam segment`: which recipe is meant, and what it comes to.
 
-use super::TrainArguments;
+use super::{TrainArguments, interrupt};
 use densesiam_engine::log::{Voice, say};
 
 use super::hours::{Measured, time_line};
@@ -25,5 +25,5 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
         return Ok(());
     }
     say(&plan);
-    segment(&plan, arguments.start(), &Voice::Terminal)
+    segment(&plan, arguments.start(), &Voice::Terminal, &interrupt()?)
 }

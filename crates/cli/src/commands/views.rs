@@ -15,7 +15,7 @@ use densesiam::error::Error;
 use densesiam::file::write_bytes;
 use densesiam::recipe::load;
 use densesiam::recipe::pretrain::PretrainRecipe;
-use densesiam_report::pictures::{self, Origin};
+use densesiam_report::pictures::{self, Source};
 
 /// Draws the views that the picture would have with these settings.
 pub(super) fn run(arguments: &ViewsArguments) -> Result<(), Error> {
@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &ViewsArguments) -> Result<(), Error> {
     let picture = to_image(scratch.image().width, scratch.image().height, &scratch.image().pixels);
     let size = recipe.augment.size;
     let [view1, view2] = [0, 1].map(|view: usize| to_image(size, size, &scratch.views()[view]));
-    let origin = Origin { picture: &picture, views };
+    let origin = Source { picture: &picture, views };
     let sheet = pictures::correspondence([&view1, &view2], [&points1, &points2], Some(&origin));
     let bytes = pictures::png(&sheet).map_err(|error| Error::Internal(error.to_string()))?;
     write_bytes(out, &bytes)?;

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::program::{Finished, Place, wait_for};
+use crate::segment::segment;
 
 /// RegionSim starts at step 20, within the second epoch after the interruption.
 const LONG: [&str; 2] = ["train.duration=40 steps", "train.keep_last=100"];
@@ -33,6 +34,42 @@ fn a_killed_run_resumed_equals_one_never_killed() {
     assert_eq!(losses("whole"), losses("killed"), "each step is logged once");
     assert_eq!(losses("whole").len(), 40);
     place.pretrain("killed", &resumed).succeeded().says(&["finished"]);
+}
+
+/// Manifests did not say the method, the encoder's tensors and the number of categories at first.
+#[test]
+fn a_checkpoint_whose_manifest_says_less_is_resumed_and_read() {
+    let place = Place::new();
+    place.pretrain("pre", &["train.duration=2 steps"]).succeeded();
+    segment(&place, "seg", &["train.duration=2 steps", "labels.categories=4"]).succeeded();
+    let forget = |run: &str| {
+        let path = place.path(&format!("runs/{run}/checkpoints/000000002/manifest.json"));
+        let mut manifest: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        for key in ["method", "encoder", "categories"] {
+            assert!(manifest["run"].as_object_mut().unwrap().remove(key).is_some(), "{run} says {key}");
+        }
+        std::fs::write(&path, manifest.to_string()).unwrap();
+    };
+    let export = |run: &str, out: &str| {
+        place.run(&["export", &format!("runs/{run}"), "--out", out]).succeeded();
+        std::fs::read(place.path(out)).unwrap()
+    };
+    for (run, prefix, categories) in [("pre", "encoder.", "null"), ("seg", "backbone.", "4")] {
+        let before = export(run, &format!("{run}-before.safetensors"));
+        forget(run);
+        assert_eq!(export(run, &format!("{run}-after.safetensors")), before);
+        place.run(&["inspect", &format!("runs/{run}"), "--json"]).succeeded().prints(&[
+            "\"method\":\"densesiam\"",
+            &format!("\"encoder\":\"{prefix}\""),
+            &format!("\"categories\":{categories}"),
+        ]);
+    }
+    let pictures = place.path("pictures/val").display().to_string();
+    place.run(&["predict", "runs/seg", &pictures, "--out", "maps"]).succeeded();
+    place.pretrain("pre", &["train.duration=2 steps", "--resume"]).succeeded().says(&["finished"]);
+    let resumed = ["train.duration=2 steps", "labels.categories=4", "--resume"];
+    segment(&place, "seg", &resumed).succeeded().says(&["finished"]);
 }
 
 #[test]

@@ -132,7 +132,11 @@ pub fn export(checkpoint: &Path, format: Format, out: &Path) -> Result<String, E
                 names: &classes.names,
                 of_category: &classes.of_category,
             });
-            let network = onnx::segmentation(&as_bytes(&checkpoint.model)?, NORMALISATION, classes)?;
+            let network = onnx::segmentation(
+                &as_bytes(&checkpoint.model)?,
+                (&contents.encoder, NORMALISATION),
+                classes,
+            )?;
             write_bytes(out, &network)?;
         }
     }

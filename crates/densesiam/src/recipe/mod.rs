@@ -3,25 +3,24 @@
 
 pub mod ablation;
 pub mod builtin;
-mod common;
 pub mod labels;
 pub mod pretrain;
 pub mod probe;
 pub mod reference;
 pub mod segment;
 mod text;
+mod training;
 
 use std::ffi::OsStr;
 use std::path::Path;
 
-use densesiam_nn::Architecture;
 use densesiam_settings::SettingError;
 use densesiam_settings::keys::RecipeError;
 use densesiam_settings::tables::Tables;
 use densesiam_text::shown;
 use toml::Table;
 
-pub use common::{Beginning, Common, DataSettings, MonitorSettings, RunSettings, TrainSettings};
+pub use training::{Beginning, Common, DataSettings, MonitorSettings, RunSettings, TrainSettings, Training};
 
 use crate::error::Error;
 use crate::home;
@@ -37,7 +36,7 @@ pub trait Recipe: Default {
     /// With the first key whose value cannot be read.
     fn read(tables: &Tables) -> Result<Self, RecipeError>;
 
-    /// Its tables, with every key. Those of its default are all that there are.
+    /// Its tables, with every key. The keys of the default recipe are the only valid keys.
     ///
     /// # Errors
     /// [`RecipeError::Defaults`], a fault of the program.
@@ -52,8 +51,8 @@ pub trait Recipe: Default {
     /// [`SettingError`] with the first key that cannot be.
     fn validate(&self) -> Result<(), SettingError>;
 
-    /// The complete recipe as TOML; [`load`] reads it back to the same value. Tables stand in the order in which a reader
-    /// asks for them: on what, of which pictures, which model, how it is trained, how it is judged.
+    /// The complete recipe as TOML; [`load`] reads it back to the same value. The tables are written in this order: run,
+    /// data, labels, augment, encoder, losses, optimizer, train, evaluate, predict, monitor.
     ///
     /// # Panics
     /// Where a setting cannot be written as TOML, which is a fault of the program and not of the recipe: what [`load`]
@@ -73,18 +72,6 @@ pub trait Recipe: Default {
         };
         write(self).unwrap_or_else(|error| panic!("{error}"))
     }
-}
-
-/// A recipe of a training.
-pub trait Training: Recipe + Clone {
-    /// The tables that every training has.
-    fn common(&mut self) -> &mut Common;
-
-    /// Which encoder.
-    fn architecture(&self) -> Architecture;
-
-    /// What the encoder begins with.
-    fn beginning(&self) -> &Beginning;
 }
 
 /// Reads a recipe: a text over its defaults, `settings` (`dotted.key=value`) over both, as [`Tables::merge`] does, and checks

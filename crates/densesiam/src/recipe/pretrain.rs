@@ -49,12 +49,14 @@ impl Recipe for PretrainRecipe {
     }
 
     fn validate(&self) -> Result<(), SettingError> {
-        self.common.validate()?;
+        self.common.run.validate()?;
+        self.common.data.validate()?;
         self.augment.validate()?;
         let stride = self.model.encoder.architecture.stride();
         let unit = format!("pixels; the encoder's stride is {stride}");
         within("augment.size", self.augment.size, stride..=8192, &unit)?;
-        self.model.validate()
+        self.model.validate()?;
+        self.common.validate_training()
     }
 }
 

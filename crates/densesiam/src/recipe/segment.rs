@@ -64,12 +64,14 @@ impl Recipe for SegmentRecipe {
     }
 
     fn validate(&self) -> Result<(), SettingError> {
-        self.common.validate()?;
+        self.common.run.validate()?;
+        self.common.data.validate()?;
         self.labels.validate()?;
         self.augment.validate()?;
         self.model.validate()?;
         self.evaluate.validate()?;
-        self.predict.validate()
+        self.predict.validate()?;
+        self.common.validate_training()
     }
 }
 

@@ -24,12 +24,16 @@ pub struct Contents {
     /// Pseudo-categories of a segmentation.
     pub categories: Option<i64>,
     /// Seed of the run.
+    #[serde(default)]
     pub seed: u64,
     /// How many pictures it was trained on.
+    #[serde(default)]
     pub pictures: u64,
     /// A hash of their names.
+    #[serde(default)]
     pub data_fingerprint: String,
     /// The unreadable ones that the run had met: number, and what is wrong.
+    #[serde(default)]
     pub bad_files: Vec<(u64, String)>,
     /// Its best evaluation.
     pub best: Option<Best>,
@@ -64,7 +68,7 @@ impl Contents {
     /// What a checkpoint says.
     ///
     /// # Errors
-    /// [`Error::Usage`] where it does not say what it has to.
+    /// [`Error::Usage`] when the manifest lacks a field.
     pub fn read(checkpoint: &Checkpoint) -> Result<Self, Error> {
         let mut said = checkpoint.manifest.run.clone();
         if let Value::Object(said) = &mut said {
@@ -72,18 +76,23 @@ impl Contents {
         }
         serde_json::from_value(said).map_err(|error| {
             let path = checkpoint.path.display();
-            Error::Usage(format!("{path} does not say what it holds: {error}"))
+            Error::Usage(format!("the manifest of {path} is incomplete: {error}"))
         })
     }
 
-    /// The encoder's tensors of a model's state, under torchvision's names (`conv1.weight`, `layer1.0.bn1.running_mean`, ...,
-    /// `num_batches_tracked` included, without `fc`).
+    /// The encoder's tensors of a model's state; see [`encoder_tensors`].
     pub fn encoder_tensors(&self, state: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
-        let of_encoder = |(name, tensor): &(String, Tensor)| {
-            Some((name.strip_prefix(&self.encoder)?.to_owned(), tensor.shallow_clone()))
-        };
-        state.iter().filter_map(of_encoder).collect()
+        encoder_tensors(&self.encoder, state)
     }
+}
+
+/// The tensors of a model's state whose names begin with `prefix`, under torchvision's names (`conv1.weight`,
+/// `layer1.0.bn1.running_mean`, ..., `num_batches_tracked` included, without `fc`).
+pub(super) fn encoder_tensors(prefix: &str, state: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+    let of_encoder = |(name, tensor): &(String, Tensor)| {
+        Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()))
+    };
+    state.iter().filter_map(of_encoder).collect()
 }
 
 /// Supplies what manifests did not say at first, when there was one method and each task had one name for its encoder.

@@ -11,7 +11,7 @@ use densesiam_engine::run_dir::{RunDirectory, RunLayout};
 use image::RgbImage;
 
 use super::State;
-use super::contents::{Best, Contents};
+use super::contents::{Best, Contents, encoder_tensors};
 use super::numbers::{Pending, Row};
 use super::resume::Origin;
 use super::setup::Run;
@@ -23,7 +23,7 @@ use densesiam_report::page::Picture;
 use densesiam_report::pictures;
 
 /// Writes a run directory.
-pub struct Journal<'p> {
+pub(crate) struct Journal<'p> {
     run: &'p Run,
     directory: RunDirectory,
     checkpoints: CheckpointFolder,
@@ -42,7 +42,12 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When the directory cannot be used.
-    pub fn open(run: &'p Run, mut origin: Origin, state: &State, voice: &Voice) -> Result<Self, Error> {
+    pub(crate) fn open(
+        run: &'p Run,
+        mut origin: Origin,
+        state: &State,
+        voice: &Voice,
+    ) -> Result<Self, Error> {
         let (step, resumed, said) = (state.step, origin.is_restored(), std::mem::take(&mut origin.said));
         let (directory, restored) = origin.take(&run.common.run)?;
         let layout = directory.layout();
@@ -65,7 +70,8 @@ impl<'p> Journal<'p> {
         let total = run.horizon.total_steps;
         let progress = Progress::new(voice, run.task.name, step, total, run.horizon.batch_size);
         let (pending, warnings) = (vec![], BTreeMap::new());
-        let Contents { bad_files, best, .. } = restored.unwrap_or_else(|| Contents::of(run));
+        let (bad_files, best) =
+            restored.map(|contents| (contents.bad_files, contents.best)).unwrap_or_default();
         let journal = Self {
             run,
             directory,
@@ -95,17 +101,17 @@ impl<'p> Journal<'p> {
     }
 
     /// Where things lie.
-    pub fn layout(&self) -> &RunLayout {
+    pub(crate) fn layout(&self) -> &RunLayout {
         self.directory.layout()
     }
 
     /// What the monitors have complained of, the first time for each number.
-    pub fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         self.warnings.values().cloned().collect()
     }
 
     /// The unreadable pictures that this run has met, also before it was resumed.
-    pub fn bad_files(&self) -> &[(u64, String)] {
+    pub(crate) fn bad_files(&self) -> &[(u64, String)] {
         &self.bad_files
     }
 
@@ -113,7 +119,7 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn metrics(&self) -> Result<Table, Error> {
+    pub(crate) fn metrics(&self) -> Result<Table, Error> {
         Table::read(&self.layout().metrics())
     }
 
@@ -121,12 +127,12 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn evaluations(&self) -> Result<Table, Error> {
+    pub(crate) fn evaluations(&self) -> Result<Table, Error> {
         Table::read(&self.layout().evaluations())
     }
 
     /// Versions and hardware, as JSON; empty where the file is gone.
-    pub fn environment(&self) -> String {
+    pub(crate) fn environment(&self) -> String {
         fs::read_to_string(self.layout().environment()).unwrap_or_default()
     }
 
@@ -134,7 +140,7 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When one cannot be read.
-    pub fn first_and_last_sheet(&self) -> Result<Vec<Picture>, Error> {
+    pub(crate) fn first_and_last_sheet(&self) -> Result<Vec<Picture>, Error> {
         let folder = self.layout().pictures();
         let entries = fs::read_dir(&folder).map_err(|source| Error::file(&folder, source))?;
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -155,7 +161,12 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn evaluated(&mut self, step: u64, score: f64, scores: &serde_json::Value) -> Result<(), Error> {
+    pub(crate) fn evaluated(
+        &mut self,
+        step: u64,
+        score: f64,
+        scores: &serde_json::Value,
+    ) -> Result<(), Error> {
         self.evaluations.append(scores)?;
         self.events.scalars(step, &[("evaluation/score", score)])?;
         if self.best.is_none_or(|best| score > best.score) {
@@ -165,13 +176,13 @@ impl<'p> Journal<'p> {
     }
 
     /// Prints a line beside the progress bar.
-    pub fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         self.progress.println(line);
     }
 
     /// Keeps the numbers of a step until they are written; returns whether so many are kept that they have to be, so that
     /// memory stays bounded where logs are far apart.
-    pub fn keep(&mut self, pending: Pending) -> bool {
+    pub(crate) fn keep(&mut self, pending: Pending) -> bool {
         self.progress.advance(pending.step);
         self.pending.push(pending);
         self.pending.len() >= MOST_PENDING
@@ -181,7 +192,7 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When a log cannot be written.
-    pub fn write(&mut self) -> Result<Option<Trouble>, Error> {
+    pub(crate) fn write(&mut self) -> Result<Option<Trouble>, Error> {
         let (mut last, mut seconds, mut not_finite, mut collapsed) = (None, 0.0, None, None);
         let steps = std::mem::take(&mut self.pending);
         for (row, pending) in Pending::read_all(&steps).into_iter().zip(steps) {
@@ -229,7 +240,7 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When the list cannot be written.
-    pub fn list_bad_files(&mut self, bad_files: Vec<(u64, String)>) -> Result<(), Error> {
+    pub(crate) fn list_bad_files(&mut self, bad_files: Vec<(u64, String)>) -> Result<(), Error> {
         if bad_files == self.bad_files {
             return Ok(());
         }
@@ -252,7 +263,7 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn picture(&mut self, name: &str, step: u64, picture: &RgbImage) -> Result<(), Error> {
+    pub(crate) fn picture(&mut self, name: &str, step: u64, picture: &RgbImage) -> Result<(), Error> {
         let bytes = pictures::png(picture).map_err(|error| Error::Internal(error.to_string()))?;
         write_bytes(&self.layout().pictures().join(format!("{name}-{step:09}.png")), &bytes)?;
         let png = Png { width: picture.width(), height: picture.height(), bytes: &bytes };
@@ -263,7 +274,7 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When it cannot be written; then those before are as they were.
-    pub fn save(&self, state: &State) -> Result<(), Error> {
+    pub(crate) fn save(&self, state: &State) -> Result<(), Error> {
         self.save_into(&self.checkpoints, state)?;
         let best = self.best.iter().map(|best| best.step).collect();
         self.checkpoints.rotate(self.run.common.train.keep_last, &best)?;
@@ -283,7 +294,7 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn save_for(&self, trouble: Trouble, state: &State) -> Result<Error, Error> {
+    pub(crate) fn save_for(&self, trouble: Trouble, state: &State) -> Result<Error, Error> {
         if !matches!(trouble, Trouble::NotFinite { .. }) && state.step > 0 {
             self.save(state)?;
             self.export(state)?;
@@ -317,11 +328,11 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn export(&self, state: &State) -> Result<(), Error> {
+    pub(crate) fn export(&self, state: &State) -> Result<(), Error> {
         let architecture = self.run.architecture.key();
         let metadata =
             [("architecture".to_owned(), architecture), ("step".to_owned(), state.step.to_string())];
-        let tensors = Contents::of(self.run).encoder_tensors(&state.store.state());
+        let tensors = encoder_tensors(self.run.task.encoder, &state.store.state());
         tensors_to_safetensors(&self.layout().encoder(), &tensors, &metadata.into())?;
         Ok(())
     }
@@ -330,12 +341,12 @@ impl<'p> Journal<'p> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn report(&self, page: &str) -> Result<(), Error> {
+    pub(crate) fn report(&self, page: &str) -> Result<(), Error> {
         write_bytes(&self.layout().report(), page.as_bytes())
     }
 
     /// The run is over.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         let layout = self.layout();
         let encoder = layout.encoder();
         self.say(&format!("encoder: {}\nreport:  {}", encoder.display(), layout.report().display()));

@@ -1,5 +1,5 @@
-//! What every training has around its loop: its state, its numbers, its run directory. A task holds the loop and calls
-//! these; they never call back.
+//! What the training loop has around it: the state, the numbers of its steps, the run directory. The loop calls these; they
+//! never call it.
 
 mod contents;
 mod journal;
@@ -22,12 +22,14 @@ use densesiam_nn::Store;
 use crate::error::Error;
 
 pub use contents::{Best, Contents};
-pub use journal::Journal;
-pub use numbers::{Pending, Row, Stopwatch};
-pub use resume::Origin;
-pub use setup::{Run, Task, When, enough_to_train_on, look_at, workers};
+pub use numbers::Taken;
+pub use setup::{Run, TaskNames, When, enough_to_train_on, look_at, workers};
 pub use table::Table;
 pub use trouble::Trouble;
+
+pub(crate) use journal::Journal;
+pub(crate) use numbers::Stopwatch;
+pub(crate) use resume::Origin;
 
 /// All that a resume needs: everything else is a function of the step.
 pub struct State {
@@ -43,7 +45,7 @@ pub struct State {
 ///
 /// # Errors
 /// A [`Trouble`] where there is none to be had, or a signal came before it.
-pub fn next_batch<A: Augmentation>(
+pub(crate) fn next_batch<A: Augmentation>(
     loader: &mut Loader<A>,
     interrupt: &Interrupt,
 ) -> Result<Option<Batch<A::Drawn>>, Trouble> {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use densesiam_nn::{Step, Watched};
 use serde_json::{Map, Value, json};
 use tch::{Device, Kind, Tensor};
 
@@ -9,7 +10,7 @@ use crate::recipe::MonitorSettings;
 
 /// A step whose numbers are still on the device.
 #[derive(Debug)]
-pub struct Pending {
+pub(crate) struct Pending {
     /// Steps done after it.
     pub step: u64,
     /// Samples of its batch, to name them should its loss not be finite.
@@ -23,7 +24,7 @@ pub struct Pending {
 
 impl Pending {
     /// Keeps the scalars of a step without waiting for them.
-    pub fn new(step: u64, samples: Vec<u64>, scalars: &[(&'static str, Tensor)]) -> Self {
+    pub(crate) fn new(step: u64, samples: Vec<u64>, scalars: &[(&'static str, Tensor)]) -> Self {
         let numbers: Vec<_> =
             scalars.iter().map(|(_, scalar)| scalar.detach().to_kind(Kind::Float)).collect();
         let names = scalars.iter().map(|(name, _)| *name).collect();
@@ -31,14 +32,14 @@ impl Pending {
     }
 
     /// Adds numbers that are known without asking the device.
-    pub fn with(mut self, known: &[(&'static str, f64)]) -> Self {
+    pub(crate) fn with(mut self, known: &[(&'static str, f64)]) -> Self {
         self.known.extend_from_slice(known);
         self
     }
 
     /// Adds how long the step has taken, which ends now: the seconds until its data were there, of forward and backward pass
     /// and of the optimizer. A CUDA device still computes then, and is timed by [`Pending::read_all`].
-    pub fn timed(mut self, device: Device, [data, forward, backward, optimizer]: [f64; 4]) -> Self {
+    pub(crate) fn timed(mut self, device: Device, [data, forward, backward, optimizer]: [f64; 4]) -> Self {
         let seconds = data + forward + backward + optimizer;
         if device != Device::Cpu {
             self.began = Instant::now().checked_sub(Duration::from_secs_f64(seconds));
@@ -56,7 +57,7 @@ impl Pending {
 
     /// Asks the device for the numbers of steps that followed each other. On a CUDA device all have the mean rate and time of a
     /// step, from the beginning of the first until the device has given the last number.
-    pub fn read_all(steps: &[Self]) -> Vec<Row> {
+    pub(crate) fn read_all(steps: &[Self]) -> Vec<Row> {
         let mut rows: Vec<Row> = steps.iter().map(Self::read).collect();
         if let Some(began) = steps.first().and_then(|first| first.began) {
             let seconds = began.elapsed().as_secs_f64();
@@ -82,7 +83,7 @@ impl Pending {
 
 /// The numbers of a step: one line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub(crate) struct Row {
     /// Steps done.
     pub step: u64,
     /// Names and values.
@@ -91,23 +92,23 @@ pub struct Row {
 
 impl Row {
     /// The value of this name, if the step has one.
-    pub fn get(&self, name: &str) -> Option<f64> {
+    pub(crate) fn get(&self, name: &str) -> Option<f64> {
         self.values.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
     }
 
     /// How long the step took.
-    pub fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         let parts = self.values.iter().filter(|(name, _)| name.starts_with("seconds_"));
         self.get("seconds_step").unwrap_or_else(|| parts.map(|(_, seconds)| seconds).sum())
     }
 
     /// Whether every number is finite.
-    pub fn is_finite(&self) -> bool {
+    pub(crate) fn is_finite(&self) -> bool {
         self.values.iter().all(|(_, value)| value.is_finite())
     }
 
     /// As a JSON object; whole numbers are written as such, and what is not finite as `null`.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let mut object = Map::new();
         object.insert("step".into(), json!(self.step));
         for &(name, value) in &self.values {
@@ -118,7 +119,7 @@ impl Row {
     }
 
     /// Tags and values for TensorBoard, which groups by what stands before a slash.
-    pub fn tagged(&self) -> Vec<(String, f64)> {
+    pub(crate) fn tagged(&self) -> Vec<(String, f64)> {
         let tag = |name: &str| {
             let grouped = ["loss", "seconds"].into_iter().find_map(|group| {
                 name.strip_prefix(group)?.strip_prefix('_').map(|rest| format!("{group}/{rest}"))
@@ -129,7 +130,7 @@ impl Row {
     }
 
     /// What these numbers say of collapse: the number that is wrong, and how, in words.
-    pub fn complaints(&self, settings: &MonitorSettings) -> Vec<(&'static str, String)> {
+    pub(crate) fn complaints(&self, settings: &MonitorSettings) -> Vec<(&'static str, String)> {
         let (least_spread, least_used) = (settings.min_spread, settings.min_categories);
         let spread = self.get("spread").filter(|&spread| spread < least_spread).map(|spread| {
             format!("the global outputs have collapsed: spread {spread:.4} is below {least_spread}")
@@ -146,18 +147,56 @@ impl Row {
 /// Names of numbers that count something.
 const COUNTS: [&str; 4] = ["without_overlap", "without_dense_loss", "redrawn_views", "categories_used"];
 
+/// A step that was taken. Nothing in it has been read from the device.
+pub struct Taken {
+    /// The loss and the numbers that the learner returned.
+    pub output: Step,
+    /// The L2 norm of all gradients.
+    pub gradient_norm: Tensor,
+    /// 1 where loss or gradient were not finite, and no parameter was changed; else 0.
+    pub skip: Tensor,
+    /// Seconds of the forward pass, the backward pass and the optimizer. A CUDA device still computes then.
+    pub seconds: [f64; 3],
+}
+
+impl Taken {
+    /// What the log keeps of the step; `seconds_data` is how long its batch was waited for.
+    pub(crate) fn pending(
+        &self,
+        step: u64,
+        samples: &[u64],
+        (device, seconds_data): (Device, f64),
+        is_monitored: bool,
+    ) -> Pending {
+        let [forward, backward, optimizer] = self.seconds;
+        Pending::new(step, samples.to_vec(), &self.numbers(is_monitored))
+            .timed(device, [seconds_data, forward, backward, optimizer])
+            .with(&self.output.counts)
+    }
+
+    /// The scalars of the step by their names in the log, those of the monitors where they are due.
+    fn numbers(&self, is_monitored: bool) -> Vec<(&'static str, Tensor)> {
+        let mut numbers = vec![("loss", self.output.loss.shallow_clone())];
+        numbers.extend(self.output.parts.iter().map(|(name, part)| (*name, part.shallow_clone())));
+        numbers.push(("gradient_norm", self.gradient_norm.shallow_clone()));
+        let watched = self.output.watched.iter().filter(|_| is_monitored);
+        numbers.extend(watched.flat_map(Watched::numbers));
+        numbers
+    }
+}
+
 /// A stopwatch that is read between the parts of a step.
 #[derive(Debug)]
-pub struct Stopwatch(Instant);
+pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// Starts it.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
 
     /// Seconds since it was started or last read.
-    pub fn lap(&mut self) -> f64 {
+    pub(crate) fn lap(&mut self) -> f64 {
         let now = Instant::now();
         (now - std::mem::replace(&mut self.0, now)).as_secs_f64()
     }

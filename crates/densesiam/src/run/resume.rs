@@ -16,7 +16,7 @@ use densesiam_engine::run_dir::{RunDirectory, RunLayout, Start};
 use densesiam_settings::tables::differences;
 
 /// Where a training begins.
-pub struct Origin {
+pub(crate) struct Origin {
     start: Start,
     /// The directory of a run to be resumed, locked.
     directory: Option<RunDirectory>,
@@ -53,7 +53,7 @@ impl Origin {
     /// # Errors
     /// When the run directory cannot be used, or holds another run than the recipe says, or one whose checkpoints are
     /// damaged or gone: to start it over would destroy it.
-    pub fn find(run: &Run, start: Start, state: &mut State) -> Result<Self, Error> {
+    pub(crate) fn find(run: &Run, start: Start, state: &mut State) -> Result<Self, Error> {
         let mut origin = Self { start, directory: None, restored: None, said: Vec::new() };
         if start != Start::Resume {
             return Ok(origin);
@@ -80,7 +80,7 @@ impl Origin {
     }
 
     /// Whether model and optimizer came from a checkpoint. Otherwise they have to be initialised.
-    pub fn is_restored(&self) -> bool {
+    pub(crate) fn is_restored(&self) -> bool {
         self.restored.is_some()
     }
 

@@ -27,9 +27,9 @@ use super::State;
 use crate::error::Error;
 use crate::recipe::{Beginning, Common, DataSettings, TrainSettings, Training, complete};
 
-/// What a run directory and a progress bar say of a task.
+/// Facts about a task, for checkpoints and the progress bar.
 #[derive(Debug)]
-pub struct Task {
+pub struct TaskNames {
     /// Its name, which is its command: `pretrain`, `segment`.
     pub name: &'static str,
     /// By which method it trains.
@@ -40,12 +40,11 @@ pub struct Task {
     pub shown: &'static [(&'static str, &'static str)],
 }
 
-/// A training that can begin, whatever it learns: what the tables that every training has come to, with these pictures on
-/// this machine.
+/// A training that is ready to start: the tables that every training has, resolved for these pictures and this machine.
 #[derive(Debug)]
 pub struct Run {
     /// What is done.
-    pub task: &'static Task,
+    pub task: &'static TaskNames,
     /// The tables. The precision is that of this machine, which a resumed run must find again, and the root is absolute, so
     /// that a run can be resumed from any folder.
     pub common: Common,
@@ -107,7 +106,7 @@ impl Run {
     /// What cannot be, by its key; or that pictures or device cannot be had.
     pub fn new<R: Training>(
         mut recipe: R,
-        task: &'static Task,
+        task: &'static TaskNames,
         find: impl FnOnce(&DataSettings) -> Result<ImageIndex, Error>,
     ) -> Result<(R, Self), Error> {
         let Common { run, data, .. } = recipe.common();

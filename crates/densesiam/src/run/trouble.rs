@@ -23,10 +23,10 @@ pub enum Trouble {
         /// What they say.
         why: String,
     },
-    /// There is no next batch to be had.
+    /// The loader could not deliver the next batch.
     #[error(transparent)]
     NoPictures(LoadError),
-    /// A signal asks for it.
+    /// A signal asked the run to stop.
     #[error("stopped by {0}")]
     Signal(Signal),
 }

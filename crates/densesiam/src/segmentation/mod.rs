@@ -84,7 +84,7 @@ impl Segmentation {
         let [width, height] = size_seen(size, self.recipe.evaluate.size);
         let seen = resize_to(picture, width, height, &mut ResizeScratch::default())
             .map_err(|error| Error::Internal(error.to_string()))?;
-        let pictures = self.input.views(&seen.pixels, [width, height]);
+        let pictures = self.input.normalised(&seen.pixels, [width, height]);
         let logits = tch::no_grad(|| self.model.logits(&pictures));
         let categories = categories(&logits, size, STRIP_VALUES)?.into_iter().map(usize::from);
         Ok(match &self.classes {

@@ -5,4 +5,4 @@ pub mod learner;
 pub mod pretrain;
 pub mod probe;
 pub mod segment;
-mod training;
+pub mod training;

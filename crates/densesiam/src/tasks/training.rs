@@ -1,27 +1,28 @@
-//! Training, start to end: the only loop. It calls a task's learner and observer, and nothing calls the loop.
+//! Training, start to end: the only loop. It calls a task's learner and observer, and they never call it.
 
+use densesiam_data::loader::Batch;
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
+use densesiam_engine::optimizer::not_finite;
 use densesiam_engine::run_dir::Start;
 use densesiam_report::page::Status;
-use densesiam_settings::duration::is_due;
+use densesiam_settings::duration::{Now, is_due};
 use tch::Device;
 
-use super::learner::{Learner, Observer, take_step};
+use super::learner::{Drawn, Learner, Observer};
 use crate::error::Error;
 use crate::import::begin_encoder;
-use crate::run::{Journal, Origin, Pending, Run, State, Stopwatch, Trouble, next_batch};
+use crate::run::{Journal, Origin, Run, State, Stopwatch, Taken, Trouble, next_batch};
 
-/// Trains from the first step, or from the newest checkpoint, until the end, a signal or trouble. `views` are the views of
-/// the learner, `state` the new model and its optimizer.
-pub(super) fn train<L: Learner>(
+/// Trains from the first step, or from the newest checkpoint, until the end, a signal or trouble. `state` is the new model and
+/// its optimizer; `observe` makes the observer once the run directory is open.
+pub(super) fn train<L: Learner, O: Observer<L>>(
     run: &Run,
-    (start, voice): (Start, &Voice),
+    (start, voice, interrupt): (Start, &Voice, &Interrupt),
     (learner, views): (&mut L, L::Augmentation),
-    observer: &mut impl Observer<L>,
+    observe: impl FnOnce(&L) -> O,
     state: &mut State,
 ) -> Result<(), Error> {
-    let interrupt = Interrupt::install().map_err(|error| Error::Internal(error.to_string()))?;
     let (when, total) = (&run.when, Some(run.horizon.total_steps));
 
     // ---- run directory, resumed or new
@@ -31,13 +32,14 @@ pub(super) fn train<L: Learner>(
         begin_encoder(&state.store, run.task.encoder, &run.beginning.weights, voice)?;
     }
     let mut journal = Journal::open(run, origin, state, voice)?;
+    let observer = &mut observe(learner);
     let mut loader = run.loader(views, state.step, journal.bad_files())?;
     journal.list_bad_files(loader.bad_files())?;
     if Some(state.step) == total {
         journal.say(&format!("this run is finished: {} steps are done", state.step));
     }
     if begins {
-        // Random weights colour and divide pictures too: what was learned is what differs from this.
+        // The initial weights are the baseline.
         observer.score(learner, &mut journal, 0)?;
         if let Some((name, sheet)) = when.pictures.and_then(|_| observer.draw(learner)) {
             journal.picture(name, 0, &sheet)?;
@@ -51,7 +53,7 @@ pub(super) fn train<L: Learner>(
         let now = run.now(step);
         observer.notice(now).into_iter().for_each(|notice| journal.say(notice));
         let mut watch = Stopwatch::start();
-        let batch = match learner.prepare(run, now).and_then(|()| next_batch(&mut loader, &interrupt)) {
+        let batch = match learner.prepare(run, now).and_then(|()| next_batch(&mut loader, interrupt)) {
             Ok(Some(batch)) => batch,
             Ok(None) => break,
             Err(trouble) => {
@@ -64,16 +66,14 @@ pub(super) fn train<L: Learner>(
         let learning_rate = run.learning_rate.at(step) * state.optimizer.peak_learning_rate();
         let taken = take_step(learner, state, &batch, now, learning_rate);
         let spoilt = run.device == Device::Cpu && taken.skip.double_value(&[]) > 0.0;
-        let is_monitored = is_due(state.step, when.monitor, total);
-        let full = journal.keep(
-            Pending::new(state.step, batch.samples.clone(), &taken.numbers(is_monitored))
-                .timed(run.device, [seconds_data, taken.seconds[0], taken.seconds[1], taken.seconds[2]])
-                .with(&[
-                    ("epoch", state.step as f64 / run.horizon.steps_per_epoch as f64),
-                    ("learning_rate", learning_rate),
-                ])
-                .with(&taken.output.counts),
+        let pending = taken.pending(
+            state.step,
+            &batch.samples,
+            (run.device, seconds_data),
+            is_due(state.step, when.monitor, total),
         );
+        let epoch = state.step as f64 / run.horizon.steps_per_epoch as f64;
+        let full = journal.keep(pending.with(&[("epoch", epoch), ("learning_rate", learning_rate)]));
         loader.recycle(batch);
 
         // ---- what is due: numbers, scores, picture, checkpoint, in this order, so that no bad state is saved as a good one
@@ -87,13 +87,10 @@ pub(super) fn train<L: Learner>(
                 return Err(end(trouble, &journal, observer, state)?);
             }
         }
-        if score {
-            let scored = observer.score(learner, &mut journal, state.step);
-            if scored.is_err() {
-                // Labelled pictures that cannot be read must not cost what was trained.
-                journal.save(state)?;
-            }
-            scored?;
+        if score && let Err(error) = observer.score(learner, &mut journal, state.step) {
+            // Labelled pictures that cannot be read must not cost what was trained.
+            journal.save(state)?;
+            return Err(error);
         }
         if let Some((name, sheet)) = draw.then(|| observer.draw(learner)).flatten() {
             journal.picture(name, state.step, &sheet)?;
@@ -123,4 +120,31 @@ fn end<L>(
     let error = journal.save_for(trouble, state)?;
     journal.report(&observer.report(journal, status)?)?;
     Ok(error)
+}
+
+/// Takes one step: forward, backward, optimizer. Training and `densesiam bench step` both call this.
+pub fn take_step<L: Learner>(
+    learner: &mut L,
+    state: &mut State,
+    batch: &Batch<Drawn<L>>,
+    now: Now,
+    learning_rate: f64,
+) -> Taken {
+    let mut watch = Stopwatch::start();
+    let output = learner.step(batch, now);
+    let forward = watch.lap();
+    state.optimizer.zero_gradients();
+    // Nothing has a gradient where no loss that has a weight is computed: before its start, or without overlap.
+    if output.loss.requires_grad() {
+        output.loss.backward();
+    }
+    let backward = watch.lap();
+    let gradient_norm = state.optimizer.gradient_norm();
+    // A step whose loss or gradient is not finite changes no parameter; that it was so is read at the next log, or at once
+    // where reading costs nothing.
+    let skip = not_finite(&(output.loss.detach() + &gradient_norm));
+    state.optimizer.step(learning_rate, Some(&skip));
+    learner.follow(now, &skip);
+    state.step = now.step + 1;
+    Taken { output, gradient_norm, skip, seconds: [forward, backward, watch.lap()] }
 }

@@ -25,6 +25,9 @@ use crate::pretrain::densesiam::{RegionSim, region_loss};
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
 
+/// What the names of the encoder's tensors begin with, as released.
+pub const ENCODER: &str = "backbone.";
+
 /// Encoder, pyramid and heads.
 #[derive(Debug)]
 pub struct Segmenter {
@@ -78,7 +81,11 @@ impl Segmenter {
         let (projector, predictor) =
             (Head::labeller(&(&root / "projector"), width, categories), &root / "predictor");
         Self {
-            encoder: ResNet::new(&(&root / "backbone"), architecture, settings.encoder.zero_residual),
+            encoder: ResNet::new(
+                &(&root / ENCODER.trim_end_matches('.')),
+                architecture,
+                settings.encoder.zero_residual,
+            ),
             pyramid: Pyramid::new(&(&root / "decoder"), architecture, width),
             projector,
             predictor: has(settings.pixsim.weight)

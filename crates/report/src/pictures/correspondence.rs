@@ -16,7 +16,7 @@ const LARGEST_RADIUS: f64 = 11.0;
 
 /// Where the two views of [`correspondence`] were cut from.
 #[derive(Clone, Copy, Debug)]
-pub struct Origin<'a> {
+pub struct Source<'a> {
     /// The picture as it was decoded.
     pub picture: &'a RgbImage,
     /// How view 1 and view 2 were cut from it.
@@ -27,7 +27,7 @@ pub struct Origin<'a> {
 ///
 /// With an `origin`, the picture stands at the left with both crop boxes and the overlap. There each point is a disc
 /// where view 1 has it and a ring where view 2 has it: a ring around every disc says that the two grids agree.
-pub fn correspondence(views: [&RgbImage; 2], points: [&[Point]; 2], origin: Option<&Origin<'_>>) -> RgbImage {
+pub fn correspondence(views: [&RgbImage; 2], points: [&[Point]; 2], origin: Option<&Source<'_>>) -> RgbImage {
     let mut panels: Vec<RgbImage> = origin.map(|origin| picture_panel(origin, points)).into_iter().collect();
     for (i, (view, points)) in views.into_iter().zip(points).enumerate() {
         let mirrored = origin.is_some_and(|origin| origin.views[i].flip);
@@ -43,7 +43,7 @@ pub fn correspondence(views: [&RgbImage; 2], points: [&[Point]; 2], origin: Opti
 }
 
 /// The original picture: dimmed where no view looks, both crop boxes, the overlap, and the points of both views.
-fn picture_panel(origin: &Origin<'_>, points: [&[Point]; 2]) -> RgbImage {
+fn picture_panel(origin: &Source<'_>, points: [&[Point]; 2]) -> RgbImage {
     let mut panel = fitted(origin.picture, PANEL);
     let to_panel = f64::from(panel.height()) / f64::from(origin.picture.height());
     let scaled = |point: Point| Point { x: point.x * to_panel, y: point.y * to_panel };
@@ -163,7 +163,7 @@ mod tests {
         let crop = |x0, x1| Region { x0, y0: -5.0, x1, y1: 40.0 };
         let views =
             [View { crop: crop(-4.0, 10.0), flip: false }, View { crop: crop(20.0, 44.0), flip: true }];
-        let origin = Origin { picture: &view, views };
+        let origin = Source { picture: &view, views };
         correspondence([&view, &view], [&outside, &outside], Some(&origin));
     }
 

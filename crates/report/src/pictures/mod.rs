@@ -11,7 +11,7 @@ mod sheet;
 
 use image::{ImageFormat, ImageResult, RgbImage};
 
-pub use correspondence::{Origin, correspondence, frame_views};
+pub use correspondence::{Source, correspondence, frame_views};
 pub use overlay::{VOID, lay_mask_over, mask, mask_overlay};
 pub use palette::{INK, Palette, VIEW_COLOURS, colour_of};
 pub use sheet::{contact_sheet, fitted, fitted_size, titled_sheet};

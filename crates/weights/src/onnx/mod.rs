@@ -49,18 +49,18 @@ pub fn encoder(tensors: &[Tensor], normalisation: Normalisation) -> Result<Vec<u
     Ok(graph.into_file(&outputs, &metadata(normalisation)))
 }
 
-/// The segmentation, whose `tensors` have the released names: `images` to `logits` `[batch, categories, height, width]`, whose
+/// The segmentation, whose `tensors` have the released names, those of its encoder beginning with `encoder` (`backbone.`): `images` to `logits` `[batch, categories, height, width]`, whose
 /// argmax is the pseudo-category of each pixel. Which classes those were matched to is in the file's metadata.
 ///
 /// # Errors
 /// When a tensor of the model is missing.
 pub fn segmentation(
     tensors: &[Tensor],
-    normalisation: Normalisation,
+    (encoder, normalisation): (&str, Normalisation),
     classes: Option<ClassOfCategory>,
 ) -> Result<Vec<u8>, NoTensor> {
     let mut graph = Graph::over(tensors);
-    let [c2, c3, c4, c5] = resnet(&mut graph, "backbone.")?;
+    let [c2, c3, c4, c5] = resnet(&mut graph, encoder)?;
     let mut map = graph.convolution(&c5, "decoder.layer1", 1)?;
     for (below, lateral) in [(c4, "decoder.layer2"), (c3, "decoder.layer3"), (c2, "decoder.layer4")] {
         let lateral = graph.convolution(&below, lateral, 1)?;

@@ -1,5 +1,4 @@
-//! The training steps: those that train (`densesiam::tasks::learner::take_step`), on pictures that are nothing but noise,
-//! or on those of a training.
+//! Times the step that training takes (`densesiam::tasks::training::take_step`), on noise or on a training's pictures.
 
 use std::time::Instant;
 
@@ -9,9 +8,10 @@ use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::recipe::{Common, builtin, load};
 use densesiam::run::{Run, State};
-use densesiam::tasks::learner::{Drawn, Learner, take_step};
+use densesiam::tasks::learner::{Drawn, Learner};
 use densesiam::tasks::pretrain::{self, PretrainLearner};
 use densesiam::tasks::segment::{self, SegmentLearner};
+use densesiam::tasks::training::take_step;
 use densesiam_data::loader::Batch;
 use densesiam_data::views::aligned::AlignedPair;
 use densesiam_data::views::random::RandomPair;
@@ -63,7 +63,13 @@ pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
     let mut learner = PretrainLearner::new(&recipe, &store, place.precision.kind());
     let mut state = place.state(&recipe.common, store)?;
     let batch = noisy_batch(&place, overlapping_views());
-    let timed = timed_steps(&place, (&mut learner, &mut state), arguments.steps(), batch, |_| Ok(()))?;
+    let timed = timed_steps(
+        (place.device, place.batch),
+        (&mut learner, &mut state),
+        arguments.steps(),
+        batch,
+        |_| Ok(()),
+    )?;
     print("step", &place, recipe.model.encoder.architecture, &timed, arguments)
 }
 
@@ -78,7 +84,13 @@ pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Er
     let mut learner = SegmentLearner::new(&recipe, categories, &store, place.precision.kind());
     let mut state = place.state(&recipe.common, store)?;
     let batch = noisy_batch(&place, aligned_views());
-    let timed = timed_steps(&place, (&mut learner, &mut state), arguments.steps(), batch, |_| Ok(()))?;
+    let timed = timed_steps(
+        (place.device, place.batch),
+        (&mut learner, &mut state),
+        arguments.steps(),
+        batch,
+        |_| Ok(()),
+    )?;
     print("segment-step", &place, recipe.model.encoder.architecture, &timed, arguments)
 }
 
@@ -91,7 +103,7 @@ pub(in crate::commands) fn pretrain_rate(mut plan: pretrain::Plan) -> Result<f64
     let store = plan.run.store();
     let mut learner = PretrainLearner::new(&plan.recipe, &store, plan.run.precision.kind());
     let mut state = plan.run.state(store, plan.recipe.model.predictors())?;
-    rate(&plan.run, (&mut learner, plan.views()), &mut state)
+    rate(&plan.run, (&mut learner, plan.augmentation()), &mut state)
 }
 
 /// Pictures a second of a segmentation as planned.
@@ -114,23 +126,17 @@ fn rate<L: Learner>(
     (learner, views): (&mut L, L::Augmentation),
     state: &mut State,
 ) -> Result<f64, Error> {
-    let place = Place {
-        device: run.device,
-        precision: run.precision,
-        threads: run.threads,
-        batch: run.common.train.batch_size,
-        size: 0,
-    };
+    let batch_size = run.common.train.batch_size;
     let mut loader = run.loader(views, 0, &[])?;
     let none = || Error::Internal("the loader ended before the trial".into());
     let first = loader.next()?.ok_or_else(none)?;
-    let timed = timed_steps(&place, (learner, state), TRIAL, first, |batch| {
+    let timed = timed_steps((run.device, batch_size), (learner, state), TRIAL, first, |batch| {
         if let Some(next) = loader.next()? {
             loader.recycle(std::mem::replace(batch, next));
         }
         Ok(())
     })?;
-    Ok(place.batch as f64 / median(&timed.seconds[0]))
+    Ok(batch_size as f64 / median(&timed.seconds[0]))
 }
 
 /// Where steps run, and how large they are.
@@ -177,20 +183,20 @@ struct Timed {
 /// Takes steps as a training does, of which the first ones warm up. `before` may change the batch before each step; its time
 /// is that of the step.
 fn timed_steps<L: Learner>(
-    place: &Place,
+    (device, batch_size): (Device, usize),
     (learner, state): (&mut L, &mut State),
     (warmup, steps): (usize, usize),
     mut batch: Batch<Drawn<L>>,
     mut before: impl FnMut(&mut Batch<Drawn<L>>) -> Result<(), Error>,
 ) -> Result<Timed, Error> {
     let total_steps = (warmup + steps) as u64;
-    let horizon = Horizon { steps_per_epoch: total_steps, batch_size: place.batch as u64, total_steps };
+    let horizon = Horizon { steps_per_epoch: total_steps, batch_size: batch_size as u64, total_steps };
     let learning_rate = state.optimizer.peak_learning_rate();
     let (mut seconds, mut last) = ([const { Vec::new() }; 4], None);
     let mut begun = Instant::now();
     for step in 0..total_steps {
         if step == warmup as u64 {
-            wait_for(place.device);
+            wait_for(device);
             begun = Instant::now();
         }
         let start = Instant::now();
@@ -203,9 +209,9 @@ fn timed_steps<L: Learner>(
         }
         last = Some(taken.output);
     }
-    if place.device != Device::Cpu {
+    if device != Device::Cpu {
         // As in training nobody waits between steps, and no single step can be timed.
-        wait_for(place.device);
+        wait_for(device);
         seconds[0] = vec![begun.elapsed().as_secs_f64() / steps as f64];
     }
     let losses = last

@@ -20,7 +20,7 @@ use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::{Progress, Voice};
 use densesiam_text::shown;
 
-use super::{PredictArguments, refuse_existing};
+use super::{PredictArguments, interrupt, refuse_existing};
 use crate::answer::answer_line;
 use batches::{Batches, Waiting};
 use densesiam::error::Error;
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     progress.println(legend.summary());
     say_about(&index, &stems, &progress);
 
-    let interrupt = Interrupt::install().map_err(|error| Error::Internal(error.to_string()))?;
+    let interrupt = interrupt()?;
     let (start, mut unreadable) = (Instant::now(), 0);
     let threads = workers(recipe.common.data.workers, recipe.common.run.device.resolve()?);
     let mut reader = Reader::new(Arc::clone(&index), memory.reader(recipe, threads, !arguments.no_overlays))?;
@@ -154,7 +154,7 @@ fn next(
 fn predict(batch: Vec<Waiting>, trained: &Segmentation, writer: &Writer) -> Result<(), Error> {
     let size = batch.first().map_or([1, 1], |first| [first.picture.seen.width, first.picture.seen.height]);
     let pixels = batch.iter().map(|one| one.picture.seen.pixels.as_slice()).collect::<Vec<_>>().concat();
-    let logits = tch::no_grad(|| trained.model.logits(&trained.input.views(&pixels, size)));
+    let logits = tch::no_grad(|| trained.model.logits(&trained.input.normalised(&pixels, size)));
     for (place, Waiting { stem, picture }) in batch.into_iter().enumerate() {
         let ReadPicture { size, decoded, .. } = picture;
         let categories = categories(&logits.narrow(0, place as i64, 1), size, STRIP_VALUES)?;

@@ -9,6 +9,7 @@ mod verdict;
 
 use densesiam_data::loader::Batch;
 use densesiam_data::views::random::{RandomPair, RandomViews};
+use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::Start;
 use densesiam_nn::input::Input;
@@ -34,12 +35,13 @@ use sheet::ContactSheet;
 ///
 /// # Errors
 /// Whatever ends the run early. The state of the last step that was good is then in the run directory.
-pub fn pretrain(plan: &Plan, start: Start, voice: &Voice) -> Result<(), Error> {
+pub fn pretrain(plan: &Plan, start: Start, voice: &Voice, interrupt: &Interrupt) -> Result<(), Error> {
     let store = plan.run.store();
     let mut learner = PretrainLearner::new(&plan.recipe, &store, plan.run.precision.kind());
-    let mut shown = Shown { plan, sheet: ContactSheet::new(plan, &learner.input) };
     let mut state = plan.run.state(store, plan.recipe.model.predictors())?;
-    train(&plan.run, (start, voice), (&mut learner, plan.views()), &mut shown, &mut state)
+    let shown = |learner: &PretrainLearner| Shown { plan, sheet: ContactSheet::new(plan, &learner.input) };
+    let learning = (&mut learner, plan.augmentation());
+    train(&plan.run, (start, voice, interrupt), learning, shown, &mut state)
 }
 
 /// A method with what it makes of a batch.
@@ -66,7 +68,7 @@ impl Learner for PretrainLearner {
     type Augmentation = RandomViews;
 
     fn step(&mut self, batch: &Batch<RandomPair>, now: Now) -> Step {
-        let pixels = batch.views.iter().map(|bytes| self.input.views(bytes, [self.size; 2])).collect();
+        let pixels = batch.views.iter().map(|bytes| self.input.normalised(bytes, [self.size; 2])).collect();
         let cuts: Vec<_> = batch.drawn.iter().map(|pair| pair.geometry().to_vec()).collect();
         let key = Key::new(self.seed, Purpose::Points).epoch(batch.epoch);
         let keys: Vec<_> = batch.samples.iter().map(|&sample| key.sample(sample)).collect();

@@ -10,16 +10,16 @@ use crate::error::Error;
 use crate::memory::views_fit;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::{Common, Recipe};
-use crate::run::{Run, Task};
+use crate::run::{Run, TaskNames};
 
 /// Below so many pictures an encoder from random weights is hardly better than they are: seen with 1,367 (ours), not seen
 /// with 118,287 (the paper).
 const FEW_PICTURES: usize = 10_000;
 
-const TASK: Task = Task {
+const TASK: TaskNames = TaskNames {
     name: "pretrain",
     method: "densesiam",
-    encoder: "encoder.",
+    encoder: densesiam_nn::pretrain::densesiam::ENCODER,
     shown: &[
         ("loss", "loss"),
         ("loss_global", "global"),
@@ -63,7 +63,7 @@ impl Plan {
     }
 
     /// How the views are made.
-    pub fn views(&self) -> RandomViews {
+    pub fn augmentation(&self) -> RandomViews {
         let mut views = self.recipe.augment.clone();
         if !self.recipe.model.needs_overlap() {
             // SimSiam takes its views as they fall.

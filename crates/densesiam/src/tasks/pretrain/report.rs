@@ -32,12 +32,12 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
 }
 
 fn summary(plan: &Plan, metrics: &Table) -> Vec<Tile> {
-    let setup = &plan.run;
+    let run = &plan.run;
     let used = metrics.last("categories_used").map_or("-".to_owned(), |used| used.to_string());
     [
         (
             "steps",
-            format!("{} of {}", metrics.last("step").unwrap_or_default(), setup.horizon.total_steps),
+            format!("{} of {}", metrics.last("step").unwrap_or_default(), run.horizon.total_steps),
             "updates of the weights",
         ),
         (
@@ -45,7 +45,7 @@ fn summary(plan: &Plan, metrics: &Table) -> Vec<Tile> {
             metrics.last("epoch").map_or("-".to_owned(), |epoch| format!("{epoch:.2}")),
             "times every picture was seen; the paper trains 200 to 800",
         ),
-        ("pictures", setup.index.len().to_string(), "in the training set; the paper has 118,287 and more"),
+        ("pictures", run.index.len().to_string(), "in the training set; the paper has 118,287 and more"),
         ("encoder", plan.run.encoder(), "and what it started from"),
         ("loss", metrics.last_text("loss"), "the weighted sum; it jumps where RegionSim starts"),
         ("global", metrics.last_text("loss_global"), "minus the cosine of whole views: 0 unlike, -1 alike"),
@@ -58,7 +58,7 @@ fn summary(plan: &Plan, metrics: &Table) -> Vec<Tile> {
             format!("{:.1}", metrics.median("pictures_per_second")),
             "median over the steps",
         ),
-        ("device", setup.machine(), "where the steps ran"),
+        ("device", run.machine(), "where the steps ran"),
     ]
     .map(|(name, value, meaning)| Tile { name, value, meaning })
     .into()

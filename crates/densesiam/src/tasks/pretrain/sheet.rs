@@ -69,7 +69,7 @@ impl ContactSheet {
                 views: [view(0), view(1)],
             });
         }
-        let to_input = |bytes: &Vec<u8>| input.views(bytes, [size; 2]);
+        let to_input = |bytes: &Vec<u8>| input.normalised(bytes, [size; 2]);
         let views = (!rows.is_empty()).then(|| bytes.each_ref().map(to_input));
         Self { rows, views, cells: i64::from(plan.run.architecture.sides(size)[0]), before: None }
     }
@@ -152,7 +152,7 @@ impl ContactSheet {
 fn whole_input(picture: &RgbImage, size: u32, stride: u32, input: &Input) -> Tensor {
     let [width, height] = fitted_size(picture, 2 * size).map(|side| side.next_multiple_of(stride));
     let scaled = resize(picture, width, height, FilterType::CatmullRom);
-    input.views(scaled.as_raw(), [width, height])
+    input.normalised(scaled.as_raw(), [width, height])
 }
 
 /// The categories that cover most of the sheet, with their shares.

@@ -23,16 +23,16 @@ impl Extractor {
     /// The maps that are read of these pictures, each `[B, C, h, w]` of its own stride, in float32.
     pub(super) fn maps(&self, batch: &LabelledBatch) -> Vec<Tensor> {
         tch::no_grad(|| {
-            let pictures = self.input.views(&batch.images, [batch.width, batch.height]);
+            let pictures = self.input.normalised(&batch.images, [batch.width, batch.height]);
             let Features { maps, .. } = self.encoder.forward(&pictures, Mode::Evaluate);
             self.features.stages().iter().map(|&stage| maps[stage].to_kind(Kind::Float)).collect()
         })
     }
 }
 
-/// Side of a map of `stride` over pictures of `size` pixels a side.
-pub(super) fn side(size: u32, stride: u32) -> i64 {
-    i64::from(size.div_ceil(stride))
+/// How many labels across `length` pixels the layer is trained on: one for 4 pixels, whatever the encoder's strides.
+pub(super) fn labels_across(length: u32) -> i64 {
+    i64::from(length.div_ceil(4))
 }
 
 /// The features and labels of all training pictures.
@@ -59,7 +59,7 @@ impl Examples {
         let kept = (Kind::Float, plan.device);
         let empty = |&[channels, side]: &[i64; 2]| Tensor::empty([pictures, channels, side, side], kept);
         let maps: Vec<Tensor> = shapes.iter().map(empty).collect();
-        let cells = side(size, 4);
+        let cells = labels_across(size);
         let labels = Tensor::empty([pictures, cells, cells], (Kind::Uint8, plan.device));
         let mut done = 0;
         for batch in LabelledLoader::new(Arc::clone(&plan.training), plan.reading)? {
@@ -100,7 +100,7 @@ fn labels_at_stride_4(batch: &LabelledBatch, device: Device) -> Tensor {
     let count = batch.samples.len() as i64;
     let labels = Tensor::from_data_size(&batch.labels, &[count, height, width], Kind::Uint8);
     let nearest = |length: u32| {
-        let (cells, length) = (side(length, 4), i64::from(length));
+        let (cells, length) = (labels_across(length), i64::from(length));
         Tensor::from_slice(
             &(0..cells).map(|cell| (2 * cell + 1) * length / (2 * cells)).collect::<Vec<i64>>(),
         )

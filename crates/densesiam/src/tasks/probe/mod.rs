@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::recipe::probe::ProbeFeatures;
 use crate::tasks::segment::Absent;
 use densesiam_nn::input::Input;
-use features::{Examples, Extractor, Standard, side};
+use features::{Examples, Extractor, Standard, labels_across};
 
 /// What one layer on one encoder came to.
 #[derive(Clone, Debug)]
@@ -156,7 +156,7 @@ fn train(
         for step in 0..steps {
             let done = epoch * steps + step;
             let (maps, labels) = examples.batch(&order.batch(step, batch_size));
-            let size = [side(probe.size, 4); 2];
+            let size = [labels_across(probe.size); 2];
             let loss = cross_entropy(&layer.logits(&maps, size), &labels);
             optimizer.zero_gradients();
             loss.backward();

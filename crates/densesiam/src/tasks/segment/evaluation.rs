@@ -151,7 +151,7 @@ pub fn pixel_categories(
     [width, height]: [u32; 2],
 ) -> Result<Vec<i64>, Error> {
     let categories = tch::no_grad(|| {
-        let logits = model.logits(&input.views(pictures, [width, height]));
+        let logits = model.logits(&input.normalised(pictures, [width, height]));
         let size = [i64::from(height), i64::from(width)];
         logits.upsample_bilinear2d(size, false, None, None).argmax(1, false)
     });

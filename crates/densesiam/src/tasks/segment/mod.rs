@@ -14,6 +14,7 @@ use std::sync::Arc;
 use densesiam_data::labelled::LabelledSet;
 use densesiam_data::loader::Batch;
 use densesiam_data::views::aligned::{AlignedPair, AlignedViews};
+use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::Start;
 use densesiam_nn::input::Input;
@@ -39,13 +40,16 @@ use sheet::ContactSheet;
 ///
 /// # Errors
 /// Whatever ends the run early. The state of the last step that was good is then in the run directory.
-pub fn segment(plan: &Plan, start: Start, voice: &Voice) -> Result<(), Error> {
+pub fn segment(plan: &Plan, start: Start, voice: &Voice, interrupt: &Interrupt) -> Result<(), Error> {
     let store = plan.run.store();
     let mut learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
-    let validation = plan.validation.as_ref().map(|set| (Arc::clone(set), ContactSheet::new(plan, set)));
     let mut state = plan.run.state(store, plan.recipe.model.predictors())?;
-    let views = plan.recipe.augment.clone();
-    train(&plan.run, (start, voice), (&mut learner, views), &mut Scored { plan, validation }, &mut state)
+    let scored = |_: &SegmentLearner| {
+        let sheet = |set: &Arc<LabelledSet>| (Arc::clone(set), ContactSheet::new(plan, set));
+        Scored { plan, validation: plan.validation.as_ref().map(sheet) }
+    };
+    let learning = (&mut learner, plan.recipe.augment.clone());
+    train(&plan.run, (start, voice, interrupt), learning, scored, &mut state)
 }
 
 /// The model with what it makes of a batch.
@@ -73,7 +77,7 @@ impl Learner for SegmentLearner {
     type Augmentation = AlignedViews;
 
     fn step(&mut self, batch: &Batch<AlignedPair>, now: Now) -> Step {
-        let [one, two] = [0, 1].map(|view: usize| self.input.views(&batch.views[view], [self.size; 2]));
+        let [one, two] = [0, 1].map(|view: usize| self.input.normalised(&batch.views[view], [self.size; 2]));
         let (boxes, flips): (Vec<_>, Vec<_>) =
             batch.drawn.iter().map(|pair| (pair.feature_box, pair.flip)).unzip();
         let align = alignment(&boxes, &flips, self.cells, Kind::Float, one.device());

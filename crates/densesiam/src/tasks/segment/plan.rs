@@ -14,12 +14,12 @@ use crate::error::Error;
 use crate::memory::views_fit;
 use crate::recipe::segment::SegmentRecipe;
 use crate::recipe::{Common, Recipe};
-use crate::run::{Run, Task};
+use crate::run::{Run, TaskNames};
 
-const TASK: Task = Task {
+const TASK: TaskNames = TaskNames {
     name: "segment",
     method: "densesiam",
-    encoder: "backbone.",
+    encoder: densesiam_nn::segment::ENCODER,
     shown: &[
         ("loss", "loss"),
         ("loss_pixel", "pixel"),

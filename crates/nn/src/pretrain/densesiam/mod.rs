@@ -35,6 +35,9 @@ use crate::pretrain::{Method, Views};
 use crate::step::{Step, Watched};
 use crate::store::Store;
 
+/// What the names of the encoder's tensors begin with.
+pub const ENCODER: &str = "encoder.";
+
 /// Encoder and heads. Heads exist only where their loss has a weight: with PixSim and RegionSim off this is SimSiam.
 #[derive(Debug)]
 pub struct DenseSiam {
@@ -91,7 +94,11 @@ impl DenseSiam {
         });
         let dense = settings.has_pixsim() || settings.has_regionsim();
         Self {
-            encoder: ResNet::new(&(&root / "encoder"), encoder.architecture, encoder.zero_residual),
+            encoder: ResNet::new(
+                &(&root / ENCODER.trim_end_matches('.')),
+                encoder.architecture,
+                encoder.zero_residual,
+            ),
             global,
             pixsim: dense.then(|| PixSim::new(&root, settings)),
             regionsim: settings

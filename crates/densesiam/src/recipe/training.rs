@@ -3,11 +3,25 @@
 use densesiam_data::loader::PATIENCE;
 use densesiam_engine::device::{DeviceRequest, PrecisionRequest};
 use densesiam_engine::optimizer::OptimizerSettings;
+use densesiam_nn::Architecture;
 use densesiam_settings::duration::{Duration, Length};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
+use super::Recipe;
 use crate::home;
+
+/// A recipe of a training.
+pub trait Training: Recipe + Clone {
+    /// The tables that every training has.
+    fn common(&mut self) -> &mut Common;
+
+    /// Which encoder.
+    fn architecture(&self) -> Architecture;
+
+    /// What the encoder begins with.
+    fn beginning(&self) -> &Beginning;
+}
 
 /// The tables that every training has.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,13 +40,11 @@ pub struct Common {
 }
 
 impl Common {
-    /// Checks every value against its range.
+    /// Checks how it is trained: optimizer, length and monitors.
     ///
     /// # Errors
     /// [`SettingError`] with the first key that is out of range.
-    pub fn validate(&self) -> Result<(), SettingError> {
-        self.run.validate()?;
-        self.data.validate()?;
+    pub fn validate_training(&self) -> Result<(), SettingError> {
         self.optimizer.validate()?;
         self.train.validate()?;
         self.monitor.validate()
