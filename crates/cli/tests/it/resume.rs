@@ -60,9 +60,9 @@ fn a_checkpoint_whose_manifest_says_less_is_resumed_and_read() {
         forget(run);
         assert_eq!(export(run, &format!("{run}-after.safetensors")), before);
         place.run(&["inspect", &format!("runs/{run}"), "--json"]).succeeded().prints(&[
-            "\"method\":\"densesiam\"",
-            &format!("\"encoder\":\"{prefix}\""),
-            &format!("\"categories\":{categories}"),
+            "\"method\": \"densesiam\"",
+            &format!("\"encoder\": \"{prefix}\""),
+            &format!("\"categories\": {categories}"),
         ]);
     }
     let pictures = place.path("pictures/val").display().to_string();
