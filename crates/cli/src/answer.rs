@@ -1,4 +1,4 @@
-//! What a command answers on standard output. Everything else is said on standard error.
+//! Writes the answer of a command to standard output. All other messages go to standard error.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -8,7 +8,8 @@ use densesiam::error::Error;
 /// Writes an answer, or a part of it, to standard output.
 ///
 /// # Errors
-/// [`Error::Answer`] where it cannot be written whole: a full disk behind a redirection, or a reader that went away.
+/// [`Error::Answer`] if the answer cannot be written completely, because a disk behind a redirection is full or the
+/// reader has gone.
 pub(crate) fn answer(text: impl Display) -> Result<(), Error> {
     let mut output = io::stdout().lock();
     write!(output, "{text}").and_then(|()| output.flush()).map_err(Error::Answer)

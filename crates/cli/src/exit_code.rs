@@ -1,4 +1,4 @@
-//! What the program tells the shell.
+//! The exit codes that the program returns to the shell.
 
 use std::io;
 
@@ -24,22 +24,22 @@ pub(crate) enum ExitCode {
     NotFinite = 5,
     /// The run was stopped because it collapsed.
     Collapsed = 6,
-    /// The device cannot be had.
+    /// The device is not available.
     Device = 7,
-    /// Stopped by SIGHUP, for the terminal was closed; all is saved.
+    /// Stopped by SIGHUP, because the terminal was closed; all is saved.
     HangUp = 129,
     /// Stopped by Ctrl-C; all is saved.
     Interrupted = 130,
     /// Stopped by SIGUSR1; all is saved.
     User1 = 138,
-    /// Whoever read the answer went away before its end, as `head` does.
+    /// The reader of the answer closed it before its end, as `head` does.
     Unread = 141,
     /// Stopped by SIGTERM; all is saved.
     Terminated = 143,
 }
 
 impl ExitCode {
-    /// The code that says which kind of error it was.
+    /// The exit code for an error.
     pub(crate) fn of(error: &Error) -> Self {
         match error {
             Error::Recipe(_)

@@ -1,5 +1,5 @@
-//! The `densesiam` program: parses the command line, runs the command, and turns what went wrong into a sentence and
-//! an exit code.
+//! The `densesiam` program: parses the command line, runs the command, and turns an error into a sentence and an exit
+//! code.
 
 use std::panic::catch_unwind;
 
@@ -14,8 +14,8 @@ mod exit_code;
 use commands::{command_line, run};
 use exit_code::ExitCode;
 
-/// libtorch's allocator too. Its settings, in .cargo/config.toml, keep freed memory for the next step, in huge pages: the
-/// system clears every page that it hands out, and on a processor that took a quarter of the step.
+/// libtorch uses this allocator too. Its settings in .cargo/config.toml keep freed memory for the next step, in huge
+/// pages, because the system clears every page that it hands out, and on a processor that took a quarter of the step.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
@@ -24,7 +24,7 @@ fn main() -> std::process::ExitCode {
         Ok(Ok(())) => ExitCode::Success,
         Ok(Err(error)) => {
             let code = ExitCode::of(&error);
-            // To be asked to stop is no fault, nor is a reader of the answer that has seen enough (`| head`).
+            // A request to stop is not a fault; neither is a reader that closes the answer early (`| head`).
             match error {
                 asked if asked.was_asked_for() => say(asked),
                 _ if code == ExitCode::Unread => {}
@@ -32,7 +32,7 @@ fn main() -> std::process::ExitCode {
             }
             code
         }
-        // What panics says so itself: a fault of the program, or libtorch out of memory.
+        // A panic has already printed its message: a fault of the program, or libtorch out of memory.
         Err(_) => {
             say(
                 "error: the program failed; if memory was short use a smaller train.batch_size, else please report this",

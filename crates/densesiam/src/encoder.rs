@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::import::{import_encoder, matchings};
 use crate::run::{Contents, locate};
 
-/// Below which names an encoder stands in a store.
+/// The prefix of an encoder's names in a store.
 const PREFIX: &str = "encoder";
 
 /// A trained encoder.
@@ -58,7 +58,7 @@ impl Encoder {
     /// mode and without gradient. Pictures are not resized.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there is no picture, or sizes differ.
+    /// [`Error::Usage`] if there is no picture, or if the sizes differ.
     pub fn features(&self, pictures: &[&RgbImage]) -> Result<Features, Error> {
         let sizes: Vec<_> = pictures.iter().map(|picture| [picture.width, picture.height]).collect();
         let Some(&size) = sizes.first().filter(|first| sizes.iter().all(|size| size == *first)) else {
@@ -69,7 +69,7 @@ impl Encoder {
     }
 }
 
-/// The encoder of a run directory or checkpoint, in the kind of its weights.
+/// The encoder of a run directory or checkpoint. It keeps the element type of its weights.
 ///
 /// # Errors
 /// When there is no checkpoint, or it does not hold a whole encoder.

@@ -100,17 +100,17 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// A file that is meant to be text is none.
+    /// A file that should be text is not text.
     #[error("{} is not {what}: {reason}", shown(path))]
     NotText {
         /// The file.
         path: PathBuf,
-        /// What it is meant to be, with an article.
+        /// What the file should be, with an article.
         what: &'static str,
-        /// What it is instead.
+        /// What the file seems to be instead.
         reason: NotText,
     },
-    /// The device cannot be had.
+    /// The device is not available.
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// A loss is not finite.
@@ -125,14 +125,14 @@ pub enum Error {
         /// Where the state was saved.
         state: PathBuf,
     },
-    /// The monitors say collapse and the recipe says to stop then.
+    /// The monitors report a collapse, and the recipe says to stop in that case.
     #[error(
         "stopped at step {step}: {why}; the state is saved, and monitor.stop_on_collapse=false would go on"
     )]
     Collapsed {
         /// The step.
         step: u64,
-        /// What the monitors say.
+        /// What the monitors report.
         why: String,
     },
     /// A signal asked the run to stop; all is saved.
@@ -149,7 +149,7 @@ pub enum Error {
         /// Where its files are.
         out: PathBuf,
     },
-    /// A measurement that has a process of its own ended early.
+    /// A measurement in a separate process ended early.
     #[error(
         "the measurement of {what} ended early ({status}); if memory was short use a smaller train.batch_size"
     )]
@@ -171,7 +171,7 @@ pub struct Stop {
     pub signal: Signal,
     /// The step.
     pub step: u64,
-    /// The encoder as it was then; none before the first step.
+    /// The encoder exported at that step; `None` before the first step.
     pub encoder: Option<PathBuf>,
     /// The report.
     pub report: PathBuf,
@@ -198,7 +198,7 @@ impl Error {
         Self::File { path: path.into(), source }
     }
 
-    /// A text file that cannot be read; `what` it is meant to be.
+    /// A text file that cannot be read; `what` says what the file should be.
     pub fn text(path: &Path, what: &'static str, error: ReadError) -> Self {
         match error {
             ReadError::System(source) => Self::file(path, source),
@@ -206,7 +206,7 @@ impl Error {
         }
     }
 
-    /// Whether the command ended because it was asked to, by a signal: that is no fault.
+    /// Whether the command ended because a signal asked it to, which is not a fault.
     pub fn was_asked_for(&self) -> bool {
         matches!(self, Self::Interrupted(_) | Self::Stopped { .. })
     }

@@ -1,4 +1,4 @@
-//! Files that are whole or absent.
+//! Writes files so that each is either complete or absent.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -6,11 +6,11 @@ use std::path::Path;
 
 use crate::error::Error;
 
-/// Lets `content` write to another name beside `path`, and renames it: a full disk leaves the file of before. Not synced as
-/// checkpoints are: what is written here can be made again.
+/// Lets `content` write to a temporary name beside `path`, then renames it, so that a full disk leaves the earlier file
+/// intact. Unlike checkpoints, these files are not synced, because they can be made again.
 ///
 /// # Errors
-/// What `content` fails with, or when the system refuses; no part of the file is left.
+/// The error of `content`, or an error of the system; no part of the new file is left.
 pub fn write_whole(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>,
@@ -26,12 +26,12 @@ pub fn write_whole(
         fs::rename(&partial, path).map_err(system)
     };
     write().inspect_err(|_| {
-        // The failure is what matters to the caller; a leftover is only untidy.
+        // The caller needs the first failure; a leftover file is only untidy.
         let _ = fs::remove_file(&partial);
     })
 }
 
-/// As [`write_whole`], of bytes that are there.
+/// As [`write_whole`], for bytes in memory.
 ///
 /// # Errors
 /// When the system refuses.

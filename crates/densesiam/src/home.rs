@@ -1,4 +1,4 @@
-//! `~` at the beginning of a path. A shell expands it in a word of its own, but not behind `key=` or `--out=`.
+//! `~` at the beginning of a path. A shell expands `~` at the start of a word, but not after `key=` or `--out=`.
 
 use std::env::home_dir;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub enum HomeError {
         /// The path.
         path: PathBuf,
     },
-    /// The user's own, which the system does not tell.
+    /// The user's own home folder, which the system does not tell.
     #[error("{}: the home folder is not known, for HOME is not set; write the path in full", path.display())]
     Unknown {
         /// The path.
@@ -29,7 +29,7 @@ pub enum HomeError {
 /// The path with the home folder in place of a leading `~`.
 ///
 /// # Errors
-/// [`HomeError`] where the home folder is another user's, or is not known.
+/// [`HomeError`] if the home folder is another user's, or is unknown.
 pub fn expand(path: &Path) -> Result<PathBuf, HomeError> {
     match path.strip_prefix("~") {
         Ok(rest) => {
@@ -47,7 +47,7 @@ pub fn expand(path: &Path) -> Result<PathBuf, HomeError> {
 /// Reads a path of a recipe: `#[serde(deserialize_with = "home::setting")]`.
 ///
 /// # Errors
-/// As [`expand`], or where the home folder is not text.
+/// As [`expand`], or if the home folder is not text.
 pub fn setting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let path = expand(String::deserialize(deserializer)?.as_ref()).map_err(de::Error::custom)?;
     path.into_os_string().into_string().map_err(|path| {

@@ -1,4 +1,4 @@
-//! Bringing an encoder in: from any weights file whose names are a ResNet's in some tool's spelling.
+//! Imports an encoder from any weights file that names a ResNet's tensors as some known tool does.
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,8 @@ use tch::{Device, Kind, Tensor};
 use crate::error::Error;
 use crate::recipe::Training;
 
-/// Fills the encoder of a model that begins, below `prefix`, from the file that the recipe names, and says what became of
-/// its tensors; without a file the encoder keeps its random weights.
+/// Fills the encoder of a new model, below `prefix`, from the file that the recipe names, and prints what became of the
+/// file's tensors. Without a file the encoder keeps its random weights.
 ///
 /// # Errors
 /// As [`import_encoder`].
@@ -24,7 +24,7 @@ pub fn begin_encoder(store: &Store, prefix: &str, weights: &str, voice: &Voice) 
     Ok(())
 }
 
-/// Checks that the weights, where a recipe names any, hold an encoder of its architecture.
+/// Checks that the weights that the recipe names, if any, hold an encoder of the recipe's architecture.
 ///
 /// # Errors
 /// As [`import_encoder`].
@@ -38,12 +38,12 @@ pub fn check_encoder(recipe: &impl Training) -> Result<(), Error> {
     Ok(())
 }
 
-/// Copies the encoder of a file (safetensors, `.pth` or `.pkl`, see `densesiam_weights`), or of a run directory, into the tensors of `store`
-/// whose names start with `prefix` (`backbone.`), and returns in a few lines what became of the file's tensors, to be
-/// shown.
+/// Copies the encoder of a file (safetensors, `.pth` or `.pkl`, see `densesiam_weights`), or of a run directory, into
+/// the tensors of `store` whose names start with `prefix` (`backbone.`), and returns a few lines to print, about what
+/// became of the file's tensors.
 ///
 /// # Errors
-/// When the file cannot be read, or does not hold all of this encoder, or holds another network: nothing is copied then.
+/// When the file cannot be read, lacks a part of this encoder, or holds another network. Nothing is copied then.
 pub fn import_encoder(store: &Store, prefix: &str, path: &Path) -> Result<String, Error> {
     let path = &of_run(path)?;
     let refused = |reason: String| Error::Weights { path: path.to_owned(), reason };
@@ -71,7 +71,7 @@ pub fn import_encoder(store: &Store, prefix: &str, path: &Path) -> Result<String
     Ok(with_unread(format!("{}, {matching}", matching.network), &file))
 }
 
-/// The file itself, or of a run directory its encoder.
+/// The file itself or, for a run directory, its exported encoder.
 fn of_run(path: &Path) -> Result<PathBuf, Error> {
     let encoder = RunLayout::new(path).encoder();
     match path.is_dir() {
@@ -100,7 +100,7 @@ fn shapes(architecture: Architecture) -> Vec<(String, Vec<i64>)> {
     store.entries().into_iter().map(|entry| (entry.name, entry.tensor.size())).collect()
 }
 
-/// Which network the file holds in place of the encoder, and what to do.
+/// Which other network the file holds instead of the encoder, and what to do about it.
 fn another_network(file: &WeightsFile, NameMatch { network, expected_network, .. }: &NameMatch) -> String {
     let fitting = matchings(file).flatten().find(|(_, matching)| matching.fits());
     match fitting.map(|(architecture, _)| architecture.key()) {

@@ -1,10 +1,10 @@
-//! Whether this machine can hold what is asked for, as far as that can be said before anything is begun.
+//! Checks before a task begins, as far as possible, whether this machine has enough memory for it.
 
 use densesiam_engine::environment::memory_bytes;
 
 use crate::error::Error;
 
-/// Errs where the views alone that wait for their step would fill the memory: of `prefetch` batches and the one in use.
+/// Fails if the views alone would fill the memory: those of `prefetch` waiting batches and of the batch in use.
 ///
 /// # Errors
 /// [`Error::Usage`] with the settings that can be lowered.
@@ -13,13 +13,13 @@ pub fn views_fit(batch_size: usize, prefetch: usize, size: u32) -> Result<(), Er
     fits(batch * (prefetch as f64 + 1.0), "train.batch_size, data.prefetch and augment.size")
 }
 
-/// Bytes of square pictures in three colours.
+/// Bytes of `count` square pictures with three colour channels.
 pub fn bytes_of_pictures(count: usize, side: u32) -> f64 {
     3.0 * count as f64 * f64::from(side).powi(2)
 }
 
-/// Errs where so many bytes, which the named settings come to, are more than the machine has. A system that does not say
-/// how much it has is not asked further.
+/// Fails if `bytes`, the memory that the named settings need, are more than the machine has. If the system does not say
+/// how much memory it has, nothing is checked.
 ///
 /// # Errors
 /// [`Error::Usage`] with the settings.

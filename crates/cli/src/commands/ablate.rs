@@ -54,17 +54,17 @@ pub(crate) struct AblateArguments {
 /// Named figures of one run.
 type Figures = Vec<(&'static str, f64)>;
 
-/// What came of one run, or why it ended early.
+/// The figures of one run, or why it ended early.
 type Outcome = Result<Figures, String>;
 
-/// Everything that came of one variant, by seed.
+/// All outcomes of one variant, by seed.
 struct Row<'a> {
     variant: &'a Variant,
     outcomes: Vec<(u64, Outcome)>,
 }
 
-/// Runs what has not been run yet, and prints the table. A run that fails by itself, with a loss that is not finite,
-/// has its place in the table; anything else ends the ablation, which the same command goes on with.
+/// Runs what has not been run yet, and prints the table. A run that fails on its own, with a loss that is not finite,
+/// keeps its place in the table. Any other failure ends the ablation, and the same command continues it later.
 pub(super) fn run(arguments: &AblateArguments) -> Result<(), Error> {
     let ablation = Ablation::find(&arguments.list)?;
     match ablation.task {
@@ -73,15 +73,16 @@ pub(super) fn run(arguments: &AblateArguments) -> Result<(), Error> {
     }
 }
 
-/// Figures in which variants may be compared, the first that there is. A loss is none of them: variants have different losses.
+/// Figures by which variants are compared; the first one that exists is used. A loss is not among them, because
+/// variants have different losses.
 const SCORES: [&str; 2] = ["last mIoU", "probe mIoU"];
 
 /// A recipe that can be ablated.
 trait Ablated: Training {
-    /// Whether a run of it could begin.
+    /// Checks that a run of this recipe could begin.
     fn check(self) -> Result<(), Error>;
 
-    /// Trains it in its run directory.
+    /// Trains in the recipe's run directory.
     fn train(self, start: Start) -> Result<(), Error>;
 
     /// The figures of a finished run.
@@ -135,13 +136,13 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
     let mut plain: R = find(base, &arguments.settings)?;
     let (folder, first) = (Path::new(&plain.run().dir).join(&ablation.name), plain.run().seed);
     let seeds = || first..first + arguments.seeds;
-    // Seed by seed, so that a first table stands early; every variant is checked before the first is run.
+    // Runs seed by seed, so that a first table is complete early; every variant is checked before the first is run.
     let mut planned = Vec::new();
     for seed in seeds() {
         for (place, variant) in ablation.variants.iter().enumerate() {
             let name = format!("{}_s{seed}", variant.folder());
             let recipe: R = find(base, &settings(arguments, variant, (&folder, &name, seed)))?;
-            // Seeds differ in nothing that could be wrong.
+            // Another seed cannot make a recipe invalid.
             if seed == first && !arguments.dry_run {
                 recipe.clone().check()?;
             }
@@ -223,20 +224,20 @@ fn probed(encoder: &str, arguments: &AblateArguments, more: &[String], seed: u64
     Ok(named.unwrap_or_default().into_iter().chain(absent).collect())
 }
 
-/// How many classes a score says nothing about, where there are any.
+/// The number of classes that a score says nothing about, if any.
 fn number(absent: &Absent) -> Option<f64> {
     (absent.count() > 0).then_some(absent.count() as f64)
 }
 
 impl Row<'_> {
-    /// The figures of this name, of all seeds that have it.
+    /// The figures with this name, from all seeds that have one.
     fn values(&self, name: &str) -> Vec<f64> {
         let figures = self.outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).flatten();
         figures.filter(|(other, _)| *other == name).map(|(_, value)| *value).collect()
     }
 }
 
-/// A table of means and standard deviations; the first score also as the difference to the first variant.
+/// A table of means and standard deviations; the first score also as the difference from the first variant.
 fn markdown(ablation: &Ablation, rows: &[Row]) -> String {
     let names = names(rows);
     let mean = |row: &Row, name: &str| Spread::of(row.values(name)).map(|spread| spread.mean);

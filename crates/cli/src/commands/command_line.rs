@@ -206,7 +206,7 @@ pub(crate) struct ViewsArguments {
     pub overwrite: bool,
 }
 
-/// Reads a path, whose leading `~` is the home folder.
+/// Reads a path, in which a leading `~` stands for the home folder.
 pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| expand(&path))
 }
@@ -218,12 +218,12 @@ fn format() -> impl TypedValueParser<Value = Format> {
         PossibleValue::new(name).help(meaning)
     };
     let named = |name: String| Format::ALL.into_iter().find(|format| format.name_and_meaning().0 == name);
-    // The names that are possible are those of formats.
+    // Only the names of formats are possible here.
     PossibleValuesParser::new(Format::ALL.map(value)).try_map(move |name| named(name).ok_or("no format"))
 }
 
-/// The command that was typed; `None` where it was a question that is answered with it: help, or the version. A command
-/// line that is not understood ends the program.
+/// The command that was typed; `None` if it asked for help or the version, which is then already printed. A command
+/// line that cannot be parsed ends the program.
 ///
 /// # Errors
 /// When the answer cannot be written.
@@ -253,13 +253,13 @@ fn command_of(words: impl Iterator<Item = String>) -> clap::Command {
     command
 }
 
-/// Whether what follows a command may be `key=value`.
+/// Whether a command accepts arguments of the form `key=value`.
 pub(super) fn takes_settings(command: &clap::Command) -> bool {
     command.get_positionals().any(|argument| ["settings", "arguments"].contains(&argument.get_id().as_str()))
 }
 
 impl Command {
-    /// Whether libtorch works for it for more than a moment.
+    /// Whether the command uses libtorch for more than a moment.
     pub(super) fn computes(&self) -> bool {
         matches!(
             self,
@@ -276,7 +276,7 @@ impl Command {
 }
 
 impl TrainArguments {
-    /// What to do about a run directory of that name.
+    /// What to do if a run directory with the same name exists.
     pub(super) fn start(&self) -> Start {
         match (self.resume, self.overwrite) {
             (true, _) => Start::Resume,

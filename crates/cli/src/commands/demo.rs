@@ -1,4 +1,4 @@
-//! `densesiam demo`: the program from end to end on pictures that it makes up itself.
+//! `densesiam demo`: the program from end to end on pictures that it generates itself.
 
 use std::path::Path;
 
@@ -15,8 +15,8 @@ use densesiam::recipe::{builtin, load};
 use densesiam::run::Table;
 use densesiam::tasks::{pretrain, segment};
 
-/// Writes the pictures beside the runs, pre-trains on them, and segments them from that encoder. A demonstration of
-/// before is replaced; a run of another name is not.
+/// Writes the pictures beside the runs, pre-trains on them, and segments them from that encoder. An earlier
+/// demonstration is replaced; a run with another name is not.
 pub(super) fn run(settings: &[String]) -> Result<(), Error> {
     let mut recipe: PretrainRecipe = load(builtin::find("demo").unwrap_or_default(), "demo", settings)?;
     let made_up = recipe.common.data.root.is_empty();
@@ -39,7 +39,7 @@ pub(super) fn run(settings: &[String]) -> Result<(), Error> {
     if made_up { segment_them(&root, &plan.recipe, settings, start) } else { Ok(()) }
 }
 
-/// `settings` of the tables `[run]` and `[train]` are laid over this recipe too.
+/// `settings` of the tables `[run]` and `[train]` override this recipe too.
 fn segment_them(
     root: &Path,
     pretrained: &PretrainRecipe,
@@ -77,7 +77,7 @@ fn segment_them(
     Ok(())
 }
 
-/// What somebody would type next, with the name by which the program was called.
+/// The commands that a user would type next, with the name by which the program was called.
 fn next_commands() -> String {
     let program = std::env::args().next().unwrap_or_else(|| "densesiam".to_owned());
     format!(

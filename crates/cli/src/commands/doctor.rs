@@ -21,7 +21,7 @@ use densesiam::tasks::pretrain::Plan;
 /// How many pictures of a folder are decoded.
 const LOOKED_AT: usize = 64;
 
-/// Prints what there is, as lines or as JSON.
+/// Prints the findings, as lines or as JSON.
 pub(super) fn run(pictures: Option<&Path>, json: bool) -> Result<(), Error> {
     let device = DeviceRequest::Auto.resolve()?;
     let (precision, why) = PrecisionRequest::Auto.resolve(device);
@@ -53,7 +53,7 @@ pub(super) fn run(pictures: Option<&Path>, json: bool) -> Result<(), Error> {
     answer_line(format_args!("\n{conclusion}"))
 }
 
-/// For what a device is good.
+/// What a device is suitable for.
 fn suits(device: Device) -> &'static str {
     match device {
         Device::Cpu => {
@@ -63,7 +63,8 @@ fn suits(device: Device) -> &'static str {
     }
 }
 
-/// What a training of the pictures below `root` takes here, for whom it is enough, and how it is begun.
+/// How long a training on the pictures below `root` takes on this machine, whether there are enough pictures, and how
+/// to begin it.
 fn fit(root: &Path) -> Result<String, Error> {
     let root = root.to_string_lossy();
     let measured = folder::recipe(&root, &[])?;
@@ -81,7 +82,7 @@ fn fit(root: &Path) -> Result<String, Error> {
     ))
 }
 
-/// One line for a plain value, one for each part of a larger one; bytes in GB.
+/// One line for a simple value, or one line for each part of a larger one; bytes are in GB.
 fn lines(key: &str, value: &Value) -> String {
     match (key.strip_suffix("_bytes"), value) {
         (_, Value::Null) => format!("{key:28} not known\n"),

@@ -1,4 +1,4 @@
-//! `densesiam pretrain FOLDER`: size, batch and duration from the pictures and the machine, said aloud.
+//! `densesiam pretrain FOLDER`: chooses size, batch and duration from the pictures and the machine, and prints them.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use densesiam::run::{enough_to_train_on, look_at};
 /// How many pictures are looked at for their size.
 const LOOKED_AT: usize = 32;
 
-/// The run directory that the pictures below `root` have under these settings.
+/// The run directory of the pictures below `root` with these settings.
 pub(super) fn run_directory(root: &str, settings: &[String]) -> Result<PathBuf, Error> {
     let text = builtin::find("folder_r18").unwrap_or_default();
     let mut named = vec![format!("run.name={}", name(root))];
@@ -27,12 +27,12 @@ pub(super) fn run_directory(root: &str, settings: &[String]) -> Result<PathBuf, 
     Ok(Path::new(&recipe.common.run.dir).join(recipe.common.run.name))
 }
 
-/// Names of folders that say nothing of the data set, but which part of it they are.
+/// Names of folders that name a part of a data set, and not the data set itself.
 const PARTS: [&str; 7] = ["train", "training", "val", "validation", "test", "images", "jpegimages"];
 
-/// The name of the folder itself, also of `.` and `../..`, behind those of the folders above it where it is the name of a
-/// part (`coco-train` of `coco/train`); of a shard without its extension; of a pattern up to its braces. Letters that would
-/// act on a terminal become `_`.
+/// The name of the folder itself, also for `.` and `../..`; if it only names a part, the names of the folders above
+/// come first (`coco-train` for `coco/train`). For a shard, its name without the extension; for a pattern, the name up
+/// to the braces. Characters that would control a terminal become `_`.
 pub(super) fn name(root: &str) -> String {
     let path = Path::new(root);
     let whole = path.canonicalize().or_else(|_| std::path::absolute(path));
@@ -120,7 +120,7 @@ fn size(shorter_side: u32, stride: u32, device: Device) -> u32 {
     (shorter_side / stride * stride).clamp(64, most)
 }
 
-/// Four batches an epoch at least, as far as batch norm allows.
+/// A size that gives at least four batches in an epoch, as far as batch norm allows.
 fn batch_size(pictures: usize, device: Device) -> usize {
     let most = if device == Device::Cpu { 64 } else { 256 };
     let quarter = (pictures / 4).max(2);
@@ -128,8 +128,8 @@ fn batch_size(pictures: usize, device: Device) -> usize {
     power.min(most).max(8.min(pictures))
 }
 
-/// What two hours allow at this rate, in pictures a second, within 20 and 800 epochs: fewer teach little, and the paper has no
-/// more.
+/// The epochs that two hours allow at this rate, in pictures per second, between 20 and 800: with fewer little is
+/// learned, and the paper never uses more.
 fn epochs(pictures: usize, rate: f64) -> usize {
     ((7200.0 * rate / pictures as f64).round() as usize).clamp(20, 800)
 }

@@ -1,4 +1,5 @@
-//! How long a training takes on this machine: a few of its steps are tried, with its pictures, and thrown away.
+//! Estimates how long a training takes on this machine: tries a few of its steps with its pictures, and discards the
+//! result.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -15,21 +16,21 @@ use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::recipe::{Common, Training, find};
 use densesiam::tasks::{pretrain, segment};
 
-/// Most pictures in a step that is tried: on a processor the rate hardly depends on their number, and the memory does.
+/// The most pictures in a trial step: on a processor their number hardly changes the rate, but it changes the memory.
 const TRIED: usize = 16;
 
 /// A recipe whose steps can be tried.
 pub(super) trait Timed: Training {
-    /// Pictures a second of the steps of this recipe.
+    /// Pictures per second of the steps of this recipe.
     ///
     /// # Errors
-    /// As a training would not begin.
+    /// The errors with which a training would fail to begin.
     fn steps_rate(self) -> Result<f64, Error>;
 
-    /// Pictures a second of a training by this recipe, evaluations apart.
+    /// Pictures per second of a training by this recipe, without evaluations.
     ///
     /// # Errors
-    /// As a training would not begin.
+    /// The errors with which a training would fail to begin.
     fn rate(&self) -> Result<f64, Error> {
         let mut tried = self.clone();
         let Common { train, optimizer, .. } = tried.common();
@@ -40,7 +41,8 @@ pub(super) trait Timed: Training {
     }
 }
 
-/// A recipe, and the rate of its steps where it was measured on the way to it, so that steps are tried once.
+/// A recipe, and the rate of its steps if it was already measured while choosing the recipe, so that steps are tried
+/// only once.
 pub(super) struct Measured<R> {
     pub(super) recipe: R,
     /// Pictures a second.
@@ -48,24 +50,24 @@ pub(super) struct Measured<R> {
 }
 
 impl<R: Timed> Measured<R> {
-    /// A recipe whose steps were not tried yet.
+    /// A recipe whose steps have not been tried yet.
     pub(super) fn not_yet(recipe: R) -> Self {
         Self { recipe, known_rate: None }
     }
 
-    /// Pictures a second, evaluations apart.
+    /// Pictures per second, without evaluations.
     ///
     /// # Errors
-    /// As a training would not begin.
+    /// The errors with which a training would fail to begin.
     pub(super) fn rate(&self) -> Result<f64, Error> {
         self.known_rate.map_or_else(|| self.recipe.rate(), Ok)
     }
 
-    /// The recipe with its length in steps where it was given as a time: a few steps are tried, and the result is said. A run
-    /// that goes on keeps the steps with which it began.
+    /// Converts a length that was given as a time to steps: tries a few steps, and prints the result. A resumed run
+    /// keeps the number of steps that it began with.
     ///
     /// # Errors
-    /// As a training would not begin.
+    /// The errors with which a training would fail to begin.
     pub(super) fn in_steps(mut self, resume: bool) -> Result<Self, Error> {
         let Length::Time(seconds) = self.recipe.common().train.duration else { return Ok(self) };
         let run = self.recipe.run();
@@ -100,7 +102,7 @@ impl Timed for SegmentRecipe {
     }
 }
 
-/// The time of so many pictures at this rate, as a line of a plan.
+/// The time that this number of pictures takes at this rate, as a line of a plan.
 pub(super) fn time_line(pictures: u64, rate: f64) -> impl Display {
     let seconds = pictures as f64 / rate;
     format!(

@@ -23,7 +23,7 @@ pub(super) fn run(path: &Path, json: bool) -> Result<(), Error> {
     }
 }
 
-/// A run directory, by its newest checkpoint, or a checkpoint's folder.
+/// Describes a checkpoint's folder, or the newest checkpoint of a run directory.
 fn of_checkpoint(path: &Path) -> Result<Value, Error> {
     let (_, checkpoint) = locate(path)?;
     let sizes = checkpoint.model.iter().map(|(name, tensor)| (first_word(name), tensor.numel() as u64));
@@ -37,7 +37,7 @@ fn of_checkpoint(path: &Path) -> Result<Value, Error> {
     }))
 }
 
-/// A weights file of any format that is read.
+/// Describes a weights file in any supported format.
 fn of_file(path: &Path) -> Result<Value, Error> {
     let file = read(path, &Limits::default())
         .map_err(|error| Error::Weights { path: path.to_owned(), reason: error.to_string() })?;
@@ -63,7 +63,8 @@ fn of_file(path: &Path) -> Result<Value, Error> {
     }))
 }
 
-/// The greatest is the architecture that the file holds, or holds most of. That there are two of it comes before parts.
+/// A sort key: the greatest is the architecture that the file holds, or holds most of. A file with two copies of an
+/// architecture ranks above one with only parts.
 fn likeness(matching: &Result<(Architecture, NameMatch), NoMatch>) -> (u8, i64) {
     match matching {
         Ok((_, matching)) => {
@@ -104,7 +105,7 @@ fn parts<'n>(sizes: impl Iterator<Item = (&'n str, u64)>) -> BTreeMap<String, Va
     parts.into_iter().map(|(part, sums)| (part, told(sums))).collect()
 }
 
-/// One line for a plain value, one for each part of a larger one.
+/// One line for a simple value, or one line for each part of a larger one.
 fn lines(key: &str, value: &Value) -> String {
     let line = |text: &str| format!("{:28} {}\n", printable(key), printable(text));
     match value {
@@ -122,7 +123,8 @@ fn lines(key: &str, value: &Value) -> String {
     }
 }
 
-/// A name of a file could otherwise move the terminal's cursor. Further lines stand below the first.
+/// Makes text safe to print, because a file name could otherwise move the terminal's cursor. Further lines are aligned
+/// below the first.
 fn printable(text: &str) -> String {
     let shown = |character: char| match character {
         '\n' => format!("\n{:29}", ""),

@@ -31,7 +31,7 @@ struct Entry {
     tasks: Vec<&'static str>,
 }
 
-/// Prints the keys of a task, or of all, that a pattern fits; where there is one word that is no task, it is the pattern.
+/// Prints the keys of one task, or of all tasks, that match a pattern. A single word that is not a task is the pattern.
 pub(super) fn run(task: Option<&str>, pattern: Option<&str>) -> Result<(), Error> {
     let is_task = |word: &str| TASKS.iter().any(|(name, _)| *name == word);
     let (task, pattern) = match (task, pattern) {
@@ -60,8 +60,8 @@ pub(super) fn run(task: Option<&str>, pattern: Option<&str>) -> Result<(), Error
     answer(paragraphs(&found, columns.min(WIDEST)))
 }
 
-/// The error of an unknown option, with what to write in its place where the command takes settings: `--epochs 5` is
-/// meant as one.
+/// The error for an unknown option, with advice on what to write instead if the command takes settings: `--epochs 5` is
+/// meant as a setting.
 pub(super) fn advise_setting(mut refused: clap::Error, command: &clap::Command) -> clap::Error {
     let Some(ContextValue::String(option)) = refused.get(ContextKind::InvalidArg) else { return refused };
     if refused.kind() != ErrorKind::UnknownArgument || !takes_settings(command) {
@@ -85,13 +85,13 @@ pub(super) fn advise_setting(mut refused: clap::Error, command: &clap::Command) 
     refused
 }
 
-/// Columns of a terminal that does not say how many it has.
+/// The assumed width of a terminal that does not report its columns.
 const UNKNOWN: usize = 80;
 
-/// Columns of text that are still easily read.
+/// The widest text, in columns, that is still easy to read.
 const WIDEST: usize = 110;
 
-/// The keys of one task or of all, those that are the same in several once.
+/// The keys of one task or of all tasks; keys that are the same in several tasks are listed once.
 fn entries(task: Option<&str>) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for (name, keys) in TASKS.iter().filter(|(name, _)| task.is_none_or(|task| task == *name)) {
@@ -106,7 +106,8 @@ fn entries(task: Option<&str>) -> Vec<Entry> {
 }
 
 impl Entry {
-    /// Whether the pattern is a part of the name or of the meaning, in whatever case, or what others call the key.
+    /// Whether the pattern is a part of the key's name or meaning, ignoring case, or a name that other programs use for
+    /// the key.
     fn fits(&self, pattern: &str) -> bool {
         let pattern = pattern.to_lowercase();
         let Key { name, meaning, .. } = &self.key;
@@ -116,7 +117,7 @@ impl Entry {
     }
 }
 
-/// A line for each: key, default, what is allowed, tasks and meaning, with tabs between them.
+/// One line for each entry: key, default, allowed values, tasks and meaning, separated by tabs.
 fn lines(entries: &[&Entry]) -> String {
     let line = |Entry { key: Key { name, default, allowed, meaning }, tasks }: &&Entry| {
         format!("{name}\t{default}\t{allowed}\t{}\t{meaning}\n", tasks.join(" "))
@@ -124,7 +125,7 @@ fn lines(entries: &[&Entry]) -> String {
     entries.iter().map(line).collect()
 }
 
-/// A paragraph for each, for a terminal of so many columns.
+/// One paragraph for each entry, for a terminal with this number of columns.
 fn paragraphs(entries: &[&Entry], columns: usize) -> String {
     let mut text = String::new();
     for Entry { key: Key { name, default, allowed, meaning }, tasks } in entries {
@@ -138,7 +139,7 @@ fn paragraphs(entries: &[&Entry], columns: usize) -> String {
     text
 }
 
-/// The words of a text in lines of so many letters, or of one word where it is longer.
+/// Wraps a text into lines of at most this number of characters; a longer word has a line of its own.
 fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let (mut lines, mut line) = (Vec::new(), String::new());
     for word in text.split_whitespace() {

@@ -1,4 +1,4 @@
-//! What the program can do, a file a command.
+//! The commands of the program, one file for each.
 
 mod ablate;
 mod bench;
@@ -35,7 +35,7 @@ use command_line::{CommandLine, PredictArguments, TrainArguments, ViewsArguments
 /// Does what the command line says.
 ///
 /// # Errors
-/// Whatever ended the command early.
+/// Any error that ended the command early.
 pub(crate) fn run(command: Command) -> Result<(), Error> {
     if command.computes() {
         bound_spinning();

@@ -1,4 +1,4 @@
-//! `densesiam pretrain`: which recipe is meant, and what it comes to.
+//! `densesiam pretrain`: finds the recipe and runs it.
 
 use std::path::Path;
 
@@ -31,14 +31,15 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     pretrain(&plan, arguments.start(), &Voice::Terminal, &interrupt()?)
 }
 
-/// A recipe, or the folder recipe for a folder of pictures or tar shards, under the settings of the command line.
+/// A recipe, or the folder recipe for a folder of pictures or tar shards, with the settings of the command line
+/// applied.
 fn load(recipe: &str, settings: &[String], resume: bool) -> Result<Measured<PretrainRecipe>, Error> {
     let path = Path::new(recipe);
     let pictures = path.is_dir() || names_shards(path);
     if !pictures || path.join("recipe.toml").is_file() {
         return find(recipe, settings).map(Measured::not_yet);
     }
-    // What was chosen when the run began holds, also on another machine.
+    // The values that were chosen when the run began stay valid, also on another machine.
     let run = folder::run_directory(recipe, settings)?;
     let begun = resume && run.join("recipe.toml").is_file();
     match begun {

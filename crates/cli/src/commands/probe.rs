@@ -1,4 +1,4 @@
-//! `densesiam probe`: how much of the classes can be read off encoders, side by side.
+//! `densesiam probe`: compares how well the classes can be read off encoders.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! `densesiam segment`: which recipe is meant, and what it comes to.
+//! `densesiam segment`: finds the recipe and runs it.
 
 use super::{TrainArguments, interrupt};
 use densesiam_engine::log::{Voice, say};

@@ -1,5 +1,4 @@
-//! `densesiam views`: both views of a picture, with the corresponding points of the regular grid, as a person would
-//! check them.
+//! `densesiam views`: both views of a picture, with the corresponding points of the regular grid, for checking by eye.
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;

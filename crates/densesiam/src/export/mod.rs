@@ -1,4 +1,4 @@
-//! Taking what was trained elsewhere, under the names and in the files that other tools read themselves.
+//! Exports trained models, with the names and file formats that other tools read directly.
 
 mod notes;
 
@@ -18,7 +18,7 @@ use crate::run::{Contents, locate};
 use crate::segmentation::matched_classes;
 use densesiam_nn::input::{DEVIATION, MEAN};
 
-/// For whom weights are written.
+/// The tool that weights are written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The encoder under torchvision's names, as safetensors.
@@ -38,7 +38,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 7] = [
         Self::Safetensors,
         Self::Torchvision,
@@ -49,7 +49,7 @@ impl Format {
         Self::OnnxSegmentation,
     ];
 
-    /// What the command line calls it, and what is written, in a sentence.
+    /// The format's name on the command line, and one sentence about what is written.
     pub fn name_and_meaning(self) -> (&'static str, &'static str) {
         match self {
             Self::Safetensors => ("safetensors", "The encoder under torchvision's names, as safetensors"),
@@ -69,7 +69,7 @@ impl Format {
         }
     }
 
-    /// The file, or for timm the folder, that is written where nothing else is asked for.
+    /// The default path of the file that is written, or of the folder for timm.
     pub fn default_path(self) -> PathBuf {
         let name = match self {
             Self::Safetensors => "encoder.safetensors",
@@ -83,11 +83,11 @@ impl Format {
     }
 }
 
-/// Writes what `format` says of a checkpoint to `out`, and returns what its user must know. `checkpoint` is a checkpoint's
-/// folder, or a run directory, whose newest checkpoint is taken.
+/// Exports a checkpoint to `out` in `format`, and returns what the user must know about it. `checkpoint` is a
+/// checkpoint's folder, or a run directory, whose newest checkpoint is taken.
 ///
 /// # Errors
-/// When the checkpoint cannot be read, has not what the format needs, or the file cannot be written.
+/// When the checkpoint cannot be read, does not hold what the format needs, or the file cannot be written.
 pub fn export(checkpoint: &Path, format: Format, out: &Path) -> Result<String, Error> {
     let (run, checkpoint) = locate(checkpoint)?;
     let contents = Contents::read(&checkpoint)?;
@@ -152,7 +152,7 @@ impl From<NoTensor> for Error {
     }
 }
 
-/// Tensors on any device as bytes.
+/// Converts tensors on any device to bytes.
 fn as_bytes(tensors: &[(String, Tensor)]) -> Result<Vec<densesiam_weights::Tensor>, Error> {
     let mut all = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
@@ -177,7 +177,7 @@ fn unwritten(path: &Path, error: WriteError) -> Error {
     }
 }
 
-/// What timm and the hub keep beside the weights of a model without classifier.
+/// The configuration that timm and the hub keep beside the weights of a model without a classifier.
 fn timm_config(architecture: Architecture, name: &str) -> Value {
     let [.., channels] = architecture.channels();
     json!({

@@ -1,4 +1,4 @@
-//! What users of other tools must know about the files that they are given.
+//! What users of other tools must know about exported files.
 
 use std::path::Path;
 
@@ -7,7 +7,8 @@ use densesiam_nn::Architecture;
 use super::Format;
 use densesiam_nn::input::{DEVIATION, MEAN};
 
-/// What was written, and what a user must set so that it is not silently ignored or fed other pictures.
+/// What was written, and what a user must set so that the weights are not silently ignored, nor the pictures prepared
+/// differently.
 pub(super) fn what_to_know(
     format: Format,
     architecture: Architecture,

@@ -8,7 +8,7 @@ use super::{builtin, text};
 use crate::error::Error;
 use densesiam_settings::keys;
 
-/// What a recipe trains.
+/// The task that a recipe trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
@@ -26,7 +26,7 @@ pub struct Variant {
     pub name: String,
     /// Settings laid over the recipe, as key=value.
     pub settings: Vec<String>,
-    /// The figure that the paper has for it, in the list's `paper_measure`.
+    /// The paper's figure for this variant, in the list's `paper_measure`.
     #[serde(default)]
     pub paper: String,
 }
@@ -51,10 +51,10 @@ pub struct Ablation {
 }
 
 impl Ablation {
-    /// A list by file or by the name of one that the program carries.
+    /// Finds a list by its file, or by the name of a list that the program carries.
     ///
     /// # Errors
-    /// When there is none, or it is no list of variants.
+    /// When there is no such list, or the file is not a list of variants.
     pub fn find(list: &str) -> Result<Self, Error> {
         let path = Path::new(list);
         let text = match builtin::find_ablation(list) {
@@ -86,7 +86,7 @@ impl Ablation {
 }
 
 impl Variant {
-    /// The name as part of a folder's name: letters and digits, the rest as single underscores.
+    /// The name as part of a folder's name: letters and digits, with a single underscore for anything else.
     pub fn folder(&self) -> String {
         let plain = |letter: char| if letter.is_alphanumeric() { letter.to_ascii_lowercase() } else { ' ' };
         self.name.chars().map(plain).collect::<String>().split_whitespace().collect::<Vec<_>>().join("_")

@@ -46,7 +46,7 @@ pub fn find_ablation(name: &str) -> Option<&'static str> {
     named(&ABLATIONS, name)
 }
 
-/// What there is in place of a name that nothing has: the one that reads most like it, and all of them.
+/// Suggestions for a name that does not exist: the most similar name, and all names.
 pub fn names_like(carried: &[(&str, &str)], name: &str) -> String {
     const ALIKE: f64 = 0.6;
     let last = |name: &str| name.trim_end_matches(".toml").rsplit('/').next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! `[labels]`: how the labelled pictures lie, and which are for what.
+//! `[labels]`: how the labelled pictures are laid out, and what each split is used for.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// `[labels]`: segmentation reads labels to score itself, and never trains on one; a probe is trained on them.
+/// `[labels]`: a segmentation reads labels only to score itself, and never trains on them; a probe is trained on them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LabelSettings {
@@ -35,14 +35,14 @@ impl LabelSettings {
     /// Checks the number of pseudo-categories.
     ///
     /// # Errors
-    /// [`SettingError`] where it is out of range.
+    /// [`SettingError`] if it is out of range.
     pub fn validate(&self) -> Result<(), SettingError> {
         let categories = self.categories;
         let possible = categories == 0 || (2..=4096).contains(&categories);
         require(possible, "labels.categories", &categories, "0 for the classes there are, or 2 to 4096")
     }
 
-    /// The layout that is named, or `None` to recognise it.
+    /// The layout that the recipe names, or `None` if the layout is to be recognised from the files.
     ///
     /// # Errors
     /// When no layout has this name.
@@ -62,7 +62,7 @@ impl LabelSettings {
     /// The labelled pictures of a split.
     ///
     /// # Errors
-    /// When they are not there, or not whole.
+    /// When the split is missing or incomplete.
     pub fn open(&self, root: &Path, split: &str) -> Result<LabelledSet, Error> {
         let taxonomy = (!self.taxonomy.is_empty()).then(|| Taxonomy::named(&self.taxonomy)).transpose();
         let taxonomy = taxonomy.map_err(DataSetError::from)?;

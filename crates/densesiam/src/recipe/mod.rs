@@ -1,5 +1,5 @@
-//! What a run is told to do. A recipe is a TOML file in which every key has a default; what is typed after it on the
-//! command line is laid over it, and the complete result is written into the run directory.
+//! Recipes, which say what a run does. A recipe is a TOML file in which every key has a default. Settings on the
+//! command line override the file, and the complete result is written into the run directory.
 
 pub mod ablation;
 pub mod builtin;
@@ -25,12 +25,12 @@ pub use training::{Beginning, Common, DataSettings, MonitorSettings, RunSettings
 use crate::error::Error;
 use crate::home;
 
-/// A recipe, for whatever task.
+/// A recipe for any task.
 pub trait Recipe: Default {
-    /// The sections of `docs/recipes.md` that explain its keys.
+    /// The sections of `docs/recipes.md` that explain the recipe's keys.
     const SECTIONS: &'static [&'static str];
 
-    /// Reads it from its tables.
+    /// Reads a recipe from its tables.
     ///
     /// # Errors
     /// With the first key whose value cannot be read.
@@ -42,21 +42,21 @@ pub trait Recipe: Default {
     /// [`RecipeError::Defaults`], a fault of the program.
     fn tables(&self) -> Result<Table, RecipeError>;
 
-    /// Its table `[run]`.
+    /// The recipe's table `[run]`.
     fn run(&mut self) -> &mut RunSettings;
 
-    /// Checks every value that can be judged without pictures and machine.
+    /// Checks every value that can be checked without the pictures and the machine.
     ///
     /// # Errors
-    /// [`SettingError`] with the first key that cannot be.
+    /// [`SettingError`] with the first key whose value is not allowed.
     fn validate(&self) -> Result<(), SettingError>;
 
     /// The complete recipe as TOML; [`load`] reads it back to the same value. The tables are written in this order: run,
     /// data, labels, augment, encoder, losses, optimizer, train, evaluate, predict, monitor.
     ///
     /// # Panics
-    /// Where a setting cannot be written as TOML, which is a fault of the program and not of the recipe: what [`load`]
-    /// returned can always be written.
+    /// If a setting cannot be written as TOML. That is a fault of the program and not of the recipe: a recipe that
+    /// [`load`] returned can always be written.
     fn to_toml(&self) -> String {
         const BEFORE_THE_MODEL: [&str; 5] = ["run", "data", "labels", "augment", "encoder"];
         const AFTER_IT: [&str; 5] = ["optimizer", "train", "evaluate", "predict", "monitor"];
@@ -78,14 +78,14 @@ pub trait Recipe: Default {
 /// its values.
 ///
 /// # Errors
-/// When it cannot be read, or a value cannot be.
+/// When the recipe cannot be read, or a value is not allowed.
 pub fn load<R: Recipe>(text: &str, origin: &str, settings: &[String]) -> Result<R, Error> {
     let recipe = merged::<R>(text, origin, settings).map_err(with_range::<R>)?;
     recipe.validate()?;
     Ok(recipe)
 }
 
-/// A recipe of an earlier program, with the defaults of the keys that it lacks, as TOML.
+/// The recipe of an earlier version of the program as TOML, with the defaults of the keys that it lacks.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -93,7 +93,7 @@ pub fn complete<R: Recipe>(text: &str) -> Result<String, RecipeError> {
     merged::<R>(text, "the recipe of the run", &[]).map(|recipe| recipe.to_toml())
 }
 
-/// A recipe whose values are not checked yet: a text over its defaults, `settings` over both.
+/// A recipe whose values are not checked yet: the text overrides the defaults, and `settings` override both.
 ///
 /// # Errors
 /// When a key is unknown, or a value cannot be read.
@@ -101,7 +101,7 @@ pub fn merged<R: Recipe>(text: &str, origin: &str, settings: &[String]) -> Resul
     R::read(&Tables::merge(&R::default().tables()?, text, origin, settings)?)
 }
 
-/// A whole number that its type cannot hold is refused with its range, as any other is.
+/// An integer that its type cannot hold is refused with its range, like any other number out of range.
 fn with_range<R: Recipe>(error: RecipeError) -> RecipeError {
     match error {
         RecipeError::Value { key, place, message } => {
@@ -113,11 +113,12 @@ fn with_range<R: Recipe>(error: RecipeError) -> RecipeError {
     }
 }
 
-/// A recipe by run directory, by file or by the name of one that the program carries, under the `settings` of the
-/// command line. A run without a name has the file's; a run directory is where it is, wherever the run was begun.
+/// Finds a recipe by its run directory, its file, or the name of a recipe that the program carries, and applies the
+/// `settings` of the command line. A run without a name gets the file's name. A run directory is used where it is now,
+/// even if the run began elsewhere.
 ///
 /// # Errors
-/// When there is none, or it cannot be read.
+/// When there is no such recipe, or it cannot be read.
 pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
     let path = &home::expand(Path::new(recipe))?;
     let name = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
@@ -125,7 +126,7 @@ pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
     if of_run.is_file() {
         let mut recipe: R = load(&text::read(&of_run, "a recipe")?, &of_run.display().to_string(), settings)?;
         let absolute = std::path::absolute(path).map_err(|source| Error::file(path, source))?;
-        // A recipe is text, and the folders around this one may have names that are none.
+        // A recipe is text, but the names of the folders above this one may not be valid text.
         let run = if absolute.to_str().is_some() { &absolute } else { path };
         recipe.run().dir = name(run.parent().map(Path::as_os_str));
         recipe.run().name = name(run.file_name());

@@ -1,4 +1,4 @@
-//! The recipe of pre-training (the paper, section 5.1): every ablation of the paper is one key of it.
+//! The recipe of pre-training (the paper, section 5.1): every ablation of the paper is one key of this recipe.
 
 use densesiam_data::views::random::RandomViews;
 use densesiam_nn::Architecture;
@@ -10,10 +10,10 @@ use toml::Table;
 
 use super::{Beginning, Common, Recipe, RunSettings, Training};
 
-/// A whole pre-training recipe. Its default is the paper's: ImageNet, ResNet-50, 200 epochs.
+/// A complete pre-training recipe. Its default is the paper's: ImageNet, ResNet-50, 200 epochs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PretrainRecipe {
-    /// What every training has.
+    /// The tables that every training has.
     pub common: Common,
     /// `[augment]`: the two views.
     pub augment: RandomViews,

@@ -13,18 +13,19 @@ use toml::Table;
 use super::labels::LabelSettings;
 use super::{DataSettings, Recipe, RunSettings};
 
-/// A whole probe. Its default is meant for CamVid, and takes a ResNet-18 about a minute there on two cores.
+/// A complete probe. Its default is meant for CamVid; a ResNet-18 takes about a minute there on two cores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProbeRecipe {
-    /// On what; a probe has no run directory, so that `run.name` and `run.dir` are not used. The default precision is
-    /// float32: what is measured should not depend on the machine that measures it.
+    /// The device. A probe has no run directory, so `run.name` and `run.dir` are not used. The default precision is
+    /// float32, because a score should not depend on the machine that measures it.
     pub run: RunSettings,
     /// The labelled set.
     pub data: DataSettings,
-    /// How it lies, and its splits.
+    /// The layout of the labelled set, and its splits.
     pub labels: LabelSettings,
-    /// Encoders that do not say what they are: random ones and those of files. As torchvision's, ResNet-18.
+    /// The settings of encoders that do not state their own: random ones and those from files. By default a ResNet-18
+    /// as in torchvision.
     pub encoder: EncoderSettings,
     /// The linear layer.
     pub probe: ProbeSettings,
@@ -63,7 +64,7 @@ pub struct ProbeSettings {
     pub weight_decay: f64,
     /// Pictures of the training split that are used, evenly spaced; 0 for all.
     pub pictures: usize,
-    /// Pictures that the encoder sees at once; for memory and speed alone.
+    /// Pictures that the encoder sees at once; this affects only memory and speed.
     pub evaluate_batch_size: usize,
 }
 
@@ -164,7 +165,7 @@ impl Recipe for ProbeRecipe {
 }
 
 impl ProbeRecipe {
-    /// How pictures and labels are read, by so many threads.
+    /// How pictures and labels are read, with `workers` threads.
     pub fn reading(&self, workers: usize) -> ReadingSettings {
         ReadingSettings {
             size: self.probe.size,

@@ -1,5 +1,5 @@
-//! What the keys of a recipe mean and may be: the tables of `docs/recipes.md`, which the program carries. Which keys a
-//! recipe has, and their defaults, are the recipe's own; a test holds the page against them.
+//! The meaning and the allowed values of a recipe's keys: the tables of `docs/recipes.md`, which the program carries.
+//! The recipe itself defines which keys it has and their defaults; a test compares the page with it.
 
 use super::Recipe;
 use densesiam_settings::keys::{find, leaves};
@@ -10,13 +10,13 @@ const PAGE: &str = include_str!("../../../../docs/recipes.md");
 /// A row of one of the page's tables.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The heading `## SECTION` that it stands under.
+    /// The heading `## SECTION` above the row.
     pub section: &'static str,
     /// The dotted key.
     pub key: &'static str,
     /// Its default, as TOML.
     pub default: &'static str,
-    /// What it may be, with choices in backticks.
+    /// The allowed values, with choices in backticks.
     pub allowed: &'static str,
     /// What it means.
     pub meaning: &'static str,
@@ -29,7 +29,7 @@ pub struct Key {
     pub name: &'static str,
     /// The default that it has in this recipe, as TOML.
     pub default: String,
-    /// What it may be.
+    /// The allowed values.
     pub allowed: String,
     /// What it means, in a sentence or two.
     pub meaning: String,
@@ -49,9 +49,9 @@ fn row(section: &'static str, line: &'static str) -> Option<Row> {
     Some(Row { section, key: key.trim_matches('`'), default: default.trim_matches('`'), allowed, meaning })
 }
 
-/// The keys of a recipe that the page explains, in its order.
+/// The keys of a recipe that the page explains, in the page's order.
 pub fn keys<R: Recipe>() -> Vec<Key> {
-    // A default recipe that is no TOML is a fault of the program, and told by whatever reads a recipe.
+    // A default recipe that is not TOML is a fault of the program, and every function that reads a recipe reports it.
     let defaults = R::default().tables().unwrap_or_default();
     let known = leaves(&defaults, "");
     let of_recipe =
@@ -65,13 +65,13 @@ pub fn keys<R: Recipe>() -> Vec<Key> {
     of_recipe.map(key).collect()
 }
 
-/// What a whole number may be, in the page's words; `None` for a key that is none.
+/// The range of an integer key, in the page's words; `None` for a key that is not an integer.
 pub(super) fn range_of_whole<R: Recipe>(key: &str) -> Option<String> {
     let key = keys::<R>().into_iter().find(|known| known.name == key)?;
     key.default.parse::<i64>().ok().map(|_| key.allowed)
 }
 
-/// The text of `[text](page.md)` in its place.
+/// Replaces each `[text](page.md)` by its text.
 fn without_links(sentence: &str) -> String {
     let mut parts = sentence.split("](");
     let mut plain = parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,5 @@
-//! The recipe of unsupervised segmentation (the paper, section 4): each component of the paper's table 5 is one key of it.
+//! The recipe of unsupervised segmentation (the paper, section 4): each component of the paper's table 5 is one key of
+//! this recipe.
 
 use densesiam_data::views::aligned::AlignedViews;
 use densesiam_nn::Architecture;
@@ -13,12 +14,12 @@ use toml::Table;
 use super::labels::LabelSettings;
 use super::{Beginning, Common, Recipe, RunSettings, Training};
 
-/// A whole segmentation recipe. Its default is the released configuration, for COCO's 27 classes.
+/// A complete segmentation recipe. Its default is the released configuration, for COCO's 27 classes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SegmentRecipe {
-    /// What every training has.
+    /// The tables that every training has.
     pub common: Common,
-    /// `[labels]`: how the labelled pictures lie, and which are for what.
+    /// `[labels]`: how the labelled pictures are laid out, and what each split is used for.
     pub labels: LabelSettings,
     /// `[augment]`: the two views.
     pub augment: AlignedViews,
@@ -93,7 +94,7 @@ impl Training for SegmentRecipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EvaluateSettings {
-    /// How often; before the first step and after the last it is always done.
+    /// How often the model is evaluated; it is always evaluated before the first step and after the last.
     pub every: Duration,
     /// Shorter side of the pictures, of which the centred square is taken, in pixels.
     pub size: u32,
@@ -122,7 +123,8 @@ impl EvaluateSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PredictSettings {
-    /// Megabytes of pictures that are held at once: read ahead, waiting for others of their size, and to be written.
+    /// Megabytes of pictures that are held at once: those read ahead, those waiting for others of their size, and those
+    /// to be written.
     pub memory: usize,
 }
 

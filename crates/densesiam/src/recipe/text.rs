@@ -1,4 +1,4 @@
-//! The text of a recipe or of a list of variants, from a file that may be something else.
+//! Reads the text of a recipe or of a list of variants, from a file that may turn out to be something else.
 
 use std::path::Path;
 
@@ -7,10 +7,11 @@ use densesiam_text::{Kind, NotText, ReadError, Sort, shown};
 
 use crate::error::Error;
 
-/// The text of a file that is meant to be `what` (`a recipe`), without a byte order mark.
+/// The text, without a byte order mark, of a file that should be `what` (`a recipe`).
 ///
 /// # Errors
-/// When the file cannot be read, or is not text; then with what it seems to be, and how that is given.
+/// When the file cannot be read, or is not text. In the latter case the error says what the file seems to be, and how
+/// such a file is passed to the program.
 pub(super) fn read(path: &Path, what: &'static str) -> Result<String, Error> {
     densesiam_text::read(path).map_err(|error| match error {
         ReadError::NotText(reason) => refused(path, what, reason),

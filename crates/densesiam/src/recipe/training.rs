@@ -1,4 +1,4 @@
-//! The tables that every training has, whatever it learns, and what each of their keys may be.
+//! The tables that the recipe of every training has, and the allowed values of their keys.
 
 use densesiam_data::loader::PATIENCE;
 use densesiam_engine::device::{DeviceRequest, PrecisionRequest};
@@ -27,13 +27,13 @@ pub trait Training: Recipe + Clone {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Common {
-    /// Where and on what.
+    /// Where a run happens, and on which device.
     pub run: RunSettings,
     /// The pictures.
     pub data: DataSettings,
-    /// How parameters are stepped.
+    /// How parameters are updated.
     pub optimizer: OptimizerSettings,
-    /// How long, and what is written when.
+    /// How long the training is, and what is written when.
     pub train: TrainSettings,
     /// When a run counts as collapsed.
     pub monitor: MonitorSettings,
@@ -51,7 +51,7 @@ impl Common {
     }
 }
 
-/// `[run]`: where and on what a run happens.
+/// `[run]`: where a run happens, and on which device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunSettings {
@@ -122,7 +122,7 @@ pub struct DataSettings {
     pub min_side: u32,
     /// Pictures of more pixels than this are skipped as unreadable.
     pub max_pixels: u64,
-    /// Seconds in which no picture is made ready before the run is saved and ends: storage that does not answer.
+    /// Seconds without a new picture after which the run is saved and ends, because the storage does not answer.
     pub patience: u64,
 }
 
@@ -155,13 +155,13 @@ impl DataSettings {
         within("data.patience", self.patience, 1..=1_000_000, "seconds")
     }
 
-    /// Longest time that a batch is waited for.
+    /// The longest time that a step waits for its batch.
     pub fn patience(&self) -> std::time::Duration {
         std::time::Duration::from_secs(self.patience)
     }
 }
 
-/// `[train]`: how long, and what is written when.
+/// `[train]`: how long the training is, and what is written when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrainSettings {

@@ -1,4 +1,4 @@
-//! What a checkpoint holds, as it says itself: `run` of its manifest.
+//! What a checkpoint holds, as stated in `run` of its manifest.
 
 use densesiam_data::index::ImageIndex;
 use densesiam_engine::checkpoint::Checkpoint;
@@ -15,7 +15,7 @@ use crate::error::Error;
 pub struct Contents {
     /// The task that wrote it: `pretrain`, `segment`.
     pub task: String,
-    /// By which method it was trained.
+    /// The method that trained it.
     pub method: String,
     /// Which encoder.
     pub architecture: Architecture,
@@ -42,14 +42,14 @@ pub struct Contents {
 /// The best evaluation so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// Steps done then.
+    /// Steps done at that evaluation.
     pub step: u64,
     /// The score.
     pub score: f64,
 }
 
 impl Contents {
-    /// What a checkpoint of this run holds, but for what the run has met so far.
+    /// What a checkpoint of this run holds, without the findings of the run so far.
     pub(super) fn of(run: &Run) -> Self {
         Self {
             task: run.task.name.to_owned(),
@@ -65,7 +65,7 @@ impl Contents {
         }
     }
 
-    /// What a checkpoint says.
+    /// Reads what a checkpoint states about its contents.
     ///
     /// # Errors
     /// [`Error::Usage`] when the manifest lacks a field.

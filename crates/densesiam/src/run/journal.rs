@@ -51,7 +51,7 @@ impl<'p> Journal<'p> {
         let (step, resumed, said) = (state.step, origin.is_restored(), std::mem::take(&mut origin.said));
         let (directory, restored) = origin.take(&run.common.run)?;
         let layout = directory.layout();
-        // The recipe comes first: a folder without one is that of a run that has not begun.
+        // The recipe is written first: a folder without a recipe belongs to a run that has not begun.
         write_bytes(&layout.recipe(), run.recipe.as_bytes())?;
         let checkpoints = CheckpointFolder::open(&layout.checkpoints())?;
         let log = |path: &Path| {
@@ -157,7 +157,7 @@ impl<'p> Journal<'p> {
         sheets.into_iter().next().into_iter().chain(last).map(picture).collect()
     }
 
-    /// Records an evaluation after `step` steps; of `score` the best is remembered, and its checkpoint kept.
+    /// Records an evaluation after `step` steps. The best `score` is remembered, and its checkpoint is kept.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -217,11 +217,11 @@ impl<'p> Journal<'p> {
                 values: &named.collect::<Vec<_>>(),
             });
         }
-        // A state that is not finite is never to be saved as a good one, whatever else is wrong.
+        // A state that is not finite must never be saved as a good one, whatever else is wrong.
         Ok(not_finite.or(collapsed))
     }
 
-    /// What the monitors complain of, said aloud once for each number.
+    /// The warnings of the monitors, printed once for each number.
     fn complain(&mut self, row: &Row) -> Option<String> {
         let complaints = row.complaints(&self.run.common.monitor);
         for (name, why) in &complaints {
@@ -236,7 +236,7 @@ impl<'p> Journal<'p> {
         complaints.into_iter().next().map(|(_, why)| why)
     }
 
-    /// Lists the unreadable pictures, when they are not those of before: others were met, or some can be read again.
+    /// Lists the unreadable pictures if they have changed: others were found, or some can be read again.
     ///
     /// # Errors
     /// When the list cannot be written.
@@ -270,7 +270,7 @@ impl<'p> Journal<'p> {
         Ok(self.events.image(step, name, png)?)
     }
 
-    /// Writes a checkpoint of the state, and deletes those that are too many.
+    /// Writes a checkpoint of the state, and deletes old checkpoints beyond the number to keep.
     ///
     /// # Errors
     /// When it cannot be written; then those before are as they were.
@@ -289,8 +289,8 @@ impl<'p> Journal<'p> {
         Ok(())
     }
 
-    /// Saves the state as fits the trouble, and returns the error to end with. A state that is not finite goes to a
-    /// folder apart from the good ones, with the names of its batch's pictures.
+    /// Saves the state according to the trouble, and returns the error to end with. A state that is not finite is saved
+    /// in a separate folder, with the names of the pictures of its batch.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -354,7 +354,7 @@ impl<'p> Journal<'p> {
     }
 }
 
-/// Steps whose numbers are kept at most before they are written.
+/// The most steps whose numbers are kept before they are written.
 const MOST_PENDING: usize = 1000;
 
 /// The step of a file `NAME-STEP.png`.

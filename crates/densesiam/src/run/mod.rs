@@ -41,7 +41,7 @@ pub struct State {
     pub step: u64,
 }
 
-/// The batch of the next step, `None` after the last. Storage that does not answer keeps no signal waiting.
+/// The batch of the next step, `None` after the last. A signal is noticed even while the storage does not answer.
 ///
 /// # Errors
 /// A [`Trouble`] where there is none to be had, or a signal came before it.
@@ -57,7 +57,7 @@ pub(crate) fn next_batch<A: Augmentation>(
     loader.next().map_err(Trouble::NoPictures)
 }
 
-/// The run and the checkpoint that `path` means: a run directory, of which the newest checkpoint is taken, or a
+/// The run and the checkpoint that `path` refers to. `path` is a run directory, whose newest checkpoint is taken, or a
 /// checkpoint's folder within one.
 ///
 /// # Errors

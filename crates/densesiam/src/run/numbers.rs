@@ -1,4 +1,4 @@
-//! The numbers of a step, kept on the device until a log is due, and the judgement of the monitors.
+//! The numbers of a step, which stay on the device until a log is due, and the checks of the monitors.
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,12 @@ use crate::recipe::MonitorSettings;
 pub(crate) struct Pending {
     /// Steps done after it.
     pub step: u64,
-    /// Samples of its batch, to name them should its loss not be finite.
+    /// Samples of its batch, which are named if the loss is not finite.
     pub samples: Vec<u64>,
     names: Vec<&'static str>,
     numbers: Tensor,
     known: Vec<(&'static str, f64)>,
-    /// When the step began, if its device computes beside the host.
+    /// When the step began, if its device computes asynchronously.
     began: Option<Instant>,
 }
 
@@ -229,7 +229,7 @@ mod tests {
             let [rate, step] = ["pictures_per_second", "seconds_step"].map(|name| row.get(name).unwrap());
             assert!((rate * step - 4.0).abs() < 1e-9 && step >= 1.0, "{row:?}");
             assert_eq!(row.get("seconds_data"), Some(0.25));
-            // When an order was given says nothing of when it was done.
+            // The time at which work was queued does not tell when it was done.
             assert!(
                 row.values.iter().all(|(name, _)| !name.ends_with("ward") && !name.ends_with("optimizer"))
             );

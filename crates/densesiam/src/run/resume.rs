@@ -1,6 +1,6 @@
-//! Where a training begins: with its first step, or with the newest whole checkpoint of its run directory; and what must
-//! hold before it goes on from there. What has to be initialised follows from what was restored, not from the command
-//! line: a run may have been stopped before its first checkpoint.
+//! Where a training begins: with its first step, or with the newest complete checkpoint of its run directory; and the
+//! conditions for resuming. What is initialised depends on what was restored, not on the command line, because a run
+//! may have been stopped before its first checkpoint.
 
 use std::fmt::Display;
 use std::fs;
@@ -21,12 +21,12 @@ pub(crate) struct Origin {
     /// The directory of a run to be resumed, locked.
     directory: Option<RunDirectory>,
     restored: Option<Contents>,
-    /// What the user should know of it.
+    /// Messages for the user about the resumed run.
     pub(super) said: Vec<String>,
 }
 
-/// Keys that may differ between a run and its resumption: they change where and how fast it runs and what it writes.
-/// Another device or number of threads changes the last bits of what it computes, and nothing else.
+/// Keys that may differ between a run and its resumption: they change only where and how fast it runs, and what it
+/// writes. Another device or number of threads changes the last bits of what it computes, and nothing else.
 const MAY_CHANGE: [&str; 16] = [
     "run.name",
     "run.dir",
@@ -47,8 +47,9 @@ const MAY_CHANGE: [&str; 16] = [
 ];
 
 impl Origin {
-    /// Where the run begins. With [`Start::Resume`] its newest whole checkpoint is loaded into `state`; a run that was
-    /// stopped before it had one begins with its first step. Otherwise nothing is looked at, and nothing is written.
+    /// Where the run begins. With [`Start::Resume`] the newest complete checkpoint is loaded into `state`; a run that
+    /// was stopped before its first checkpoint begins with its first step. With any other start nothing is read or
+    /// written.
     ///
     /// # Errors
     /// When the run directory cannot be used, or holds another run than the recipe says, or one whose checkpoints are
@@ -84,7 +85,7 @@ impl Origin {
         self.restored.is_some()
     }
 
-    /// The run directory, made where it was not resumed, and what its checkpoint knows.
+    /// The run directory, which is created unless the run is resumed, and what its checkpoint records.
     ///
     /// # Errors
     /// When the directory cannot be made.
@@ -97,8 +98,8 @@ impl Origin {
     }
 }
 
-/// Errs where a run without a usable checkpoint has done steps. Every run has a checkpoint before its first step, so one
-/// with numbers of steps has lost its checkpoints.
+/// Fails if a run without a usable checkpoint has already done steps. Every run writes a checkpoint before its first
+/// step, so a run that has logged steps has lost its checkpoints.
 fn refuse_to_lose(layout: &RunLayout, damaged: &[String]) -> Result<(), Error> {
     let run = layout.root().display();
     if !damaged.is_empty() {
@@ -115,7 +116,7 @@ fn refuse_to_lose(layout: &RunLayout, damaged: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes up a checkpoint, if it is of these pictures; returns what else it knows.
+/// Restores a checkpoint if it belongs to these pictures, and returns what else it records.
 fn restore(checkpoint: &Checkpoint, run: &Run, state: &mut State) -> Result<Contents, Error> {
     let mismatch =
         |error: &dyn Display| Error::CannotResume(format!("{}: {error}", checkpoint.path.display()));
@@ -135,8 +136,8 @@ fn restore(checkpoint: &Checkpoint, run: &Run, state: &mut State) -> Result<Cont
     Ok(contents)
 }
 
-/// Fails where the recipe of the run and the one it is to be resumed with compute different things. A key that there was
-/// not when the run began had its default.
+/// Fails if the recipe of the run and the recipe of the resumption compute different things. A key that did not exist
+/// when the run began counts as having its default.
 fn same_recipe(path: &Path, run: &Run) -> Result<(), Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::file(path, source))?;
     let changed = differences(&(run.complete)(&text)?, &run.recipe)?;

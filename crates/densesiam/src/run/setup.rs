@@ -1,5 +1,5 @@
-//! What every training is resolved to before it begins, from the tables that all recipes have: pictures, machine,
-//! length, and what happens when. Nothing is written before this stands.
+//! Resolves the tables that all recipes have, before a training begins: pictures, machine, length, and what happens
+//! when. Nothing is written until this has succeeded.
 
 use std::fmt;
 use std::num::NonZero;
@@ -32,7 +32,7 @@ use crate::recipe::{Beginning, Common, DataSettings, TrainSettings, Training, co
 pub struct TaskNames {
     /// Its name, which is its command: `pretrain`, `segment`.
     pub name: &'static str,
-    /// By which method it trains.
+    /// The method that it trains with.
     pub method: &'static str,
     /// What the names of the encoder's tensors begin with.
     pub encoder: &'static str,
@@ -87,7 +87,7 @@ pub struct When {
     pub log: Option<u64>,
     /// Monitors are computed.
     pub monitor: Option<u64>,
-    /// The task is scored, where it can be.
+    /// The task is scored, if it has something to be scored by.
     pub score: Option<u64>,
     /// Contact sheets are drawn.
     pub pictures: Option<u64>,
@@ -99,11 +99,11 @@ pub struct When {
 const LOOKED_AT: usize = 8;
 
 impl Run {
-    /// Resolves a recipe, and returns it with the tables of [`Run::common`]; `find` looks for the pictures below the absolute
-    /// `data.root`.
+    /// Resolves a recipe, and returns it with the tables of [`Run::common`]; `find` searches for the pictures below the
+    /// absolute `data.root`.
     ///
     /// # Errors
-    /// What cannot be, by its key; or that pictures or device cannot be had.
+    /// A setting that is not allowed, with its key; or pictures or a device that are not available.
     pub fn new<R: Training>(
         mut recipe: R,
         task: &'static TaskNames,
@@ -122,7 +122,7 @@ impl Run {
         search_convolutions(device, precision);
         run.precision = precision.into();
         let root = std::path::absolute(&data.root).map_err(|source| Error::file(&data.root, source))?;
-        // A path that is no text cannot stand in a recipe: then the root stays as it was typed.
+        // A path that is not valid text cannot be written in a recipe; the root then stays as it was typed.
         data.root = root.into_os_string().into_string().unwrap_or_else(|_| data.root.clone());
         let common = recipe.common().clone();
         let Common { run, data, optimizer, train, monitor } = &common;
@@ -158,8 +158,8 @@ impl Run {
         Ok((recipe, resolved))
     }
 
-    /// The store of a new model, with random weights that are functions of the seed. Threads are bounded before anything
-    /// computes.
+    /// The store of a new model, with random weights that are functions of the seed. The number of threads is limited
+    /// before anything computes.
     pub fn store(&self) -> Store {
         set_threads(self.threads);
         Store::new(Kind::Float, self.device, self.common.run.seed)
@@ -170,7 +170,7 @@ impl Run {
         Now { step, horizon: self.horizon }
     }
 
-    /// The encoder and what it begins with, in words: `ResNet18 from resnet18.pth`.
+    /// The encoder and its initial weights, in words: `ResNet18 from resnet18.pth`.
     pub fn encoder(&self) -> String {
         let weights = &self.beginning.weights;
         let from = if weights.is_empty() { "random weights" } else { weights };
@@ -195,11 +195,11 @@ impl Run {
         format!("{}, {} thread{plural}", self.place(), self.threads)
     }
 
-    /// The model in `store` and its optimizer, before the first step. The predictors that the recipe names keep the peak
-    /// learning rate.
+    /// The model in `store` and its optimizer, before the first step. The predictors that the recipe names keep the
+    /// peak learning rate throughout.
     ///
     /// # Errors
-    /// A fault of the program: every parameter belongs to a group.
+    /// A fault of the program, because every parameter belongs to a group.
     pub fn state(&self, store: Store, predictors: Predictors) -> Result<State, Error> {
         let settings = &self.common.optimizer;
         let fixed = match settings.fixed_predictor_learning_rate {
@@ -220,7 +220,7 @@ impl Run {
     /// The loader of all batches from `step` on; `known_bad` are the unreadable pictures met before.
     ///
     /// # Errors
-    /// When a setting of the views cannot be.
+    /// When a setting of the views is not allowed.
     pub fn loader<A: Augmentation>(
         &self,
         augmentation: A,
@@ -246,7 +246,7 @@ impl Run {
     }
 }
 
-/// Looks at some pictures, of which at least one has to be readable.
+/// Decodes some pictures, and requires that at least one is readable.
 ///
 /// # Errors
 /// [`Error::NothingReadable`] with the first picture's fault.
@@ -262,7 +262,7 @@ pub fn look_at(index: &ImageIndex, count: usize, limits: &DecodeLimits) -> Resul
     }
 }
 
-/// Errs where there is one picture: batch norm needs two in a step, whatever the settings.
+/// Fails if there is only one picture, because batch norm always needs two in a step.
 ///
 /// # Errors
 /// [`Error::Usage`] with the data set.
@@ -295,11 +295,11 @@ fn horizon(train: &TrainSettings, index: &ImageIndex) -> Result<Horizon, Error> 
     if horizon.total_steps == 0 { Err(usage(&"it comes to no step at all")) } else { Ok(horizon) }
 }
 
-/// Threads that read pictures: as many as `asked` for, or with 0 what suits the device.
+/// Threads that read pictures: `asked` threads, or for 0 a number that suits the device.
 pub fn workers(asked: usize, device: Device) -> usize {
     let cores = available_parallelism().map_or(1, NonZero::get);
     match (asked, device) {
-        // A step on the processor takes far longer than reading its pictures, and wants the cores itself.
+        // A step on the processor takes far longer than reading its pictures, and needs the cores itself.
         (0, Device::Cpu) => (cores / 4).max(1),
         (0, _) => cores,
         (asked, _) => asked,

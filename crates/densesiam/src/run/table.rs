@@ -15,7 +15,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a file of JSON lines; one that is not there has no rows.
+    /// Reads a file of JSON lines; a missing file has no rows.
     ///
     /// # Errors
     /// When the system refuses to read it.
@@ -25,12 +25,12 @@ impl Table {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(Error::file(path, source)),
         };
-        // Whoever looked at the file may have left a byte order mark.
+        // An editor may have added a byte order mark.
         let text = text.trim_start_matches('\u{feff}');
         Ok(Self { rows: text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect() })
     }
 
-    /// The row of this step, or else the last one before it, with its step.
+    /// The row of this step, or else the last row before it, together with the row's step.
     pub fn newest_until(&self, step: u64) -> Option<(u64, &Value)> {
         let steps = self.rows.iter().filter_map(|row| Some((row.get("step")?.as_u64()?, row)));
         steps.filter(|(of_row, _)| *of_row <= step).max_by_key(|(of_row, _)| *of_row)
@@ -63,8 +63,8 @@ impl Table {
         values.get(values.len() / 2).copied().unwrap_or_default()
     }
 
-    /// Means of the first and of the last tenth of the numbers of this name, without those that are exactly 0, which a loss
-    /// is before it starts; `None` where there are fewer than two.
+    /// Means of the first and of the last tenth of the numbers of this name, without numbers that are exactly 0,
+    /// because a loss is 0 before it starts; `None` if there are fewer than two.
     pub fn change(&self, name: &str) -> Option<(f64, f64)> {
         let values: Vec<f64> = self.values(name).filter(|&value| value != 0.0).collect();
         let tenth = values.len().div_ceil(10);

@@ -15,12 +15,12 @@ pub enum Trouble {
         /// Its samples.
         samples: Vec<u64>,
     },
-    /// The monitors say collapse, and the recipe says to stop then.
+    /// The monitors report a collapse, and the recipe says to stop in that case.
     #[error("{why}")]
     Collapsed {
         /// The step.
         step: u64,
-        /// What they say.
+        /// What the monitors report.
         why: String,
     },
     /// The loader could not deliver the next batch.
@@ -32,7 +32,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// What the report says of a run that ended so.
+    /// The status in the report of a run that ended this way.
     pub fn status(&self) -> Status {
         match self {
             Self::Signal(_) => Status::Interrupted,

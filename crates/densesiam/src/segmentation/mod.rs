@@ -23,21 +23,21 @@ use crate::run::{Contents, Table, locate};
 use densesiam_nn::input::Input;
 use densesiam_report::pictures::Palette;
 
-/// What the pseudo-categories of a model were taken for when it was last evaluated.
+/// The classes that the pseudo-categories of a model were matched to when it was last evaluated.
 pub struct MatchedClasses {
-    /// Steps that it was trained for then.
+    /// Steps that the model was trained for at that time.
     pub step: u64,
-    /// The class of each pseudo-category; `None` where it is matched to none.
+    /// The class of each pseudo-category; `None` if it is not matched to a class.
     pub of_category: Vec<Option<usize>>,
     /// The classes' names.
     pub names: Vec<String>,
-    /// Their colours, and those of categories of no class, by [`MatchedClasses::label_of`].
+    /// The colours of the classes, and of categories without a class, indexed by [`MatchedClasses::label_of`].
     pub palette: Palette,
 }
 
 impl MatchedClasses {
-    /// The value that a pseudo-category has in label maps and on contact sheets: its class, or, where it is matched to
-    /// none, the number of classes plus its own number.
+    /// The value that a pseudo-category has in label maps and on contact sheets: its class or, if it is not matched to
+    /// a class, the number of classes plus its own number.
     pub fn label_of(&self, category: usize) -> usize {
         self.of_category.get(category).copied().flatten().unwrap_or(self.names.len() + category)
     }
@@ -58,24 +58,24 @@ impl MatchedClasses {
 /// # }
 /// ```
 pub struct Segmentation {
-    /// The recipe that it was trained with, under the settings of the command line.
+    /// The recipe that the model was trained with, with the settings of the command line applied.
     pub recipe: SegmentRecipe,
-    /// The model, in evaluation.
+    /// The model, in evaluation mode.
     pub model: Segmenter,
-    /// Brings pictures to it.
+    /// Prepares pictures for the model.
     pub input: Input,
     /// Steps it was trained for.
     pub step: u64,
     /// Its pseudo-categories.
     pub categories: usize,
-    /// Its classes, as its run was last evaluated until that step.
+    /// The classes of the last evaluation of its run up to that step.
     pub classes: Option<MatchedClasses>,
 }
 
 impl Segmentation {
-    /// The label of each pixel of a picture, row by row, as label maps have it: the class that its pseudo-category was
-    /// matched to, or, for categories of no class, the number of classes plus the category. The model sees the picture at
-    /// the size of evaluation.
+    /// The label of each pixel of a picture, row by row, as in label maps: the class that its pseudo-category was
+    /// matched to or, for categories without a class, the number of classes plus the category. The model sees the
+    /// picture at the evaluation's size.
     ///
     /// # Errors
     /// When the categories cannot be read from the device.
@@ -93,13 +93,13 @@ impl Segmentation {
         })
     }
 
-    /// What a label value stands for: the name of a class, or the number of a category.
+    /// The meaning of a label value: the name of a class, or the number of a category.
     pub fn name_of(&self, label: usize) -> String {
         let names = self.classes.as_ref().map_or(&[][..], |classes| &classes.names);
         names.get(label).cloned().unwrap_or_else(|| format!("category {}", label - names.len()))
     }
 
-    /// The colours of its label values.
+    /// The colours of the label values.
     pub fn palette(&self) -> Palette {
         self.classes.as_ref().map(|classes| classes.palette.clone()).unwrap_or_default()
     }
@@ -107,7 +107,7 @@ impl Segmentation {
     /// Reads a run directory (its newest checkpoint), or a checkpoint's folder within one.
     ///
     /// # Errors
-    /// When there is no such run or checkpoint, or it is not of a segmentation.
+    /// When there is no such run or checkpoint, or when it does not belong to a segmentation.
     pub fn open(path: &Path, settings: &[String]) -> Result<Self, Error> {
         let (run, checkpoint) = locate(path)?;
         let contents = Contents::read(&checkpoint)?;
@@ -137,8 +137,9 @@ impl Segmentation {
     }
 }
 
-/// What the pseudo-categories of a run's checkpoint were matched to in the last evaluation until that step: a run that was
-/// stopped between two has moved little since. The evaluation of random weights says nothing of trained ones.
+/// The classes that the pseudo-categories of a run's checkpoint were matched to in the last evaluation up to that step.
+/// A run that was stopped between two evaluations has changed little since the first. The evaluation of the random
+/// weights is not used, because it says nothing about trained ones.
 ///
 /// # Errors
 /// When the run's evaluations cannot be read.
@@ -150,7 +151,7 @@ pub fn matched_classes(run: &Path, step: u64) -> Result<Option<MatchedClasses>, 
     let of_category = serde_json::from_value(field("class_of_cluster")).ok();
     let names = serde_json::from_value(field("classes")).ok();
     let step = evaluated.unwrap_or_default();
-    // Older runs recorded none.
+    // Older runs recorded no colours.
     let palette = Palette(serde_json::from_value(field("colours")).unwrap_or_default());
     Ok(of_category.zip(names).map(|(of_category, names)| MatchedClasses {
         step,

@@ -30,7 +30,7 @@ pub fn categories(
             let size = [rows.len() as i64, i64::from(width)];
             tall.upsample_bilinear2d(size, false, None, None).argmax(1, false)
         });
-        // Narrowed where they are computed: from a card they come over a bus.
+        // Converted to a narrow type on the device, because a graphics card sends them over a bus.
         let strip = Vec::<i16>::try_from(strip.flatten(0, -1).to_kind(Kind::Int16))
             .map_err(|error| internal(&error))?;
         categories.extend(strip.into_iter().map(|category| category as u16));
@@ -38,15 +38,15 @@ pub fn categories(
     Ok(categories)
 }
 
-/// The two rows of the small map that an output row lies between, and the weight of the second: as PyTorch's bilinear
-/// interpolation with `align_corners = false`.
+/// The two rows of the small map that an output row lies between, and the weight of the second, as in PyTorch's
+/// bilinear interpolation with `align_corners = false`.
 fn row_taps(row: u32, map_height: u32, height: u32) -> (i64, i64, f32) {
     let source = (map_height as f32 / height as f32 * (row as f32 + 0.5) - 0.5).max(0.0);
     let first = (source as u32).min(map_height - 1);
     (i64::from(first), i64::from((first + 1).min(map_height - 1)), (source - first as f32).min(1.0))
 }
 
-/// The logits at some rows of the full height, still at the width of the small map.
+/// The logits of some rows of the full height, still at the width of the small map.
 fn stretched(logits: &Tensor, taps: &[(i64, i64, f32)]) -> Tensor {
     let rows = |row: fn(&(i64, i64, f32)) -> i64| {
         let rows: Vec<i64> = taps.iter().map(row).collect();
@@ -69,7 +69,7 @@ mod tests {
 
     fn logits(shape: [i64; 3]) -> Tensor {
         let count: i64 = shape.iter().product();
-        // No two cells alike, and no step between neighbours that repeats.
+        // No two cells are equal, and no difference between neighbours repeats.
         let cells = Tensor::arange(count, (Kind::Double, Device::Cpu));
         ((&cells * 12.9898).sin() * 43.7585)
             .frac()
@@ -104,7 +104,7 @@ mod tests {
             let found = categories(&logits, size, 1000).unwrap();
             let found: Vec<i64> = found.into_iter().map(i64::from).collect();
             let found = Tensor::from_slice(&found).view([1, 1, i64::from(size[1]), i64::from(size[0])]);
-            // The largest logit to rounding: which of two equal ones is taken is free.
+            // The largest logit up to rounding: either of two equal ones may be taken.
             let short = upsampled.amax([1], true) - upsampled.gather(1, &found, false);
             assert!(short.max().double_value(&[]) < 1e-5, "{shape:?}");
         }

@@ -12,23 +12,24 @@ use tch::Tensor;
 use crate::error::Error;
 use crate::run::{Journal, Run, Trouble};
 
-/// What is learned: a method with what its batches need.
+/// A method together with what it needs to make its batches.
 pub trait Learner {
-    /// How its views are made.
+    /// How the learner's views are made.
     type Augmentation: Augmentation;
 
-    /// What has to be done before the batch of a step is taken.
+    /// Prepares for a step, before its batch is taken.
     ///
     /// # Errors
-    /// Where the run has to end.
+    /// If the run has to end.
     fn prepare(&mut self, _run: &Run, _now: Now) -> Result<(), Trouble> {
         Ok(())
     }
 
-    /// One step up to the loss.
+    /// Computes one step up to the loss.
     fn step(&mut self, batch: &Batch<Drawn<Self>>, now: Now) -> Step;
 
-    /// What follows the parameters after they were stepped. Nothing changes where `skip`, a scalar on the device, is 1.
+    /// Updates what follows the parameters, after a step has updated them. Nothing changes if `skip`, a scalar on the
+    /// device, is 1.
     fn follow(&mut self, _now: Now, _skip: &Tensor) {}
 }
 
@@ -42,12 +43,12 @@ pub(super) trait Observer<L> {
         None
     }
 
-    /// Scores the state after so many steps, where there is something to score it by.
+    /// Scores the state after this number of steps, if there is something to score it by.
     fn score(&mut self, _learner: &L, _journal: &mut Journal, _step: u64) -> Result<(), Error> {
         Ok(())
     }
 
-    /// The contact sheet, by its name.
+    /// The contact sheet and its name.
     fn draw(&mut self, _learner: &L) -> Option<(&'static str, RgbImage)> {
         None
     }

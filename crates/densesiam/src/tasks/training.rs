@@ -76,7 +76,8 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         let full = journal.keep(pending.with(&[("epoch", epoch), ("learning_rate", learning_rate)]));
         loader.recycle(batch);
 
-        // ---- what is due: numbers, scores, picture, checkpoint, in this order, so that no bad state is saved as a good one
+        // ---- what is due: numbers, scores, picture, checkpoint, in this order, so that a bad state is never saved as
+        // a good one
         let signal = interrupt.requested();
         let score = is_due(state.step, when.score, total) && signal.is_none();
         let draw = is_due(state.step, when.pictures, total);
@@ -109,7 +110,7 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
     Ok(())
 }
 
-/// Ends a run early: saves what is good where it belongs, writes the report, and returns the error to end with.
+/// Ends a run early: saves the state in the right place, writes the report, and returns the error to end with.
 fn end<L>(
     trouble: Trouble,
     journal: &Journal,

@@ -28,7 +28,7 @@ pub(super) fn segment_views(arguments: &PictureArguments) -> Result<(), Error> {
     measure("segment-loader", arguments, &AlignedViews::default())
 }
 
-/// Makes the views of some pictures several times over; the first pass warms up and does not count.
+/// Makes the views of some pictures several times; the first pass is a warm-up and does not count.
 fn measure<A: Augmentation>(name: &str, arguments: &PictureArguments, augmentation: &A) -> Result<(), Error> {
     augmentation.validate()?;
     let index = ImageIndex::scan(&arguments.root)?;
@@ -69,7 +69,7 @@ fn seconds_to_decode(index: &ImageIndex, count: usize, limits: &DecodeLimits) ->
     for sample in 0..count {
         let place = index.place(sample);
         place.read_into(&mut bytes).map_err(|error| Error::file(place.to_string(), error))?;
-        // An unreadable picture costs its time here as it does in training.
+        // An unreadable picture takes time here, as it does in training.
         let _ = decode_into(&bytes, limits, &mut image);
     }
     Ok(start.elapsed().as_secs_f64())

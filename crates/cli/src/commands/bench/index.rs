@@ -10,7 +10,7 @@ use super::limits::{peak_memory_megabytes, resident_megabytes};
 use crate::answer::answer_line;
 use densesiam::error::Error;
 
-/// `densesiam bench index`: one scan, since a second would find the folders in memory.
+/// `densesiam bench index`: a single scan, because a second would find the folders cached in memory.
 pub(super) fn run(root: &Path) -> Result<(), Error> {
     let before = resident_megabytes();
     let start = Instant::now();

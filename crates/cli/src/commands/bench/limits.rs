@@ -1,4 +1,4 @@
-//! What a machine gives at all: beside these limits a figure says how good the program is, not how good the machine.
+//! The limits of a machine. Compared with these limits, a figure measures the program and not the machine.
 
 use std::time::Instant;
 
@@ -6,8 +6,7 @@ use tch::{Cuda, Device, Kind, Tensor};
 
 /// GFLOP/s of a product of two matrices of 2048 x 2048, the best of five.
 pub(in crate::commands) fn matrix_product_rate(kind: Kind, device: Device) -> f64 {
-    /// Below this rate a large product takes longer than anyone waits for a figure: bf16 on processors without its
-    /// instructions.
+    /// Below this rate a large product takes too long to measure, as with bf16 on processors without bf16 instructions.
     const SLOW: f64 = 20.0;
     let rate = |side: i64| {
         let matrix = Tensor::ones([side, side], (kind, device));
@@ -30,7 +29,7 @@ pub(super) fn copy_rate(device: Device) -> f64 {
     2.0 * bytes as f64 / best / 1e9
 }
 
-/// The least of the seconds that it takes; `work` returns one number, and reading it waits for the device.
+/// The shortest time of five runs in seconds; `work` returns one number, and reading it waits for the device.
 fn best_of_five(mut work: impl FnMut() -> Tensor) -> f64 {
     let mut seconds = |_| {
         let start = Instant::now();
@@ -40,7 +39,7 @@ fn best_of_five(mut work: impl FnMut() -> Tensor) -> f64 {
     (0..5).map(&mut seconds).fold(f64::INFINITY, f64::min)
 }
 
-/// Waits until the device has done all that it was asked.
+/// Waits until the device has finished all queued work.
 pub(super) fn wait_for(device: Device) {
     if let Device::Cuda(index) = device {
         Cuda::synchronize(index as i64);
@@ -53,12 +52,12 @@ pub(super) fn peak_device_memory_megabytes(device: Device) -> Option<f64> {
     Some(densesiam_torch_ext::cuda_peak_memory(index) as f64 / f64::from(1 << 20))
 }
 
-/// The most memory that this process has held, where the system says.
+/// The most memory that this process has held, if the system reports it.
 pub(super) fn peak_memory_megabytes() -> Option<f64> {
     status_megabytes("VmHWM:")
 }
 
-/// The memory that this process holds, where the system says.
+/// The memory that this process holds, if the system reports it.
 pub(super) fn resident_megabytes() -> Option<f64> {
     status_megabytes("VmRSS:")
 }

@@ -1,5 +1,5 @@
-//! Peak memory over SimSiam by grid number, the paper's memory column. A process's peak never falls, so that each grid
-//! number has a process of its own: this program's `bench step`.
+//! Peak memory over SimSiam by grid number, the paper's memory column. The peak of a process never falls, so each grid
+//! number is measured in a separate process, this program's `bench step`.
 
 use std::process::{Command, Stdio};
 
@@ -11,7 +11,7 @@ use densesiam::error::Error;
 
 /// `densesiam bench memory`
 pub(super) fn run(settings: &[String], grids: &[usize], steps: usize, repeats: usize) -> Result<(), Error> {
-    // What is wrong with the settings is said once, and before anything is measured.
+    // Errors in the settings are reported once, before anything is measured.
     let recipe = pretrain_recipe(settings)?;
     recipe.common.run.device.resolve()?;
     let simsiam = least_peak_at(0, settings, steps, repeats)?;
@@ -22,7 +22,7 @@ pub(super) fn run(settings: &[String], grids: &[usize], steps: usize, repeats: u
     Ok(())
 }
 
-/// The least of several: what the system and the allocator do differently each time only ever adds.
+/// The least of several peaks, because the variation of the system and the allocator only ever adds memory.
 fn least_peak_at(grid: usize, settings: &[String], steps: usize, repeats: usize) -> Result<Peak, Error> {
     let mut least = peak_at(grid, settings, steps)?;
     for _ in 1..repeats {
@@ -67,7 +67,7 @@ fn peak_at(grid: usize, settings: &[String], steps: usize) -> Result<Peak, Error
     }
     let step: Value =
         serde_json::from_slice(&output.stdout).map_err(|error| Error::Internal(error.to_string()))?;
-    // On a CUDA device it is the device's memory that is short.
+    // On a CUDA device the memory of the device is the limit.
     let of_device = step["peak_device_memory_megabytes"].as_f64();
     let megabytes = of_device.or(step["peak_memory_megabytes"].as_f64());
     let megabytes = megabytes

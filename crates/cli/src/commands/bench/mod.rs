@@ -135,7 +135,7 @@ pub(super) fn run(bench: &Bench) -> Result<(), Error> {
     }
 }
 
-/// The most that anything is measured.
+/// The most often that anything is measured.
 const MOST: u64 = 1_000_000;
 
 /// Reads a number within a range.

@@ -31,14 +31,14 @@ use super::limits::{
 use super::{StepArguments, least, median};
 use crate::answer::answer_line;
 
-/// The paper's recipe at a batch that fits a small machine, under `settings`.
+/// The paper's recipe with a batch that fits a small machine, with `settings` applied.
 pub(super) fn pretrain_recipe(settings: &[String]) -> Result<PretrainRecipe, Error> {
     let mut all = vec!["train.batch_size=16".to_owned()];
     all.extend_from_slice(settings);
     load("", "the defaults", &all)
 }
 
-/// The recipe `camvid_r18` under `settings`, and its number of pseudo-categories.
+/// The recipe `camvid_r18` with `settings` applied, and its number of pseudo-categories.
 pub(super) fn segment_recipe(settings: &[String]) -> Result<(SegmentRecipe, i64), Error> {
     let text = builtin::find("camvid_r18").unwrap_or_default();
     let recipe: SegmentRecipe = load(text, "camvid_r18", settings)?;
@@ -46,7 +46,7 @@ pub(super) fn segment_recipe(settings: &[String]) -> Result<(SegmentRecipe, i64)
     Ok((recipe, categories))
 }
 
-/// Pictures that are nothing but noise: `count` bytes.
+/// Pictures of pure noise: `count` bytes.
 pub(super) fn noise(count: usize, view: u32) -> Vec<u8> {
     let mut stream = Key::new(1, Purpose::Demo).view(view).rng();
     (0..count).map(|_| stream.random()).collect()
@@ -96,7 +96,7 @@ pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Er
 
 /// Pictures a second of a pre-training as planned.
 pub(in crate::commands) fn pretrain_rate(mut plan: pretrain::Plan) -> Result<f64, Error> {
-    // The rate is that of the longer part of a training, with everything on.
+    // The rate is measured with RegionSim on, as in the longer part of a training.
     if plan.recipe.model.has_regionsim() {
         plan.recipe.model.regionsim.start = Duration::Steps(0);
     }
@@ -117,7 +117,7 @@ pub(in crate::commands) fn segment_rate(mut plan: segment::Plan) -> Result<f64, 
     rate(&plan.run, (&mut learner, plan.recipe.augment.clone()), &mut state)
 }
 
-/// Steps before and while a rate is measured.
+/// The number of steps before a rate is measured, and while it is measured.
 const TRIAL: (usize, usize) = (1, 3);
 
 /// Pictures a second of steps with the batches of a training.
@@ -173,15 +173,15 @@ impl Place {
 
 /// What was measured.
 struct Timed {
-    /// Seconds of each measured step: in all, forward, backward, optimizer. On a CUDA device the first is the mean of all
-    /// steps, and the others are what the host needs to start the work.
+    /// Seconds of each measured step: total, forward, backward, optimizer. On a CUDA device the total is the mean of
+    /// all steps, and the others are the time that the host needs to start the work.
     seconds: [Vec<f64>; 4],
     /// The loss and its parts in the last step.
     losses: Vec<f64>,
 }
 
-/// Takes steps as a training does, of which the first ones warm up. `before` may change the batch before each step; its time
-/// is that of the step.
+/// Takes steps as a training does; the first ones are a warm-up. `before` may change the batch before each step; its
+/// time counts as part of the step.
 fn timed_steps<L: Learner>(
     (device, batch_size): (Device, usize),
     (learner, state): (&mut L, &mut State),
@@ -230,7 +230,7 @@ fn print(
 ) -> Result<(), Error> {
     let [step, forward, backward, optimizer] = seconds.each_ref().map(|seconds| median(seconds));
     let with_limits = !arguments.no_limits;
-    // Before the limits, whose own memory is not the step's.
+    // Read before the limits are measured, because their memory does not belong to the step.
     let (peak, peak_on_device) = (peak_memory_megabytes(), peak_device_memory_megabytes(place.device));
     let line = json!({
         "bench": name, "program": "densesiam", "architecture": architecture, "size": place.size,

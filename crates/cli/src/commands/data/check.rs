@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 use crate::answer::{answer, answer_line};
 use densesiam::error::Error;
 
-/// Pictures between two movements of the bar, a worker.
+/// Pictures for each worker between two updates of the bar.
 const AT_ONCE: usize = 64;
 
-/// Prints what there is, as lines or as JSON. Unreadable pictures are a finding, not a failure: training skips them.
+/// Prints the findings, as lines or as JSON. Unreadable pictures are a finding and not a failure, because training
+/// skips them.
 pub(super) fn run(root: &Path, json: bool) -> Result<(), Error> {
     let index = ImageIndex::scan(root)?;
     let survey = survey(&index);

@@ -16,7 +16,7 @@ use crate::answer::answer_line;
 use crate::commands::folder::name;
 use densesiam::error::Error;
 
-/// Packs all pictures, and says where they are and what was left out.
+/// Packs all pictures, and prints where they are and what was left out.
 pub(super) fn run(arguments: &PackArguments) -> Result<(), Error> {
     let index = ImageIndex::scan(Path::new(&arguments.pictures))?;
     refuse_source(&index, arguments)?;
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &PackArguments) -> Result<(), Error> {
     ))
 }
 
-/// The bytes of a picture; decoded too where that is asked for.
+/// The bytes of a picture, which is also decoded if that is asked for.
 fn read(
     place: &Place<'_>,
     check: bool,
@@ -77,19 +77,19 @@ fn read(
     Ok(())
 }
 
-/// Errs where the shards would become part of what is packed, or take its place.
+/// Fails if the shards would become part of the pictures to pack, or would replace them.
 fn refuse_source(index: &ImageIndex, arguments: &PackArguments) -> Result<(), Error> {
     let out = &arguments.out;
     let whole = |path: &Path| path.canonicalize().ok();
     let root = whole(if index.root().as_os_str().is_empty() { Path::new(".") } else { index.root() });
-    // What does not exist yet lies where the nearest folder does that exists.
+    // A path that does not exist yet is judged by its nearest parent folder that exists.
     let absolute = std::path::absolute(out).map_err(|source| Error::file(out, source))?;
     let nearest = absolute.ancestors().find_map(whole);
     let refused = nearest.zip(root).is_some_and(|(nearest, root)| {
         let searched = Path::new(&arguments.pictures).is_dir() && nearest.starts_with(&root);
         searched || (index.shards() > 0 && out.exists() && nearest == root)
     });
-    // The shards of a pattern may lie in folders of their own.
+    // The shards of a pattern may lie in different folders.
     let holds_a_shard =
         index.shard_folders().iter().any(|folder| whole(out).is_some_and(|out| whole(folder) == Some(out)));
     if refused || holds_a_shard {
@@ -99,7 +99,7 @@ fn refuse_source(index: &ImageIndex, arguments: &PackArguments) -> Result<(), Er
     Ok(())
 }
 
-/// The letters that the name of shards may have.
+/// Reduces a name to the characters that the name of shards may have.
 fn plain(name: &str) -> String {
     name.replace(|letter: char| !letter.is_alphanumeric() && !"-_".contains(letter), "_")
 }

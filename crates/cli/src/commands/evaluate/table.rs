@@ -1,4 +1,5 @@
-//! An evaluation as a table for the terminal: the classes under both matchings, their means, and what is not matched.
+//! An evaluation as a table for the terminal: the classes under both matchings, their means, and the categories and
+//! classes that are not matched.
 
 use std::fmt::{Display, Write};
 
@@ -7,7 +8,7 @@ use densesiam_metrics::{ClassScores, MeanScores, SegmentationScores, ThingsStuff
 
 use densesiam::tasks::segment::Evaluation;
 
-/// Numbers that a remark names before it only counts the rest.
+/// The most numbers that a remark lists; it only counts the rest.
 const NUMBERS_NAMED: usize = 20;
 
 /// The whole table, in percent.
@@ -68,7 +69,7 @@ fn split_rows(text: &mut String, width: usize, split: Option<&ThingsStuff>) -> s
     mean_row(text, width, "  stuff", &split.stuff, &"")
 }
 
-/// A row of means, and behind them what there is to say about them.
+/// A row of means, followed by remarks about them.
 fn mean_row(
     text: &mut String,
     width: usize,
@@ -80,12 +81,12 @@ fn mean_row(
     writeln!(text, "{name:width$} {miou:>8}{aacc:>8}{macc:>8}{remark}")
 }
 
-/// What a reader would otherwise have to find out from the dashes.
+/// Explains in words what the dashes in the table mean.
 fn remarks(text: &mut String, evaluation: &Evaluation, names: &[&str]) -> std::fmt::Result {
     let Evaluation { scores, many_to_one, .. } = evaluation;
     let classes =
         |classes: &[usize]| classes.iter().map(|&class| names[class]).collect::<Vec<_>>().join(", ");
-    // An absent class has no score to lose by being unmatched.
+    // An absent class has no score, so it loses nothing by being unmatched.
     let present = |scores: &SegmentationScores| {
         let absent = &scores.absent_classes;
         scores.unmatched_classes.iter().copied().filter(|class| !absent.contains(class)).collect::<Vec<_>>()
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_unmatched_or_absent_is_named() {
-        // Two categories too few, and no fence, whose category is left for the car.
+        // Two categories too few, and no fence; the category of the fence goes to the car.
         let count = |class: usize, category: usize| match (class, category) {
             (7, _) => 0,
             (8, 7) => 90,
@@ -165,7 +166,7 @@ mod tests {
         assert_eq!(means.len(), 2, "both means say it: {few}");
         let unmatched = few.lines().find(|line| line.contains("without a pseudo-category")).unwrap();
         assert!(unmatched.ends_with("(IoU 0): pedestrian, bicyclist"), "{few}");
-        // Thirty too many, of which the last is never used; each of the others is a second half of its class.
+        // Thirty categories too many. The last is never used; each of the others is the second half of its class.
         let many = camvid(
             41,
             |class, category| if category < 40 { u64::from(category % 11 == class) * 9 } else { 0 },

@@ -1,4 +1,4 @@
-//! Which pictures go through the model together: those that it sees at one size, for it takes no others at once.
+//! Decides which pictures go through the model together: all pictures of a batch must have the same size.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,13 +7,13 @@ use densesiam_data::reader::ReadPicture;
 
 /// A picture that waits for others of its size.
 pub(super) struct Waiting {
-    /// What its files are called.
+    /// The common part of the names of its files.
     pub(super) stem: PathBuf,
     /// The picture.
     pub(super) picture: ReadPicture,
 }
 
-/// Pictures by the size at which the model sees them. Which ones form a batch is decided by their order and sizes alone,
+/// Pictures by the size at which the model sees them. Batches depend only on the order and the sizes of the pictures,
 /// so that a second prediction of the same pictures has the same batches.
 pub(super) struct Batches {
     /// Pixels that the model may see at once.
@@ -25,14 +25,14 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// Batches of at most so many pixels, or of one picture that has more; once `room` bytes wait, batches are not
-    /// filled up.
+    /// Batches have at most `pixels` pixels, or a single picture that has more. Once `room` bytes are waiting, batches
+    /// are returned before they are full.
     pub(super) fn new(pixels: usize, room: usize) -> Self {
         Self { pixels, room, waiting: BTreeMap::new(), held: 0 }
     }
 
-    /// Lets a picture wait, and returns the batch that shall wait no longer: the picture's own if it is full, or, where
-    /// too much waits, that which holds most.
+    /// Adds a picture, and returns a batch that should wait no longer: the picture's own batch if it is full or, if too
+    /// many bytes are waiting, the batch that holds most.
     pub(super) fn add(&mut self, waiting: Waiting) -> Option<Vec<Waiting>> {
         let size = [waiting.picture.seen.width, waiting.picture.seen.height];
         self.held += waiting.picture.bytes();
@@ -49,7 +49,7 @@ impl Batches {
         self.take(largest?)
     }
 
-    /// The batches that were not full in the end, one at each call.
+    /// The batches that are still not full at the end, one for each call.
     pub(super) fn rest(&mut self) -> Option<Vec<Waiting>> {
         let size = *self.waiting.keys().next()?;
         self.take(size)
@@ -80,7 +80,7 @@ mod tests {
         Waiting { stem: name.to_string().into(), picture }
     }
 
-    /// The batches, by names, of pictures of so many columns.
+    /// The batches, as names, of pictures with these numbers of columns.
     fn batches(pixels: usize, room: usize, widths: &[u32]) -> Vec<String> {
         let mut batches = Batches::new(pixels, room);
         let mut made = Vec::new();

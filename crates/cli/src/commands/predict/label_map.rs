@@ -12,12 +12,12 @@ use densesiam_report::pictures::Palette;
 pub(super) enum ValueDepth {
     /// Palette indices, with the colours of the overlays.
     Palette,
-    /// Grey values of 16 bits, where there are more values than a palette has places.
+    /// Grey values of 16 bits, if there are more values than a palette can hold.
     Wide,
 }
 
 impl ValueDepth {
-    /// What the values of this model need.
+    /// The depth that the values of this model need.
     pub(super) fn of(trained: &Segmentation) -> Self {
         let classes = trained.classes.as_ref().map_or(0, |classes| classes.names.len());
         if classes + trained.categories <= 256 { Self::Palette } else { Self::Wide }
@@ -41,7 +41,7 @@ pub(super) fn write_labels(
 ) -> Result<(), Error> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);
-    // A tenth of the ordinary setting's time, for a quarter more bytes.
+    // Takes a tenth of the default setting's time, and a quarter more bytes.
     encoder.set_compression(png::Compression::Fast);
     let bytes: Vec<u8> = match depth {
         ValueDepth::Palette => {

@@ -16,7 +16,7 @@ use densesiam_report::pictures::Palette;
 pub(super) struct Legend {
     /// Steps that the model was trained for.
     step: u64,
-    /// Steps after which it was evaluated, so that its categories have classes; null where it was not.
+    /// Steps after which it was evaluated, so that its categories have classes; null if it was not evaluated.
     matched_at_step: Option<u64>,
     /// Bits of a value.
     bits: u8,
@@ -28,14 +28,15 @@ pub(super) struct Legend {
 struct Label {
     value: usize,
     name: String,
-    /// As on the overlays, and, in maps of 8 bits, in the palette.
+    /// The colour on the overlays and, in maps of 8 bits, in the palette.
     colour: String,
     /// The pseudo-categories that become this value.
     categories: Vec<usize>,
 }
 
 impl Legend {
-    /// The classes with their pseudo-categories, then the categories of no class; without classes, the categories.
+    /// The classes with their pseudo-categories, then the categories without a class; if there are no classes, only the
+    /// categories.
     pub(super) fn new(trained: &Segmentation) -> Self {
         let value_of = |category: usize| match &trained.classes {
             Some(classes) => classes.label_of(category),

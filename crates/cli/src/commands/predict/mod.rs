@@ -32,7 +32,7 @@ use names::{is_shortened, stems};
 use page::{Page, Values};
 use writer::Writer;
 
-/// Predicts all pictures, and says how many there were, and how fast.
+/// Predicts all pictures, and prints how many there were, and how fast.
 pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     let trained = Segmentation::open(&arguments.checkpoint, &arguments.settings)?;
     let recipe = &trained.recipe;
@@ -85,7 +85,7 @@ pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     ))
 }
 
-/// Says what is left out, and which names are too long for what is written.
+/// Prints which pictures are left out, and which names are too long for the files to write.
 fn say_about(index: &ImageIndex, stems: &[PathBuf], progress: &Progress) {
     if !index.skipped().is_empty() {
         progress.println(format!("skipped: {}", index.skipped()));
@@ -98,7 +98,7 @@ fn say_about(index: &ImageIndex, stems: &[PathBuf], progress: &Progress) {
     }
 }
 
-/// What may be held at once.
+/// The most memory that may be used at once.
 struct Memory {
     /// Pixels that the model sees.
     batch_pixels: usize,
@@ -106,12 +106,12 @@ struct Memory {
     ahead: usize,
     /// Bytes of pictures that wait for their batch.
     waiting: usize,
-    /// Bytes of what is to be written.
+    /// Bytes of predictions that wait to be written.
     written: usize,
 }
 
 impl Memory {
-    /// The shares of `predict.memory`, and for the model what evaluation takes.
+    /// Divides `predict.memory`; the model gets the memory of an evaluation.
     fn of(recipe: &SegmentRecipe) -> Self {
         let (evaluate, megabytes) = (&recipe.evaluate, recipe.predict.memory);
         let picture_pixels = evaluate.size as usize * evaluate.size as usize;
@@ -134,7 +134,7 @@ impl Memory {
     }
 }
 
-/// Waits for the next picture, as long as no signal asks to stop.
+/// Waits for the next picture, until a signal asks to stop.
 fn next(
     reader: &mut Reader,
     interrupt: &Interrupt,
@@ -150,7 +150,7 @@ fn next(
     }
 }
 
-/// Pictures that the model sees at one size, to the categories of their pixels at their own sizes.
+/// Predicts pictures that the model sees at one size: the category of each pixel at each picture's own size.
 fn predict(batch: Vec<Waiting>, trained: &Segmentation, writer: &Writer) -> Result<(), Error> {
     let size = batch.first().map_or([1, 1], |first| [first.picture.seen.width, first.picture.seen.height]);
     let pixels = batch.iter().map(|one| one.picture.seen.pixels.as_slice()).collect::<Vec<_>>().concat();
@@ -170,7 +170,7 @@ fn refused(place: &Place<'_>, error: SampleError) -> Error {
     }
 }
 
-/// Errs where pictures would be replaced, or, unless asked for, label maps.
+/// Fails if pictures would be replaced or, unless that is asked for, label maps.
 fn refuse_replacing(
     index: &ImageIndex,
     stems: &[PathBuf],
@@ -188,7 +188,7 @@ fn refuse_replacing(
         let target = labels_path(&out.join(stem));
         refuse_existing(&target, arguments.overwrite)?;
         if !taken.insert(stem) {
-            // Files have paths of their own; members of a shard may share a name.
+            // Files have different paths, but members of a shard may share a name.
             let target = shown(&target);
             return Err(Error::Usage(format!(
                 "two pictures have the same name and would both become {target}"

@@ -1,17 +1,17 @@
-//! What the files of a picture are called.
+//! The names of the files that are written for a picture.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Bytes that a name may have, as nearly all file systems of Linux count them.
+/// The most bytes in a file name, on nearly all file systems of Linux.
 const LONGEST: usize = 255;
-/// What the longest file that is written for a picture is called behind its stem, while it is written.
+/// The longest ending that is appended to a picture's stem, while a file is being written.
 const SUFFIX: &str = ".overlay.png.partial";
 
-/// The path, without `.png` or `.overlay.png`, of what is written for each picture: its own path without its
-/// extension. In a folder where that would give two files one name (`a.jpg` and `a.png`, or `a.jpg` and
+/// The path, without `.png` or `.overlay.png`, of the files that are written for each picture: the picture's path
+/// without its extension. In a folder where that would give two files one name (`a.jpg` and `a.png`, or `a.jpg` and
 /// `a.overlay.jpg`), all pictures keep their extensions (`a.jpg.png`). Names that would be too long for a file are
 /// shortened ([`is_shortened`]).
 pub(super) fn stems(pictures: &[impl AsRef<Path>]) -> Vec<PathBuf> {
@@ -34,13 +34,13 @@ pub(super) fn stems(pictures: &[impl AsRef<Path>]) -> Vec<PathBuf> {
     pictures.map(|picture| fitting(&stem(picture))).collect()
 }
 
-/// Whether this stem of a picture is a shorter name than its own.
+/// Whether this stem is shorter than the picture's own name.
 pub(super) fn is_shortened(stem: &Path, picture: &Path) -> bool {
     !picture.as_os_str().as_bytes().starts_with(stem.as_os_str().as_bytes())
 }
 
-/// The same stem with shorter parts where a part is longer than a file system's names: its beginning, and a number that
-/// no other has.
+/// The same stem, in which each part that is too long for a file name is shortened to its beginning and a unique
+/// number.
 fn fitting(stem: &Path) -> PathBuf {
     let last = stem.iter().count().saturating_sub(1);
     let number = densesiam_random::hash(stem.as_os_str().as_bytes());

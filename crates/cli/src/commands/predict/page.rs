@@ -1,4 +1,4 @@
-//! What is written of one picture: a label map, and an overlay to look at.
+//! The files that are written for one picture: a label map, and an overlay to look at.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ use densesiam_report::pictures::{self, Palette};
 
 /// The prediction of one picture.
 pub(super) struct Page {
-    /// Path of its files, without what they end in.
+    /// Path of its files, without their endings.
     pub(super) stem: PathBuf,
     /// Width and height in pixels.
     pub(super) size: [u32; 2],
     /// The pseudo-category of each pixel.
     pub(super) categories: Vec<u16>,
-    /// The picture, where an overlay is wanted.
+    /// The picture, if an overlay is wanted.
     pub(super) picture: Option<RgbImage>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Those that this model's maps have.
+    /// The values in the label maps of this model.
     pub(super) fn of(trained: &Segmentation) -> Self {
         let value =
             |category| trained.classes.as_ref().map_or(category, |classes| classes.label_of(category));
@@ -45,7 +45,7 @@ impl Values {
 }
 
 impl Page {
-    /// Bytes that it holds.
+    /// Bytes of memory that the page holds.
     pub(super) fn bytes(&self) -> usize {
         2 * self.categories.len() + self.picture.as_ref().map_or(0, |picture| picture.pixels.len())
     }

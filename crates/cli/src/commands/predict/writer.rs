@@ -1,4 +1,4 @@
-//! Label maps and overlays, coded and written by threads of their own while the model goes on.
+//! Threads that encode and write label maps and overlays while the model continues.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ use densesiam_data::loader::LoadError;
 use super::page::{Page, Values};
 use densesiam::error::Error;
 
-/// The running threads. Dropping it lets them finish what they have begun, and no more.
+/// The running threads. If the writer is dropped, they finish the pages that they have begun, and start no others.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -29,14 +29,15 @@ struct State {
     queue: VecDeque<Page>,
     /// Bytes of the pages in the queue and of those being written.
     held: usize,
-    /// No page will come.
+    /// No more pages will come.
     closed: bool,
-    /// Why a page could not be written; the others are of no use then.
+    /// Why a page could not be written; the other pages are then not written either.
     failure: Option<Error>,
 }
 
 impl Writer {
-    /// Starts so many threads. Pages that wait to be written hold `room` bytes, or are one larger page.
+    /// Starts this number of threads. Pages that wait to be written hold at most `room` bytes, or are a single larger
+    /// page.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -51,7 +52,7 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Hands a page over, as soon as there is room.
+    /// Hands over a page as soon as there is room.
     ///
     /// # Errors
     /// When an earlier page could not be written.
@@ -72,7 +73,7 @@ impl Writer {
     /// Waits until all pages are written.
     ///
     /// # Errors
-    /// When one could not be.
+    /// When a page could not be written.
     pub(super) fn finish(mut self) -> Result<(), Error> {
         self.join();
         self.shared.lock().failure.take().map_or(Ok(()), Err)
@@ -106,7 +107,7 @@ impl Shared {
         }
     }
 
-    /// The next page; `None` when none will come.
+    /// The next page; `None` if no more pages will come.
     fn next(&self) -> Option<Page> {
         let mut state = self.lock();
         while state.queue.is_empty() && !state.closed {

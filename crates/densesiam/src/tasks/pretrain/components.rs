@@ -2,14 +2,15 @@
 
 use tch::{Device, Kind, Tensor};
 
-/// A component that spreads less than this share of the features' length is rounding, and is left as small as it is.
+/// A component that spreads less than this share of the features' length is only rounding noise, and is left small.
 const LEAST_SPREAD: f64 = 1e-3;
 
 /// The first three principal components of features `[P, C]`, C at least 3: `[P, 3]` in float64 on the processor, each of
 /// mean 0 and, unless the features are all the same, of standard deviation 1.
 ///
-/// Components have no order and no sign of their own that would last over a training: noise swaps and turns them. Here
-/// they have those that make them most like `reference`, `[P, 3]`: what was drawn at the same positions before.
+/// The order and the signs of components do not stay the same during a training, because noise swaps and flips them.
+/// Here they are chosen so that the components are most like `reference`, `[P, 3]`, which was drawn at the same
+/// positions before.
 pub(super) fn principal_components(features: &Tensor, reference: &Tensor) -> Tensor {
     let features = features.to_device(Device::Cpu).to_kind(Kind::Double).nan_to_num(0.0, 0.0, 0.0);
     let length = features.square().sum_dim_intlist(1, false, Kind::Double).mean(Kind::Double).sqrt();
@@ -29,14 +30,14 @@ pub(super) fn principal_components(features: &Tensor, reference: &Tensor) -> Ten
     Tensor::stack(&placed, 1)
 }
 
-/// Columns of mean 0 and deviation 1, or less where the deviation is below `least`.
+/// Columns of mean 0 and deviation 1, or less if the deviation is below `least`.
 fn standardised(columns: &Tensor, least: f64) -> Tensor {
     let centred = columns - columns.mean_dim(0, true, Kind::Double);
     let deviation = centred.square().mean_dim(0, true, Kind::Double).sqrt();
     &centred / deviation.clamp_min(least.max(f64::MIN_POSITIVE))
 }
 
-/// For each of three places the component that is to stand there, and its sign; `likeness[place][component]`.
+/// For each of three places the component to put there, and its sign; `likeness[place][component]`.
 fn most_like(likeness: [[f64; 3]; 3]) -> [(usize, f64); 3] {
     const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     let alike = |order: &[usize; 3]| -> f64 { (0..3).map(|place| likeness[place][order[place]].abs()).sum() };
@@ -75,7 +76,7 @@ mod tests {
             let columns: Vec<_> =
                 (0..3).map(|place| expected.select(1, order[place]) * signs[place]).collect();
             let expected = Tensor::stack(&columns, 1);
-            // The reference is like what is drawn, not the same: each place is mixed with the next one.
+            // The reference is similar to the result but not equal: each place is mixed with the next one.
             let reference = &expected + expected.roll([1], [1]) * 0.4 + 5.0;
             let found = principal_components(&features(), &reference);
             assert!(difference(&found, &expected) < 1e-9, "{order:?}");

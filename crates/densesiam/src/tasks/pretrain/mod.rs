@@ -1,5 +1,5 @@
-//! Pre-training: what is learned in its steps, and what is shown of them. The loop is in `training.rs`, the mathematics in
-//! `densesiam_nn::pretrain`.
+//! Pre-training: what its steps learn, and what is shown of the results. The loop is in `training.rs`, the mathematics
+//! in `densesiam_nn::pretrain`.
 
 mod components;
 mod plan;
@@ -31,7 +31,7 @@ use crate::recipe::pretrain::PretrainRecipe;
 use crate::run::Journal;
 use sheet::ContactSheet;
 
-/// Pre-trains as planned, in a run directory of its own, until the end, a signal or trouble.
+/// Pre-trains as planned, in its own run directory, until the end, a signal or a problem.
 ///
 /// # Errors
 /// Whatever ends the run early. The state of the last step that was good is then in the run directory.
@@ -44,7 +44,7 @@ pub fn pretrain(plan: &Plan, start: Start, voice: &Voice, interrupt: &Interrupt)
     train(&plan.run, (start, voice, interrupt), learning, shown, &mut state)
 }
 
-/// A method with what it makes of a batch.
+/// A method and its input, which turns batches into tensors.
 pub struct PretrainLearner {
     method: Box<dyn Method>,
     input: Input,
@@ -106,6 +106,6 @@ impl Observer<PretrainLearner> for Shown<'_> {
     }
 }
 
-/// Said of a run in whose middle RegionSim starts.
+/// The message of a run in which RegionSim starts after the first step.
 pub(super) const REGIONSIM_STARTS: &str =
     "RegionSim starts: the sum of the losses jumps by its share, and nothing is wrong";

@@ -1,4 +1,4 @@
-//! From what was typed to what will be done: a pre-training recipe resolved, checked, and printable (`--dry-run`).
+//! Turns the command line into a plan: a pre-training recipe that is resolved, checked, and printable (`--dry-run`).
 
 use std::fmt;
 use std::path::Path;
@@ -12,8 +12,8 @@ use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::{Common, Recipe};
 use crate::run::{Run, TaskNames};
 
-/// Below so many pictures an encoder from random weights is hardly better than they are: seen with 1,367 (ours), not seen
-/// with 118,287 (the paper).
+/// With fewer pictures than this, an encoder trained from random weights is hardly better than the random weights: seen
+/// with 1,367 pictures (ours), not seen with 118,287 (the paper).
 const FEW_PICTURES: usize = 10_000;
 
 const TASK: TaskNames = TaskNames {
@@ -42,7 +42,7 @@ impl Plan {
     /// Checks the recipe and resolves it.
     ///
     /// # Errors
-    /// What cannot be, by its key; or that pictures or device cannot be had.
+    /// A setting that is not allowed, with its key; or pictures or a device that are not available.
     pub fn new(recipe: PretrainRecipe) -> Result<Self, Error> {
         recipe.validate()?;
         let Common { train, data, .. } = &recipe.common;
@@ -51,7 +51,7 @@ impl Plan {
         Ok(Self { recipe, run })
     }
 
-    /// For whom so many pictures from this beginning are enough; `None` where nothing is to be said.
+    /// A remark if there are too few pictures for these initial weights, else `None`.
     pub fn outlook(&self) -> Option<String> {
         let pictures = self.run.index.len();
         (pictures < FEW_PICTURES && self.recipe.beginning.weights.is_empty()).then(|| {
@@ -66,7 +66,7 @@ impl Plan {
     pub fn augmentation(&self) -> RandomViews {
         let mut views = self.recipe.augment.clone();
         if !self.recipe.model.needs_overlap() {
-            // SimSiam takes its views as they fall.
+            // SimSiam takes its views as they are drawn.
             views.overlap_tries = 0;
         }
         views

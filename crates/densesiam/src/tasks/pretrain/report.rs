@@ -75,7 +75,7 @@ fn charts(plan: &Plan, metrics: &Table) -> Vec<Chart> {
         ("whole step, on a CUDA device", "seconds_step"),
     ];
     let mut regions = one("RegionSim loss", "", "region", "loss_region");
-    // It is 0 before RegionSim starts, and is then drawn from there, on its own scale.
+    // The loss is 0 before RegionSim starts, so the chart begins there, on its own scale.
     regions.series.iter_mut().for_each(|series| series.points.retain(|(_, loss)| *loss != 0.0));
     vec![
         one("Global loss", "", "global", "loss_global"),

@@ -14,17 +14,17 @@ use super::plan::Plan;
 use densesiam_nn::input::Input;
 use densesiam_report::pictures::{self, INK, Palette, VIEW_COLOURS, fitted, fitted_size};
 
-/// Categories that the key names.
+/// The most categories that the key names.
 const CATEGORIES_NAMED: usize = 12;
 
 /// The pictures that are drawn at every interval.
 pub(super) struct ContactSheet {
     rows: Vec<Row>,
-    /// All first and all second views, `[B, 3, size, size]`; `None` where there is no picture.
+    /// All first and all second views, `[B, 3, size, size]`; `None` if there is no picture.
     views: Option<[Tensor; 2]>,
     /// Side of the maps of categories.
     cells: i64,
-    /// What the sheet before showed as colours, `[P, 3]`.
+    /// The components that the previous sheet showed as colours, `[P, 3]`.
     before: Option<Tensor>,
 }
 
@@ -74,8 +74,8 @@ impl ContactSheet {
         Self { rows, views, cells: i64::from(plan.run.architecture.sides(size)[0]), before: None }
     }
 
-    /// The picture, its features, view 1 and view 2, and the pseudo-categories of each where the model has them.
-    /// `None` where there is no picture.
+    /// The picture, its features, view 1 and view 2, and the pseudo-categories of each view if the model has any.
+    /// `None` if there is no picture.
     pub(super) fn draw(&mut self, model: &dyn Method) -> Option<RgbImage> {
         let views = self.views.as_ref()?;
         let categories = views.each_ref().map(|views| self.categories(model, views));
@@ -108,7 +108,7 @@ impl ContactSheet {
         Some(pictures::titled_sheet(titles, rows, &key(labels)))
     }
 
-    /// The pseudo-category of each cell of each view; `None` where the model has none.
+    /// The pseudo-category of each cell of each view; `None` if the model has none.
     fn categories(&self, model: &dyn Method, views: &Tensor) -> Option<Vec<Vec<u32>>> {
         let maps = model.categories(views, self.cells)?.flatten(1, -1).to_kind(Kind::Int64);
         let maps = Vec::<Vec<i64>>::try_from(maps).ok()?;
@@ -117,8 +117,8 @@ impl ContactSheet {
     }
 
     /// The features of each picture as colours, at the picture's size: their first three principal components over all
-    /// pictures are red, green and blue. They are kept in order and sign like those of the sheet before, the first
-    /// like the pictures' own colours.
+    /// pictures are red, green and blue. Their order and signs follow the previous sheet; on the first sheet they
+    /// follow the pictures' own colours.
     fn features(&mut self, model: &dyn Method) -> Vec<RgbImage> {
         let maps: Vec<Tensor> = self.rows.iter().map(|row| model.features(&row.input)).collect();
         let by_position = |map: &Tensor| map.flatten(2, -1).squeeze_dim(0).tr();
@@ -131,7 +131,7 @@ impl ContactSheet {
             Tensor::cat(&self.rows.iter().zip(&maps).map(colours).collect::<Vec<_>>(), 0)
         });
         let components = principal_components(&features, &before);
-        // Two standard deviations either way are the whole range of a colour.
+        // Two standard deviations in each direction span the whole range of a colour.
         let bytes = ((&components * 0.25 + 0.5).clamp(0.0, 1.0) * 255.0).round().to_kind(Kind::Uint8);
         self.before = Some(components);
         let mut bytes = Vec::<u8>::try_from(bytes.contiguous().view([-1])).unwrap_or_default();
@@ -147,8 +147,8 @@ impl ContactSheet {
     }
 }
 
-/// The whole picture for the encoder: as high as two views, so that things are about as large as views show them, in
-/// whole steps of the encoder's last map.
+/// The whole picture for the encoder: as high as two views, so that objects are about as large as in the views, and
+/// with sides that are multiples of the stride of the encoder's last map.
 fn whole_input(picture: &RgbImage, size: u32, stride: u32, input: &Input) -> Tensor {
     let [width, height] = fitted_size(picture, 2 * size).map(|side| side.next_multiple_of(stride));
     let scaled = resize(picture, width, height, FilterType::CatmullRom);

@@ -1,4 +1,4 @@
-//! What a pre-training comes to, in words.
+//! The result of a pre-training, in words.
 
 use super::plan::Plan;
 use crate::run::{Journal, Table};

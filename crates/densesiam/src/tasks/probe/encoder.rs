@@ -1,4 +1,4 @@
-//! The encoders that are probed: what the command line calls them, and where their weights are.
+//! The encoders that are probed: their names on the command line, and where their weights are.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,17 +26,17 @@ pub enum Source {
 /// An encoder under the name of its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoder {
-    /// The name that it is summed up under.
+    /// The name of the group that the encoder belongs to.
     pub name: String,
     /// Where its weights come from.
     pub source: Source,
 }
 
-/// Parts the arguments of the command into encoders and settings: what has a dot before its `=` is a setting
-/// (`data.root=DIR`), what has none is `NAME=ENCODER`.
+/// Divides the arguments of the command into encoders and settings: an argument with a dot before its `=` is a setting
+/// (`data.root=DIR`), an argument without one is `NAME=ENCODER`.
 ///
 /// # Errors
-/// When an argument is none of them, or there is no encoder.
+/// When an argument is neither, or when there is no encoder.
 pub fn encoders_and_settings(arguments: &[String]) -> Result<(Vec<Encoder>, Vec<String>), Error> {
     let (mut encoders, mut settings) = (Vec::new(), Vec::new());
     for argument in arguments {
@@ -73,12 +73,13 @@ impl Encoder {
         Ok(Self { name: name.trim_end_matches('/').to_owned(), source })
     }
 
-    /// Whether another seed makes it another encoder.
+    /// Whether the encoder's weights depend on the seed.
     pub fn depends_on_seed(&self) -> bool {
         self.source == Source::Random
     }
 
-    /// The encoder with its weights, and which it is: a checkpoint says so itself, for the others `settings` do.
+    /// The encoder with its weights, and its architecture. A checkpoint states its architecture itself; for other
+    /// sources `settings` state it.
     ///
     /// # Errors
     /// When the weights cannot be read, or are of another architecture.
@@ -88,7 +89,8 @@ impl Encoder {
         device: Device,
         seed: u64,
     ) -> Result<(ResNet, Architecture), Error> {
-        // The weights of a random encoder are a function of seed and name: those that a pre-training starts from.
+        // The weights of a random encoder depend only on the seed and this name; they are those that a pre-training
+        // starts from.
         const PREFIX: &str = "encoder";
         let store = Store::new(Kind::Float, device, seed);
         let scope = &store.root() / PREFIX;

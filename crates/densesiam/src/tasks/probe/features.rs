@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::recipe::probe::ProbeFeatures;
 use densesiam_nn::input::Input;
 
-/// Brings pictures to feature maps.
+/// Computes feature maps of pictures.
 pub(super) struct Extractor {
     pub(super) encoder: ResNet,
     pub(super) input: Input,
@@ -20,7 +20,7 @@ pub(super) struct Extractor {
 }
 
 impl Extractor {
-    /// The maps that are read of these pictures, each `[B, C, h, w]` of its own stride, in float32.
+    /// The maps of these pictures that the probe reads, each `[B, C, h, w]` with its own stride, in float32.
     pub(super) fn maps(&self, batch: &LabelledBatch) -> Vec<Tensor> {
         tch::no_grad(|| {
             let pictures = self.input.normalised(&batch.images, [batch.width, batch.height]);
@@ -110,21 +110,23 @@ fn labels_at_stride_4(batch: &LabelledBatch, device: Device) -> Tensor {
 
 /// Mean and deviation of every channel over the training pictures.
 ///
-/// Channels of an encoder differ in scale by orders of magnitude, and those of two encoders even more. Without this
-/// one learning rate and one weight decay would mean something else for each of them, and the probe would measure
-/// scales rather than what can be read off linearly. A linear layer can undo it, so that nothing is gained otherwise.
+/// Channels of an encoder differ in scale by orders of magnitude, and those of two encoders even more. Without
+/// standardising, the same learning rate and weight decay would mean something different for each of them, and the
+/// probe would measure scales instead of what can be read off linearly. A linear layer can undo the scaling, so it
+/// gives no other advantage.
 pub(super) struct Standard {
     /// Mean and inverse deviation for each stage that is read, `[1, C, 1, 1]`.
     stages: Vec<(Tensor, Tensor)>,
 }
 
 impl Standard {
-    /// Measures the examples, and brings them to mean 0 and deviation 1. `None` where a feature is not finite.
+    /// Measures the examples, and standardises them to mean 0 and deviation 1. `None` if a feature is not finite.
     pub(super) fn apply_to_its_own(examples: &mut Examples) -> Option<Self> {
         let measure = |map: &Tensor| {
             let (variance, mean) = map.var_mean_dim([0i64, 2, 3].as_slice(), false, true);
             let deviation = variance.sqrt();
-            // A channel that is constant in training says nothing: 0 there and in validation.
+            // A channel that is constant in training carries no information; it becomes 0 in training and in
+            // validation.
             let says_something = deviation.gt_tensor(&(deviation.max() * 1e-6));
             (mean, says_something.to_kind(Kind::Float) / deviation.clamp_min(f64::from(f32::MIN_POSITIVE)))
         };
@@ -137,7 +139,7 @@ impl Standard {
         Some(standard)
     }
 
-    /// Brings maps to the measure of the training pictures, in place.
+    /// Standardises maps in place, by the mean and deviation of the training pictures.
     pub(super) fn apply(&self, maps: &mut [Tensor]) {
         tch::no_grad(|| {
             for (map, (mean, factor)) in maps.iter_mut().zip(&self.stages) {

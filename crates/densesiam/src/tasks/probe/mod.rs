@@ -1,5 +1,5 @@
-//! A dense linear probe, start to end: the whole loop in sight. One linear layer is trained on the frozen features of a
-//! labelled set, and scored by mIoU: how much of the classes can be read off an encoder, in minutes.
+//! A dense linear probe from start to end, with its whole loop. One linear layer is trained on the frozen features of a
+//! labelled set, and scored by mIoU. In minutes this measures how well the classes can be read off an encoder.
 
 mod encoder;
 mod features;
@@ -29,7 +29,7 @@ use crate::tasks::segment::Absent;
 use densesiam_nn::input::Input;
 use features::{Examples, Extractor, Standard, labels_across};
 
-/// What one layer on one encoder came to.
+/// The result of one layer on one encoder.
 #[derive(Clone, Debug)]
 pub struct Figure {
     /// The group of the encoder.
@@ -38,17 +38,17 @@ pub struct Figure {
     pub source: Source,
     /// Which ResNet.
     pub architecture: Architecture,
-    /// The seed of the layer, and of the encoder where that is random.
+    /// The seed of the layer, and of the encoder if that is random.
     pub seed: u64,
     /// The mean loss over the last epoch.
     pub loss: f64,
-    /// mIoU and its kin on the validation pictures.
+    /// mIoU and related scores on the validation pictures.
     pub scores: SegmentationScores,
-    /// The classes that these say nothing about.
+    /// The classes that the scores say nothing about.
     pub absent: Absent,
 }
 
-/// Probes every encoder with every seed, as planned, and says each figure. Nothing is written.
+/// Probes every encoder with every seed, as planned, and prints each result. Nothing is written to disk.
 ///
 /// # Errors
 /// When pictures or weights cannot be read, or an encoder has no finite features.
@@ -56,7 +56,7 @@ pub fn probe(plan: &Plan, voice: &Voice) -> Result<Vec<Figure>, Error> {
     set_threads(plan.threads);
     let mut figures = Vec::new();
     for encoder in &plan.encoders {
-        // Another seed is another random encoder; of all others the features are the same for every seed.
+        // A random encoder differs for each seed; the features of all other encoders are the same for every seed.
         let at_once = if encoder.depends_on_seed() { 1 } else { plan.seeds.len() };
         for seeds in plan.seeds.chunks(at_once) {
             figures.extend(probe_encoder(plan, encoder, seeds, voice)?);
@@ -174,7 +174,7 @@ fn train(
     loss.is_finite().then_some(loss).ok_or_else(diverged)
 }
 
-/// Mean cross-entropy over all cells with a label; 0 where there are none.
+/// Mean cross-entropy over all cells with a label; 0 if there are none.
 fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
     let void = i64::from(VOID);
     let sum = logits.cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, void, 0.0);
@@ -182,8 +182,8 @@ fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
 }
 
 /// The linear layer: a 1x1 convolution for each map that is read. Their logits are brought to one size and added, which
-/// is what a single layer on all maps brought to one size would come to, for both steps are linear; in the memory of
-/// the maps as they are.
+/// gives the same result as a single layer on all maps enlarged to one size, because both steps are linear, and does
+/// not need the memory of the enlarged maps.
 struct Layer {
     parts: Vec<Convolution>,
 }

@@ -1,4 +1,4 @@
-//! What will be done: a probe resolved, checked, and printable. All encoders have been opened once before the first is
+//! A plan: a probe that is resolved, checked, and printable. All encoders have been opened once before the first is
 //! probed.
 
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ use crate::recipe::Recipe;
 use crate::recipe::probe::ProbeRecipe;
 use crate::run::workers;
 
-/// Features of the training pictures are kept in memory, up to so many bytes.
+/// The most bytes of features of the training pictures that are kept in memory.
 const MOST_BYTES: u64 = 4 << 30;
 
 /// A probe that can begin.
@@ -29,7 +29,7 @@ pub struct Plan {
     pub encoders: Vec<Encoder>,
     /// The seeds of the layers, and of random encoders.
     pub seeds: Vec<u64>,
-    /// Where it happens.
+    /// The device that computes.
     pub device: Device,
     /// The arithmetic of the encoder; the layer's is float32.
     pub precision: Precision,
@@ -39,9 +39,9 @@ pub struct Plan {
     pub training: Arc<LabelledSet>,
     /// The pictures that they are scored on.
     pub validation: Arc<LabelledSet>,
-    /// What about the labels of either makes scores say little.
+    /// Findings about the labels of either set that make the scores say little.
     pub doubts: Vec<LabelFinding>,
-    /// How both are read.
+    /// How both sets are read.
     pub reading: ReadingSettings,
 }
 
@@ -49,7 +49,7 @@ impl Plan {
     /// Checks the recipe, the labelled set and the encoders; the seeds are `run.seed` and the next ones.
     ///
     /// # Errors
-    /// What cannot be, by its key; or that labels, device or weights cannot be had.
+    /// A setting that is not allowed, with its key; or labels, a device or weights that are not available.
     pub fn new(recipe: ProbeRecipe, encoders: Vec<Encoder>, seeds: u64) -> Result<Self, Error> {
         recipe.validate()?;
         if seeds == 0 {
@@ -73,7 +73,7 @@ impl Plan {
             encoders,
         };
         for encoder in &plan.encoders {
-            // Random weights need no look: they fit whatever is asked for.
+            // Random weights need no check, because they fit any architecture.
             let architecture = match encoder.depends_on_seed() {
                 true => plan.recipe.encoder.architecture,
                 false => encoder.open(&plan.recipe.encoder, device, plan.recipe.run.seed)?.1,
@@ -106,7 +106,7 @@ impl Plan {
     }
 }
 
-/// The pictures to train on, thinned out as the recipe says, and those to score on.
+/// The pictures to train on, reduced in number as the recipe says, and the pictures to score on.
 fn sets(recipe: &ProbeRecipe) -> Result<(LabelledSet, LabelledSet), Error> {
     let (labels, root) = (&recipe.labels, Path::new(&recipe.data.root));
     if recipe.data.root.is_empty() {

@@ -1,4 +1,4 @@
-//! Figures under their names: mean, deviation, and the difference to the first name.
+//! Figures grouped by name: mean, deviation, and the difference from the first name.
 
 use densesiam_metrics::Spread;
 use serde::Serialize;
@@ -16,11 +16,11 @@ pub struct Group {
     /// Share of labelled pixels that are right.
     #[serde(rename = "aAcc")]
     pub aacc: Spread,
-    /// Mean IoU less that of the first name; `None` of the first.
+    /// Mean IoU less that of the first name; `None` for the first.
     pub difference: Option<f64>,
 }
 
-/// A group for each name, in the order in which names occur first.
+/// A group for each name, in the order of the names' first occurrence.
 pub fn summarise(figures: &[Figure]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for figure in figures {

@@ -7,17 +7,18 @@ use densesiam_metrics::{ClassScores, SegmentationScores};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The classes without a labelled pixel, to be shown behind a score: nothing where there is none, else
-/// ` (over 1 of 2 classes; absent: b)`.
+/// The classes without a labelled pixel, to be shown after a score: nothing if there is no such class, else ` (over 1
+/// of 2 classes; absent: b)`.
 #[derive(Clone, Debug)]
 pub struct Absent {
     names: Vec<String>,
-    /// Classes that the mean IoU is over, and all of them. One that is absent but predicted counts 0 in it.
+    /// The number of classes that the mean IoU covers, and of all classes. A class that is absent but predicted counts
+    /// as 0 in the mean.
     scored: [usize; 2],
 }
 
 impl Absent {
-    /// Those of a score over the classes of a taxonomy.
+    /// The absent classes of a score over the classes of a taxonomy.
     pub fn of(scores: &SegmentationScores, taxonomy: &Taxonomy) -> Self {
         let scored = scores.per_class.iter().filter(|class| class.iou.is_some()).count();
         let name = |&class: &usize| taxonomy.classes.get(class).map(|class| class.name.clone());
@@ -25,7 +26,7 @@ impl Absent {
         Self { names, scored: [scored, scores.per_class.len()] }
     }
 
-    /// Those of a line of `evaluations.jsonl`; `None` where it is not one.
+    /// The absent classes of a line of `evaluations.jsonl`; `None` if the line is not an evaluation.
     pub fn recorded(row: &Value) -> Option<Self> {
         let Recorded { classes, per_class, absent_classes } = Recorded::deserialize(row).ok()?;
         let scored = per_class.iter().filter(|class| class.iou.is_some()).count();
@@ -39,7 +40,7 @@ impl Absent {
     }
 }
 
-/// What a line of `evaluations.jsonl` says of them.
+/// The entries of a line of `evaluations.jsonl` about absent classes.
 #[derive(Deserialize)]
 struct Recorded {
     classes: Vec<String>,

@@ -7,7 +7,8 @@ use serde_json::Value;
 use densesiam_report::page::{ClassBar, ClassReport, ConfusionTable};
 use densesiam_report::pictures::Palette;
 
-/// What a line of `evaluations.jsonl` says of the classes. The defaults stand in for what older runs did not record.
+/// The entries of a line of `evaluations.jsonl` about the classes. The defaults replace entries that older runs did not
+/// record.
 #[derive(Debug, Deserialize)]
 struct Recorded {
     step: u64,
@@ -27,7 +28,7 @@ struct RecordedConfusion {
     counts: Vec<Vec<u64>>,
 }
 
-/// The classes of an evaluation; `None` where the line is not one.
+/// The classes of an evaluation; `None` if the line is not an evaluation.
 pub(super) fn class_report(row: &Value) -> Option<ClassReport> {
     let recorded = Recorded::deserialize(row).ok()?;
     let labelled: u64 = recorded.per_class.iter().map(|class| class.labelled).sum();
@@ -61,7 +62,7 @@ mod tests {
     use crate::tasks::segment::Evaluation;
     use densesiam_report::pictures::colour_of;
 
-    /// CamVid with 12 categories; category `i` is class `i`, the last is of none, and no pixel is a fence.
+    /// CamVid with 12 categories; category `i` is class `i`, the last category has no class, and no pixel is a fence.
     fn line() -> Value {
         let count = |cell: usize| match (cell / 12, cell % 12) {
             (7, _) => 0,

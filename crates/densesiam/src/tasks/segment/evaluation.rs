@@ -1,5 +1,5 @@
-//! Evaluation of a segmentation: one confusion matrix over the whole set, one optimal assignment (the paper, section 4),
-//! and beside it the majority class of each pseudo-category, for heads with more categories than there are classes.
+//! Evaluation of a segmentation: one confusion matrix over the whole set, one optimal assignment (the paper, section
+//! 4), and also the majority class of each pseudo-category, for heads with more categories than classes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::segmentation::MatchedClasses;
 use densesiam_nn::input::Input;
 use densesiam_report::pictures::Palette;
 
-/// The scores of a model, and which class each of its pseudo-categories is taken for.
+/// The scores of a model, and the class that each of its pseudo-categories is matched to.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// mIoU and its kin under the optimal one-to-one assignment, as fractions: the published figures.
+    /// mIoU and related scores under the optimal one-to-one assignment, as fractions: the published figures.
     pub scores: SegmentationScores,
-    /// The same where each pseudo-category stands for its majority class.
+    /// The same scores if each pseudo-category stands for its majority class.
     pub many_to_one: SegmentationScores,
     /// The optimal one-to-one assignment.
     pub matching: Matching,
@@ -36,7 +36,7 @@ impl Evaluation {
     /// Matches and scores a confusion matrix over the classes of a taxonomy.
     ///
     /// # Errors
-    /// When the matrix is of another number of classes.
+    /// When the matrix has another number of classes.
     pub fn new(confusion: ConfusionMatrix, taxonomy: &Taxonomy) -> Result<Self, Error> {
         let things = taxonomy.things();
         let split = things.contains(&true).then_some(things.as_slice());
@@ -57,12 +57,12 @@ impl Evaluation {
         })
     }
 
-    /// The mean IoU, 0 where nothing was labelled.
+    /// The mean IoU, 0 if nothing was labelled.
     pub fn miou(&self) -> f64 {
         self.scores.overall.miou.unwrap_or_default()
     }
 
-    /// The pseudo-categories that stand for each class where each stands for its majority class.
+    /// The pseudo-categories that stand for `class` if each category stands for its majority class.
     pub fn majority_categories(&self, class: usize) -> Vec<usize> {
         self.many_to_one_matching.clusters_of_class(class)
     }
@@ -77,7 +77,8 @@ impl Evaluation {
         }
     }
 
-    /// Everything, with the names of the classes and the confusion matrix, as one line of `evaluations.jsonl`.
+    /// The whole evaluation, with the names of the classes and the confusion matrix, as one line of
+    /// `evaluations.jsonl`.
     pub fn to_json(&self, step: u64, taxonomy: &Taxonomy) -> Value {
         let scored = |scores: &SegmentationScores, matching: &Matching| {
             let mut value = serde_json::to_value(scores).unwrap_or_default();
@@ -111,7 +112,7 @@ impl fmt::Display for Evaluation {
             let (things, stuff) = (percent(split.things.miou), percent(split.stuff.miou));
             write!(formatter, ", things {things}, stuff {stuff}")?;
         }
-        // With one category a class the two say nearly the same.
+        // With one category for each class the two scores are nearly the same.
         if self.confusion.clusters() > self.confusion.classes() {
             write!(formatter, ", many-to-one mIoU {}", percent(self.many_to_one.overall.miou))?;
         }

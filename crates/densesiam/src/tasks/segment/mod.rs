@@ -1,5 +1,5 @@
-//! Unsupervised segmentation: what is learned in its steps, and how it is scored. No label is seen in training; labelled
-//! pictures only say how good it is. The loop is in `training.rs`, the mathematics in `densesiam_nn::segment`.
+//! Unsupervised segmentation: what its steps learn, and how it is scored. Training sees no labels; labelled pictures
+//! only measure the quality. The loop is in `training.rs`, the mathematics in `densesiam_nn::segment`.
 
 mod absent;
 mod classes;
@@ -36,7 +36,7 @@ use crate::recipe::segment::SegmentRecipe;
 use crate::run::Journal;
 use sheet::ContactSheet;
 
-/// Trains as planned, in a run directory of its own, until the end, a signal or trouble.
+/// Trains as planned, in its own run directory, until the end, a signal or a problem.
 ///
 /// # Errors
 /// Whatever ends the run early. The state of the last step that was good is then in the run directory.
@@ -52,7 +52,7 @@ pub fn segment(plan: &Plan, start: Start, voice: &Voice, interrupt: &Interrupt) 
     train(&plan.run, (start, voice, interrupt), learning, scored, &mut state)
 }
 
-/// The model with what it makes of a batch.
+/// The model and its input, which turns batches into tensors.
 pub struct SegmentLearner {
     model: Segmenter,
     input: Input,
@@ -97,7 +97,7 @@ impl Observer<SegmentLearner> for Scored<'_> {
         (model.has_regionsim() && now.is_at(model.regionsim.start)).then_some(REGIONSIM_STARTS)
     }
 
-    /// Evaluates, says and records the scores, and draws the contact sheet.
+    /// Evaluates, prints and records the scores, and draws the contact sheet.
     fn score(&mut self, learner: &SegmentLearner, journal: &mut Journal, step: u64) -> Result<(), Error> {
         let Some((set, sheet)) = &self.validation else { return Ok(()) };
         let SegmentLearner { model, input, .. } = learner;

@@ -1,4 +1,4 @@
-//! From what was typed to what will be done: a segmentation recipe resolved, checked, and printable (`--dry-run`).
+//! Turns the command line into a plan: a segmentation recipe that is resolved, checked, and printable (`--dry-run`).
 
 use std::fmt;
 use std::path::Path;
@@ -39,7 +39,7 @@ pub struct Plan {
     pub run: Run,
     /// The pictures with labels that it is evaluated on, if any.
     pub validation: Option<Arc<LabelledSet>>,
-    /// What about their labels makes scores say little, if anything does.
+    /// A finding about their labels that makes the scores say little, if any.
     pub doubt: Option<LabelFinding>,
     /// Pseudo-categories, `N`.
     pub categories: i64,
@@ -49,7 +49,7 @@ impl Plan {
     /// Checks the recipe and resolves it.
     ///
     /// # Errors
-    /// What cannot be, by its key; or that pictures, labels or device cannot be had.
+    /// A setting that is not allowed, with its key; or pictures, labels or a device that are not available.
     pub fn new(recipe: SegmentRecipe) -> Result<Self, Error> {
         recipe.validate()?;
         let Common { train, data, .. } = &recipe.common;
@@ -67,7 +67,7 @@ impl Plan {
         within("labels.categories", categories, 2..=4096, "pseudo-categories")?;
         run.categories = Some(categories);
         run.when.score = recipe.evaluate.every.resolve(&run.horizon);
-        // Its contact sheet shows what the last evaluation found.
+        // The contact sheet of a segmentation is drawn at each evaluation.
         run.when.pictures = None;
         let limits = DecodeLimits { max_pixels: recipe.common.data.max_pixels };
         let doubt = validation.as_ref().and_then(|set| LabelSurvey::of(set, &limits).finding());
@@ -93,10 +93,11 @@ pub fn evaluation_settings(recipe: &SegmentRecipe, workers: usize) -> ReadingSet
     }
 }
 
-/// The labelled pictures of a recipe, or `None` where none are asked for or, with the layout left open, none are there.
+/// The labelled pictures of a recipe. `None` if the recipe asks for none, or if it leaves the layout open and there are
+/// none.
 ///
 /// # Errors
-/// When they are there and not whole.
+/// When the labelled pictures exist but are incomplete.
 pub fn labelled_set(recipe: &SegmentRecipe) -> Result<Option<LabelledSet>, Error> {
     let labels = &recipe.labels;
     if labels.val.is_empty() {

@@ -89,7 +89,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
     Ok(report.render())
 }
 
-/// The scores over the steps, in percent as everywhere on the page.
+/// The scores over the steps, in percent like all scores on the page.
 fn scores(evaluations: &Table) -> Chart {
     let names = [("mIoU", "mIoU"), ("aAcc", "aAcc"), ("mAcc", "mAcc")];
     let mut chart = evaluations.chart("Scores on the labelled pictures", "percent", &names);

@@ -33,8 +33,9 @@ impl ContactSheet {
         Self { samples: (0..count).filter_map(sample).collect() }
     }
 
-    /// Three columns: the picture, what was found, what it is. Categories have the colour of the class they are matched
-    /// to, so that equal colours mean a right answer; the key names all that is seen. `None` where there is no picture.
+    /// Three columns: the picture, the prediction, the label. Categories have the colour of the class they are matched
+    /// to, so equal colours mean a correct prediction; the key names every colour on the sheet. `None` if there is no
+    /// picture.
     ///
     /// # Errors
     /// When the categories cannot be read from the device.

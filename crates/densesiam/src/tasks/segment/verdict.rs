@@ -1,10 +1,10 @@
-//! What a segmentation comes to, in words.
+//! The result of a segmentation, in words.
 
 use super::plan::Plan;
 use crate::run::{Journal, Table};
 use densesiam_report::page::{Status, Verdict};
 
-/// Judges the numbers so far: first what went wrong, then how many categories live and what labels say.
+/// Judges the numbers so far: first what went wrong, then how many categories are used and what the labels show.
 pub(super) fn verdict(
     plan: &Plan,
     journal: &Journal,
