@@ -5,11 +5,10 @@ use std::path::Path;
 use densesiam_data::image::RgbImage;
 use densesiam_nn::input::Input;
 use densesiam_nn::{Architecture, Features, Mode, ResNet, Store};
-use densesiam_weights::{Limits, read};
 use tch::{Device, Kind};
 
 use crate::error::Error;
-use crate::import::{import_encoder, matchings};
+use crate::import::{fill_encoder, matchings, read_weights};
 use crate::run::{Contents, locate};
 
 /// The prefix of an encoder's names in a store.
@@ -88,12 +87,12 @@ pub(crate) fn of_checkpoint(path: &Path, device: Device) -> Result<(ResNet, Arch
 
 fn of_file(path: &Path, device: Device) -> Result<(ResNet, Architecture), Error> {
     let refused = |reason: String| Error::Weights { path: path.to_owned(), reason };
-    let file = read(path, &Limits::default()).map_err(|error| refused(error.to_string()))?;
+    let file = read_weights(path)?;
     let fitting = matchings(&file).flatten().find(|(_, matching)| matching.fits());
     let none = || refused("it does not hold a supported encoder; `densesiam inspect` says what it is".into());
     let (architecture, _) = fitting.ok_or_else(none)?;
     let store = Store::new(Kind::Float, device, 0);
     let resnet = ResNet::new(&(&store.root() / PREFIX), architecture, false);
-    import_encoder(&store, &format!("{PREFIX}."), path)?;
+    fill_encoder(&store, &format!("{PREFIX}."), path, &file)?;
     Ok((resnet, architecture))
 }

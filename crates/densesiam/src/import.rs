@@ -46,8 +46,29 @@ pub fn check_encoder(recipe: &impl Training) -> Result<(), Error> {
 /// When the file cannot be read, lacks a part of this encoder, or holds another network. Nothing is copied then.
 pub fn import_encoder(store: &Store, prefix: &str, path: &Path) -> Result<String, Error> {
     let path = &of_run(path)?;
+    fill_encoder(store, prefix, path, &read_weights(path)?)
+}
+
+/// Reads a weights file of any tool.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn read_weights(path: &Path) -> Result<WeightsFile, Error> {
+    read(path, &Limits::default())
+        .map_err(|error| Error::Weights { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// As [`import_encoder`], from a file that was read.
+///
+/// # Errors
+/// As [`import_encoder`].
+pub(crate) fn fill_encoder(
+    store: &Store,
+    prefix: &str,
+    path: &Path,
+    file: &WeightsFile,
+) -> Result<String, Error> {
     let refused = |reason: String| Error::Weights { path: path.to_owned(), reason };
-    let file = read(path, &Limits::default()).map_err(|error| refused(error.to_string()))?;
     let entries: Vec<_> = store
         .entries()
         .into_iter()
@@ -55,10 +76,10 @@ pub fn import_encoder(store: &Store, prefix: &str, path: &Path) -> Result<String
         .collect();
     let model: Vec<_> = entries.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect();
     let matching =
-        match_names(&model, &file.tensors).map_err(|error| refused(with_unread(error.to_string(), &file)))?;
+        match_names(&model, &file.tensors).map_err(|error| refused(with_unread(error.to_string(), file)))?;
     if !matching.fits() {
-        let reason = format!("{}\n{matching}", another_network(&file, &matching));
-        return Err(refused(with_unread(reason, &file)));
+        let reason = format!("{}\n{matching}", another_network(file, &matching));
+        return Err(refused(with_unread(reason, file)));
     }
     for matched in &matching.matched {
         let found = &file.tensors[matched.index];
@@ -68,7 +89,7 @@ pub fn import_encoder(store: &Store, prefix: &str, path: &Path) -> Result<String
             tch::no_grad(|| target.shallow_clone().copy_(&value));
         }
     }
-    Ok(with_unread(format!("{}, {matching}", matching.network), &file))
+    Ok(with_unread(format!("{}, {matching}", matching.network), file))
 }
 
 /// The file itself or, for a run directory, its exported encoder.
