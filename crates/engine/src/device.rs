@@ -1,4 +1,4 @@
-//! Which device and precision a run uses, and how many threads: what the recipe asks for against what is there.
+//! Decides which device, which precision and how many threads a run uses, from the recipe and the machine.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,7 +16,7 @@ use tch::{Cuda, Device, Kind, Tensor};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum DeviceRequest {
-    /// The first CUDA device, or the processor where there is none.
+    /// The first CUDA device, or the processor if there is none.
     #[default]
     Auto,
     /// The processor.
@@ -29,7 +29,7 @@ pub enum DeviceRequest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PrecisionRequest {
-    /// bf16 where the hardware computes it, else fp32.
+    /// bf16 if the hardware computes it, else fp32.
     #[default]
     Auto,
     /// float32 throughout.
@@ -67,16 +67,16 @@ impl From<Precision> for PrecisionRequest {
     }
 }
 
-/// A device that cannot be had: the recipe's fault, or the machine's.
+/// A device that is not available: the recipe's fault, or the machine's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// The text names no device.
+    /// The text does not name a device.
     #[error("run.device is {text:?}; allowed: \"auto\", \"cpu\", \"cuda\", \"cuda:1\"")]
     Syntax {
         /// The text found.
         text: String,
     },
-    /// CUDA is asked for, and cannot be had.
+    /// CUDA is asked for, but is not available.
     #[error("run.device asks for CUDA, but {0}; or set run.device=cpu")]
     NoCuda(CudaSupport),
     /// There are fewer CUDA devices.
@@ -87,7 +87,7 @@ pub enum DeviceError {
         /// The devices there are.
         count: usize,
     },
-    /// The libtorch in use is another than that of the build.
+    /// The libtorch in use is not the one of the build.
     #[error(
         "this program was built with libtorch {built_with} and finds libtorch {found}; build it again, or put its own first on LD_LIBRARY_PATH"
     )]
@@ -99,14 +99,14 @@ pub enum DeviceError {
     },
 }
 
-/// What there is of CUDA; prints as a part of a sentence.
+/// The state of CUDA on this machine; displayed as a part of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CudaSupport {
-    /// The system has no driver of NVIDIA's. libtorch's CUDA part is not loaded then, which would take a second.
+    /// The system has no NVIDIA driver. In that case libtorch's CUDA part, whose loading takes a second, is not loaded.
     NoDriver,
     /// There is a driver, but libtorch's CUDA part cannot be loaded, for the reason given.
     NotLoaded(String),
-    /// So many devices.
+    /// The number of devices.
     Devices(usize),
 }
 
@@ -130,11 +130,11 @@ impl fmt::Display for CudaSupport {
     }
 }
 
-/// What there is of CUDA, found once. Loads libtorch's CUDA part where there is a driver, and forbids TF32, which would round
-/// float32 to 10 bits.
+/// The state of CUDA on this machine, determined once. Loads libtorch's CUDA part if there is a driver, and forbids
+/// TF32, which would round float32 to 10 bits.
 pub fn cuda() -> &'static CudaSupport {
     static FOUND: OnceLock<CudaSupport> = OnceLock::new();
-    // The driver's own files, and Windows' border to it.
+    // The driver's own files, and the Windows interface to the driver.
     let driver = ["/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"];
     FOUND.get_or_init(|| {
         if !driver.iter().any(|file| Path::new(file).exists()) {
@@ -155,8 +155,8 @@ impl DeviceRequest {
     /// The device asked for.
     ///
     /// # Errors
-    /// [`DeviceError`] when CUDA is asked for and absent, or has fewer devices; or when libtorch is another than that of
-    /// the build.
+    /// [`DeviceError`] when CUDA is asked for and absent, or has fewer devices; or when libtorch is not the one of the
+    /// build.
     pub fn resolve(self) -> Result<Device, DeviceError> {
         let device = if self == Self::Cpu { Device::Cpu } else { self.among(cuda())? };
         let (built_with, found) = (densesiam_torch_ext::built_with(), densesiam_torch_ext::version());
@@ -210,7 +210,7 @@ fn processor_bf16() -> Option<&'static str> {
     if std::is_x86_feature_detected!("avx512bf16") {
         return Some("the processor has avx512_bf16");
     }
-    // AMX has no stable detection in the standard library; the kernel lists it only where it also enables it.
+    // AMX has no stable detection in the standard library; the kernel lists it only if it also enables it.
     let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let amx =
         flags.lines().find(|line| line.starts_with("flags")).is_some_and(|line| line.contains(" amx_bf16"));
@@ -231,16 +231,16 @@ pub fn resolve_threads(requested: usize) -> usize {
     }
 }
 
-/// Has cuDNN try its ways to convolve for each new shape and keep the fastest: for training, whose shapes stay the same. In
-/// float32 some take so long that the search would cost minutes, and none is made.
+/// Lets cuDNN try its convolution algorithms for each new shape and keep the fastest; this suits training, whose shapes
+/// stay the same. In float32 some algorithms take so long that the search would cost minutes, so it is left out.
 pub fn search_convolutions(device: Device, precision: Precision) {
     if matches!(device, Device::Cuda(_)) {
         Cuda::cudnn_set_benchmark(precision == Precision::Bf16);
     }
 }
 
-/// Whether this program's own kernels for CUDA serve on `device`, in words: `on`, or `off` and why. Compiles them where that was
-/// not done yet.
+/// Whether this program's own CUDA kernels are used on `device`, in words: `on`, or `off` and why. Compiles them if
+/// they are not compiled yet.
 pub fn cuda_kernels(device: Device, precision: Precision) -> String {
     match densesiam_torch_ext::cuda_kernels(&Tensor::zeros([1], (precision.kind(), device))) {
         Ok(()) => "on".to_owned(),
@@ -370,7 +370,7 @@ mod tests {
         let (precision, why) = PrecisionRequest::Auto.resolve(Device::Cpu);
         assert_eq!(precision == Precision::Bf16, processor_bf16().is_some());
         assert!(why.contains("processor"));
-        // Of a device that is not there nothing is known from another.
+        // Nothing is known about a device that does not exist, even if another one does.
         let beyond = Cuda::device_count().max(0) as usize;
         assert!(!densesiam_torch_ext::cuda_has_bf16(beyond));
         assert_eq!(PrecisionRequest::Auto.resolve(Device::Cuda(beyond)).0, Precision::Fp32);

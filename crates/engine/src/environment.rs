@@ -1,5 +1,5 @@
-//! What a run ran on, for `environment.json`: enough to explain a difference between two runs, and nothing that
-//! identifies the machine or its user.
+//! The software and hardware of a run, for `environment.json`: enough to explain a difference between two runs, and
+//! nothing that identifies the machine or its user.
 
 use std::fs;
 use std::num::NonZero;
@@ -11,12 +11,12 @@ use tch::Device;
 
 use crate::device::{Precision, cuda_kernels};
 
-/// Versions and hardware. What the system does not say is `null`.
+/// Versions and hardware. A value that the system does not report is `null`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Environment {
     /// The program's version.
     pub program: String,
-    /// The git commit of the working folder, with `-dirty` where it differs from it.
+    /// The git commit of the working folder, with `-dirty` if the folder differs from the commit.
     pub git: Option<String>,
     /// libtorch's version.
     pub libtorch: Option<String>,
@@ -32,14 +32,14 @@ pub struct Environment {
     pub device: String,
     /// The arithmetic of convolutions and linear layers.
     pub precision: Precision,
-    /// Whether the program's own kernels for CUDA serve on the device: `on`, or `off` and why.
+    /// Whether the program's own CUDA kernels are used on the device: `on`, or `off` and why.
     pub cuda_kernels: String,
     /// Threads within a libtorch operation.
     pub threads: usize,
 }
 
 impl Environment {
-    /// Looks around. `program` is the program's version, the rest what the run has resolved.
+    /// Collects the values. `program` is the program's version; the other arguments are what the run has resolved.
     pub fn collect(program: &str, device: Device, precision: Precision, threads: usize) -> Self {
         Self {
             program: program.to_owned(),
@@ -57,7 +57,7 @@ impl Environment {
     }
 }
 
-/// Main memory in bytes, where the system says.
+/// Main memory in bytes, if the system reports it.
 pub fn memory_bytes() -> Option<u64> {
     memory_of(&read("/proc/meminfo"))
 }
@@ -71,7 +71,7 @@ fn device_name(device: Device) -> String {
     }
 }
 
-/// A file's text; empty where there is none, as outside Linux.
+/// A file's text; empty if the file does not exist, as on systems other than Linux.
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }

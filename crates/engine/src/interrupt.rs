@@ -1,4 +1,4 @@
-//! Asking a run to stop: a signal sets a flag that the loop looks at between steps, so that it can save and leave.
+//! Asking a run to stop: a signal sets a flag that the loop checks between steps, so that it can save and end.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 
-/// The exit status of a process that the second Ctrl-C ends, as shells report it: 128 + SIGINT.
+/// The exit status of a process that a second Ctrl-C ends, as shells report it: 128 + SIGINT.
 const SECOND_INTERRUPT: i32 = 130;
 
 /// A signal by which a run is asked to stop.
@@ -42,10 +42,10 @@ const SIGNALS: [(Signal, i32); 4] = [
     (Signal::HangUp, SIGHUP),
 ];
 
-/// The watch of this process, once there is one: handlers are of the whole process, also when it trains several times.
+/// The watch of this process, once it exists. Handlers belong to the whole process, even if it trains several times.
 static WATCH: Mutex<Option<Interrupt>> = Mutex::new(None);
 
-/// The handlers cannot be put in place.
+/// The handlers cannot be installed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot handle the signals by which a run is stopped: {source}")]
 pub struct InterruptError {
@@ -75,7 +75,7 @@ impl Interrupt {
         }
         let received = Arc::new(AtomicUsize::new(0));
         let interrupted = Arc::new(AtomicBool::new(false));
-        // In the order in which they act: the first SIGINT passes the shutdown by, then arms it.
+        // Registered in the order in which they act: the first SIGINT does not trigger the shutdown, and then arms it.
         flag::register_conditional_shutdown(SIGINT, SECOND_INTERRUPT, Arc::clone(&interrupted))?;
         flag::register(SIGINT, interrupted)?;
         for (_, number) in
@@ -99,8 +99,8 @@ impl Interrupt {
     }
 }
 
-/// Whether whoever started the process wanted it to outlive the terminal: `nohup` has SIGHUP ignored. Only told by
-/// Linux; a handler would put an end to it.
+/// Whether the process was started to outlive the terminal: under `nohup` SIGHUP is ignored, and a handler would end
+/// that. Only Linux reports this.
 fn hang_up_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -114,7 +114,7 @@ mod tests {
     use signal_hook::low_level::raise;
     use std::process::Command;
 
-    /// Handlers are of the whole process, so all that is said of them is said in one test.
+    /// Handlers belong to the whole process, so they are all tested in one test.
     #[test]
     fn signals_are_seen_and_a_second_interrupt_ends_the_process() {
         let interrupt = Interrupt::install().unwrap();

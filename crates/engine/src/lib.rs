@@ -1,7 +1,7 @@
-//! What a training run needs around its model: how parameters are stepped, what is written where,
-//! on which device, and how it is stopped.
+//! What a training run needs around its model: the optimizer, the files that it writes, the choice of the device, and
+//! how it is stopped.
 //!
-//! The crate knows named tensors and steps; it knows no model, no loss and no data set, and holds no loop.
+//! The crate knows named tensors and steps. It knows no model, no loss and no data set, and contains no training loop.
 
 pub mod checkpoint;
 pub mod device;

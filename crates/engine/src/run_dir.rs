@@ -1,4 +1,5 @@
-//! The run directory: where everything of one run lies, and the rule that no run destroys or shares another's.
+//! The run directory, which holds all files of one run, and the rule that no run destroys or shares the directory of
+//! another.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -6,24 +7,24 @@ use std::path::{Path, PathBuf};
 
 const LOCK: &str = ".lock";
 const RECIPE: &str = "recipe.toml";
-/// The recipe while it is written.
+/// The recipe while it is being written.
 const PARTIAL_RECIPE: &str = "recipe.toml.partial";
 
-/// What to do about a directory of that name.
+/// What to do if a directory of that name exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// There must be none.
+    /// Fail: there must be no such directory.
     New,
     /// Continue the run in it.
     Resume,
-    /// Delete what is in it, if it is a run's.
+    /// Delete its contents, if it is the directory of a run.
     Overwrite,
 }
 
 /// A run directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirectoryError {
-    /// The name is no name of a folder: the recipe's fault.
+    /// The name cannot be the name of a folder: the recipe's fault.
     #[error(
         "run.name is {name:?}; allowed: a folder's name, without path separators and not starting with a dot"
     )]
@@ -31,7 +32,7 @@ pub enum RunDirectoryError {
         /// The name found.
         name: String,
     },
-    /// There is one already.
+    /// The directory already exists.
     #[error(
         "{} exists; continue it with --resume, replace it with --overwrite, or choose another run.name",
         path.display()
@@ -46,7 +47,7 @@ pub enum RunDirectoryError {
         /// The directory.
         path: PathBuf,
     },
-    /// It is not the directory of a run, and neither continued nor deleted.
+    /// It is not the directory of a run, so it is neither continued nor deleted.
     #[error(
         "{} holds files but no {RECIPE}, so it is not the directory of a run, and is left as it is; delete it yourself or \
          choose another run.name",
@@ -56,7 +57,7 @@ pub enum RunDirectoryError {
         /// The directory.
         path: PathBuf,
     },
-    /// Another process has it.
+    /// Another process uses it.
     #[error("another process is writing to {}; wait for it, or choose another run.name", path.display())]
     InUse {
         /// The directory.
@@ -72,7 +73,7 @@ pub enum RunDirectoryError {
     },
 }
 
-/// Where things lie in a run directory, whether or not they are there yet.
+/// The paths in a run directory, whether or not the files exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunLayout {
     root: PathBuf,
@@ -99,7 +100,7 @@ impl RunLayout {
         self.root.join("environment.json")
     }
 
-    /// One JSON object a line.
+    /// One JSON object in each line.
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
     }
@@ -129,7 +130,7 @@ impl RunLayout {
         self.root.join("report.html")
     }
 
-    /// The folder in which a non-finite loss leaves its state.
+    /// The folder for the state after a non-finite loss.
     pub fn nonfinite(&self) -> PathBuf {
         self.root.join("nonfinite")
     }
@@ -142,7 +143,7 @@ pub struct RunDirectory {
     lock: Lock,
 }
 
-/// The advisory lock of a run directory, which the system releases however the process ends.
+/// The advisory lock of a run directory. The system releases it, however the process ends.
 #[derive(Debug)]
 struct Lock {
     _file: File,
@@ -151,13 +152,13 @@ struct Lock {
 }
 
 impl RunDirectory {
-    /// Makes or takes over `<parent>/<name>` as `start` says, and locks it. A folder in which a run was made but never began,
-    /// because its process was killed before it wrote its recipe, is taken by every start. On file systems without locks
-    /// the directory is used unlocked: see [`RunDirectory::unlocked`].
+    /// Creates or takes over `<parent>/<name>` as `start` says, and locks it. If a process was killed before it wrote
+    /// its recipe, its run never began, and any start may take over the folder. On file systems without locks the
+    /// directory is used unlocked: see [`RunDirectory::unlocked`].
     ///
     /// # Errors
-    /// [`RunDirectoryError`] when the directory is there and should not be or the reverse, is another process's, or
-    /// the system refuses.
+    /// [`RunDirectoryError`] when the directory exists and should not, or the reverse, when another process uses it, or
+    /// when the system refuses.
     pub fn create(parent: &Path, name: &str, start: Start) -> Result<Self, RunDirectoryError> {
         let usual = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
         if !usual {
@@ -176,7 +177,7 @@ impl RunDirectory {
             return Err(RunDirectoryError::NotARun { path });
         }
         let directory = Self { lock: lock(&path)?, layout: RunLayout::new(path) };
-        // Another process may have begun its run before this one had the lock.
+        // Another process may have begun its run before this process had the lock.
         let root = directory.layout.root();
         if start == Start::New && !never_began(root) {
             return Err(RunDirectoryError::Exists { path: root.to_owned() });
@@ -187,20 +188,20 @@ impl RunDirectory {
         Ok(directory)
     }
 
-    /// Where things lie.
+    /// The paths in the directory.
     pub fn layout(&self) -> &RunLayout {
         &self.layout
     }
 
-    /// Why the directory is not locked, where the file system gives no locks: then nothing keeps two processes from writing
-    /// to it.
+    /// Why the directory is not locked, if the file system gives no locks: then nothing keeps two processes from
+    /// writing to it.
     pub fn unlocked(&self) -> Option<&io::Error> {
         self.lock.unavailable.as_ref()
     }
 }
 
-/// Makes `path`, and `parent` before it; returns whether `path` was not there. That is found by making it, so that two
-/// processes cannot both have made it.
+/// Creates `parent` and then `path`; returns whether `path` was new. This is found out by creating it, so that two
+/// processes cannot both have created it.
 fn create_folder(parent: &Path, path: &Path) -> Result<bool, RunDirectoryError> {
     let refused = |path: &Path, source| RunDirectoryError::Write { path: path.to_owned(), source };
     fs::create_dir_all(parent).map_err(|source| refused(parent, source))?;
@@ -219,8 +220,8 @@ fn lock(folder: &Path) -> Result<Lock, RunDirectoryError> {
     Ok(Lock { _file: file, unavailable })
 }
 
-/// Why a lock that was asked for cannot be had at all. Network file systems answer with errors of many kinds (`ENOLCK`,
-/// `ENOSYS`, `EOPNOTSUPP`, `EINVAL`) where they have no locks; only one answer means that another process holds the lock.
+/// Why a lock is not available at all. Network file systems answer with errors of many kinds (`ENOLCK`, `ENOSYS`,
+/// `EOPNOTSUPP`, `EINVAL`) if they have no locks; only one answer means that another process holds the lock.
 fn unavailable(
     answer: Result<(), TryLockError>,
     folder: &Path,
@@ -232,8 +233,8 @@ fn unavailable(
     }
 }
 
-/// Whether all that lies in `folder` is what a process leaves that is killed before it writes the recipe: the lock, and
-/// logs and folders without content.
+/// Whether `folder` holds only what a process leaves if it is killed before it writes the recipe: the lock, and empty
+/// logs and folders.
 fn never_began(folder: &Path) -> bool {
     const EMPTY: [&str; 4] = ["checkpoints", "pictures", "metrics.jsonl", "evaluations.jsonl"];
     let is_left = |entry: fs::DirEntry| {
@@ -250,7 +251,8 @@ fn never_began(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(is_left)))
 }
 
-/// Deletes all in `folder` but the lock, which is held. The recipe goes last: what a kill leaves is still a run.
+/// Deletes everything in `folder` except the lock, which is held. The recipe is deleted last, so that the folder is
+/// still a run's after a kill.
 fn empty(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -359,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_parent_that_cannot_be_written_to_is_named() {
-        // Permissions do not stop the superuser, under whom tests may run; a file in the way stops everyone.
+        // Permissions do not stop the superuser, who may run the tests; a file in the way stops every user.
         let home = tempfile::tempdir().unwrap();
         let parent = home.path().join("runs");
         fs::write(&parent, "").unwrap();

@@ -1,4 +1,4 @@
-//! Numbers that tell a healthy run from a collapsed one. All stay on the device until they are read.
+//! Numbers that distinguish a healthy run from a collapsed one. All stay on the device until they are read.
 
 use tch::{Kind, Tensor};
 

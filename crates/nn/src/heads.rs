@@ -1,4 +1,4 @@
-//! Projectors and predictors: each is a table of layers over one small type, for feature maps or for rows.
+//! Projectors and predictors. Each is a table of layers of one small type, for feature maps or for rows.
 //!
 //! The names of a head's layers count ReLUs as PyTorch's `Sequential` does: `0` linear, `1` norm, (`2` ReLU), `3`, ...
 
@@ -37,7 +37,7 @@ impl Mapping {
         }
     }
 
-    /// A norm, ReLU, and then this.
+    /// A norm, ReLU, and then this layer.
     fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
         match self {
             Self::Maps(convolution) => convolution.forward_after(norm, x, mode),
@@ -74,8 +74,8 @@ impl Head {
         }
     }
 
-    /// A projector whose channels are classes: as [`Head::projector`] on maps, with `width` hidden channels and a bias
-    /// at the output, as released (the paper, section 4).
+    /// A projector whose channels are classes: like [`Head::projector`] on maps, with `width` hidden channels and a
+    /// bias at the output, as in the released code (the paper, section 4).
     pub fn labeller(scope: &Scope, width: i64, classes: i64) -> Self {
         let output = Mapping::new(&(scope / "6"), Form::Maps, [width, classes], true);
         Self::with_output(scope, Form::Maps, [width, width, classes], output)
@@ -96,12 +96,12 @@ impl Head {
         self.forward_from_first(&self.first(x), mode)
     }
 
-    /// The first layer alone. It is linear and without bias: of a sum of rows it makes the sum of what it makes of each.
+    /// Applies only the first layer. It is linear and has no bias, so it maps a sum of rows to the sum of their images.
     pub fn first(&self, x: &Tensor) -> Tensor {
         self.hidden[0].0.forward(x)
     }
 
-    /// As [`Head::forward`], from what the first layer has made.
+    /// As [`Head::forward`], but from the output of the first layer.
     pub fn forward_from_first(&self, first: &Tensor, mode: Mode) -> Tensor {
         let (mut map, mut norm) = (first.shallow_clone(), &self.hidden[0].1);
         for (mapping, next_norm) in &self.hidden[1..] {

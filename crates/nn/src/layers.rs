@@ -1,4 +1,4 @@
-//! The three layers that everything is made of, with PyTorch's meaning and names.
+//! The three layers that all networks are made of, with PyTorch's semantics and names.
 
 use densesiam_torch_ext::{BatchNorm as Norm, batch_norm, convolution, norm_convolution};
 use tch::{Kind, Tensor};
@@ -8,18 +8,18 @@ use crate::store::{Initial, Scope};
 /// Whether batch norm uses (and records) the statistics of the batch, or the recorded ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Statistics of the batch, which also move the running ones.
+    /// Uses the statistics of the batch, and also updates the running statistics.
     Train {
-        /// How many equal parts of the batch have each their own statistics.
+        /// The number of equal parts of the batch that each have their own statistics.
         views: i64,
     },
-    /// The running statistics.
+    /// Uses the running statistics.
     Evaluate,
 }
 
-/// Two views `[B, ...]` in training mode through a network with `N` outputs, each for both views. Batch norm sees each view
-/// alone. Views of one size pass as one batch, which halves what does not grow with it: calls, and reading, rounding and
-/// reordering weights.
+/// Two views `[B, ...]` in training mode through a network with `N` outputs, each for both views. Batch norm treats
+/// each view separately. Views of one size pass as one batch, which halves the costs that do not grow with the batch:
+/// calls, and reading, rounding and reordering weights.
 pub(crate) fn both_views<const N: usize>(
     views: [Tensor; 2],
     network: impl Fn(&Tensor, Mode) -> [Tensor; N],
@@ -69,8 +69,8 @@ impl Convolution {
         convolution(x, &weight, bias.as_ref(), [self.stride, self.padding])
     }
 
-    /// An affine norm, ReLU, and then this convolution. Where the processor has kernels, the map between is not kept for
-    /// backward.
+    /// An affine norm, ReLU, and then this convolution. If there are kernels for the processor, the map in between is
+    /// not kept for the backward pass.
     pub fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
         let (weight, bias) = self.parameters(x.kind());
         let norm = norm.count_and_describe(mode, None, true);
@@ -104,7 +104,7 @@ impl Linear {
         x.linear(&weight, bias.as_ref())
     }
 
-    /// An affine norm, ReLU, and then this layer, as a convolution's.
+    /// An affine norm, ReLU, and then this layer, as in [`Convolution::forward_after`].
     pub fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
         let (weight, bias) = self.parameters(x.kind());
         norm_convolution(x, norm.count_and_describe(mode, None, true), &weight, bias.as_ref(), [1, 0])
@@ -142,7 +142,7 @@ impl BatchNorm {
             affine,
             running_mean: scope.buffer("running_mean", &[channels], 0.0),
             running_var: scope.buffer("running_var", &[channels], 1.0),
-            // Only kept because torchvision's strict loading wants it.
+            // Only kept because torchvision's strict loading requires it.
             batches_tracked: scope.counter("num_batches_tracked"),
         }
     }
@@ -159,13 +159,13 @@ impl BatchNorm {
         y
     }
 
-    /// Normalises, adds `residual`, and applies ReLU. The output comes twice, for what follows and for the shortcut
-    /// around it: their gradients then need no sweep of their own to be summed.
+    /// Normalises, adds `residual`, and applies ReLU. The output is returned twice, for the next layer and for the
+    /// shortcut around it, so that summing their gradients needs no extra pass over memory.
     pub fn forward_add_relu(&self, x: &Tensor, residual: &Tensor, mode: Mode) -> [Tensor; 2] {
         batch_norm(x, self.count_and_describe(mode, Some(residual), true))
     }
 
-    /// What is applied now; counts the batches of training.
+    /// Describes the norm to apply now, and counts the batches of training.
     fn count_and_describe<'t>(&'t self, mode: Mode, residual: Option<&'t Tensor>, relu: bool) -> Norm<'t> {
         let views = match mode {
             Mode::Train { views } => views,

@@ -1,12 +1,11 @@
 //! The networks and losses of DenseSiam, on tch.
 //!
-//! This crate does no input or output, reads no clock, prints nothing and draws no random number that does not
-//! come from a key. It computes in the kind of its input: weights are kept in the store's kind (float32, or
-//! float64 in parity tests) and are cast to the input's kind where they are used, so a bfloat16 step is a bfloat16
-//! input and nothing else.
+//! This crate does no input or output, reads no clock, prints nothing and draws no random number that does not come
+//! from a key. It computes in the kind of its input: weights are kept in the store's kind (float32, or float64 in
+//! parity tests) and are cast to the input's kind where they are used, so a bfloat16 step needs only a bfloat16 input.
 //!
-//! Shapes inside `forward` are contracts of the program, not of its user: they are asserted by libtorch, while
-//! everything that a user can set is checked by the settings' `validate`.
+//! The program, and not its user, is responsible for the shapes inside `forward`: libtorch asserts them. Everything
+//! that a user can set is checked by the settings' `validate`.
 //!
 //! Letters in shapes: `B` samples, `C` channels of the encoder, `D` channels of a head, `N` pseudo-categories,
 //! `K` points along a side of the grid, `P` points, `h w` cells of a feature map.

@@ -1,8 +1,9 @@
 //! The distances of eq. 2 and 3 and the contrastive loss of eq. 6.
 //!
-//! No function here stops a gradient: that is done, in sight, where a loss is put together.
+//! No function here stops a gradient; that is done visibly where a loss is put together.
 
-/// Eq. 6, `-log(exp(cos(q_i, r_i) / t) / sum_j exp(cos(q_i, r_j) / t))`, which keeps no similarities for backward.
+/// Eq. 6, `-log(exp(cos(q_i, r_i) / t) / sum_j exp(cos(q_i, r_j) / t))`, which keeps no similarities for the backward
+/// pass.
 pub use densesiam_torch_ext::contrast;
 use densesiam_torch_ext::cross_entropy;
 use serde::{Deserialize, Serialize};
@@ -58,7 +59,7 @@ pub(crate) fn normalised(x: &Tensor, axis: i64) -> Tensor {
     x / norm
 }
 
-/// Zero, for a loss that has nothing to be computed from.
+/// Zero, for a loss that has no input to be computed from.
 pub(crate) fn zero_like(x: &Tensor) -> Tensor {
     Tensor::zeros([0i64; 0], (loss_kind(x.kind()), x.device()))
 }

@@ -1,4 +1,4 @@
-//! What a training needs to know of a method: what a step leaves, and which of its tensors are predictors.
+//! What a training needs to know about a method: the output of a step, and which tensors are predictors.
 
 use tch::Tensor;
 
@@ -7,14 +7,14 @@ use crate::collapse::{CategoryUse, category_use, spread};
 /// One step of a method, before its gradients. Nothing in it has been read from the device.
 #[derive(Debug)]
 pub struct Step {
-    /// The weighted sum, a scalar to be differentiated. Without a gradient where no loss that has a weight is computed.
+    /// The weighted sum, a scalar to be differentiated. It has no gradient if no loss with a weight is computed.
     pub loss: Tensor,
-    /// The losses that were computed, scalars by the names that the log has for them. One that is off is 0; one that could
-    /// not be computed is left out.
+    /// The losses that were computed, scalars with their names in the log. One that is off is 0; one that could not be
+    /// computed is left out.
     pub parts: Vec<(&'static str, Tensor)>,
-    /// Numbers that the host knows without asking the device, by their names in the log.
+    /// Numbers that the host knows without reading from the device, with their names in the log.
     pub counts: Vec<(&'static str, f64)>,
-    /// What the collapse monitors measure when they are due.
+    /// The outputs that the collapse monitors measure when they are due.
     pub watched: Vec<Watched>,
 }
 
@@ -27,7 +27,7 @@ pub struct Predictors {
     pub all: &'static [&'static str],
 }
 
-/// Outputs by which a collapse is told.
+/// Outputs by which a collapse is detected.
 #[derive(Debug)]
 pub enum Watched {
     /// `[rows, D]`: whether they point in many directions.
@@ -37,7 +37,7 @@ pub enum Watched {
 }
 
 impl Watched {
-    /// The numbers of the monitor, scalars by the names that the log has for them.
+    /// The numbers of the monitor, scalars with their names in the log.
     pub fn numbers(&self) -> Vec<(&'static str, Tensor)> {
         match self {
             Self::Spread(z) => vec![("spread", spread(z))],

@@ -69,7 +69,7 @@ impl Store {
         Self { kind, device, seed, entries: RefCell::default() }
     }
 
-    /// Where its tensors are.
+    /// The device of the tensors.
     pub fn device(&self) -> Device {
         self.device
     }
@@ -103,7 +103,7 @@ impl Store {
     /// Copies `state` into the model's tensors, casting to their kind. Every name must occur on both sides.
     ///
     /// # Errors
-    /// [`WeightsError`], and then nothing was copied.
+    /// [`WeightsError`]; nothing is copied in that case.
     pub fn load(&self, state: &[(String, Tensor)]) -> Result<(), WeightsError> {
         let entries = self.entries();
         let find = |name: &str| state.iter().find(|(other, _)| other == name).map(|(_, tensor)| tensor);
@@ -130,7 +130,7 @@ impl Store {
     }
 }
 
-/// A place in a store's hierarchy of names; `&scope / "layer1"` is the place below.
+/// A place in a store's hierarchy of names; `&scope / "layer1"` is the place `layer1` below `scope`.
 #[derive(Clone, Debug)]
 pub struct Scope<'s> {
     store: &'s Store,
@@ -190,7 +190,7 @@ fn initial_value(store: &Store, name: &str, shape: &[i64], initial: Initial) -> 
         }
         Initial::UniformFanIn(fan_in) => {
             let bound = 1.0 / (fan_in as f32).sqrt();
-            // The bounds are finite and in order: the distribution always exists.
+            // The bounds are finite and in order, so the distribution always exists.
             Uniform::new_inclusive(-bound, bound)
                 .map(|uniform| uniform.sample_iter(&mut stream).take(count).collect())
                 .unwrap_or_default()

@@ -19,14 +19,14 @@ pub enum Duration {
     Images(u64),
     /// A share of the whole training, in 0..=1.
     OfTraining(f64),
-    /// Never comes.
+    /// Never.
     Never,
 }
 
 /// A duration that cannot be understood, or cannot be resolved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    /// The text is no duration: the recipe's fault.
+    /// The text is not a duration: the recipe's fault.
     #[error(
         "{text:?} is not a duration; allowed: \"200 epochs\", \"20 steps\", \"50000 images\", \
          \"0.5 of training\" (0 to 1), \"never\""
@@ -41,7 +41,7 @@ pub enum DurationError {
         /// The text found.
         text: String,
     },
-    /// The length of the training itself is given by a unit that refers to it, or is unlimited.
+    /// The length of the training is given as a share of itself, or is unlimited.
     #[error("training cannot last {text:?}; give epochs, steps or images")]
     NoLength {
         /// The duration found.
@@ -49,7 +49,7 @@ pub enum DurationError {
     },
 }
 
-/// What a duration is resolved against.
+/// The facts of a training that a duration is resolved with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Horizon {
     /// Steps in one pass over the data set, at least 1.
@@ -60,7 +60,7 @@ pub struct Horizon {
     pub total_steps: u64,
 }
 
-/// Where a training is: every schedule is a function of it.
+/// The progress of a training; every schedule is a function of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// Steps done.
@@ -70,12 +70,12 @@ pub struct Now {
 }
 
 impl Now {
-    /// Whether what starts at `start` has started.
+    /// Whether a part of the training that starts at `start` has started.
     pub fn is_past(&self, start: Duration) -> bool {
         start.resolve(&self.horizon).is_some_and(|start| self.step >= start)
     }
 
-    /// Whether what starts at `start` starts now, in the middle of the training.
+    /// Whether a part of the training that starts at `start` starts now, after the first step.
     pub fn is_at(&self, start: Duration) -> bool {
         self.step > 0 && start.resolve(&self.horizon) == Some(self.step)
     }
@@ -109,8 +109,8 @@ impl Duration {
         }
     }
 
-    /// The duration in steps, `None` for never. Fractions are rounded to the nearest step, pictures up to whole
-    /// steps; what is longer than nothing is at least one step.
+    /// The duration in steps, `None` for never. Fractions are rounded to the nearest step, pictures up to whole steps;
+    /// a duration above zero is at least one step.
     pub fn resolve(&self, horizon: &Horizon) -> Option<u64> {
         let exact = self.exact(horizon)?;
         Some(match *self {
@@ -122,14 +122,14 @@ impl Duration {
     }
 }
 
-/// How long a training lasts, as a recipe states it: a [`Duration`], or as a time (`"2 hours"`, `"30 minutes"`, `"1 day"`),
-/// which is told in steps as soon as the rate of the machine is measured.
+/// How long a training lasts, as a recipe states it: a [`Duration`], or as a time (`"2 hours"`, `"30 minutes"`, `"1
+/// day"`), which is converted to steps as soon as the rate of the machine is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Length {
-    /// What every machine trains alike.
+    /// A length that is the same on every machine.
     Counted(Duration),
-    /// Seconds of computing, above 0, evaluations apart.
+    /// Seconds of computing, above 0, without evaluations.
     Time(f64),
 }
 
@@ -177,8 +177,8 @@ impl From<Length> for String {
     }
 }
 
-/// Whether something that happens every `every` steps is due once `step` steps are done (so never at 0).
-/// `every` of `None` or 0 is never. `at_end` holds the total where the last step counts as due as well.
+/// Whether something that happens every `every` steps is due once `step` steps are done (so never at 0). `every` of
+/// `None` or 0 is never. `at_end` holds the total if the last step counts as due as well.
 pub fn is_due(step: u64, every: Option<u64>, at_end: Option<u64>) -> bool {
     let multiple = every.is_some_and(|every| every > 0 && step.is_multiple_of(every));
     step > 0 && (multiple || at_end == Some(step))
@@ -222,7 +222,7 @@ fn parse(text: &str) -> Option<Duration> {
     }
 }
 
-/// What a bare number could mean.
+/// The durations that a bare number could mean.
 fn with_units(number: &str) -> String {
     let whole = number.parse::<u64>().is_ok();
     let [first, second] = if whole { ["steps", "epochs"] } else { ["epochs", "of training"] };
@@ -340,7 +340,7 @@ mod tests {
         let half = Duration::OfTraining(0.5);
         assert_eq!([9, 10, 11].map(|step| now(step).is_past(half)), [false, true, true]);
         assert_eq!([9, 10, 11].map(|step| now(step).is_at(half)), [false, true, false]);
-        // What was there from the beginning does not start in the middle.
+        // A part that is on from the beginning does not start later.
         assert!(now(0).is_past(Duration::Steps(0)) && !now(0).is_at(Duration::Steps(0)));
         assert!(!now(20).is_past(Duration::Never) && !now(20).is_at(Duration::Never));
     }

@@ -1,9 +1,10 @@
-//! Strict reading of recipes. A misspelt key that is silently ignored costs a night of training, so every key has to
-//! be known, and every complaint names the dotted key, where it was written, and what to write instead.
+//! Strict reading of recipes. A misspelt key that is silently ignored costs a night of training. Every key must
+//! therefore be known, and every error names the dotted key, where it was written, and what to write instead.
 //!
-//! The set of known keys is the default recipe, written as TOML. Every key therefore needs a default that TOML can write:
-//! `None` leaves no trace (spell it `""` or `"none"`), a table that is empty by default accepts no key at all (maps with
-//! free keys are not supported), and a key keeps the TOML type of its default. Arrays are replaced whole.
+//! The known keys are those of the default recipe, written as TOML. Every key therefore needs a default that TOML can
+//! write: `None` leaves no trace (spell it `""` or `"none"`), a table that is empty by default accepts no key at all
+//! (maps with free keys are not supported), and a key keeps the TOML type of its default. Arrays are replaced as a
+//! whole.
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value, de::DeTable};
@@ -38,7 +39,7 @@ pub enum RecipeError {
         key: String,
         /// Where it was written.
         place: String,
-        /// The nearest known key, or the keys that exist in its place.
+        /// The nearest known key, or the keys that exist beside it.
         advice: String,
     },
     /// A value of another TOML type than the key has.
@@ -60,7 +61,7 @@ pub enum RecipeError {
         key: String,
         /// Where it was written.
         place: String,
-        /// What the recipe's type says about it.
+        /// The message of the recipe's type.
         message: String,
     },
     /// The default recipe itself cannot be written as TOML, which is a fault of the program.
@@ -90,13 +91,13 @@ impl Source {
     }
 }
 
-/// What a complaint about a key has to know.
+/// What an error about a key needs to know.
 struct Context<'a> {
     defaults: &'a Table,
     source: &'a Source,
 }
 
-/// Reads TOML of whatever shape; unknown keys are as the type says.
+/// Reads TOML of any shape; the type decides about unknown keys.
 ///
 /// # Errors
 /// [`RecipeError::Syntax`] with the place.
@@ -131,7 +132,7 @@ fn override_value(text: &str, default: Option<&Value>) -> Value {
     }
 }
 
-/// Lays what is `given` at one place over the recipe.
+/// Merges the values `given` at one place into the recipe, and overrides earlier ones.
 pub(crate) fn merge(
     into: &mut Table,
     given: &Table,
@@ -153,7 +154,7 @@ fn merge_below(
             (None, _) => return Err(unknown(&first_leaf(key, value), context)),
             (Some(Value::Table(inner)), Value::Table(value)) => merge_below(&key, inner, value, context)?,
             (Some(slot @ Value::Float(_)), Value::Integer(whole)) => *slot = Value::Float(*whole as f64),
-            // A bare number where text is expected: `log_every = 10`, `name = 7`.
+            // A bare number if text is expected: `log_every = 10`, `name = 7`.
             (Some(slot @ Value::String(_)), Value::Integer(whole)) => {
                 *slot = Value::String(whole.to_string());
             }
@@ -209,8 +210,8 @@ fn known_beside(key: &str, defaults: &Table) -> String {
     format!("a recipe has the keys {}", names(defaults))
 }
 
-/// The known key that is meant by `key`: one that reads nearly the same, the one that goes by this name elsewhere
-/// (`lr`), or the one that reads most like it, as a whole or in its last segment (`grid` finds `pixsim.grid`).
+/// The known key that is meant by `key`: one that is spelt nearly the same, the one that other programs call by this
+/// name (`lr`), or the most similar one, as a whole or in its last segment (`grid` finds `pixsim.grid`).
 pub fn nearest<'k>(key: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     const SAME: f64 = 0.8;
     const ALIKE: f64 = 0.65;
@@ -227,7 +228,7 @@ pub fn nearest<'k>(key: &str, known: impl Iterator<Item = &'k str>) -> Option<&'
         let meant = keys_meant(key).iter();
         meant.filter_map(|meant| known.iter().find(|(_, candidate)| candidate == meant)).next()
     };
-    // Among equal names the one whose section also reads alike wins.
+    // Among equal names the one whose section is also similar wins.
     let alike = || {
         let alike = known.iter().filter(|((_, best), _)| *best >= ALIKE);
         alike.max_by(|((a_whole, a), _), ((b_whole, b), _)| a.total_cmp(b).then(a_whole.total_cmp(b_whole)))
@@ -245,7 +246,7 @@ fn names(table: &Table) -> String {
     names.join(", ")
 }
 
-/// `key`, or below a misspelt section the first key in it, which is what the reader looks for.
+/// `key` itself or, for a misspelt section, the first key in it, because that is what the reader is looking for.
 fn first_leaf(key: String, value: &Value) -> String {
     match value.as_table().and_then(|table| table.iter().next()) {
         Some((name, inner)) => first_leaf(join(&key, name), inner),

@@ -1,7 +1,7 @@
-//! What a recipe can say: [`tables`] reads it, strictly, by its [`keys`], [`duration`] and [`schedule`] are values that several crates have
-//! in their settings, [`usual`] knows what other programs call a key. [`SettingError`] is the one error for a setting that
-//! cannot be: which key of the recipe, what it holds, what is allowed. Every crate that has settings checks them through
-//! it, so that all mistakes in a recipe read alike.
+//! What a recipe can contain. [`tables`] reads a recipe strictly by its [`keys`]; [`duration`] and [`schedule`] are
+//! values in the settings of several crates; [`usual`] knows what other programs call a key. [`SettingError`] is the
+//! one error for a setting that is not allowed: it names the key, its value, and the allowed values. Every crate that
+//! has settings reports through it, so that all mistakes in a recipe are reported alike.
 
 pub mod duration;
 pub mod keys;
@@ -18,13 +18,13 @@ use std::ops::RangeInclusive;
 pub struct SettingError {
     /// Dotted key in the recipe, as it can be pasted on a command line.
     pub key: &'static str,
-    /// What it holds.
+    /// The value that it holds.
     pub value: String,
-    /// What would be accepted.
+    /// The values that would be accepted.
     pub allowed: String,
 }
 
-/// Errs with key, value and what is allowed unless `holds`.
+/// Fails with the key, the value and the allowed values, unless `holds`.
 ///
 /// # Errors
 /// [`SettingError`].
@@ -41,8 +41,8 @@ pub fn require(
     }
 }
 
-/// Errs with key, value and the range unless the value is within it; `unit` is what is counted or measured. A setting that
-/// is a number has a range, however wide, so that none can ask for memory without end.
+/// Fails with the key, the value and the range, unless the value is within the range; `unit` names what is counted or
+/// measured. Every number has a range, however wide, so that no setting can ask for unlimited memory.
 ///
 /// # Errors
 /// [`SettingError`].

@@ -1,4 +1,4 @@
-//! The learning rate as a pure function of the step: there is nothing to save, and a resumed run cannot drift.
+//! The learning rate as a pure function of the step, so there is nothing to save, and a resumed run cannot drift.
 
 use std::f64::consts::PI;
 
@@ -20,7 +20,7 @@ pub enum ScheduleKind {
     Step,
 }
 
-/// How the learning rate goes over the training.
+/// How the learning rate changes over the training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScheduleSettings {
@@ -28,7 +28,7 @@ pub struct ScheduleSettings {
     pub kind: ScheduleKind,
     /// Linear rise from nearly nothing to the peak at the start; `"0 steps"` for none.
     pub warmup: Duration,
-    /// Where `kind = "step"` lowers the rate; empty for the other kinds.
+    /// The times at which `kind = "step"` lowers the rate; empty for the other kinds.
     pub milestones: Vec<Duration>,
     /// What each milestone multiplies the rate by, above 0 and at most 1.
     pub step_factor: f64,
@@ -104,7 +104,7 @@ impl LearningRate {
             &settings.warmup,
             "shorter than the training",
         )?;
-        // Rounding to whole steps must not forbid what is short enough: 0.05 of one step is none.
+        // Rounding to whole steps must not forbid a warm-up that is short enough: 0.05 of one step is no step.
         let warmup = settings.warmup.resolve(horizon).unwrap_or(0);
         Ok(Self {
             kind: settings.kind,

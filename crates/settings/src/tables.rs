@@ -1,5 +1,5 @@
-//! A recipe as tables: what was written, laid over the defaults, with every key known. Each part of a program reads from
-//! it the tables that it has settings for, and two parts may read the same table.
+//! A recipe as tables: the written values override the defaults, and every key is known. Each part of a program reads
+//! the tables that it has settings for, and two parts may read the same table.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,9 +16,10 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Lays a text over the `defaults`, whose keys are all that there are, and `settings` (`dotted.key=value`) over both.
-    /// `origin` names the text in messages, usually its file. The value of a setting is read as TOML, and as a bare string
-    /// where it is none or where the key is a string: `data.root=/pictures` and `run.name=7` need no quotes.
+    /// Merges the `defaults`, which have all keys that exist, with a text that overrides them, and with `settings`
+    /// (`dotted.key=value`) that override both. `origin` names the text in messages, usually its file. The value of a
+    /// setting is read as TOML, or as a bare string if it is not TOML or if the key is a string: `data.root=/pictures`
+    /// and `run.name=7` need no quotes.
     ///
     /// # Errors
     /// When the text is not valid TOML, or a key is unknown or has a value of another type than its default.
@@ -68,15 +69,15 @@ impl Tables {
     }
 }
 
-/// The tables of a struct of tables.
+/// The tables of a struct whose fields are tables.
 ///
 /// # Errors
-/// [`RecipeError::Defaults`] where it cannot be written as TOML, a fault of the program.
+/// [`RecipeError::Defaults`] if it cannot be written as TOML, a fault of the program.
 pub fn tables_of<T: Serialize>(settings: &T) -> Result<Table, RecipeError> {
     Table::try_from(settings).map_err(|error| RecipeError::Defaults { message: error.to_string() })
 }
 
-/// The settings of one table, as the only table there.
+/// A recipe with only this table.
 ///
 /// # Errors
 /// As [`tables_of`].
@@ -96,7 +97,7 @@ pub fn joined(parts: impl IntoIterator<Item = Table>) -> Table {
     all
 }
 
-/// The dotted keys whose values differ between two complete recipes, those that only one of them has included.
+/// The dotted keys whose values differ between two complete recipes, including keys that only one of them has.
 ///
 /// # Errors
 /// [`RecipeError::Syntax`] when one of them is not valid TOML.

@@ -1,6 +1,6 @@
-//! What the settings of a training are usually called elsewhere, so that whoever types such a name learns ours.
+//! The usual names of a training's settings in other programs, so that a user who types such a name learns ours.
 
-/// A usual name, and the keys that are meant by it: the first of them that a recipe has.
+/// A usual name, and the keys that it may mean; the first key that a recipe has is meant.
 const USUAL: [(&str, &[&str]); 62] = [
     ("epoch", LENGTH),
     ("epochs", LENGTH),
@@ -72,7 +72,7 @@ const DECAY: &[&str] = &["optimizer.weight_decay", "probe.weight_decay"];
 const BATCH: &[&str] = &["train.batch_size", "probe.batch_size"];
 const SIZE: &[&str] = &["augment.size", "probe.size"];
 
-/// The keys that are meant where someone writes `name`, in whatever table: `epochs`, `train.epochs`, `batch-size`.
+/// The keys that are meant if a user writes `name`, in any table: `epochs`, `train.epochs`, `batch-size`.
 pub fn keys_meant(name: &str) -> &'static [&'static str] {
     let name = name.rsplit('.').next().unwrap_or_default().to_lowercase().replace('-', "_");
     USUAL.iter().find(|(usual, _)| *usual == name).map_or(&[], |(_, keys)| keys)

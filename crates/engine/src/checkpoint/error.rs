@@ -1,4 +1,4 @@
-//! What can be wrong with tensor files and checkpoints, by whose fault.
+//! What can be wrong with tensor files and checkpoints, and who is at fault.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub enum TensorFileError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A tensor's element type is not one that is stored: the program's fault, or a foreign file.
+    /// A tensor's element type is not supported: the program's fault, or a file of another program.
     #[error("tensor {name:?} of {} is of type {kind}; float32, float64, bfloat16 and int64 are supported", path.display())]
     Kind {
         /// The file.
@@ -78,7 +78,7 @@ pub enum CheckpointError {
         /// What the system said.
         source: io::Error,
     },
-    /// The manifest is no manifest.
+    /// The manifest is not valid.
     #[error("{} is damaged: {reason}; resume from another checkpoint", path.display())]
     Manifest {
         /// The manifest.
@@ -86,7 +86,7 @@ pub enum CheckpointError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The checkpoint was written by a program that stores them in another way.
+    /// The checkpoint was written by a program that uses another format.
     #[error("{} is of format {found}; this program reads format {supported}", path.display())]
     FormatVersion {
         /// The manifest.
@@ -122,13 +122,13 @@ pub enum CheckpointError {
         /// The checksum found.
         found: u32,
     },
-    /// A tensor file's own trouble.
+    /// An error of a tensor file.
     #[error(transparent)]
     Tensors(TensorFileError),
 }
 
 impl CheckpointError {
-    /// Whether the checkpoint itself is at fault and will stay so, so that an older one may be taken instead.
+    /// Whether the checkpoint itself is permanently damaged, so that an older one may be used instead.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::NotFound { .. } | Self::Manifest { .. } | Self::Missing { .. } => true,

@@ -1,4 +1,5 @@
-//! The manifest of a checkpoint: what lies beside it, so that damage is seen before it is trained on.
+//! The manifest of a checkpoint, which lists the files beside it, so that damage is noticed before training continues
+//! from it.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -14,7 +15,7 @@ use super::error::CheckpointError;
 
 /// The manifest's name within a checkpoint's folder.
 pub(super) const MANIFEST: &str = "manifest.json";
-/// The way in which this program stores checkpoints.
+/// The checkpoint format of this program.
 pub(super) const FORMAT: u64 = 1;
 
 /// The size and checksum of a file as it was written.
@@ -27,13 +28,13 @@ pub struct FileRecord {
 }
 
 impl FileRecord {
-    /// Takes in the file's next bytes.
+    /// Adds the file's next bytes.
     pub(super) fn extend(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         self.crc32c = crc32c::crc32c_append(self.crc32c, bytes);
     }
 
-    /// Errs unless `contents` are what was recorded.
+    /// Fails unless `contents` agree with the record.
     pub(super) fn verify(&self, path: &Path, contents: &[u8]) -> Result<(), CheckpointError> {
         let path = path.to_owned();
         let mut found = Self::default();
@@ -48,10 +49,10 @@ impl FileRecord {
     }
 }
 
-/// What a checkpoint says of itself.
+/// The description of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The way in which it is stored.
+    /// The format in which it is stored.
     pub format: u64,
     /// Optimizer steps done.
     pub step: u64,
@@ -59,7 +60,7 @@ pub struct Manifest {
     pub created: u64,
     /// The files beside the manifest, by name.
     pub files: BTreeMap<String, FileRecord>,
-    /// What else the program wants to know when it resumes: seed, fingerprint of the data, the recipe's hash.
+    /// What else the program needs when it resumes: seed, fingerprint of the data, the recipe's hash.
     pub run: Value,
 }
 
@@ -76,14 +77,14 @@ impl Manifest {
         Self::parse(&text, &path)
     }
 
-    /// Reads the text of a manifest; `path` is for complaints.
+    /// Reads the text of a manifest; `path` is for error messages.
     pub(super) fn parse(text: &[u8], path: &Path) -> Result<Self, CheckpointError> {
         let damaged = |reason: &dyn Display| CheckpointError::Manifest {
             path: path.to_owned(),
             reason: reason.to_string(),
         };
         let text = content(text).map_err(|reason| damaged(&reason))?;
-        // The format is looked at first: a later one may have other fields.
+        // The format is checked first, because a later one may have other fields.
         let value: Value = serde_json::from_slice(text).map_err(|reason| damaged(&reason))?;
         match value.get("format").and_then(Value::as_u64) {
             Some(found) if found != FORMAT => {

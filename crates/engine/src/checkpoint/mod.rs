@@ -1,9 +1,9 @@
-//! Checkpoints that survive a kill at any moment: a folder a step, written under a temporary name, synced, then
-//! renamed; read back only after sizes and checksums agree.
+//! Checkpoints that survive a kill at any moment: each is a folder for one step, which is written under a temporary
+//! name, synced, then renamed, and is read back only if sizes and checksums agree.
 //!
 //! `<folder>/000012000/{model.safetensors, optimizer.safetensors, manifest.json}`. Names that start with a dot are
-//! temporary: `.writing-*` and `.deleting-*` are rubbish of a killed process, `.replaced-*` is a checkpoint that was
-//! about to be replaced by another of its step.
+//! temporary: `.writing-*` and `.deleting-*` are leftovers of a killed process, `.replaced-*` is a checkpoint that was
+//! about to be replaced by another of the same step.
 
 mod error;
 mod manifest;
@@ -30,12 +30,12 @@ const WRITING: &str = ".writing-";
 const DELETING: &str = ".deleting-";
 const REPLACED: &str = ".replaced-";
 
-/// A checkpoint as read, all on the processor.
+/// A checkpoint that was read; all tensors are on the processor.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// Its folder.
     pub path: PathBuf,
-    /// What it says of itself.
+    /// Its description.
     pub manifest: Manifest,
     /// The model's tensors, sorted by name.
     pub model: Vec<(String, Tensor)>,
@@ -46,7 +46,7 @@ pub struct Checkpoint {
 /// The outcome of a search for the newest checkpoint.
 #[derive(Debug)]
 pub struct Latest {
-    /// The newest one that is whole, if any.
+    /// The newest complete checkpoint, if any.
     pub checkpoint: Option<Checkpoint>,
     /// Newer ones that are damaged, newest first, and what is wrong with each.
     pub rejected: Vec<(PathBuf, CheckpointError)>,
@@ -59,7 +59,7 @@ pub struct CheckpointFolder {
 }
 
 impl CheckpointFolder {
-    /// Opens the folder to write to it, makes it where it is not there, and tidies what a killed process left.
+    /// Opens the folder for writing, creates it if it does not exist, and cleans up after a killed process.
     ///
     /// # Errors
     /// [`CheckpointError::Write`] when the system refuses.
@@ -69,8 +69,8 @@ impl CheckpointFolder {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Writes the checkpoint of `step`, and replaces one of that step. `run` is kept in the manifest as it is.
-    /// Returns the checkpoint's folder.
+    /// Writes the checkpoint of `step`, and replaces an existing one of that step. `run` is stored in the manifest
+    /// unchanged. Returns the checkpoint's folder.
     ///
     /// # Errors
     /// [`CheckpointError`] when the system refuses or a tensor cannot be stored; then nothing has changed.
@@ -87,22 +87,22 @@ impl CheckpointFolder {
             self.put(&temporary, &target).map_err(|source| CheckpointError::write(&target, source))
         });
         if written.is_err() {
-            // The failure is what matters to the caller; a leftover is removed at the next start.
+            // The caller needs the first failure; a leftover is removed at the next start.
             let _ = fs::remove_dir_all(&temporary);
         }
         written.map(|()| target)
     }
 
-    /// Reads the newest checkpoint that is whole, past damaged ones.
+    /// Reads the newest complete checkpoint, and skips damaged ones.
     ///
     /// # Errors
-    /// As of the function [`latest`]. Damage of single checkpoints is no error: see [`Latest::rejected`].
+    /// As of the function [`latest`]. Damaged checkpoints are not an error: see [`Latest::rejected`].
     pub fn latest(&self) -> Result<Latest, CheckpointError> {
         latest(&self.path)
     }
 
-    /// Deletes all but the newest `keep_last` checkpoints (at least one) and those of the steps in `keep`; returns
-    /// the steps deleted. Damaged ones do not count and are left for a person to look at.
+    /// Deletes all but the newest `keep_last` checkpoints (at least one) and those of the steps in `keep`; returns the
+    /// steps deleted. Damaged checkpoints do not count, and are kept for a person to examine.
     ///
     /// # Errors
     /// [`CheckpointError`] when the system refuses.
@@ -118,20 +118,20 @@ impl CheckpointFolder {
         Ok(whole)
     }
 
-    /// Renames the finished folder into place. One that is there already is set aside first, so that a kill between
-    /// the two renames loses neither.
+    /// Renames the finished folder into place. An existing folder is moved aside first, so that a kill between the two
+    /// renames loses neither.
     fn put(&self, temporary: &Path, target: &Path) -> io::Result<()> {
         let aside = sibling(target, REPLACED);
         if target.exists() {
             fs::rename(target, &aside)?;
         }
         let put = fs::rename(temporary, target).and_then(|()| sync_folder(&self.path));
-        // What cannot be put back or deleted now is dealt with at the next start.
+        // A folder that cannot be put back or deleted now is dealt with at the next start.
         let _ = if put.is_ok() { fs::remove_dir_all(&aside) } else { fs::rename(&aside, target) };
         put
     }
 
-    /// Renames before deleting, so that a kill leaves no half a checkpoint under a proper name.
+    /// Renames before deleting, so that a kill leaves no half-deleted checkpoint under a proper name.
     fn delete(&self, path: &Path) -> io::Result<()> {
         let aside = sibling(path, DELETING);
         fs::rename(path, &aside)?;
@@ -150,11 +150,11 @@ pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
     Ok(Checkpoint { path: path.to_owned(), manifest, model, optimizer })
 }
 
-/// As [`CheckpointFolder::latest`], for a folder that is only read; one that is not there holds no checkpoint.
+/// As [`CheckpointFolder::latest`], for a folder that is only read; a missing folder holds no checkpoint.
 ///
 /// # Errors
-/// [`CheckpointError::Read`] when the system refuses to list or read, [`CheckpointError::FormatVersion`] when the newest
-/// is of another program: to pass those over would be to lose them.
+/// [`CheckpointError::Read`] when the system refuses to list or read, [`CheckpointError::FormatVersion`] when the
+/// newest has the format of another program, because skipping such checkpoints would lose them.
 pub fn latest(folder: &Path) -> Result<Latest, CheckpointError> {
     let mut rejected = Vec::new();
     for step in steps(folder)?.into_iter().rev() {
@@ -187,7 +187,7 @@ fn steps(folder: &Path) -> Result<Vec<u64>, CheckpointError> {
     Ok(steps)
 }
 
-/// The names in `folder`, those that are no text left out; none where it is not there.
+/// The names in `folder`, without those that are not valid text; none if the folder does not exist.
 fn names(folder: &Path) -> io::Result<Vec<String>> {
     match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -199,7 +199,7 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
     }
 }
 
-/// Removes what a killed process left, and puts back a checkpoint that it had set aside and not replaced.
+/// Removes the leftovers of a killed process, and puts back a checkpoint that it had moved aside and not replaced.
 fn tidy(folder: &Path) -> io::Result<()> {
     for name in names(folder)? {
         let path = folder.join(&name);

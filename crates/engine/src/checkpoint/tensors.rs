@@ -1,5 +1,5 @@
-//! Named tensors to and from safetensors files, for checkpoints and exports. Written tensor by tensor, so that no
-//! second copy of a whole model is held.
+//! Named tensors to and from safetensors files, for checkpoints and exports. Tensors are written one by one, so that no
+//! second copy of a whole model is held in memory.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
@@ -18,8 +18,8 @@ use super::manifest::FileRecord;
 /// layout; they are stored contiguous, in an order that depends on names and types alone.
 ///
 /// # Errors
-/// [`TensorFileError`] when the system refuses, a type is not supported, or a name is there twice; no part of the
-/// file is left.
+/// [`TensorFileError`] when the system refuses, a type is not supported, or a name occurs twice; no part of the file is
+/// left.
 pub fn tensors_to_safetensors(
     path: &Path,
     tensors: &[(String, Tensor)],
@@ -30,7 +30,7 @@ pub fn tensors_to_safetensors(
     let written = write_file(&partial, &header(&sorted, metadata), &sorted)
         .and_then(|record| fs::rename(&partial, path).map(|()| record));
     written.map_err(|source| {
-        // The failure is what matters to the caller; a leftover is only untidy.
+        // The caller needs the first failure; a leftover file is only untidy.
         let _ = fs::remove_file(&partial);
         TensorFileError::Write { path: path.to_owned(), source }
     })
@@ -124,7 +124,7 @@ fn write_file(path: &Path, header: &[u8], sorted: &[Stored]) -> io::Result<FileR
     Ok(file.record)
 }
 
-/// Counts and checksums what passes through.
+/// Counts and checksums the bytes that pass through.
 struct Digesting<W> {
     inner: W,
     record: FileRecord,

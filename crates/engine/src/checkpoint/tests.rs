@@ -1,4 +1,4 @@
-//! The laws of checkpoints: whole or not there, damage is seen, and nothing saved is lost.
+//! The laws of checkpoints: each is complete or absent, damage is noticed, and a saved checkpoint is never lost.
 
 use super::*;
 use serde_json::json;
@@ -164,7 +164,7 @@ fn rotation_keeps_the_last_the_best_and_always_one() {
     }
     assert_eq!(folder.rotate(2, &BTreeSet::from([10])).unwrap(), [20]);
     assert_eq!(steps(&folder.path).unwrap(), [10, 30, 40]);
-    // One without a manifest is no checkpoint: it must not push out a whole one.
+    // A folder without a manifest is not a checkpoint, and must not cause a complete one to be deleted.
     fs::remove_file(folder.path.join("000000040").join(MANIFEST)).unwrap();
     assert_eq!(folder.rotate(1, &BTreeSet::new()).unwrap(), [10]);
     assert_eq!(folder.rotate(0, &BTreeSet::new()).unwrap(), Vec::<u64>::new());

@@ -1,5 +1,5 @@
-//! `metrics.jsonl`: one JSON object a line, for programs. A resumed run drops what an earlier process wrote beyond
-//! the checkpoint, so that every step is there once.
+//! `metrics.jsonl`: one JSON object in each line, for programs. A resumed run drops the lines that an earlier process
+//! wrote beyond the checkpoint, so that every step occurs once.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -27,8 +27,8 @@ impl MetricsLog {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Continues the log at `path` after `step`: lines whose `"step"` is later are dropped, and so is what is no JSON
-    /// (a line torn by a kill). A log that is not there is started.
+    /// Continues the log at `path` after `step`: lines whose `"step"` is later are dropped, and so are lines that are
+    /// not JSON (a line cut off by a kill). A missing log is started.
     ///
     /// # Errors
     /// [`LogError`] when the system refuses to read or write.
@@ -46,7 +46,7 @@ impl MetricsLog {
     }
 
     /// Appends one line, written at once. `record` is an object, with its step under `"step"`; numbers that are not
-    /// finite become `null`, as JSON has none.
+    /// finite become `null`, because JSON cannot represent them.
     ///
     /// # Errors
     /// [`LogError::Write`] when the system refuses.
@@ -60,7 +60,7 @@ impl MetricsLog {
     }
 }
 
-/// Copies the whole lines of `old` up to `step` to `path`.
+/// Copies the complete lines of `old` up to `step` to `path`.
 fn keep_until(old: File, path: &Path, step: u64) -> io::Result<()> {
     let mut kept = BufWriter::new(File::create(path)?);
     for line in BufReader::new(old).split(b'\n') {

@@ -1,5 +1,5 @@
-//! The three places where a run says how it goes: a file of JSON lines, TensorBoard's event file, and the terminal or
-//! whoever else listens.
+//! The three places where a run reports its progress: a file of JSON lines, TensorBoard's event file, and the terminal
+//! or another listener.
 
 mod jsonl;
 mod progress;
@@ -14,7 +14,7 @@ pub use self::progress::{Progress, ProgressLine, spoken};
 pub use self::tensorboard::{EventFile, Png};
 pub use self::voice::{Voice, say};
 
-/// A log that cannot be kept.
+/// A log that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The system refused to write: no space, no permission.

@@ -1,4 +1,4 @@
-//! The terminal's view of a run: a bar where a person looks on, plain lines where standard error goes to a file.
+//! The terminal's view of a run: a bar if standard error is a terminal, plain lines if it goes to a file.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -7,18 +7,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Voice;
 
-/// What a report says of one interval.
+/// The content of a report on one interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ProgressLine<'a> {
     /// Steps done.
     pub step: u64,
-    /// How long the steps since the last report took, without what was done between them.
+    /// How long the steps since the last report took, without the work between them.
     pub seconds: f64,
     /// Named numbers, losses first, shown in this order.
     pub values: &'a [(&'a str, f64)],
 }
 
-/// Shows how far a run is.
+/// Shows the progress of a run.
 #[derive(Debug)]
 pub struct Progress {
     voice: Voice,
@@ -35,7 +35,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A display of `total_steps` steps of which `done` are behind. A bar on a terminal, else plain lines.
+    /// A display of `total_steps` steps, of which `done` are already done. A bar on a terminal, else plain lines.
     pub fn new(voice: &Voice, label: &str, done: u64, total_steps: u64, images_per_step: u64) -> Self {
         let bar = voice.has_bar().then(|| bar(label, done, total_steps));
         Self {
@@ -50,7 +50,7 @@ impl Progress {
         }
     }
 
-    /// Moves the bar to `step` steps done; says nothing where there is none. Cheap enough for every step.
+    /// Moves the bar to `step` steps done; prints nothing if there is no bar. Cheap enough for every step.
     pub fn advance(&self, step: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(step);
@@ -76,9 +76,9 @@ impl Progress {
         }
     }
 
-    /// The time left in words, `None` at the end: the steps at the rate of the last interval, and what is done between steps
-    /// (evaluations, checkpoints), for which `aside` seconds went so far, at its mean for a step. One evaluation within an
-    /// interval therefore does not count for every interval to come.
+    /// The time left in words, `None` at the end: the steps at the rate of the last interval, plus the work between
+    /// steps (evaluations, checkpoints), which has taken `aside` seconds so far, at its mean per step. One evaluation
+    /// within an interval therefore does not count for every later interval.
     fn left(&self, step: u64, seconds_per_step: f64, aside: f64) -> Option<String> {
         let done = step.saturating_sub(self.began.1).max(1) as f64;
         let remaining = self.total_steps.saturating_sub(step) as f64;
@@ -87,7 +87,7 @@ impl Progress {
         Some(spoken(left.as_secs()))
     }
 
-    /// Says a line without breaking the bar.
+    /// Prints a line without disturbing the bar.
     pub fn println(&self, line: impl AsRef<str>) {
         match &self.bar {
             Some(bar) => bar.suspend(|| self.voice.say(line.as_ref())),
@@ -95,7 +95,7 @@ impl Progress {
         }
     }
 
-    /// Leaves the bar as it stands and gives the terminal back.
+    /// Leaves the bar as it is and releases the terminal.
     pub fn finish(self) {
         if let Some(bar) = self.bar {
             bar.abandon();
@@ -105,7 +105,7 @@ impl Progress {
 
 fn bar(label: &str, done: u64, total_steps: u64) -> ProgressBar {
     let bar = ProgressBar::new(total_steps).with_position(done).with_prefix(label.to_owned());
-    // The default style stands in should this template ever be wrong: a display must not end a run.
+    // The default style is used if this template is ever wrong, because a display must not end a run.
     let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.reset_eta();

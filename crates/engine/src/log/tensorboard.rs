@@ -40,13 +40,13 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Continues after `step` in a new file, which tells TensorBoard to forget what earlier ones say of later steps.
+    /// Continues after `step` in a new file, which tells TensorBoard to discard the later steps of earlier files.
     ///
     /// # Errors
     /// [`LogError::Write`] when the system refuses.
     pub fn resume(folder: &Path, step: u64) -> Result<Self, LogError> {
         let mut events = Self::create(folder)?;
-        // TensorBoard forgets this step and all after it.
+        // TensorBoard discards this step and all later ones.
         events.write(step + 1, What::SessionLog(SessionLog { status: SESSION_START }))?;
         Ok(events)
     }
@@ -90,8 +90,8 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }
 
-/// A file whose name sorts after all earlier ones, in which order TensorBoard reads them, also where the clock was set
-/// back in between.
+/// A file whose name sorts after all earlier ones, because TensorBoard reads files in this order; this also holds if
+/// the clock was set back in between.
 fn new_file(folder: &Path) -> io::Result<(PathBuf, File)> {
     let seconds_of = |name: &str| name.strip_prefix(NAME)?.split('.').next()?.parse::<u64>().ok();
     let mut latest = now() as u64;
@@ -103,7 +103,7 @@ fn new_file(folder: &Path) -> io::Result<(PathBuf, File)> {
     Ok((path.clone(), File::create_new(&path)?))
 }
 
-/// What TensorBoard takes for its own.
+/// The beginning of the names that TensorBoard recognises.
 const NAME: &str = "events.out.tfevents.";
 
 fn framed(data: &[u8]) -> Vec<u8> {
@@ -116,7 +116,7 @@ fn framed(data: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// TFRecord's checksum, masked so that data which holds checksums does not upset it (tensorflow's `crc32c.h`).
+/// TFRecord's checksum, masked so that data which contains checksums does not disturb it (tensorflow's `crc32c.h`).
 fn masked_crc(data: &[u8]) -> u32 {
     crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
 }

@@ -1,23 +1,24 @@
-//! Where a run says how it goes.
+//! Where a run prints its messages.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::Sender;
 
-/// Who hears what a run says. A library call is given one, so that nothing is printed that its caller did not ask for.
+/// The receiver of a run's messages. A library call is given a voice, so that nothing is printed that its caller did
+/// not ask for.
 #[derive(Clone, Debug, Default)]
 pub enum Voice {
-    /// Standard error: lines, and a bar of progress where it is a terminal.
+    /// Standard error: lines, and a progress bar if it is a terminal.
     Terminal,
-    /// Nobody: the run directory alone tells how the run went.
+    /// Nobody: only the run directory shows how the run went.
     #[default]
     Nobody,
-    /// A channel, message by message; a receiver that is gone is nobody.
+    /// A channel, message by message; if the receiver is gone, messages are dropped.
     Channel(Sender<String>),
 }
 
 impl Voice {
-    /// Says a line, or lines.
+    /// Prints a line, or lines.
     pub fn say(&self, lines: impl Display) {
         match self {
             Self::Terminal => say(lines),
@@ -26,14 +27,14 @@ impl Voice {
         }
     }
 
-    /// Whether a bar of progress can be drawn.
+    /// Whether a progress bar can be drawn.
     pub(super) fn has_bar(&self) -> bool {
         matches!(self, Self::Terminal) && io::stderr().is_terminal()
     }
 }
 
-/// Says a line, or lines, on standard error, ended by a line feed. Where nobody listens any more, because a terminal was
-/// closed or the program that read the lines has ended, the training goes on.
+/// Prints a line, or lines, to standard error, ended by a line feed. If nobody reads them any more, because the
+/// terminal was closed or the reading program has ended, the training continues.
 pub fn say(lines: impl Display) {
     let mut lines = lines.to_string();
     if !lines.ends_with('\n') {

@@ -1,5 +1,5 @@
 //! Parameter groups by ordered name patterns, first match wins. A pattern that fits nothing and a parameter that fits
-//! no pattern are errors: a renamed layer must not silently change how it is trained.
+//! no pattern are errors, because renaming a layer must not silently change how it is trained.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -63,10 +63,10 @@ pub enum GroupError {
     },
 }
 
-/// The members of every rule, as places in `names`, each to the first rule that fits.
+/// The members of every rule, as indices into `names`; each name belongs to the first rule that fits.
 ///
 /// # Errors
-/// [`GroupError`] when rules and names do not cover each other, or a name is there twice.
+/// [`GroupError`] when rules and names do not cover each other, or a name occurs twice.
 pub fn assign(names: &[&str], rules: &[GroupRule]) -> Result<Vec<Vec<usize>>, GroupError> {
     let mut seen = HashSet::new();
     let mut members = vec![Vec::new(); rules.len()];
@@ -86,7 +86,7 @@ pub fn assign(names: &[&str], rules: &[GroupRule]) -> Result<Vec<Vec<usize>>, Gr
     }
 }
 
-/// Whether `name` fits `pattern`, in which `*` stands for any run of characters, none included.
+/// Whether `name` fits `pattern`, in which `*` stands for any run of characters, including an empty one.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,

@@ -4,8 +4,8 @@
 
 use tch::Tensor;
 
-/// The gradient with weight decay and, for matrices and kernels, the trust ratio: `trust_coefficient * |p| / |d|`
-/// with `d = gradient + weight_decay * p`, or 1 where either norm is 0. Computed on the device, nothing is asked back.
+/// The gradient with weight decay and, for matrices and kernels, the trust ratio: `trust_coefficient * |p| / |d|` with
+/// `d = gradient + weight_decay * p`, or 1 if either norm is 0. Computed on the device; nothing is read back.
 pub(super) fn scaled_gradient(
     parameter: &Tensor,
     gradient: &Tensor,

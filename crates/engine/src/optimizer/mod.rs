@@ -13,13 +13,13 @@ use tch::{Device, Kind, Tensor, no_grad};
 pub use self::groups::{GroupError, GroupRate, GroupRule, GroupSummary, assign};
 pub use self::settings::{FixedPredictor, OptimizerKind, OptimizerSettings};
 
-/// A parameter's momentum in a state is called this, followed by the parameter's name.
+/// The prefix of a momentum's name in a state; the parameter's name follows.
 const MOMENTUM: &str = "momentum.";
 
-/// A saved state that is not of this optimizer's parameters: another model's or recipe's checkpoint.
+/// A saved state that does not belong to this optimizer's parameters: the checkpoint of another model or recipe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    /// A tensor is not there.
+    /// A tensor is missing.
     #[error(
         "the optimizer's state lacks {name:?}; resume with the recipe that the checkpoint was written by"
     )]
@@ -27,7 +27,7 @@ pub enum StateError {
         /// The tensor's name.
         name: String,
     },
-    /// A tensor is of no parameter, or there twice.
+    /// A tensor belongs to no parameter, or occurs twice.
     #[error(
         "the optimizer's state holds {name:?}, which is no parameter's or there twice; resume with the recipe that the checkpoint was written by"
     )]
@@ -47,7 +47,7 @@ pub enum StateError {
     },
 }
 
-/// Steps named parameters by their gradients, in groups, and holds their momentum.
+/// Updates named parameters by their gradients, in groups, and holds their momentum.
 #[derive(Debug)]
 pub struct Optimizer {
     settings: OptimizerSettings,
@@ -72,9 +72,9 @@ struct Member {
 }
 
 impl Optimizer {
-    /// An optimizer of `parameters`, stepped in the groups that `rules` make of their names. `batch_size` counts the
-    /// pictures of a step, all processes together, and scales the learning rate. Without
-    /// `decay_norms_and_biases`, the one-dimensional parameters of a group become one of their own, without decay.
+    /// An optimizer of `parameters`, in the groups that `rules` form by their names. `batch_size` counts the pictures
+    /// of a step, all processes together, and scales the learning rate. Without `decay_norms_and_biases`, the
+    /// one-dimensional parameters of a group become a separate group without decay.
     ///
     /// # Errors
     /// [`GroupError`] when rules and names do not cover each other.
@@ -108,19 +108,19 @@ impl Optimizer {
         self.peak_learning_rate
     }
 
-    /// One line a group, in the order in which they are stepped.
+    /// One line for each group, in the order in which the groups are updated.
     pub fn summary(&self) -> Vec<GroupSummary> {
         self.groups.iter().map(|group| group.summary(self.peak_learning_rate)).collect()
     }
 
-    /// Forgets all gradients, so that only what the next backward pass reaches is stepped.
+    /// Clears all gradients, so that only the parameters that the next backward pass reaches are updated.
     pub fn zero_gradients(&mut self) {
         let parameters: Vec<Tensor> = self.members().map(|member| member.parameter.shallow_clone()).collect();
         clear_gradients(&parameters);
     }
 
     /// The norm of all gradients taken as one vector, before any clipping: a float32 scalar on their device, 0 when
-    /// there are none. Nothing is asked back from the device.
+    /// there are none. Nothing is read back from the device.
     pub fn gradient_norm(&self) -> Tensor {
         let gradients: Vec<Tensor> = self.members().filter_map(Member::gradient).collect();
         match no_grad(|| total_norm(&gradients)) {
@@ -130,8 +130,8 @@ impl Optimizer {
     }
 
     /// One step with the scheduled `learning_rate` (groups with a fixed one use the peak). A parameter without a
-    /// gradient is left as it is, its momentum too. Where `found_inf` (one float32 on the parameters' device, see
-    /// [`not_finite`]) holds 1, nothing is changed.
+    /// gradient is left as it is, its momentum too. Nothing is changed if `found_inf` (one float32 on the parameters'
+    /// device, see [`not_finite`]) holds 1.
     pub fn step(&mut self, learning_rate: f64, found_inf: Option<&Tensor>) {
         no_grad(|| {
             self.clip_gradients();
@@ -145,8 +145,8 @@ impl Optimizer {
         });
     }
 
-    /// The state as named tensors, one a parameter: `momentum.<name>`. They share memory with the optimizer: save
-    /// them before the next step.
+    /// The state as named tensors, one for each parameter: `momentum.<name>`. They share memory with the optimizer:
+    /// save them before the next step.
     pub fn state(&self) -> Vec<(String, Tensor)> {
         self.members().map(|member| (member.state_name(), member.momentum.shallow_clone())).collect()
     }
@@ -220,7 +220,7 @@ impl Group {
                 momenta.push(member.momentum.shallow_clone());
             }
         }
-        // LARS has put the weight decay into the gradient, since the trust ratio scales it too.
+        // LARS has already added the weight decay to the gradient, because the trust ratio scales it too.
         let weight_decay = if settings.kind == OptimizerKind::Lars { 0.0 } else { self.weight_decay };
         let step = SgdStep { learning_rate, momentum: settings.momentum, weight_decay, first_step: false };
         if !parameters.is_empty() {
@@ -228,7 +228,7 @@ impl Group {
         }
     }
 
-    /// What enters the momentum, in the parameter's memory layout.
+    /// The update that enters the momentum, in the parameter's memory layout.
     fn update(&self, settings: &OptimizerSettings, parameter: &Tensor, gradient: Tensor) -> Tensor {
         let update = match settings.kind {
             OptimizerKind::Sgd => gradient,
@@ -272,14 +272,14 @@ impl Member {
     }
 }
 
-/// `tensor` with the strides of `parameter`: the fused kernel walks both as flat memory, and would mix the elements
-/// of a channels_last kernel with those of a contiguous gradient. Copied only where the order in memory differs.
+/// `tensor` with the strides of `parameter`: the fused kernel treats both as flat memory, and would mix the elements of
+/// a channels_last kernel with those of a contiguous gradient. Copied only if the order in memory differs.
 fn in_layout_of(parameter: &Tensor, tensor: Tensor) -> Tensor {
     let (size, expected, found) = (parameter.size(), parameter.stride(), tensor.stride());
     if expected == found {
         return tensor;
     }
-    // The stride along a side of 1, as of 1x1 kernels, moves nothing.
+    // The stride along a side of length 1, as in 1x1 kernels, has no effect.
     if (0..size.len()).all(|axis| size[axis] == 1 || expected[axis] == found[axis]) {
         return tensor.as_strided(size, expected, None);
     }
@@ -288,8 +288,8 @@ fn in_layout_of(parameter: &Tensor, tensor: Tensor) -> Tensor {
     copy
 }
 
-/// 1 where `value` (a scalar, such as a gradient norm or a loss) is infinite or not a number, else 0: a float32
-/// scalar on its device, for [`Optimizer::step`].
+/// 1 if `value` (a scalar, such as a gradient norm or a loss) is infinite or not a number, else 0: a float32 scalar on
+/// its device, for [`Optimizer::step`].
 pub fn not_finite(value: &Tensor) -> Tensor {
     value.isfinite().logical_not().to_kind(Kind::Float)
 }

@@ -1,11 +1,11 @@
-//! What a recipe says about the optimizer, and its checks.
+//! The settings of the optimizer in a recipe, and their checks.
 
 use densesiam_settings::{SettingError, require};
 use serde::{Deserialize, Serialize};
 
 use densesiam_settings::schedule::ScheduleSettings;
 
-/// The rule by which parameters are stepped.
+/// The rule by which parameters are updated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerKind {
@@ -16,21 +16,21 @@ pub enum OptimizerKind {
     Lars,
 }
 
-/// Which predictors keep the peak learning rate while the schedule lowers all else (SimSiam, section 4.2 and its
-/// code's `fix_pred_lr`). Whoever knows the parameters' names turns this into group rules.
+/// Which predictors keep the peak learning rate while the schedule lowers all other rates (SimSiam, section 4.2 and its
+/// code's `fix_pred_lr`). The code that knows the parameters' names turns this into group rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FixedPredictor {
-    /// None does.
+    /// No predictor.
     None,
-    /// The global branch's does.
+    /// The predictor of the global branch.
     #[default]
     Global,
-    /// Those of all branches do.
+    /// The predictors of all branches.
     All,
 }
 
-/// How parameters are stepped.
+/// How parameters are updated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimizerSettings {
@@ -50,7 +50,7 @@ pub struct OptimizerSettings {
     pub trust_coefficient: f64,
     /// Gradients are scaled down to this norm, all taken as one vector; 0 for no limit.
     pub clip_gradient_norm: f64,
-    /// How the learning rate goes over the training.
+    /// How the learning rate changes over the training.
     pub schedule: ScheduleSettings,
 }
 

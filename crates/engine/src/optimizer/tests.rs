@@ -1,4 +1,4 @@
-//! The optimizers against scalar loops, and the laws of their state.
+//! Compares the optimizers with scalar loops, and tests the laws of their state.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn norm(values: &[f64]) -> f64 {
     values.iter().map(|value| value * value).sum::<f64>().sqrt()
 }
 
-/// One parameter's course by the formula, in plain arithmetic. `trust` is LARS's coefficient, `None` for SGD.
+/// The values of one parameter by the formula, in plain arithmetic. `trust` is LARS's coefficient, `None` for SGD.
 fn oracle(
     start: &[f64],
     of: usize,
@@ -322,7 +322,7 @@ fn a_channels_last_kernel_is_stepped_as_a_contiguous_one() {
         for _ in 0..2 {
             optimizer.zero_gradients();
             give_gradient(&kernel, &gradient);
-            // autograd follows the parameter's layout; who reduces gradients over processes may not.
+            // autograd follows the parameter's layout; code that reduces gradients over processes may not.
             no_grad(|| kernel.grad().set_data(&kernel.grad().contiguous()));
             optimizer.step(LEARNING_RATE, None);
         }

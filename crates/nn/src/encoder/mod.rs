@@ -1,4 +1,5 @@
-//! The encoders, and what all others ask of one: which it is, how many channels its maps have, and at which strides.
+//! The encoders, and the facts that other code needs about an encoder: its architecture, and the channels and strides
+//! of its maps.
 
 mod pyramid;
 mod resnet;
@@ -11,7 +12,7 @@ use tch::Tensor;
 pub use pyramid::Pyramid;
 pub use resnet::ResNet;
 
-/// Which encoder.
+/// The architecture of an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
@@ -26,7 +27,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// All of them, from the smallest.
+    /// All architectures, from the smallest.
     pub const ALL: [Self; 4] = [Self::ResNet18, Self::ResNet34, Self::ResNet50, Self::ResNet101];
 
     /// Its name in prose. Recipes and files have the same in lower case ([`Architecture::key`]).
@@ -50,7 +51,7 @@ impl Architecture {
         [64, 128, 256, 512].map(|width| width * expansion)
     }
 
-    /// Pixels of a picture for one cell of each map.
+    /// The pixels along a picture's side for one cell of each map.
     pub fn strides(self) -> [u32; 4] {
         [4, 8, 16, 32]
     }

@@ -15,7 +15,7 @@ pub struct Pyramid {
 }
 
 impl Pyramid {
-    /// `layer1` (of C5) to `layer4` (of C2) below `scope`, all to `width` channels, with bias.
+    /// Builds `layer1` (for C5) to `layer4` (for C2) below `scope`, all with `width` output channels and a bias.
     pub fn new(scope: &Scope, architecture: Architecture, width: i64) -> Self {
         let channels = architecture.channels();
         let lateral = |index: usize| {
@@ -25,7 +25,7 @@ impl Pyramid {
         Self { laterals: std::array::from_fn(lateral) }
     }
 
-    /// The maps of the four stages to `[B, width, H/4, W/4]`.
+    /// Combines the maps of the four stages to `[B, width, H/4, W/4]`.
     pub fn forward(&self, features: &Features) -> Tensor {
         let [top, rest @ ..] = &self.laterals;
         let below = rest.iter().zip(features.maps.iter().rev().skip(1));

@@ -95,7 +95,7 @@ impl Block {
         Self { layers, downsample }
     }
 
-    /// Takes its input twice, for the convolutions and for the shortcut, and gives its output so.
+    /// Takes its input twice, for the convolutions and for the shortcut, and returns its output twice as well.
     fn forward(&self, [x, shortcut]: &[Tensor; 2], mode: Mode) -> [Tensor; 2] {
         let identity = match &self.downsample {
             Some((convolution, norm)) => norm.forward(&convolution.forward(shortcut), mode),

@@ -1,4 +1,4 @@
-//! Pre-training methods, a file each, and all that anyone outside knows of one.
+//! Pre-training methods, one file each, and the interface that other code uses.
 
 pub mod densesiam;
 
@@ -12,11 +12,11 @@ use crate::step::Step;
 /// The views of a batch.
 #[derive(Debug)]
 pub struct Views<'b> {
-    /// Of each view all samples, `[B, 3, size, size]`, normalised.
+    /// For each view all samples, `[B, 3, size, size]`, normalised.
     pub pixels: Vec<Tensor>,
     /// How each view of each sample was cut from its picture, in image space.
     pub cuts: &'b [Vec<View>],
-    /// Of each sample, for the points that a method draws.
+    /// The key of each sample, for the points that a method draws.
     pub keys: &'b [Key],
 }
 
@@ -25,14 +25,14 @@ pub trait Method {
     /// One step in training mode, up to the loss. Every stop-gradient is a `detach` in the method's own file.
     fn step(&mut self, views: &Views, now: Now) -> Step;
 
-    /// What follows the parameters after they were stepped: momentum encoders, queues. Nothing changes where `skip`, a
-    /// scalar on the device, is 1.
+    /// Updates what follows the parameters after a step has updated them: momentum encoders, queues. Nothing changes if
+    /// `skip`, a scalar on the device, is 1.
     fn follow(&mut self, _now: Now, _skip: &Tensor) {}
 
     /// The dense features of pictures `[B, 3, H, W]`, in evaluation mode and without gradient: `[B, C, h, w]`.
     fn features(&self, pictures: &Tensor) -> Tensor;
 
-    /// Pseudo-category of each cell of pictures `[B, 3, H, W]`, `[B, side, side]`, in evaluation mode; `None` where the
+    /// Pseudo-category of each cell of pictures `[B, 3, H, W]`, `[B, side, side]`, in evaluation mode; `None` if the
     /// method has none.
     fn categories(&self, _pictures: &Tensor, _side: i64) -> Option<Tensor> {
         None

@@ -2,8 +2,8 @@
 //!
 //! View 1 is cropped in pixels, view 2 whole; the crop and flip of view 1 are applied to the *features* of view 2, so
 //! that the network becomes invariant to the first and equivariant to the second. After that all positions of the two
-//! maps correspond. Tensors carry the released names, with `kernel_*` for RegionSim. Every stop-gradient is a
-//! `detach` in this file or in the region loss that it shares with pre-training.
+//! maps correspond. Tensors have the names of the released code, with `kernel_*` for RegionSim. Every stop-gradient is
+//! a `detach` in this file or in the region loss that it shares with pre-training.
 
 mod settings;
 
@@ -37,7 +37,7 @@ pub struct Segmenter {
     predictor: Option<Head>,
     auxiliary: Option<(Head, Head)>,
     regionsim: Option<RegionSim>,
-    /// Of PixSim and of the auxiliary head.
+    /// The weights of PixSim and of the auxiliary head.
     weights: (f64, f64),
     settings: Settings,
 }
@@ -57,7 +57,7 @@ pub struct Losses {
     pub total: Tensor,
 }
 
-/// What a step leaves to look at.
+/// The output of a step.
 #[derive(Debug)]
 pub struct Output {
     /// The losses.
@@ -67,7 +67,7 @@ pub struct Output {
 }
 
 impl Segmenter {
-    /// Builds the model in `store`, under the released names, for so many pseudo-categories `N`.
+    /// Builds the model in `store`, under the names of the released code, for `categories` pseudo-categories, `N`.
     pub fn new(store: &Store, settings: &Settings, categories: i64) -> Self {
         let root = store.root();
         let (width, architecture) = (settings.encoder.width, settings.encoder.architecture);
@@ -98,7 +98,7 @@ impl Segmenter {
         }
     }
 
-    /// One step in training mode, up to the loss: [`Segmenter::forward`] as a training sees it.
+    /// One step in training mode, up to the loss: [`Segmenter::forward`] in the form that a training uses.
     pub fn step(&self, [view1, view2]: [&Tensor; 2], align: &Tensor, now: Now) -> Step {
         let regions = self.settings.regionsim_has_started(now);
         let Output { losses, z } = self.forward(view1, view2, Some(align), regions);
@@ -122,7 +122,7 @@ impl Segmenter {
             both_views([view1, view2].map(Tensor::shallow_clone), |view, mode| [self.features(view, mode)]);
         let f2 = align.map_or(f2.shallow_clone(), |align| sample(&f2, align));
         let kind = loss_kind(f1.kind());
-        // In the place of a head that is off stands the projection again, which is not looked at.
+        // If a head is off, the projection stands in for its output, and is not used.
         let [z, p, auxiliary_z, auxiliary_p] =
             both_views([&f1, &f2].map(Tensor::shallow_clone), |f, mode| {
                 let z = self.projector.forward(f, mode);

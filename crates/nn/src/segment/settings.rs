@@ -1,4 +1,4 @@
-//! What can be set about unsupervised segmentation; each component of the paper's table 5 is one key.
+//! The settings of unsupervised segmentation; each component of the paper's table 5 is one key.
 
 use densesiam_settings::duration::{Duration, Now};
 use densesiam_settings::{SettingError, require, within};
@@ -9,8 +9,8 @@ use crate::losses::Distance;
 use crate::pretrain::densesiam::RegionLoss;
 use crate::step::Predictors;
 
-/// Model and losses of unsupervised segmentation: the tables of a recipe that this method reads. How many
-/// pseudo-categories there are is known where the labels are.
+/// Model and losses of unsupervised segmentation: the tables of a recipe that this method reads. The number of
+/// pseudo-categories depends on the labels, so it is not set here.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
@@ -78,13 +78,13 @@ impl Default for Auxiliary {
     }
 }
 
-/// How classes weigh in the cross-entropy against the own argmax.
+/// The weights of the classes in the cross-entropy against the output's own argmax.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rebalance {
     /// All alike.
     None,
-    /// `count / total` of the batch and view, plain mean: as released, frequent classes weigh more.
+    /// `count / total` of the batch and view, plain mean: as in the released code, so that frequent classes weigh more.
     Frequency,
     /// `total / (used * count)`: every class that occurs weighs the same in sum ("class-balanced", the paper).
     Inverse,
@@ -96,7 +96,7 @@ pub enum Rebalance {
 pub struct Labelling {
     /// Weight of its loss; 0 turns it off.
     pub weight: f64,
-    /// How classes weigh in it.
+    /// The weights of the classes in it.
     pub rebalance: Rebalance,
 }
 
@@ -110,7 +110,7 @@ impl Default for Labelling {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SegmentRegionSim {
-    /// When RegionSim is switched on; as released the last 2 of 10 epochs.
+    /// When RegionSim is switched on; in the released code for the last 2 of 10 epochs.
     pub start: Duration,
     /// Weight of its loss; 0 turns it off.
     pub weight: f64,
@@ -135,7 +135,7 @@ impl Default for SegmentRegionSim {
 }
 
 impl Settings {
-    /// Whether RegionSim has a loss in this training: where it never starts, nothing is built for it.
+    /// Whether RegionSim has a loss in this training. If RegionSim never starts, nothing is built for it.
     pub fn has_regionsim(&self) -> bool {
         self.regionsim.weight > 0.0 && self.regionsim.start != Duration::Never
     }
@@ -145,12 +145,12 @@ impl Settings {
         self.has_regionsim() && now.is_past(self.regionsim.start)
     }
 
-    /// The predictors of its branches, of which none is global.
+    /// The predictors of its branches; none of these branches is global.
     pub fn predictors(&self) -> Predictors {
         Predictors { global: &[], all: &["predictor", "aux_predictor", "kernel_predictor"] }
     }
 
-    /// Weights of PixSim and of the auxiliary head in eq. 8, for so many pseudo-categories `N`.
+    /// Weights of PixSim and of the auxiliary head in eq. 8, for `categories` pseudo-categories, `N`.
     pub fn weights(&self, categories: i64) -> (f64, f64) {
         let (pixsim, auxiliary) = (self.pixsim.weight, self.auxiliary.weight);
         if auxiliary == 0.0 || pixsim == 0.0 || !self.auxiliary.balance {
@@ -163,7 +163,7 @@ impl Settings {
     /// Checks every value.
     ///
     /// # Errors
-    /// The first setting that cannot be.
+    /// The first setting that is not allowed.
     pub fn validate(&self) -> Result<(), SettingError> {
         let weight = |key, weight: f64| {
             require(weight >= 0.0 && weight.is_finite(), key, &weight, "a finite number from 0")

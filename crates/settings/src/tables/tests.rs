@@ -1,4 +1,4 @@
-//! What is read, and how what cannot be read is told.
+//! Which values are read, and how errors in a recipe are reported.
 
 use serde::Deserialize;
 
@@ -123,7 +123,7 @@ fn settings_are_toml_or_else_bare_strings() {
     let recipe = read("", &["data.root=/my/dir", "augment.scale=[0.08,1]", "pixsim={grid=3}"]).unwrap();
     assert_eq!((recipe.data.root.as_str(), recipe.pixsim.grid), ("/my/dir", 3));
     assert_eq!(recipe.augment.scale, (0.08, 1.0));
-    // A string key takes what would otherwise be a number, a date or a truth value.
+    // A string key accepts text that would otherwise be a number, a date or a boolean.
     for text in ["7", "2024-01-31", "true", "a=b", "x # y", ""] {
         assert_eq!(read("", &[&format!("data.root={text}")]).unwrap().data.root, text);
     }
@@ -221,13 +221,13 @@ fn what_other_programs_call_a_setting_finds_ours() {
         ("BATCH_SIZE", "train.batch_size"),
         ("optimizer.batch_size", "train.batch_size"),
         ("path", "data.root"),
-        // A key that is as good as written comes first.
+        // A key that is spelt almost correctly comes first.
         ("trian.milestones", "train.milestones"),
     ] {
         let message = complaint("", &[&format!("{written}=1")]);
         assert!(message.ends_with(&format!("did you mean `{meant}`?")), "{message}");
     }
-    // A name for what this recipe has not is no suggestion.
+    // A key that this recipe does not have is not suggested.
     assert!(complaint("", &["tau=1"]).contains("a recipe has the keys"));
 }
 

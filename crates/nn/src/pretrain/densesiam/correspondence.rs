@@ -1,7 +1,7 @@
-//! Which outputs of the two views are compared: the tensors that follow from the geometry of a batch.
+//! Decides which outputs of the two views are compared: the tensors that follow from the geometry of a batch.
 //!
-//! Everything here is computed on the processor in float64, from crop boxes and keyed random numbers, and handed to
-//! the device as a few small tensors: the step itself never asks where the views lie.
+//! Everything here is computed on the processor in float64, from crop boxes and keyed random numbers, and copied to the
+//! device as a few small tensors, so the step itself never needs the positions of the views.
 
 use densesiam_geometry::{Point, Region, View};
 use densesiam_random::{Key, RngExt};
@@ -16,7 +16,7 @@ use crate::losses::loss_kind;
 pub enum Pairing {
     /// At the points of the grid.
     Points,
-    /// At the points of the grid once [`Hard`] ones have been chosen.
+    /// At the points of the grid, after the [`Hard`] ones have been chosen.
     HardPoints(Hard),
     /// By the encoder's features.
     Features,
@@ -26,7 +26,7 @@ pub enum Pairing {
     Windows([Tensor; 2]),
 }
 
-/// Points among which the hard ones are to be found.
+/// Points among which the hard ones are searched for.
 #[derive(Debug)]
 pub struct Hard {
     /// Points to choose from, in both views: `[B, k K K, 1, 2]`.
@@ -122,7 +122,7 @@ impl Batch<'_> {
         let wanted = settings.pixsim.grid * settings.pixsim.grid;
         let chosen = (share * wanted as f64).round() as usize;
         let (candidates, filling) = (factor * wanted, wanted - chosen);
-        // One stream gives both: first the candidates, then the filling.
+        // One random stream gives both: first the candidates, then the filling.
         let drawn = |key: Key, region: &Region| uniform(key, region, candidates + filling);
         Pairing::HardPoints(Hard {
             candidates: self
@@ -137,8 +137,8 @@ impl Batch<'_> {
         self.grid([9, 4], |_, _, region| points(region))
     }
 
-    /// 1 where the centres of a cell of view 1 and a cell of view 2 are closer than 0.7 of the larger cell's
-    /// diagonal, else 0: `[B', cells^2, cells^2]`.
+    /// 1 if the centres of a cell of view 1 and a cell of view 2 are closer than 0.7 of the larger cell's diagonal,
+    /// else 0: `[B', cells^2, cells^2]`.
     fn pairs(&self, cells: usize) -> Tensor {
         let mut close = Vec::<f32>::new();
         for &(index, _) in &self.overlaps {

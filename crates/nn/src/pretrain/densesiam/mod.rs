@@ -67,14 +67,14 @@ pub struct Losses {
     pub total: Tensor,
 }
 
-/// What a step leaves to look at.
+/// The output of a step.
 #[derive(Debug)]
 pub struct Output {
     /// The losses.
     pub losses: Losses,
-    /// Projections of the global branch in view 1, `[B, D]`, where it is on.
+    /// Projections of the global branch in view 1, `[B, D]`, if that branch is on.
     pub global_z: Option<Tensor>,
-    /// Projections of PixSim in view 1 at the grid, `[B', N, K, K]`, where they were computed.
+    /// Projections of PixSim in view 1 at the grid, `[B', N, K, K]`, if they were computed.
     pub pixel_z: Option<Tensor>,
 }
 
@@ -108,8 +108,8 @@ impl DenseSiam {
         }
     }
 
-    /// One step in training mode: both views `[B, 3, H, W]` to the losses. `correspondence` is `None` where no
-    /// dense loss can be computed; `regions` says whether RegionSim has started.
+    /// One step in training mode: both views `[B, 3, H, W]` to the losses. `correspondence` is `None` if no dense loss
+    /// can be computed; `regions` says whether RegionSim has started.
     pub fn forward(
         &self,
         views: [&Tensor; 2],
@@ -119,7 +119,7 @@ impl DenseSiam {
         let [f] = both_views(views.map(Tensor::shallow_clone), |view, mode| {
             [self.encoder.forward(view, mode).last()]
         });
-        // Without a PixSim loss the projector only serves RegionSim, and rests until that has started.
+        // Without a PixSim loss the projector is only needed by RegionSim, and is not used until RegionSim has started.
         let wanted = self.settings.has_pixsim() || regions;
         let dense = correspondence.filter(|_| wanted).zip(self.pixsim.as_ref());
         let (global, global_z) = self.global_loss(&f, correspondence);
@@ -153,7 +153,8 @@ impl DenseSiam {
         (loss, Some(z1.detach()))
     }
 
-    /// What the global branch sees of each view: `[B, C]`; `None` when no sample has the overlap it asks for.
+    /// The input of the global branch for each view, `[B, C]`; `None` if no sample has the overlap that the branch
+    /// needs.
     fn pool(&self, f: &[Tensor; 2], correspondence: Option<&Correspondence>) -> Option<[Tensor; 2]> {
         let mean = |f: &Tensor| f.mean_dim([2i64, 3].as_slice(), false, f.kind());
         match self.settings.global.region {
@@ -234,8 +235,8 @@ impl Method for DenseSiam {
     }
 }
 
-/// Eq. 5, of both directions. As released its targets keep their gradient unless `stop_gradient` is set; eq. 1 on regions
-/// always stops it, as eq. 1 does. For pre-training and segmentation alike.
+/// Eq. 5, in both directions. As in the released code, its targets keep their gradient unless `stop_gradient` is set.
+/// Eq. 1 on regions always stops the gradient, as eq. 1 does. Pre-training and segmentation share this function.
 pub(crate) fn region_loss(
     [one, two]: [&RegionOutputs; 2],
     loss: RegionLoss,

@@ -1,4 +1,4 @@
-//! PixSim: the same point of a picture should be described alike in both views (section 3.2, eq. 1).
+//! PixSim: the same point of a picture should have similar outputs in both views (section 3.2, eq. 1).
 
 use densesiam_torch_ext::sample;
 use tch::{Kind, Tensor};
@@ -10,7 +10,7 @@ use crate::layers::{Mode, both_views};
 use crate::losses::{Distance, normalised};
 use crate::store::Scope;
 
-/// Projector and predictor of PixSim. The predictor is missing where only RegionSim needs the projector.
+/// Projector and predictor of PixSim. The predictor is missing if only RegionSim needs the projector.
 #[derive(Debug)]
 pub struct PixSim {
     projector: Head,
@@ -24,9 +24,9 @@ pub struct PixSim {
 pub struct DenseOutputs {
     /// Projections `z`: two `[B', D, ..]`.
     pub z: [Tensor; 2],
-    /// Predictions `p`, where there is a predictor: two `[B', D, ..]`.
+    /// Predictions `p`, if there is a predictor: two `[B', D, ..]`.
     pub p: Option<[Tensor; 2]>,
-    /// From each view to the other: which position of its `z` belongs to a position of `p`.
+    /// From each view to the other: which position of the other's `z` belongs to a position of `p`.
     pub links: [Link; 2],
     /// The grid, hard points chosen: two `[B', K, K, 2]`.
     pub grid: [Tensor; 2],
@@ -46,13 +46,13 @@ pub enum Link {
 }
 
 /// `G(map, grid)` of both views: bilinear, `align_corners = false`, border padding. `[B, C, h, w]` at `[B, H, W, 2]` to
-/// `[B, C, H, W]` in the maps' kind, computed in the grids': half precision would move the points.
+/// `[B, C, H, W]` in the maps' kind, but computed in the grids' kind, because half precision would move the points.
 pub(super) fn at(maps: &[Tensor; 2], grid: &[Tensor; 2]) -> [Tensor; 2] {
     [sample(&maps[0], &grid[0]), sample(&maps[1], &grid[1])]
 }
 
 impl PixSim {
-    /// `pixel_projector` and, where PixSim itself is on, `pixel_predictor`.
+    /// `pixel_projector` and, if PixSim itself is on, `pixel_predictor`.
     pub fn new(scope: &Scope, settings: &Settings) -> Self {
         let (channels, dim) = (settings.encoder_channels(), settings.pixsim.dim);
         let predictor = || Head::predictor(&(scope / "pixel_predictor"), Form::Maps, dim, dim);
@@ -64,7 +64,7 @@ impl PixSim {
         }
     }
 
-    /// Projects, predicts and samples the features of both views, `[B', C, h, w]`, in the order that is set.
+    /// Projects, predicts and samples the features of both views, `[B', C, h, w]`, in the order that the settings give.
     pub fn forward(&self, features: &[Tensor; 2], correspondence: &Correspondence) -> DenseOutputs {
         let grid = &correspondence.grid;
         match self.order {
@@ -157,7 +157,7 @@ impl PixSim {
         DenseOutputs { z, p, links, grid, z_at_grid }
     }
 
-    /// The points among the candidates at which the views differ most, filled up: two `[B', K, K, 2]`.
+    /// The points among the candidates at which the views differ most, plus the filling: two `[B', K, K, 2]`.
     fn choose(&self, hard: &Hard, p: &[Tensor; 2], z: &[Tensor; 2], k: i64) -> [Tensor; 2] {
         let [[p1, p2], [z1, z2]] = [p, z].map(|maps| at(maps, &hard.candidates));
         let differ = self.distance.at_each(&p1, &z2) + self.distance.at_each(&p2, &z1);

@@ -1,4 +1,4 @@
-//! RegionSim: what a pseudo-category covers should be described alike in both views (section 3.3, eq. 4 to 6).
+//! RegionSim: the region of a pseudo-category should have similar outputs in both views (section 3.3, eq. 4 to 6).
 
 use tch::Tensor;
 
@@ -22,8 +22,8 @@ pub struct RegionOutputs {
     pub q: Tensor,
 }
 
-/// Eq. 4: the sum of the features under each soft mask. `z` `[B, N, K, K]` and `f` `[B, C, K, K]` to `[B, N, C]`, in the kind
-/// of `f`; a product in bfloat16 sums in float32.
+/// Eq. 4: the sum of the features under each soft mask. `z` `[B, N, K, K]` and `f` `[B, C, K, K]` to `[B, N, C]`, in
+/// the kind of `f`; a product in bfloat16 is summed in float32.
 fn region_embeddings(z: &Tensor, f: &Tensor) -> Tensor {
     masks(z, f).bmm(&positions(f))
 }
@@ -48,8 +48,8 @@ impl RegionSim {
         }
     }
 
-    /// Eq. 5's `r` and `q` of both views, from their `z` in the kind of the losses and their `f` at the same positions, in
-    /// whose kind all is computed.
+    /// Eq. 5's `r` and `q` of both views, from their `z`, in the kind of the losses, and their `f` at the same
+    /// positions; everything is computed in the kind of `f`.
     pub fn forward(&self, z: &[Tensor; 2], f: &[Tensor; 2]) -> [RegionOutputs; 2] {
         let first = [0, 1].map(|view: usize| self.first(&z[view], &f[view]));
         let regions = z[0].size()[1];
@@ -62,8 +62,9 @@ impl RegionSim {
         [0, 1].map(|view: usize| RegionOutputs { r: per_image(&r[view]), q: per_image(&q[view]) })
     }
 
-    /// The projector's first layer of the region embeddings, `[B' * N, D]`. Sum and layer are both linear, so the layer may
-    /// come first: of 49 positions rather than of 512 regions, whose embeddings are then never made.
+    /// The projector's first layer applied to the region embeddings, `[B' * N, D]`. Sum and layer are both linear, so
+    /// the layer can come first. It is then computed for 49 positions instead of 512 regions, whose embeddings are
+    /// never made.
     fn first(&self, z: &Tensor, f: &Tensor) -> Tensor {
         let (regions, cells) = (z.size()[1], z.size()[2] * z.size()[3]);
         if regions <= cells {

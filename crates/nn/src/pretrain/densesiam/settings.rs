@@ -1,4 +1,4 @@
-//! What can be set about the model and its losses. Every ablation of the paper is one key here.
+//! The settings of the model and its losses. Every ablation of the paper is one key here.
 
 use densesiam_settings::duration::{Duration, Now};
 use densesiam_settings::{SettingError, require, within};
@@ -203,7 +203,7 @@ impl Settings {
         self.pixsim.weight > 0.0 && self.pixsim.grid > 0
     }
 
-    /// Whether RegionSim has a loss in this training: where it never starts, nothing is built for it.
+    /// Whether RegionSim has a loss in this training. If RegionSim never starts, nothing is built for it.
     pub fn has_regionsim(&self) -> bool {
         let RegionSimSettings { start, weight, .. } = self.regionsim;
         weight > 0.0 && start != Duration::Never && self.pixsim.grid > 0
@@ -235,7 +235,7 @@ impl Settings {
     /// Checks every value and every combination.
     ///
     /// # Errors
-    /// The first setting that cannot be.
+    /// The first setting that is not allowed.
     pub fn validate(&self) -> Result<(), SettingError> {
         let (pixsim, regionsim) = (&self.pixsim, &self.regionsim);
         let weight = |key, weight: f64| {
