@@ -26,7 +26,7 @@ impl Order {
     }
 }
 
-/// Whole batches in an epoch of `n` samples; the rest of the shuffle is left out (another rest in every epoch).
+/// Whole batches in an epoch of `n` samples; the rest of the shuffle is left out (a different rest in every epoch).
 pub fn steps_per_epoch(n: usize, batch_size: usize) -> u64 {
     (n / batch_size) as u64
 }

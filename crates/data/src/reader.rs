@@ -1,5 +1,5 @@
-//! Whole pictures in the order of their index, each resampled to what a model sees of it, made ahead by worker threads:
-//! what prediction reads.
+//! Reads whole pictures for prediction, in the order of their index, prepared in advance by worker threads. Each is
+//! resampled to the size at which the model sees it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,17 +19,18 @@ use crate::views::ApplyError;
 pub struct ReaderSettings {
     /// Shorter side at which the model sees a picture, in pixels, at least 1.
     pub size: u32,
-    /// Whether the decoded pictures are wanted besides.
+    /// Whether the decoded pictures are kept too.
     pub keep_decoded: bool,
     /// Worker threads, at least 1.
     pub workers: usize,
-    /// Pictures that may be ready ahead, at least 1.
+    /// Pictures that may be ready in advance, at least 1.
     pub ahead: usize,
-    /// Once those hold so many bytes, none is begun but the next. Each worker has one picture besides.
+    /// Once those pictures hold this number of bytes, only the next picture is begun. Each worker holds one more
+    /// picture.
     pub ahead_bytes: usize,
     /// Largest picture that is decoded.
     pub limits: DecodeLimits,
-    /// Longest time that a picture is waited for.
+    /// The longest time to wait for a picture.
     pub patience: Duration,
 }
 
@@ -38,9 +39,9 @@ pub struct ReaderSettings {
 pub struct ReadPicture {
     /// Width and height of the decoded picture in pixels.
     pub size: [u32; 2],
-    /// The decoded picture, where it is wanted.
+    /// The decoded picture, if it is kept.
     pub decoded: Option<RgbImage>,
-    /// What the model sees.
+    /// The resampled picture that the model sees.
     pub seen: RgbImage,
 }
 
@@ -60,16 +61,16 @@ impl Reader {
     /// Starts the workers on all pictures of the index.
     ///
     /// # Errors
-    /// A [`LoadError`] where no thread can be started.
+    /// A [`LoadError`] if no thread can be started.
     pub fn new(index: Arc<ImageIndex>, settings: ReaderSettings) -> Result<Self, LoadError> {
         let (pictures, workers, ahead) = (0..index.len() as u64, settings.workers, settings.ahead);
         Ok(Self { prefetch: Prefetch::start(Reading { index, settings }, pictures, workers, ahead)? })
     }
 
-    /// Waits for the next picture, but for a second at most; whether it is there, or all are done.
+    /// Waits at most a second for the next picture. Returns whether it is ready, or all pictures are done.
     ///
     /// # Errors
-    /// A [`LoadError`] where the storage does not answer, or a worker panicked.
+    /// A [`LoadError`] if the storage does not answer, or a worker panicked.
     pub fn ready(&mut self) -> Result<bool, LoadError> {
         Ok(self.prefetch.ready()?)
     }
@@ -82,8 +83,8 @@ impl fmt::Debug for Reader {
 }
 
 impl Iterator for Reader {
-    /// A picture or what is wrong with it; or that the storage does not answer or a worker panicked, after which none
-    /// comes.
+    /// A picture, or what is wrong with it; or the error that the storage does not answer or that a worker panicked,
+    /// after which no more pictures come.
     type Item = Result<Result<ReadPicture, SampleError>, LoadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -92,13 +93,13 @@ impl Iterator for Reader {
     }
 }
 
-/// What the workers do.
+/// The work of the worker threads.
 struct Reading {
     index: Arc<ImageIndex>,
     settings: ReaderSettings,
 }
 
-/// A picture in the making: a batch of one.
+/// A picture that is being made: a batch of one.
 struct Draft {
     sample: usize,
     picture: Result<ReadPicture, SampleError>,
@@ -169,8 +170,8 @@ fn lock(draft: &Mutex<Draft>) -> MutexGuard<'_, Draft> {
     draft.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The size at which the model sees a picture: its shorter side as in evaluation, but the longer side at most
-/// 16 times that, so that a strip of few pixels' height is not blown up without bound.
+/// The size at which the model sees a picture: its shorter side as in evaluation, but the longer side at most 16 times
+/// that, so that a strip only a few pixels high is not enlarged without limit.
 pub fn size_seen([width, height]: [u32; 2], shorter: u32) -> [u32; 2] {
     let (scaled_width, scaled_height) = Frame::scaled((width, height), shorter).size();
     [scaled_width, scaled_height].map(|side| side.min(LONGEST * shorter))

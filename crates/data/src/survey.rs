@@ -1,6 +1,5 @@
-//! A look at the pictures of a data set, or at a few of them, before anything is decided from it: how large they are,
-//! which cannot be read. Whoever plans a run, chooses its sizes, checks a data set or examines a machine looks through
-//! this.
+//! Examines the pictures of a data set, or a few of them, before decisions depend on them: how large they are, and
+//! which cannot be read. It is used to plan a run, to choose its sizes, to check a data set and to examine a machine.
 
 use std::ops::Range;
 use std::panic::resume_unwind;
@@ -11,12 +10,12 @@ use crate::image::RgbImage;
 use crate::index::ImageIndex;
 use crate::loader::SampleError;
 
-/// What the pictures that were looked at were like.
+/// The properties of the pictures that were examined.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Survey {
-    /// How many were looked at.
+    /// How many were examined.
     pub looked_at: usize,
-    /// Bytes of their files, as far as these could be read.
+    /// Bytes of those files that could be read.
     pub bytes: u64,
     /// Shorter sides of the readable ones in pixels, ascending.
     pub shorter_sides: Vec<u32>,
@@ -36,13 +35,13 @@ pub struct Unreadable {
 }
 
 impl Survey {
-    /// Looks at up to `count` pictures, taken evenly from the index.
+    /// Examines up to `count` pictures, taken evenly from the index.
     pub fn of(index: &ImageIndex, count: usize, limits: &DecodeLimits) -> Self {
         let count = index.len().min(count);
         Self::of_samples(index, (0..count).map(|place| place * index.len() / count), limits)
     }
 
-    /// Looks at consecutive pictures of the index, on `workers` threads (at least 1).
+    /// Examines consecutive pictures of the index, on `workers` threads (at least 1).
     pub fn of_range(index: &ImageIndex, range: Range<usize>, limits: &DecodeLimits, workers: usize) -> Self {
         let workers = workers.clamp(1, range.len().max(1));
         let part = |worker: usize| range.start + range.len() * worker / workers;
@@ -57,7 +56,7 @@ impl Survey {
         })
     }
 
-    /// Adds what was seen of later pictures.
+    /// Adds the survey of later pictures.
     pub fn add(&mut self, later: Self) {
         self.looked_at += later.looked_at;
         self.bytes += later.bytes;

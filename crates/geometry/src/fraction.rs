@@ -1,8 +1,8 @@
-//! Boxes in shares of what they lie in.
+//! Boxes as fractions of an enclosing rectangle.
 
 use crate::{Point, Region};
 
-/// A rectangle in shares of another, such as a frame or a feature map: `0 <= x0 <= x1 <= 1`, `0 <= y0 <= y1 <= 1`.
+/// A rectangle as fractions of another, such as a frame or a feature map: `0 <= x0 <= x1 <= 1`, `0 <= y0 <= y1 <= 1`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fraction {
     /// Left edge.
@@ -16,25 +16,25 @@ pub struct Fraction {
 }
 
 impl Fraction {
-    /// All of it.
+    /// The whole rectangle.
     pub const WHOLE: Self = Self { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
 
-    /// Width as a share.
+    /// Width as a fraction.
     pub fn width(&self) -> f64 {
         self.x1 - self.x0
     }
 
-    /// Height as a share.
+    /// Height as a fraction.
     pub fn height(&self) -> f64 {
         self.y1 - self.y0
     }
 
-    /// The point at the fractions `u` of the width and `v` of the height, in shares of what the box lies in.
+    /// The point at the fractions `u` of the width and `v` of the height, as fractions of the enclosing rectangle.
     pub fn at(&self, u: f64, v: f64) -> Point {
         Point { x: self.x0 + u * self.width(), y: self.y0 + v * self.height() }
     }
 
-    /// The part of `whole` that this describes.
+    /// The part of `whole` that this box describes.
     pub fn of(&self, whole: &Region) -> Region {
         let (low, high) = (whole.at(self.x0, self.y0), whole.at(self.x1, self.y1));
         Region { x0: low.x, y0: low.y, x1: high.x.min(whole.x1), y1: high.y.min(whole.y1) }

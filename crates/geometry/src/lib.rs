@@ -1,4 +1,4 @@
-//! Where the pixels of two views lie in their picture, and which points of the two views are the same point.
+//! The positions of two views' pixels in their picture, and the points of the two views that are the same point.
 //!
 //! Two spaces occur, and every name says which one it means:
 //! * **image**: continuous pixel coordinates of the original picture. Pixel `i` covers `[i, i+1)`, its centre is
@@ -7,14 +7,14 @@
 //!   This is what `grid_sample` with `align_corners = false` takes: for a map 7 cells wide, the centre of cell `i`
 //!   lies at `(2 i + 1) / 7 - 1`, so cell 0 is at -0.857 and cell 6 at 0.857.
 //!
-//! All of it is computed in `f64`: both grids of a pair list the same image points to the last bits, whatever
-//! precision the features have.
+//! Everything is computed in `f64`, so that both grids of a pair list the same image points up to the last bits,
+//! whatever the precision of the features.
 
 mod fraction;
 
 pub use fraction::Fraction;
 
-/// A point, `x` to the right and `y` down; the space is said by the name of the variable.
+/// A point, `x` to the right and `y` down; the name of the variable says in which space.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// Horizontal coordinate.
@@ -47,7 +47,7 @@ impl Region {
         self.y1 - self.y0
     }
 
-    /// The common part of two regions, or `None` where it has no area.
+    /// The common part of two regions, or `None` if it has no area.
     pub fn intersection(&self, other: &Region) -> Option<Region> {
         let common = Region {
             x0: self.x0.max(other.x0),
@@ -95,7 +95,7 @@ pub struct View {
 }
 
 impl View {
-    /// The view-space coordinates of an image point; outside `[-1, 1]` where the view does not show the point.
+    /// The view-space coordinates of an image point; outside `[-1, 1]` if the view does not show the point.
     pub fn view_from_image(&self, image: Point) -> Point {
         let x = 2.0 * (image.x - self.crop.x0) / self.crop.width() - 1.0;
         let y = 2.0 * (image.y - self.crop.y0) / self.crop.height() - 1.0;
@@ -108,7 +108,7 @@ impl View {
         self.crop.at((x + 1.0) / 2.0, (view.y + 1.0) / 2.0)
     }
 
-    /// The part of the picture that both views show, or `None` where they have no area in common.
+    /// The part of the picture that both views show, or `None` if they have no area in common.
     pub fn overlap(&self, other: &View) -> Option<Region> {
         self.crop.intersection(&other.crop)
     }

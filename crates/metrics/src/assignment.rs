@@ -1,4 +1,4 @@
-//! Which class each cluster stands for.
+//! Decides which class each cluster stands for.
 
 use pathfinding::kuhn_munkres::kuhn_munkres;
 use pathfinding::matrix::Matrix;
@@ -27,12 +27,12 @@ pub struct Matching {
 }
 
 impl Matching {
-    /// The one-to-one assignment with the most pixels on its diagonal (the Hungarian algorithm; exact, for counts are
-    /// integers). With fewer clusters than classes some classes stay unmatched, with more some clusters do.
+    /// The one-to-one assignment with the most pixels on its diagonal (the Hungarian algorithm; exact, because counts
+    /// are integers). With fewer clusters than classes some classes stay unmatched, with more some clusters do.
     ///
-    /// Everything of the smaller side is matched, as scipy's `linear_sum_assignment` does: a class without labels
-    /// takes one of the clusters left over. Among assignments equally good the choice depends on the matrix alone, so
-    /// runs repeat; it is not defined further.
+    /// The smaller side is matched completely, as in scipy's `linear_sum_assignment`: a class without labels takes one
+    /// of the remaining clusters. Among equally good assignments the choice depends only on the matrix, so runs are
+    /// repeatable; it is not specified further.
     pub fn one_to_one(matrix: &ConfusionMatrix) -> Self {
         let (classes, clusters) = (matrix.classes(), matrix.clusters());
         let mut class_of_cluster = vec![None; clusters];
@@ -51,11 +51,11 @@ impl Matching {
         Self { rule: MatchingRule::OneToOne, classes, class_of_cluster }
     }
 
-    /// Each cluster to the class that most of its pixels have; of equals the first class. A cluster without labelled
-    /// pixels stays unmatched, and so does a class that is nowhere in the majority.
+    /// Matches each cluster to the class that most of its pixels have; if several are equal, to the first. A cluster
+    /// without labelled pixels stays unmatched, and so does a class that is not the majority of any cluster.
     pub fn many_to_one(matrix: &ConfusionMatrix) -> Self {
         let majority = |cluster| {
-            // `max_by_key` keeps the last of equals: reversed, that is the first class.
+            // `max_by_key` returns the last of equal elements; reversed, that is the first class.
             let class = (0..matrix.classes()).rev().max_by_key(|&class| matrix.count(class, cluster));
             class.filter(|&class| matrix.count(class, cluster) > 0)
         };
@@ -78,7 +78,7 @@ impl Matching {
         self.classes
     }
 
-    /// The class of each cluster, `None` where it has none.
+    /// The class of each cluster, `None` if it has none.
     pub fn class_of_cluster(&self) -> &[Option<usize>] {
         &self.class_of_cluster
     }
@@ -88,8 +88,8 @@ impl Matching {
         self.clusters_of(Some(class))
     }
 
-    /// All clusters in the order of their classes, and behind them those that stand for none: the columns of a
-    /// confusion matrix whose right cells are to lie on its diagonal.
+    /// All clusters in the order of their classes, followed by those that stand for none: the columns of a confusion
+    /// matrix with the correct cells on its diagonal.
     pub fn clusters_in_class_order(&self) -> Vec<usize> {
         let mut clusters: Vec<usize> = (0..self.class_of_cluster.len()).collect();
         clusters.sort_by_key(|&cluster| self.class_of_cluster[cluster].unwrap_or(self.classes));
@@ -111,7 +111,7 @@ impl Matching {
     }
 }
 
-/// A column for each row, none twice, such that the weights add up to the most. Needs `rows <= columns`.
+/// A different column for each row, so that the sum of the weights is largest. Needs `rows <= columns`.
 fn best_columns(rows: usize, columns: usize, weight: impl Fn(usize, usize) -> u64) -> Vec<usize> {
     // Signed and wide: the algorithm subtracts, and sums of counts must not overflow.
     let weights = Matrix::from_fn(rows, columns, |(row, column)| i128::from(weight(row, column)));

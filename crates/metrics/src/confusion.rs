@@ -1,12 +1,12 @@
-//! How often each ground-truth class met each cluster.
+//! How often each ground-truth class coincides with each cluster.
 
 use serde::Serialize;
 
 /// Counts of labelled pixels, `ground-truth classes x clusters`. The two numbers may differ: an over-clustered head
 /// has more clusters than there are classes.
 ///
-/// An accumulator: updating with all pixels, or with parts of them into several matrices that are then merged, gives
-/// the same counts.
+/// The matrix is an accumulator: updating it with all pixels, or merging several matrices of parts of them, gives the
+/// same counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConfusionMatrix {
     classes: usize,
@@ -20,7 +20,7 @@ pub struct ConfusionMatrix {
 /// Labels, clusters or counts that do not fit the matrix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfusionError {
-    /// Labels and clusters are not of the same pixels.
+    /// Labels and clusters do not belong to the same pixels.
     #[error("{labels} labels but {clusters} cluster indices; there must be one of each per pixel")]
     Length {
         /// Number of labels.
@@ -83,8 +83,8 @@ impl ConfusionMatrix {
         Err(ConfusionError::Shape { expected, got: format!("{} counts", counts.len()) })
     }
 
-    /// Counts the pixels of some pictures: `labels[i]` and `clusters[i]` belong to the same pixel. Of a void pixel
-    /// the cluster is not looked at.
+    /// Counts the pixels of some pictures: `labels[i]` and `clusters[i]` belong to the same pixel. The cluster of a
+    /// void pixel is ignored.
     ///
     /// # Errors
     /// [`ConfusionError`] for the first pixel out of range or for unequal lengths; nothing is counted then.
@@ -96,7 +96,7 @@ impl ConfusionMatrix {
         if labels.len() != clusters.len() {
             return Err(ConfusionError::Length { labels: labels.len(), clusters: clusters.len() });
         }
-        // Counted apart first, so that an error leaves the matrix as it was.
+        // Counted separately first, so that an error leaves the matrix unchanged.
         let mut counts = vec![0; self.counts.len()];
         for (pixel, (&label, &cluster)) in labels.iter().zip(clusters).enumerate() {
             if label.into() != self.void {
@@ -157,12 +157,12 @@ impl ConfusionMatrix {
         (0..self.classes).map(|class| self.count(class, cluster)).sum()
     }
 
-    /// All pixels counted, so without void.
+    /// All counted pixels, which excludes void ones.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// Where a pixel that is not void counts.
+    /// The cell in which a pixel that is not void counts.
     fn cell(&self, pixel: usize, label: i64, cluster: i64) -> Result<usize, ConfusionError> {
         let (classes, clusters, void) = (self.classes, self.clusters, self.void);
         let row = index_below(label, classes).ok_or(ConfusionError::Label { label, pixel, classes, void })?;

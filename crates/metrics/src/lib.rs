@@ -10,8 +10,8 @@
 //!
 //! A model that was trained on labels predicts classes, not clusters: [`Matching::identity`].
 //!
-//! All scores are **fractions** in `0..=1`, `None` where there is nothing to score; percent belongs to the printer.
-//! Class and cluster indices count from 0.
+//! All scores are **fractions** in `0..=1`, `None` if there is nothing to score; the code that prints them converts to
+//! percent. Class and cluster indices count from 0.
 
 mod assignment;
 mod confusion;

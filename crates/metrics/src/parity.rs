@@ -1,4 +1,4 @@
-//! The released evaluation, step by step, on the test vectors `evaluate-*` (see `fixtures/FIXTURES.md`).
+//! Repeats the released evaluation, step by step, on the test vectors `evaluate-*` (see `fixtures/FIXTURES.md`).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::{ConfusionMatrix, Matching, MeanScores, SegmentationScores};
 
-/// One file: logits, labels and what the released code makes of them.
+/// One file: logits, labels and the results of the released code.
 struct Fixture {
     name: String,
     classes: usize,
@@ -58,8 +58,8 @@ fn numbers<const N: usize, T>(bytes: &[u8], number: fn([u8; N]) -> T) -> Vec<T> 
     bytes.chunks_exact(N).map(|chunk| number(chunk.try_into().unwrap())).collect()
 }
 
-/// Where output cell `index` samples, as PyTorch's bilinear interpolation with `align_corners = false`: the two input
-/// cells and the weight of the second.
+/// Where output cell `index` samples, as in PyTorch's bilinear interpolation with `align_corners = false`: the two
+/// input cells and the weight of the second.
 fn taps(index: usize, input: usize, output: usize) -> (usize, usize, f32) {
     let source = (input as f32 / output as f32 * (index as f32 + 0.5) - 0.5).max(0.0);
     let low = source as usize;
@@ -85,7 +85,7 @@ impl Fixture {
             };
             (1.0 - v) * row(y0) + v * row(y1)
         };
-        // The first of equals, as torch.argmax: `max_by` keeps the last.
+        // The first of equal elements, as torch.argmax returns; `max_by` returns the last.
         (0..classes).rev().max_by(|&a, &b| logit(a).total_cmp(&logit(b))).unwrap() as i64
     }
 

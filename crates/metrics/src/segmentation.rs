@@ -11,15 +11,15 @@ pub struct ClassScores {
     pub correct: u64,
     /// Pixels labelled as the class.
     pub labelled: u64,
-    /// Labelled pixels, of whatever class, that fell into one of its clusters.
+    /// Labelled pixels, of any class, that fell into one of its clusters.
     pub predicted: u64,
-    /// `correct / (labelled + predicted - correct)`, in 0..=1; `None` where the union is empty.
+    /// `correct / (labelled + predicted - correct)`, in 0..=1; `None` if the union is empty.
     pub iou: Option<f64>,
     /// `correct / labelled`, in 0..=1; `None` for a class without labels.
     pub accuracy: Option<f64>,
 }
 
-/// The three figures of a group of classes, fractions in 0..=1; `None` where no class of the group has a score.
+/// The three figures of a group of classes, fractions in 0..=1; `None` if no class of the group has a score.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct MeanScores {
     /// Mean IoU over classes whose union is not empty: a class that is predicted but absent counts 0.
@@ -52,10 +52,10 @@ pub struct SegmentationScores {
     pub overall: MeanScores,
     /// The classes that are things and those that are not, each with its full union; `None` without flags.
     pub split: Option<ThingsStuff>,
-    /// The split as the authors' released code computes it, for comparison with published figures alone. With `T`
-    /// things it takes clusters `0..T` for things and the others for stuff, whatever classes they stand for, and
-    /// forgets pixels whose class and cluster fall on different sides (hence figures far above the overall ones).
-    /// `None` without flags, and unless every class has exactly one cluster.
+    /// The split as the authors' released code computes it, only for comparison with published figures. With `T` things
+    /// it counts clusters `0..T` as things and the others as stuff, whatever classes they stand for, and ignores pixels
+    /// whose class and cluster are on different sides (therefore its figures are far above the overall ones). `None`
+    /// without flags, and unless every class has exactly one cluster.
     pub legacy_split: Option<ThingsStuff>,
     /// Per class, in ground-truth order.
     pub per_class: Vec<ClassScores>,
@@ -185,12 +185,12 @@ impl ThingsStuff {
     }
 }
 
-/// `None` for a share of nothing.
+/// `None` if `whole` is 0.
 fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// `None` for a mean over nothing.
+/// `None` if there are no values.
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
     (count > 0.0).then(|| sum / count)

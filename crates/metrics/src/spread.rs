@@ -1,4 +1,4 @@
-//! Mean and standard deviation over seeds: a single run says little where seeds differ as much as methods do.
+//! Mean and standard deviation over seeds: a single run says little, because seeds can differ as much as methods do.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// The spread of the runs' figures, in any unit; `None` of no run.
+    /// The spread of the runs' figures, in any unit; `None` without runs.
     pub fn of(single: Vec<f64>) -> Option<Self> {
         let runs = single.len();
         let mean = single.iter().sum::<f64>() / runs as f64;
@@ -25,7 +25,7 @@ impl Spread {
         (runs > 0).then_some(Self { mean, deviation, single })
     }
 
-    /// The same in percent, of a figure that is a fraction.
+    /// The same spread in percent, for a figure that is a fraction.
     pub fn percent(&self) -> Self {
         let Self { mean, deviation, single } = self;
         let single = single.iter().map(|value| 100.0 * value).collect();

@@ -1,17 +1,16 @@
-//! Randomness is a key, never state.
+//! Random numbers come from keys, never from state.
 //!
-//! Every random choice of a run is a function of `(seed, epoch, sample, view, purpose)`. The key is written,
-//! field by field and unhashed, into the 256-bit key of a ChaCha8 generator: two keys that differ anywhere give
-//! independent streams, a view can be recomputed from its key alone, the number of worker threads changes
-//! nothing, and resuming a run needs no saved generator. Replaying a picture's augmentation in every epoch is
-//! leaving `epoch` at 0.
+//! Every random choice of a run is a function of `(seed, epoch, sample, view, purpose)`. The key is written, field by
+//! field and unhashed, into the 256-bit key of a ChaCha8 generator: two keys that differ anywhere give independent
+//! streams, a view can be recomputed from its key alone, the number of worker threads changes nothing, and resuming a
+//! run needs no saved generator. To repeat a picture's augmentation in every epoch, leave `epoch` at 0.
 
 use rand::SeedableRng;
 pub use rand::{Rng, RngExt};
 pub use rand_chacha::ChaCha8Rng;
 
-/// What a random choice is for. Choices of different purpose never share a stream, so that adding a draw to one
-/// leaves all others as they were.
+/// What a random choice is for. Choices of different purpose never share a stream, so that adding a draw to one leaves
+/// all others unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Purpose {
@@ -40,9 +39,9 @@ pub struct Key {
     pub epoch: u64,
     /// Index of the sample in its data set.
     pub sample: u64,
-    /// View of the sample, 0 or 1; also the number of an attempt where a draw is repeated.
+    /// View of the sample, 0 or 1; also the number of the attempt if a draw is repeated.
     pub view: u32,
-    /// What the numbers are for.
+    /// The purpose of the numbers.
     pub purpose: Purpose,
 }
 

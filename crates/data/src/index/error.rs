@@ -1,4 +1,4 @@
-//! Why there is no data set.
+//! Errors when the pictures of a data set are searched for.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use densesiam_text::{Kind, NotText, Sort, shown};
 use super::EXTENSIONS;
 use super::skipped::Skipped;
 
-/// Why there is no data set: the fault of what `data.root` names, or of the file system.
+/// Why there is no data set: the fault of the path in `data.root`, or of the file system.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// Nothing exists at the path.
@@ -21,13 +21,13 @@ pub enum IndexError {
         /// The path that was given.
         path: PathBuf,
     },
-    /// One picture is meant, and nothing exists at the path.
+    /// The path should be one picture, but nothing exists there.
     #[error("{} does not exist; name a picture, or one in a tar shard as SHARD.tar:NAME", shown(path))]
     MissingPicture {
         /// The path that was given.
         path: PathBuf,
     },
-    /// One picture is meant, and many were given.
+    /// The path should be one picture, but it holds many.
     #[error(
         "{} is {what}, and one picture is meant; name one in it, as {}{between}NAME",
         shown(path),
@@ -36,9 +36,9 @@ pub enum IndexError {
     NotOnePicture {
         /// The path that was given.
         path: PathBuf,
-        /// What it is, with an article.
+        /// What the path is, with an article.
         what: &'static str,
-        /// What stands between it and the name of a picture in it.
+        /// The character between the path and the name of a picture in it.
         between: char,
     },
     /// A single picture was given.
@@ -57,7 +57,7 @@ pub enum IndexError {
     NoPicture {
         /// The folder that was searched.
         path: PathBuf,
-        /// What was found and is not read.
+        /// Files that were found but are not read.
         skipped: Box<Skipped>,
     },
     /// The list file names no picture.
@@ -69,15 +69,15 @@ pub enum IndexError {
         /// The list file.
         path: PathBuf,
     },
-    /// The list file is none.
+    /// The list file is not text.
     #[error("{} is not a list of pictures: {reason}{}", shown(path), remedy(reason))]
     NotAList {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// What the file seems to be instead.
         reason: NotText,
     },
-    /// A line of the list file is no path.
+    /// A line of the list file is not a path.
     #[error(
         "{} is not a list of pictures: line {line} has {length} bytes, more than a path may have; a list file holds one \
          path a line, relative to its own folder",
@@ -99,7 +99,7 @@ pub enum IndexError {
         /// What the system said.
         source: io::Error,
     },
-    /// The folder holds pictures and shards, and nothing says which of them are the data set.
+    /// The folder holds pictures and shards, so it is unclear which of them are the data set.
     #[error(
         "{} holds both pictures ({}) and tar shards ({}), and only one of the two can be meant; move one elsewhere, \
          name the subfolder of the pictures, or name the shards by a pattern such as NAME-{{000000..000127}}.tar",
@@ -127,8 +127,8 @@ pub enum IndexError {
         /// The program that unpacks it.
         compression: &'static str,
     },
-    /// A shard is no whole tar archive. What came before the fault is not used: a data set that silently lost
-    /// pictures would be another data set.
+    /// A shard is not a complete tar archive. The pictures before the fault are not used, because a data set that
+    /// silently lost pictures would be another data set.
     #[error(
         "{} is no whole tar archive: at byte {byte}, {reason}; copy, download or pack it again",
         shown(path)
@@ -136,12 +136,12 @@ pub enum IndexError {
     DamagedShard {
         /// The shard.
         path: PathBuf,
-        /// Where the member begins that is at fault.
+        /// The position at which the faulty member begins.
         byte: u64,
         /// What is wrong there.
         reason: String,
     },
-    /// A shard holds a member whose bytes do not lie in one piece.
+    /// A shard holds a member whose bytes are not contiguous.
     #[error(
         "{} holds {member} as a sparse file, at byte {byte}; pack it again without tar's --sparse",
         shown(path)
@@ -166,7 +166,7 @@ pub enum IndexError {
         root: PathBuf,
         /// How many shards were searched.
         shards: usize,
-        /// What was found and is not read.
+        /// Files that were found but are not read.
         skipped: Box<Skipped>,
     },
     /// A shard that a pattern names does not exist.
@@ -181,7 +181,7 @@ pub enum IndexError {
         /// The pattern.
         pattern: PathBuf,
     },
-    /// A pattern names too many shards to be meant.
+    /// A pattern names so many shards that it must be a mistake.
     #[error("the pattern {} names more than {limit} shards; check its numbers", shown(pattern))]
     WidePattern {
         /// The pattern.
@@ -191,7 +191,7 @@ pub enum IndexError {
     },
 }
 
-/// What to do with a file that is no list.
+/// What to do with a file that is not a list.
 fn remedy(reason: &NotText) -> String {
     let NotText::Kind(Kind { sort, .. }) = reason else { return String::new() };
     match sort {

@@ -1,4 +1,4 @@
-//! What a folder and all its subfolders hold.
+//! Lists the contents of a folder and all its subfolders.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,23 +10,23 @@ use super::names::Names;
 use super::skipped::Skipped;
 use super::{IndexError, formats, members};
 
-/// What was found, as paths relative to the folder.
+/// The files that were found, as paths relative to the folder.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) pictures: Names,
     /// In the order of their paths.
     pub(super) shards: Vec<PathBuf>,
-    /// A compressed archive, whole path, and the program that unpacks it.
+    /// The full path of a compressed archive, and the program that unpacks it.
     pub(super) compressed: Option<(PathBuf, &'static str)>,
     pub(super) skipped: Skipped,
 }
 
 impl Found {
-    /// Looks through a folder: hidden files and folders are left out, symbolic links are followed, and what cannot be
-    /// read is noted and passed over.
+    /// Searches a folder. Hidden files and folders are left out, symbolic links are followed, and what cannot be read
+    /// is noted and skipped.
     ///
     /// # Errors
-    /// [`IndexError::Unreadable`] where the folder itself cannot be read.
+    /// [`IndexError::Unreadable`] if the folder itself cannot be read.
     pub(super) fn scan(root: &Path) -> Result<Self, IndexError> {
         let visible =
             |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_bytes().starts_with(b".");
@@ -56,8 +56,8 @@ impl Found {
         }
     }
 
-    /// Nothing is lost by a link to an enclosing folder. Links that lead nowhere and folders that cannot be read are
-    /// noted: a disk has folders that none but its owner may enter.
+    /// Skips an entry with an error. A link to an enclosing folder is skipped without loss. Broken links and folders
+    /// that cannot be read are noted; some folders of a disk can only be read by their owner.
     fn pass_over(&mut self, root: &Path, error: walkdir::Error) -> Result<(), IndexError> {
         let path = error.path().unwrap_or(root).to_owned();
         if error.loop_ancestor().is_some() {
@@ -69,7 +69,7 @@ impl Found {
         if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
             self.skipped.links += 1;
         } else {
-            // What walkdir itself says names the folder once more.
+            // The message of walkdir itself would name the folder a second time.
             let why = error.io_error().map_or(error.to_string(), ToString::to_string);
             self.skipped.note_folder(&path, &why);
         }

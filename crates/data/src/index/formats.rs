@@ -1,14 +1,14 @@
-//! Which files are pictures, by their names: those that are read, and those of formats that are not.
+//! Which files are pictures, judged by their names: in formats that are read, and in formats that are not.
 
-/// Extensions of the files that count as pictures, compared without regard to case. First the one of each format that
-/// every other program knows (`common`), then the others of it.
+/// Extensions of the files that count as pictures, compared without regard to case. For each format, the extension that
+/// every other program knows (`common`) comes first.
 pub const EXTENSIONS: [&str; 18] = [
     "jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "jfif", "jpe", "jif", "jfi", "pjpeg", "pjp",
     "mpo", "apng", "dib", "btf",
 ];
 
-/// Extensions of pictures in formats that are not read. So many files of a data set are counted, rather than left out
-/// without a word.
+/// Extensions of pictures in formats that are not read. Such files of a data set are counted, instead of being left out
+/// silently.
 const NOT_READ: [&str; 82] = [
     // Phones and browsers.
     "heic", "heif", "heics", "heifs", "hif", "avif", "avifs", "jxl", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx",

@@ -1,6 +1,8 @@
-//! Which members of a tar shard may be pictures, and where: its headers are read once, its content is not.
+//! Finds the members of a tar shard that may be pictures, and their positions. The headers are read once; the contents
+//! are not read.
 //!
-//! Whatever the bytes are, memory stays bounded and nothing is extracted: names of members are never paths here.
+//! Whatever the bytes are, memory stays bounded and nothing is extracted; names of members are never used as paths
+//! here.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -16,14 +18,14 @@ use super::names::Names;
 use super::skipped::Skipped;
 use super::{IndexError, formats, samples};
 
-/// Tar's unit: headers are as long, contents are filled up to a multiple of it.
+/// Tar's unit: each header has this length, and contents are padded to a multiple of it.
 const BLOCK: u64 = 512;
 
-/// Most that one header and what describes the next member (a long name, PAX records) may take, in bytes. Real ones
+/// The most bytes for one header together with the description of the next member (a long name, PAX records). Real ones
 /// take a few kilobytes; without a limit a shard of one hollow gigabyte would take a gigabyte of memory.
 const LONGEST_HEADER: u64 = 1 << 20;
 
-/// How the names of compressed archives end, in lower case, and the program that unpacks them.
+/// The endings of the names of compressed archives, in lower case, and the program that unpacks each.
 const COMPRESSED_NAMES: [(&str, &str); 9] = [
     (".tar.gz", "gzip"),
     (".tgz", "gzip"),
@@ -36,18 +38,18 @@ const COMPRESSED_NAMES: [(&str, &str); 9] = [
     (".tar.lz4", "lz4"),
 ];
 
-/// Whether a file is called as a shard is.
+/// Whether the name of a file is that of a shard.
 pub(super) fn is_shard(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar"))
 }
 
-/// The program that unpacks the archive, where its name says that it is compressed.
+/// The program that unpacks the archive, if its name says that it is compressed.
 pub(super) fn compression_by_name(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
     COMPRESSED_NAMES.iter().find(|(end, _)| name.ends_with(end)).map(|&(_, program)| program)
 }
 
-/// What a shard holds.
+/// The contents of a shard.
 pub(super) struct Scanned {
     /// Bytes of the whole shard.
     pub(super) length: u64,
@@ -79,7 +81,7 @@ impl Scanned {
     }
 }
 
-/// Goes through the headers of a shard.
+/// Reads the headers of a shard.
 pub(super) fn scan(path: &Path) -> Result<Scanned, IndexError> {
     let unreadable = |source| IndexError::Unreadable { path: path.into(), source };
     let damaged = |byte, reason: String| IndexError::DamagedShard { path: path.into(), byte, reason };
@@ -105,19 +107,19 @@ pub(super) fn scan(path: &Path) -> Result<Scanned, IndexError> {
             return Err(damaged(next, reason));
         };
         let name = entry.path_bytes();
-        // What follows a NUL is not part of a name.
+        // Bytes after a NUL are not part of a name.
         let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
         scanned.take(name, kind, Span { offset, length: size });
         next = end.next_multiple_of(BLOCK);
     }
-    // Tar archives end in zeros. Where the file ends first, whoever wrote it was stopped.
+    // Tar archives end in zeros. If the file ends before them, the program that wrote it was stopped.
     if next + BLOCK > length {
         return Err(damaged(next, "it ends without the mark that ends an archive".into()));
     }
     Ok(scanned)
 }
 
-/// Opens a regular file; a pipe would wait for ever.
+/// Opens a regular file; a pipe could block forever.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
@@ -135,9 +137,9 @@ fn refuse_compressed(path: &Path, file: &File) -> Result<(), IndexError> {
     }
 }
 
-/// Sparse files of PAX archives look like ordinary ones but for these records.
+/// Sparse files of PAX archives look like ordinary files, except for these records.
 fn is_pax_sparse(entry: &mut tar::Entry<'_, Headers<'_>>) -> bool {
-    // Global records, which have a header of their own, would be read here; they describe no sparse file.
+    // Global records, which have a separate header, would be read here; they do not describe a sparse file.
     if entry.header().entry_type().is_pax_global_extensions() {
         return false;
     }
@@ -147,9 +149,9 @@ fn is_pax_sparse(entry: &mut tar::Entry<'_, Headers<'_>>) -> bool {
     })
 }
 
-/// A shard as the tar crate reads it: at positions of its own, without a system call for seeking. The crate seeks
-/// before every header, past the contents; what it reads from one seek to the next is a header and what that announces
-/// about the next member, which must be within [`LONGEST_HEADER`].
+/// The reader that the tar crate uses for a shard. It keeps its own position, so seeking needs no system call. The
+/// crate seeks past the contents before every header. Between two seeks it reads a header and the description of the
+/// next member, which must be within [`LONGEST_HEADER`].
 struct Headers<'f> {
     file: &'f File,
     position: u64,

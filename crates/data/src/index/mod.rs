@@ -1,8 +1,8 @@
-//! Which pictures a data set holds, and where the bytes of each are: found once, and kept in a few buffers.
+//! The pictures of a data set, and where the bytes of each are. The index is built once, and kept in a few buffers.
 //!
-//! Pictures are files of their own, or lie in tar shards as WebDataset writes them. ImageNet has 1.3 million; as
-//! separate strings their names would take several times the memory. Content is not looked at here: what cannot be
-//! decoded is found, counted and replaced by the loader.
+//! Pictures are separate files, or members of tar shards as WebDataset writes them. ImageNet has 1.3 million; as
+//! separate strings their names would take several times the memory. Contents are not read here: the loader finds,
+//! counts and replaces pictures that cannot be decoded.
 
 mod error;
 mod folder;
@@ -37,19 +37,19 @@ pub(crate) use samples::is_picture_member;
 pub use shards::Member;
 pub use skipped::Skipped;
 
-/// Bytes that a path may have, as Linux counts them.
+/// The most bytes in a path on Linux.
 const LONGEST_PATH: usize = 4096;
 
-/// The pictures of a data set, by number from 0: files in the order of their paths' bytes, those in shards in the
-/// order of the shards and within each as they lie there.
+/// The pictures of a data set, by number from 0: files in the order of their paths' bytes, members of shards in the
+/// order of the shards and of the members in each.
 #[derive(Debug)]
 pub struct ImageIndex {
     root: PathBuf,
     /// Paths relative to the root, or names within the shards.
     names: Names,
-    /// Nothing where each picture is a file of its own.
+    /// `None` if the pictures are separate files.
     shards: Option<Shards>,
-    /// What lies in the folder besides.
+    /// What else the folder holds.
     skipped: Skipped,
 }
 
@@ -59,8 +59,8 @@ impl ImageIndex {
     /// shard, or of the shards that a pattern names ([`names_shards`]).
     ///
     /// # Errors
-    /// An [`IndexError`] where nothing is there, nothing is a picture, a shard cannot be used, or the file system
-    /// refuses.
+    /// An [`IndexError`] if the path does not exist, if there is no picture, if a shard cannot be used, or if the file
+    /// system refuses.
     pub fn scan(path: &Path) -> Result<Self, IndexError> {
         match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Self::scan_folder(path),
@@ -82,10 +82,10 @@ impl ImageIndex {
     }
 
     /// The index of the pictures that a list file names, from its bytes: one path a line, relative to the folder of
-    /// `list`. Whether they exist is not looked at.
+    /// `list`. Whether they exist is not checked.
     ///
     /// # Errors
-    /// An [`IndexError`] where the list is empty, or clearly none.
+    /// An [`IndexError`] if the list is empty, or is clearly not a list.
     pub fn from_list(bytes: &[u8], list: &Path) -> Result<Self, IndexError> {
         let path = || list.to_owned();
         let content = content(bytes).map_err(|reason| IndexError::NotAList { path: path(), reason })?;
@@ -105,7 +105,7 @@ impl ImageIndex {
     /// (the first of that name).
     ///
     /// # Errors
-    /// An [`IndexError`] where there is no such file or member, or it is a folder or a shard of many.
+    /// An [`IndexError`] if there is no such file or member, or it is a folder or a shard of many.
     pub fn single(path: &Path) -> Result<Self, IndexError> {
         let many = |what, between| IndexError::NotOnePicture { path: path.into(), what, between };
         if path.is_dir() {
@@ -127,10 +127,10 @@ impl ImageIndex {
         Ok(Self { root, names: only, shards: shards.map(|shards| shards.only(index)), skipped })
     }
 
-    /// The index of pictures that are known by name: paths relative to `root`. Whether they exist is not looked at.
+    /// The index of pictures with these names: paths relative to `root`. Whether they exist is not checked.
     ///
     /// # Errors
-    /// An [`IndexError`] where there is no name.
+    /// An [`IndexError`] if there is no name.
     pub fn from_names(
         root: &Path,
         names: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -148,7 +148,7 @@ impl ImageIndex {
                 picture: found.first_picture(),
                 shard: shard.clone(),
             }),
-            // Beside pictures an archive is a copy that someone keeps; beside shards, or alone, it is one of them.
+            // Next to pictures an archive is taken for a copy; next to shards, or alone, it is taken for a shard.
             (_, Some((path, compression))) if found.pictures.len() == 0 => {
                 Err(IndexError::CompressedShard { path: path.clone(), compression })
             }
@@ -162,7 +162,7 @@ impl ImageIndex {
         }
     }
 
-    /// `None` where there is no picture.
+    /// `None` if there is no picture.
     fn of_files(root: &Path, found: &Names) -> Option<Self> {
         let skipped = Skipped::default();
         (found.len() > 0).then(|| Self { root: root.into(), names: found.sorted(), shards: None, skipped })
@@ -170,7 +170,7 @@ impl ImageIndex {
 
     fn of_pattern(pattern: &Path) -> Result<Self, IndexError> {
         let wide = || IndexError::WidePattern { pattern: pattern.into(), limit: pattern::LIMIT };
-        // A path that is not text has no braces that mean something.
+        // A path that is not valid text cannot contain a pattern.
         let text = pattern.to_str().ok_or_else(|| IndexError::Missing { path: pattern.into() })?;
         let paths: Vec<PathBuf> =
             pattern::expand(text).ok_or_else(wide)?.into_iter().map(PathBuf::from).collect();
@@ -203,12 +203,12 @@ impl ImageIndex {
         self.len() == 0
     }
 
-    /// The folder that paths are relative to, those of shards where pictures lie in shards.
+    /// The folder that paths are relative to; for pictures in shards, the paths of the shards.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Number of tar shards that the pictures lie in; 0 where each is a file of its own.
+    /// Number of tar shards that hold the pictures; 0 if the pictures are separate files.
     pub fn shards(&self) -> usize {
         self.shards.as_ref().map_or(0, Shards::len)
     }
@@ -218,7 +218,7 @@ impl ImageIndex {
         self.shards.iter().flat_map(Shards::paths).map(parent).collect()
     }
 
-    /// What lies among the pictures and is not read.
+    /// The files among the pictures that are not read.
     pub fn skipped(&self) -> Skipped {
         let mut skipped = self.skipped.clone();
         skipped.add(self.shards.as_ref().map(|shards| shards.skipped.clone()).unwrap_or_default());
@@ -234,8 +234,8 @@ impl ImageIndex {
         }
     }
 
-    /// The path of picture `index` relative to the root; in shards, `SHARD/NAME` with what of the member's name leads
-    /// neither up nor out. Members of one shard may share it.
+    /// The path of picture `index` relative to the root; in shards, `SHARD/NAME` without the parts of the member's name
+    /// that lead out of the folder. Members of one shard may share it.
     pub fn relative_path(&self, index: usize) -> Cow<'_, Path> {
         let name = self.names.get(index);
         match &self.shards {
@@ -244,7 +244,7 @@ impl ImageIndex {
         }
     }
 
-    /// A hash of all relative paths (of shards: and of the names in them): the same files under another root have the
+    /// A hash of all relative paths (for shards, also of the names in them): the same files under another root have the
     /// same fingerprint.
     pub fn fingerprint(&self) -> u64 {
         let names = self.names.hash();
@@ -252,8 +252,8 @@ impl ImageIndex {
     }
 }
 
-/// Whether a path names tar shards rather than a list file: a file called `.tar` or as a compressed archive, or, with
-/// braces such as `coco-{000000..000127}.tar`, many of them.
+/// Whether a path names tar shards rather than a list file: a file with the ending `.tar` or that of a compressed
+/// archive or, with braces such as `coco-{000000..000127}.tar`, many such files.
 pub fn names_shards(path: &Path) -> bool {
     is_archive(path) || path.to_str().and_then(pattern::expand).is_some_and(|paths| paths.len() > 1)
 }

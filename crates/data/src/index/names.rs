@@ -36,13 +36,13 @@ impl Names {
         sorted
     }
 
-    /// Adds the names of `other`, but for those of some numbers.
+    /// Adds the names of `other`, except those with the numbers in `without`.
     pub(super) fn extend_without(&mut self, other: &Self, without: &HashSet<usize>) {
         let kept = (0..other.len()).filter(|number| !without.contains(number));
         kept.for_each(|number| self.push(other.get(number)));
     }
 
-    /// Gives back the memory that a growing buffer holds in reserve.
+    /// Frees the memory that a growing buffer holds in reserve.
     pub(super) fn shrink_to_fit(&mut self) {
         self.bytes.shrink_to_fit();
         self.ends.shrink_to_fit();

@@ -1,9 +1,9 @@
 //! Patterns with braces, as WebDataset's users and shells write them: `coco-{000000..000127}.tar`, `{train,val}.tar`.
 
-/// Shards that a pattern may name; more are a slip of the keyboard.
+/// The most shards that a pattern may name; more must be a typing mistake.
 pub(super) const LIMIT: usize = 1_000_000;
 
-/// What a pattern stands for, in the order in which it says it; `None` where there are more than [`LIMIT`]. Braces
+/// The paths that a pattern stands for, in the order of the pattern; `None` if there are more than [`LIMIT`]. Braces
 /// that hold neither a range of whole numbers nor a comma stand for themselves.
 pub(super) fn expand(pattern: &str) -> Option<Vec<String>> {
     let Some(braces) = Braces::first(pattern) else { return Some(vec![pattern.to_owned()]) };
@@ -28,11 +28,11 @@ pub(super) fn expand(pattern: &str) -> Option<Vec<String>> {
     Some(choices.iter().flat_map(of_choice).collect())
 }
 
-/// The first braces that mean something, and what lies around them.
+/// The first braces that have a meaning, and the text around them.
 struct Braces<'p> {
     before: &'p str,
     inside: &'p str,
-    /// What stands between the outermost commas.
+    /// The parts between the outermost commas.
     parts: Vec<&'p str>,
     after: &'p str,
 }
@@ -49,7 +49,7 @@ impl<'p> Braces<'p> {
     }
 }
 
-/// The parts of the braces that open at `open`, and where they close.
+/// The parts of the braces that open at `open`, and the position where they close.
 fn closed(pattern: &str, open: usize) -> Option<(Vec<&str>, usize)> {
     let (mut depth, mut start, mut parts) = (0, open + 1, Vec::new());
     for (at, letter) in pattern[open..].char_indices().map(|(at, letter)| (open + at, letter)) {
@@ -75,7 +75,7 @@ struct Range {
     first: u64,
     last: u64,
     step: u64,
-    /// Digits that every number is filled up to.
+    /// The digits that every number is padded to.
     width: usize,
 }
 

@@ -10,16 +10,16 @@ use densesiam_text::shown;
 
 use super::shards::Member;
 
-/// Most bytes that a picture may have: beyond any camera, and short of what a hollow file can claim.
+/// The most bytes of a picture: more than any camera produces, and less than a sparse file can claim.
 const LARGEST: u64 = 1 << 30;
 
-/// Pauses before a read that failed is tried again: storage that is busy, or comes back, answers after one of them.
+/// Pauses before a failed read is tried again; storage that is busy or recovering usually answers after one of them.
 const PAUSES: [Duration; 3] = [Duration::from_millis(20), Duration::from_millis(200), Duration::from_secs(1)];
 
-/// Where the bytes of a picture or label map are; shown as messages and lists name it.
+/// Where the bytes of a picture or label map are; displayed as messages and lists name it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub enum Place<'i> {
-    /// In a file of its own.
+    /// In a separate file.
     File(PathBuf),
     /// In a tar shard.
     Member(Member<'i>),
@@ -34,7 +34,7 @@ impl Place<'_> {
         }
     }
 
-    /// Its name with every letter as it is, for JSON, which has escapes of its own; bytes that are not UTF-8 become
+    /// Its name with every character unchanged, for JSON, which has its own escapes; bytes that are not UTF-8 become
     /// replacement characters.
     pub fn name(&self) -> String {
         match self {
@@ -47,11 +47,11 @@ impl Place<'_> {
         }
     }
 
-    /// Reads the picture's bytes into `bytes`, whose memory is used again and whose content is replaced.
+    /// Reads the picture's bytes into `bytes`, whose memory is reused and whose content is replaced.
     ///
     /// # Errors
-    /// What the system says, and has said several times where it may say otherwise soon; or that file or shard are no
-    /// longer what was indexed, or of more than a gigabyte.
+    /// The error of the system, after several tries if the error may be temporary; or that the file or shard has
+    /// changed since it was indexed, or has more than a gigabyte.
     pub fn read_into(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Self::File(path) => read_file(path, bytes),
@@ -63,18 +63,18 @@ impl Place<'_> {
     }
 }
 
-/// Reads a file of its own into `bytes`, whose memory is used again.
+/// Reads a separate file into `bytes`, whose memory is reused.
 ///
 /// # Errors
-/// What the system says, and has said several times where it may say otherwise soon; or that it is no regular file, or one
-/// of more than a gigabyte.
+/// The error of the system, after several tries if the error may be temporary; or that the file is not a regular file,
+/// or has more than a gigabyte.
 fn read_file(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
     tried_again(|| read_once(path, bytes))
 }
 
 fn read_once(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
     let metadata = fs::metadata(path)?;
-    // Opening a pipe would wait for someone to write to it.
+    // Opening a pipe would block until another program writes to it.
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no regular file"));
     }
@@ -83,7 +83,7 @@ fn read_once(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
     File::open(path)?.read_to_end(bytes).map(drop)
 }
 
-/// Reads, and where that fails for a reason that may pass, reads again after each of the [`PAUSES`].
+/// Reads; if that fails for a temporary reason, reads again after each of the [`PAUSES`].
 fn tried_again(mut read: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     for pause in PAUSES {
         match read() {
@@ -94,7 +94,8 @@ fn tried_again(mut read: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     read()
 }
 
-/// Whether it is an answer of the system, and not one about the file itself: nothing is there, it may not be read.
+/// Whether the error may be temporary: an error of the system, and not one about the file itself (it does not exist, or
+/// it must not be read).
 fn may_pass(error: &io::Error) -> bool {
     let about_the_file = matches!(
         error.kind(),
@@ -129,7 +130,7 @@ impl fmt::Display for Place<'_> {
 mod tests {
     use super::*;
 
-    /// Reads that fail so often before one succeeds; how often it was read, and whether it came to anything.
+    /// Simulates reads of which the first `failures` fail; returns how often it was read, and whether a read succeeded.
     fn reads(failures: usize, error: impl Fn() -> io::Error) -> (usize, bool) {
         let mut reads = 0;
         let result = tried_again(|| {
@@ -147,7 +148,7 @@ mod tests {
             assert_eq!([0, 1, 3].map(|failures| reads(failures, error)), [(1, true), (2, true), (4, true)]);
         }
         assert_eq!(reads(9, || io::Error::from_raw_os_error(5)), (4, false));
-        // ENOENT, EACCES, and what this program says.
+        // ENOENT, EACCES, and an error of this program.
         for number in [2, 13] {
             assert_eq!(reads(1, || io::Error::from_raw_os_error(number)), (1, false));
         }

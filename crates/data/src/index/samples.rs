@@ -1,38 +1,39 @@
-//! What a member of a shard is by its name, as readers of WebDataset group members into samples.
+//! Decides by its name what a member of a shard is, as readers of WebDataset group members into samples.
 
 use std::collections::HashSet;
 
 use super::formats;
 use super::names::Names;
 
-/// The key of a member and what follows it: the key ends at the first dot of the base name, and members of one key are
-/// parts of one sample. `None` for what has no key, since it begins with a dot, and for what is about the archive.
+/// The key of a member and the rest of its name. The key ends at the first dot of the base name, and members with the
+/// same key are parts of one sample. `None` for names without a key, which begin with a dot, and for metadata of the
+/// archive.
 fn key_and_extensions(name: &[u8]) -> Option<(&[u8], &[u8])> {
     let base = name.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
     let dot = name[base..].iter().position(|&byte| byte == b'.').filter(|&dot| dot > 0)?;
     (!is_metadata(name)).then(|| (&name[..base + dot], &name[base + dot + 1..]))
 }
 
-/// The extension of a member that may be a picture or one of another format: what follows the last dot.
+/// The extension, after the last dot, of a member that may be a picture, or a picture in another format.
 pub(super) fn extension(name: &[u8]) -> Option<&[u8]> {
     let (_, extensions) = key_and_extensions(name)?;
     extensions.rsplit(|&byte| byte == b'.').next()
 }
 
-/// Whether a member is the picture of its sample beyond doubt: a picture's extension is all that follows its key.
+/// Whether a member is the picture of its sample beyond doubt: its key is followed only by a picture's extension.
 pub(crate) fn is_picture_member(name: &[u8]) -> bool {
     key_and_extensions(name).is_some_and(|(_, extensions)| formats::read(extensions).is_some())
 }
 
-/// Whether a member lies in a folder `__NAME__`, which readers of WebDataset pass over.
+/// Whether a member lies in a folder `__NAME__`, which readers of WebDataset skip.
 pub(crate) fn is_metadata(name: &[u8]) -> bool {
     let first = name.iter().position(|&byte| byte == b'/').map_or(&[][..], |slash| &name[..slash]);
     first.len() >= 4 && first.starts_with(b"__") && first.ends_with(b"__")
 }
 
-/// Of members whose last extension is a picture's, the numbers of those that are no pictures of their own. `a.seg.png`
-/// is another thing of the sample `a` where `a.jpg` is its picture; where the sample has no such picture, `a.b.jpg` is
-/// what someone called `a.b` before it was packed.
+/// The numbers of the members that end in a picture's extension but are not separate pictures. If `a.jpg` is the
+/// picture of the sample `a`, then `a.seg.png` is another part of that sample. If the sample has no such picture,
+/// `a.b.jpg` is a picture that was called `a.b` before it was packed.
 pub(super) fn parts_of_samples(names: &Names) -> HashSet<usize> {
     let named = || (0..names.len()).map(|number| (number, names.get(number)));
     let hash = |name: &[u8]| key_and_extensions(name).map(|(key, _)| densesiam_random::hash(key));

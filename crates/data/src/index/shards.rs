@@ -1,5 +1,5 @@
-//! Pictures that lie in uncompressed tar shards, and how their bytes are read: at their positions, by any number of
-//! threads, without going through what lies before them.
+//! Pictures in uncompressed tar shards. Any number of threads can read the bytes of a picture at its position, without
+//! reading the members before it.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -19,9 +19,9 @@ use super::names::Names;
 use super::skipped::Skipped;
 use super::{IndexError, members, samples};
 
-/// Shards that stay open once they were read; others are opened for every picture, as files of their own are. Pictures
-/// are read in shuffled order, so that no choice of shards would be read more often than the first ones. Systems allow
-/// 256 open files and more.
+/// The most shards that stay open after they were read; others are opened for every picture, as separate files are.
+/// Pictures are read in shuffled order, so keeping other shards open would not be better than keeping the first ones.
+/// Systems allow at least 256 open files.
 const KEPT_OPEN: usize = 128;
 
 /// The shards of an index, and where each of its pictures lies in them.
@@ -30,7 +30,7 @@ pub(super) struct Shards {
     /// In the order of the pictures.
     shards: Vec<Shard>,
     spans: Vec<Span>,
-    /// What all shards hold besides.
+    /// What else the shards hold.
     pub(super) skipped: Skipped,
     /// How often a shard was kept open, or would have been.
     kept: AtomicUsize,
@@ -44,13 +44,14 @@ struct Shard {
     name: PathBuf,
     /// Bytes of the whole file when it was indexed.
     length: u64,
-    /// Number of the first picture after its own.
+    /// Number of the first picture after those of this shard.
     end: usize,
     file: OnceLock<File>,
 }
 
 impl Shards {
-    /// Scans the shards at these paths, relative to `root`, in this order. The names of their pictures are kept apart.
+    /// Scans the shards at these paths, relative to `root`, in this order. The names of their pictures are kept
+    /// separately.
     pub(super) fn scan(
         root: &Path,
         shards: impl IntoIterator<Item = PathBuf>,
@@ -79,14 +80,14 @@ impl Shards {
         Ok((names, all))
     }
 
-    /// Picture `index` of a single shard, and no other.
+    /// Keeps only picture `index` of a single shard.
     pub(super) fn only(mut self, index: usize) -> Self {
         self.spans = vec![self.spans[index]];
         self.shards.iter_mut().for_each(|shard| shard.end = 1);
         self
     }
 
-    /// How many there are.
+    /// The paths of the shards.
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.shards.iter().map(|shard| shard.path.as_path())
     }
@@ -95,7 +96,7 @@ impl Shards {
         self.shards.len()
     }
 
-    /// Where picture `index`, of this name, lies.
+    /// The position of picture `index`, which has this name.
     pub(super) fn member<'i>(&'i self, index: usize, name: &'i [u8]) -> Member<'i> {
         let shard = self.shards.partition_point(|shard| shard.end <= index);
         Member { shards: self, shard: &self.shards[shard], name, span: self.spans[index] }
@@ -127,7 +128,7 @@ impl Shards {
     }
 }
 
-/// A picture in a shard; shown as `FOLDER/shard-000003.tar:0000123.jpg`.
+/// A picture in a shard; displayed as `FOLDER/shard-000003.tar:0000123.jpg`.
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'i> {
     shards: &'i Shards,
@@ -142,7 +143,7 @@ impl<'i> Member<'i> {
         self.span.length
     }
 
-    /// Its name in the archive, of which nothing may be presumed: `../x`, `/x` and control characters may occur.
+    /// Its name in the archive, which may be anything: `../x`, `/x` and control characters may occur.
     pub fn name(&self) -> &'i [u8] {
         self.name
     }
@@ -152,7 +153,7 @@ impl<'i> Member<'i> {
         &self.shard.path
     }
 
-    /// Reads its bytes into memory of their number.
+    /// Reads its bytes into memory of the same length.
     pub(super) fn read_into(&self, bytes: &mut [u8]) -> io::Result<()> {
         self.shards.read_at(self.shard, self.span.offset, bytes).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => io::Error::other("its shard ends before it does; begin again"),
@@ -160,8 +161,8 @@ impl<'i> Member<'i> {
         })
     }
 
-    /// A path of its own below any folder: the shard without its extension, and those parts of the name that lead
-    /// neither up nor out.
+    /// A relative path for the member below any folder: the shard without its extension, and the parts of the name that
+    /// do not lead out of the folder.
     pub(super) fn relative_path(&self) -> PathBuf {
         let name = Path::new(OsStr::from_bytes(self.name));
         let parts = name.components().filter(|part| matches!(part, Component::Normal(_)));
@@ -169,7 +170,7 @@ impl<'i> Member<'i> {
     }
 }
 
-/// Members are one where they begin at the same byte of the same file.
+/// Two members are equal if they begin at the same byte of the same file.
 impl PartialEq for Member<'_> {
     fn eq(&self, other: &Self) -> bool {
         (self.shard(), self.span.offset) == (other.shard(), other.span.offset)

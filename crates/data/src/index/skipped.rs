@@ -1,4 +1,4 @@
-//! What lies among the pictures of a data set and is not read.
+//! The files among the pictures of a data set that are not read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,21 +7,21 @@ use std::path::Path;
 use densesiam_text::shown;
 use serde::Serialize;
 
-/// Folders that [`Skipped`] names when it is shown; it counts the others.
+/// The most folders that [`Skipped`] names when it is displayed; it counts the others.
 const NAMED: usize = 3;
 
-/// What an index left out although it looks like a part of the data set, so that nothing is left out without a word.
-/// Shown as one line; empty where nothing was.
+/// What an index left out although it looks like a part of the data set, so that nothing is left out silently.
+/// Displayed as one line; empty if nothing was left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Skipped {
-    /// Files called as pictures of formats that are not read: how many of each extension, in lower case.
+    /// Files with the names of pictures in formats that are not read: the number for each extension, in lower case.
     pub formats: BTreeMap<&'static str, usize>,
-    /// Members of shards that have a picture's extension after other words and belong to a sample with a picture of its
-    /// own: masks, depth and the like.
+    /// Members of shards that have a picture's extension after another extension, and belong to a sample that has its
+    /// own picture: masks, depth maps and similar.
     pub parts_of_samples: usize,
-    /// Links in folders that lead nowhere, and links in shards that are called as pictures are: nothing lies behind them.
+    /// Broken links in folders, and links in shards that have the names of pictures: neither has any contents.
     pub links: usize,
-    /// Folders that cannot be read, each with what the system said.
+    /// Folders that cannot be read, each with the error of the system.
     pub folders: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ impl Skipped {
         *self == Self::default()
     }
 
-    /// Counts a file, by its extension, where that is one of a format that is not read.
+    /// Counts a file if its extension belongs to a format that is not read.
     pub(super) fn note_extension(&mut self, extension: &[u8]) {
         if let Some(format) = super::formats::not_read(extension) {
             *self.formats.entry(format).or_default() += 1;

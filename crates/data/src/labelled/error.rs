@@ -19,7 +19,7 @@ pub enum DataSetError {
         Layout::LOOKED_FOR
     )]
     UnknownLayout {
-        /// The folder that was looked at.
+        /// The folder that was examined.
         root: PathBuf,
     },
     /// The layout lacks a folder or file of the split.
@@ -33,7 +33,7 @@ pub enum DataSetError {
         layout: Layout,
         /// The split.
         split: String,
-        /// What was looked for.
+        /// The paths that were tried.
         tried: Vec<PathBuf>,
     },
     /// A picture has no label map.
@@ -46,21 +46,21 @@ pub enum DataSetError {
     MissingLabel {
         /// The picture.
         picture: PathBuf,
-        /// Where its label map should lie.
+        /// Where its label map should be.
         label: PathBuf,
-        /// Some files beside it that are called alike.
+        /// Some files beside it with similar names.
         near: Vec<PathBuf>,
     },
-    /// The pictures lie in shards, which pair no picture with its label map.
+    /// The pictures are in shards, which do not pair a picture with its label map.
     #[error("{place}: labelled pictures are read from files of their own; unpack the shards")]
     InShards {
         /// The first picture.
         place: String,
     },
-    /// A picture of the split's list is not there.
+    /// A picture in the split's list does not exist.
     #[error("the picture {} of the split's list is not there; download the data set again", shown(picture))]
     MissingPicture {
-        /// Where the picture should lie.
+        /// Where the picture should be.
         picture: PathBuf,
     },
     /// The curated lists of COCO have only two splits.
@@ -77,12 +77,12 @@ pub enum DataSetError {
         /// What the system said.
         source: io::Error,
     },
-    /// A list of the data set is no text.
+    /// A list of the data set is not text.
     #[error("{} is not a list of names: {reason}", shown(path))]
     NotAList {
         /// The list.
         path: PathBuf,
-        /// What it is instead.
+        /// What the file seems to be instead.
         reason: NotText,
     },
     /// There are no pictures.

@@ -1,7 +1,7 @@
 //! Label maps: PNG files whose pixel values are label values, read by index and mapped to classes.
 //!
-//! Palette PNGs (VOC, COCO-Stuff tools) carry the label as the palette *index*; the colours are for the eye only.
-//! The general picture decoder would give the colours, so label maps have a decoder of their own.
+//! Palette PNGs (VOC, COCO-Stuff tools) carry the label as the palette *index*; the colours are only for viewing. The
+//! general picture decoder would return the colours, so label maps have a separate decoder.
 
 use std::io::{self, Cursor};
 
@@ -22,7 +22,7 @@ pub struct LabelMap {
     pub classes: Vec<u8>,
 }
 
-/// Why a file is no label map of its data set.
+/// Why a file is not a label map of its data set.
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
     /// The file cannot be read.
@@ -33,7 +33,7 @@ pub enum LabelError {
         /// What the system said.
         source: io::Error,
     },
-    /// The content is no whole PNG.
+    /// The content is not a complete PNG.
     #[error(
         "{place} is not a readable PNG ({reason}); label maps are 8-bit grey or palette PNGs, copy the file again"
     )]
@@ -63,7 +63,7 @@ pub enum LabelError {
         width: u32,
         /// Height in pixels.
         height: u32,
-        /// The limit it broke.
+        /// The limit that it exceeds.
         max_pixels: u64,
     },
     /// A pixel has a value that the taxonomy does not know.
@@ -98,7 +98,7 @@ impl LabelMap {
         Ok(map)
     }
 
-    /// As [`LabelMap::read`], from the bytes that lie there; `place` is for complaints.
+    /// As [`LabelMap::read`], from the bytes at `place`; `place` is for error messages.
     ///
     /// # Errors
     /// A [`LabelError`] that names the file, and for a value outside the taxonomy the value and its pixel.
@@ -131,7 +131,7 @@ impl LabelMap {
     }
 }
 
-/// A label map with its label values in place of classes.
+/// A label map that holds its label values instead of classes.
 pub(super) fn read_values(place: &Place<'_>, limits: &DecodeLimits) -> Result<LabelMap, LabelError> {
     let mut bytes = Vec::new();
     place.read_into(&mut bytes).map_err(|source| LabelError::Read { place: place.to_string(), source })?;
@@ -146,7 +146,7 @@ fn decode_indices(bytes: &[u8], place: &Place<'_>, limits: &DecodeLimits) -> Res
     };
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(Transformations::IDENTITY);
-    // A colour profile says nothing about labels, and a few kilobytes of it can unpack to many megabytes.
+    // A colour profile is not needed for labels, and a few kilobytes of it can unpack to many megabytes.
     decoder.set_ignore_iccp_chunk(true);
     let header = decoder.read_header_info().map_err(explain)?;
     let (width, height) = (header.width, header.height);
@@ -164,7 +164,7 @@ fn decode_indices(bytes: &[u8], place: &Place<'_>, limits: &DecodeLimits) -> Res
     Ok(LabelMap { width, height, classes })
 }
 
-/// Bits of one pixel, or in words what the pixels are instead of indices.
+/// The bits of one pixel or, if the pixels are not indices, what they are, in words.
 fn bits_of_an_index(colour: ColorType, depth: BitDepth) -> Result<u8, String> {
     match (colour, depth) {
         (ColorType::Grayscale | ColorType::Indexed, depth) if depth != BitDepth::Sixteen => Ok(depth as u8),
@@ -172,7 +172,8 @@ fn bits_of_an_index(colour: ColorType, depth: BitDepth) -> Result<u8, String> {
     }
 }
 
-/// The values of a row, of which a byte holds several where `bits` (1, 2, 4 or 8) is below 8, the leftmost highest.
+/// The values of a row. If `bits` (1, 2, 4 or 8) is below 8, a byte holds several values, with the leftmost in the
+/// highest bits.
 fn unpacked(row: &[u8], bits: u8) -> impl Iterator<Item = u8> + '_ {
     let mask = u8::MAX >> (8 - bits);
     row.iter().flat_map(move |&byte| (0..8 / bits).rev().map(move |place| (byte >> (place * bits)) & mask))

@@ -1,4 +1,4 @@
-//! The layouts of data sets: how each is recognised, and where its pictures and labels lie.
+//! The layouts of data sets: how each is recognised, and where its pictures and labels are.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -13,13 +13,13 @@ use crate::index::ImageIndex;
 /// The class list of the layout [`Layout::Folder`], in the data set's root.
 pub const CLASS_FILE: &str = "classes.txt";
 
-/// The curated COCO pictures of unsupervised segmentation (IIC, PiCIE): file stems, one a line.
+/// The curated COCO pictures of unsupervised segmentation (IIC, PiCIE): file stems, one in each line.
 const CURATED: [(&str, &str); 2] = [
     ("train", include_str!("../../assets/coco27/curated_train2017.txt")),
     ("val", include_str!("../../assets/coco27/curated_val2017.txt")),
 ];
 
-/// How the names of CamVid's five sequences begin.
+/// The beginnings of the names of CamVid's five sequences.
 const CAMVID_SEQUENCES: [&str; 5] = ["0001TP", "0006R0", "0016E5", "Seq05VD", "0005VD"];
 
 /// How the files of a data set are arranged.
@@ -29,7 +29,7 @@ pub enum Layout {
     /// `images/SPLIT/x.jpg`, `labels/SPLIT/x.png`, with CamVid's file names and 11 classes.
     Camvid,
     /// `{train,val}2017/x.jpg`, also within `images/`; `stuffthingmaps/{train,val}2017/x.png`, or `annotations/`;
-    /// splits `train` and `val`, the 49,629 and 2,175 pictures of the curated lists alone.
+    /// splits `train` and `val`, only the 49,629 and 2,175 pictures of the curated lists.
     Coco27,
     /// `leftImg8bit/SPLIT/CITY/x_leftImg8bit.png`, `gtFine/SPLIT/CITY/x_gtFine_labelIds.png`; 27 classes.
     Cityscapes,
@@ -60,7 +60,8 @@ pub(super) struct SplitFiles {
 }
 
 impl SplitFiles {
-    /// The label map of a picture; `relative` is the picture's path within its folder. As an error, where it should lie.
+    /// The label map of a picture; `relative` is the picture's path within its folder. The error is the path where it
+    /// should be.
     pub(super) fn label_of(&self, relative: &Path, spelling: &Spelling) -> Result<PathBuf, PathBuf> {
         let mut name = relative.file_stem().unwrap_or_default().to_owned();
         if self.layout == Layout::Cityscapes {
@@ -78,10 +79,10 @@ impl Layout {
     pub(super) const LOOKED_FOR: &str = "leftImg8bit/ (cityscapes), JPEGImages/ (voc2012), stuffthingmaps/ or \
         [images/]train2017/ or [images/]val2017/ (coco27), classes.txt (folder), images/ with CamVid's file names (camvid)";
 
-    /// Recognises the layout of a data set by what lies in its root.
+    /// Recognises the layout of a data set by the contents of its root.
     ///
     /// # Errors
-    /// [`DataSetError::UnknownLayout`], saying what was looked for.
+    /// [`DataSetError::UnknownLayout`], which says what was searched for.
     pub fn detect(root: &Path) -> Result<Self, DataSetError> {
         let spelling = Spelling::default();
         let has = |names: &[&str]| names.iter().any(|name| spelling.path(root, name).is_dir());
@@ -103,7 +104,7 @@ impl Layout {
     /// The classes that label maps of this layout hold; `folder` reads them from the root's `classes.txt`.
     ///
     /// # Errors
-    /// A [`DataSetError`] where `classes.txt` is missing or unusable.
+    /// A [`DataSetError`] if `classes.txt` is missing or unusable.
     pub fn taxonomy(self, root: &Path) -> Result<Taxonomy, DataSetError> {
         let taxonomy = match self {
             Self::Camvid => Ok(Taxonomy::camvid()),
@@ -115,10 +116,10 @@ impl Layout {
         Ok(taxonomy?)
     }
 
-    /// The pictures of a split, whether or not they have labels.
+    /// The pictures of a split, with or without labels.
     ///
     /// # Errors
-    /// A [`DataSetError`] where folders or lists are missing or hold no picture.
+    /// A [`DataSetError`] if folders or lists are missing or hold no picture.
     pub fn pictures(self, root: &Path, split: &str) -> Result<ImageIndex, DataSetError> {
         let spelling = Spelling::default();
         match self {
@@ -135,7 +136,7 @@ impl Layout {
         }
     }
 
-    /// The pictures of a split and where their labels lie.
+    /// The pictures of a split and where their labels are.
     pub(super) fn split(
         self,
         root: &Path,
@@ -150,7 +151,7 @@ impl Layout {
             Self::Cityscapes => vec![spelling.path(root, Path::new("gtFine").join(split))],
             Self::Voc2012 => vec![spelling.path(root, "SegmentationClass")],
             Self::Camvid | Self::Folder => {
-                // The label folder stands beside the picture folder that was found, in the same of the three forms.
+                // The label folder is beside the picture folder that was found, in the same one of the three forms.
                 let within = pictures.root().strip_prefix(root).unwrap_or(Path::new(""));
                 let is_images = |part: &OsStr| part.eq_ignore_ascii_case("images");
                 let rename =
@@ -167,8 +168,8 @@ impl Layout {
     }
 }
 
-/// Where pictures of a split may lie in a plain folder, best first. `images` itself counts only where it is not
-/// divided into splits, lest one split be taken for another.
+/// Where the pictures of a split may be in a plain folder, best first. `images` itself counts only if it is not divided
+/// into splits, so that one split is not mistaken for another.
 pub(super) fn picture_folders(root: &Path, split: &str) -> Vec<PathBuf> {
     let spelling = Spelling::default();
     let images = spelling.path(root, "images");
@@ -180,7 +181,7 @@ pub(super) fn picture_folders(root: &Path, split: &str) -> Vec<PathBuf> {
     folders
 }
 
-/// Whether a folder, or a folder in it, holds a file that is called as CamVid's frames are.
+/// Whether a folder, or a folder in it, holds a file that is named like CamVid's frames.
 fn holds_camvid(images: &Path) -> bool {
     let mut entries = walkdir::WalkDir::new(images).max_depth(2).into_iter().filter_map(Result::ok);
     let of_camvid = |name: &str| CAMVID_SEQUENCES.iter().any(|start| name.starts_with(start));

@@ -1,4 +1,4 @@
-//! Batches of labelled pictures, in the order of the set, made ahead by worker threads.
+//! Batches of labelled pictures in the order of the set, prepared in advance by worker threads.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ pub struct LabelledBatch {
 }
 
 impl fmt::Debug for LabelledBatch {
-    /// Without the pixels.
+    /// Leaves out the pixels.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { width, height, samples, .. } = self;
         write!(formatter, "LabelledBatch {{ {width} x {height}, samples: {samples:?}, .. }}")
@@ -58,7 +58,7 @@ impl LabelledLoader {
     /// Starts the workers.
     ///
     /// # Errors
-    /// A [`ReadingError`] where a setting is outside its range or no thread can be started.
+    /// A [`ReadingError`] if a setting is outside its range or no thread can be started.
     pub fn new(set: Arc<LabelledSet>, settings: ReadingSettings) -> Result<Self, ReadingError> {
         let allowed = "1 to 8192 pixels";
         require((1..=8192).contains(&settings.size), "evaluate.size", &settings.size, allowed)?;
@@ -88,14 +88,14 @@ impl Iterator for LabelledLoader {
     }
 }
 
-/// What the workers do.
+/// The work of the worker threads.
 struct Reading {
     set: Arc<LabelledSet>,
     settings: ReadingSettings,
     batch_size: usize,
 }
 
-/// A batch in the making: what each place holds, places beyond the end of the set nothing.
+/// A batch that is being made: the sample in each slot; slots beyond the end of the set stay empty.
 struct Draft {
     step: u64,
     samples: Vec<Option<Result<LabelledSample, ReadingError>>>,

@@ -1,8 +1,8 @@
-//! Labelled data sets in the layouts that they are published in: which pictures a split has, where their labels are, what
-//! those mean, and how both are read.
+//! Labelled data sets in their published layouts: the pictures of a split, where their labels are, what the labels
+//! mean, and how both are read.
 //!
-//! Training needs no label: [`training_pictures`] takes any folder of pictures. Evaluation opens a [`LabelledSet`], and reads
-//! it by a [`LabelledLoader`]; the probe trains on one besides.
+//! Training needs no labels: [`training_pictures`] takes any folder of pictures. Evaluation opens a [`LabelledSet`],
+//! and reads it with a [`LabelledLoader`]; the probe also trains on one.
 
 mod error;
 mod label_map;

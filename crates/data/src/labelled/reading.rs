@@ -1,8 +1,8 @@
-//! Pictures with their labels, in one geometry: what a segmentation is measured on, and what a probe learns from.
+//! Pictures with their labels in the same geometry, for scoring a segmentation and for training a probe.
 //!
 //! The picture is resampled (bilinear, antialiased) to a shorter side and perhaps its centred square; labels are taken
-//! from the nearest pixel at the same places. Nothing is drawn at random and nothing is left out: an unusable picture
-//! or label map is an error, for a measurement on fewer pictures would be another measurement.
+//! from the nearest pixel at the same positions. Nothing is random and nothing is left out: an unusable picture or
+//! label map is an error, because a score on fewer pictures would not be comparable.
 
 use std::fmt;
 use std::io;
@@ -30,11 +30,11 @@ pub struct ReadingSettings {
     pub batch_size: usize,
     /// Worker threads, at least 1.
     pub workers: usize,
-    /// Batches that are made ahead, at least 1.
+    /// Batches that are prepared in advance, at least 1.
     pub prefetch_batches: usize,
     /// Largest picture or label map that is decoded.
     pub limits: DecodeLimits,
-    /// Longest time that a batch is waited for.
+    /// The longest time to wait for a batch.
     pub patience: Duration,
 }
 
@@ -105,7 +105,7 @@ pub enum ReadingError {
         reading.join(", ")
     )]
     Stalled {
-        /// How long it was waited for.
+        /// How long the program waited.
         seconds: u64,
         /// The pictures that were being read.
         reading: Vec<String>,

@@ -1,4 +1,4 @@
-//! The pictures of a split with their label maps, and the pictures that it offers for training.
+//! The pictures of a split with their label maps, and the pictures of a split for training.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,11 +29,11 @@ struct Sample {
 }
 
 impl LabelledSet {
-    /// Opens a split. Without `layout` it is recognised from what lies in `root`; without `taxonomy` it is the
-    /// layout's own ([`Layout::taxonomy`]).
+    /// Opens a split. Without `layout`, the layout is recognised from the contents of `root`; without `taxonomy`, the
+    /// layout's own is used ([`Layout::taxonomy`]).
     ///
     /// # Errors
-    /// A [`DataSetError`] that says what was looked for; a missing label names its picture.
+    /// A [`DataSetError`] that says what was searched for; the error for a missing label names its picture.
     pub fn open(
         root: &Path,
         layout: Option<Layout>,
@@ -73,7 +73,7 @@ impl LabelledSet {
         Place::File(self.samples[sample].label.clone())
     }
 
-    /// Leaves out all but `count` pictures (at least 1) at equal distances, where there are more.
+    /// Keeps only `count` pictures (at least 1), evenly spaced, if there are more.
     pub fn thin_out(&mut self, count: usize) {
         let all = self.len();
         if count < all {
@@ -92,12 +92,12 @@ impl LabelledSet {
     }
 }
 
-/// The pictures of a split for training, labels or not: those of the layout, given or recognised; else those of
-/// `ROOT/SPLIT/images`, `ROOT/images/SPLIT` or `ROOT/images`; else every picture in `root` and its subfolders, or in
+/// The pictures of a split for training, with or without labels: those of the layout, given or recognised; else those
+/// of `ROOT/SPLIT/images`, `ROOT/images/SPLIT` or `ROOT/images`; else every picture in `root` and its subfolders, or in
 /// the list file or the tar shards that it names ([`ImageIndex::scan`]).
 ///
 /// # Errors
-/// A [`DataSetError`] where there is no picture or a given layout does not fit.
+/// A [`DataSetError`] if there is no picture, or if the given layout does not fit.
 pub fn training_pictures(
     root: &Path,
     layout: Option<Layout>,

@@ -1,4 +1,5 @@
-//! Names in a data set whatever their case: what was packed where case makes no difference is unpacked where it does.
+//! Finds names in a data set regardless of their case, because a data set may be packed on a file system that ignores
+//! case and unpacked on one that does not.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::index::EXTENSIONS;
 
-/// Names that a message lists.
+/// The most names that a message lists.
 const LISTED: usize = 3;
 
 /// How names are spelled in folders. Each folder is listed once, when a name is first missed in it.
@@ -16,12 +17,12 @@ pub(super) struct Spelling {
     folders: RefCell<HashMap<PathBuf, Names>>,
 }
 
-/// The names of a folder by themselves in lower case.
+/// The names of a folder, indexed by their lower-case form.
 type Names = HashMap<OsString, Vec<OsString>>;
 
 impl Spelling {
-    /// A path below `root`, each part as it is spelled there: as asked for where there is such a name, else the one that
-    /// differs from it by case alone, else as asked for.
+    /// A path below `root`, with each part as it is spelled there: unchanged if the name exists, else the name that
+    /// differs only by case, else unchanged.
     pub(super) fn path(&self, root: &Path, below: impl AsRef<Path>) -> PathBuf {
         below.as_ref().iter().fold(root.to_owned(), |folder, part| {
             let asked = folder.join(part);
@@ -35,8 +36,8 @@ impl Spelling {
         })
     }
 
-    /// A file below `root`, whose folders may be spelled in another case, and its extension too; its stem may not, for
-    /// it tells pictures apart. `None` where there is none.
+    /// A file below `root`, whose folders may be spelled in another case, and its extension too; its stem may not,
+    /// because it distinguishes pictures. `None` if there is no such file.
     pub(super) fn file(&self, root: &Path, below: &Path) -> Option<PathBuf> {
         let asked = root.join(below);
         if asked.is_file() {
@@ -48,8 +49,8 @@ impl Spelling {
         alike.into_iter().map(|name| folder.join(name)).find(|path| path.is_file())
     }
 
-    /// The picture of this stem in a folder, under any extension of pictures, in any case: its name. `.jpg` where there
-    /// is none.
+    /// The picture of this stem in a folder, under any extension of pictures, in any case: its name. `.jpg` if there is
+    /// no such picture.
     pub(super) fn picture(&self, folder: &Path, stem: &str) -> OsString {
         let named = |extension: &str| OsString::from(format!("{stem}.{extension}"));
         let of_stem = |name: &OsString| Path::new(name).file_stem() == Some(OsStr::new(stem));
@@ -75,12 +76,12 @@ impl Spelling {
         })
     }
 
-    /// The names in a folder that differ from `name` by case alone.
+    /// The names in a folder that differ from `name` only by case.
     fn alike(&self, folder: &Path, name: &OsStr) -> Vec<OsString> {
         self.listed(folder, |names| names.get(&name.to_ascii_lowercase()).cloned().unwrap_or_default())
     }
 
-    /// A folder that cannot be listed holds nothing; whoever opens it will say so.
+    /// A folder that cannot be listed counts as empty; the code that opens it reports the error.
     fn listed<T>(&self, folder: &Path, look: impl FnOnce(&Names) -> T) -> T {
         let mut folders = self.folders.borrow_mut();
         look(folders.entry(folder.to_owned()).or_insert_with(|| {

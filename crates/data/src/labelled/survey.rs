@@ -1,4 +1,5 @@
-//! A look at label maps before anything is scored on them: which classes they hold, and whether they can be meant.
+//! Examines label maps before anything is scored on them: which classes they hold, and whether the labels are
+//! plausible.
 
 use std::fmt;
 
@@ -7,26 +8,26 @@ use super::{LabelledSet, Meaning, VOID};
 use crate::decode::DecodeLimits;
 use crate::order::Order;
 
-/// Label maps that are looked at in any case, as far as there are so many, and at most. Between the two it is enough when
-/// every class was seen.
+/// The least and the most label maps that are examined, if there are so many. Between the two numbers, the survey stops
+/// when every class was seen.
 const LEAST: usize = 16;
 const MOST: usize = 128;
 
-/// Classes that a message names before it only counts the others.
+/// The most classes that a message names; it only counts the others.
 const NAMED: usize = 8;
 
-/// What the label maps that were looked at hold.
+/// The contents of the label maps that were examined.
 #[derive(Clone, Debug)]
 pub struct LabelSurvey<'s> {
     set: &'s LabelledSet,
-    /// How many were looked at.
+    /// How many were examined.
     pub looked_at: usize,
     /// Pixels of each label value.
     values: [u64; 256],
 }
 
-/// Something about the labels of a set that makes a score say less than it seems to; shown as a sentence that says what
-/// to do about it.
+/// A property of the labels of a set that makes a score less meaningful than it seems; displayed as a sentence that
+/// says what to do about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelFinding {
     /// The set, for example `folder val`.
@@ -37,7 +38,7 @@ pub struct LabelFinding {
     pub absent: Vec<String>,
     /// The share of pixels that are void, in 0..=1.
     pub void: f64,
-    /// How many of its label maps were looked at, and how many it has.
+    /// How many of its label maps were examined, and how many it has.
     pub looked_at: [usize; 2],
 }
 
@@ -46,12 +47,12 @@ pub struct LabelFinding {
 pub enum LabelProblem {
     /// No pixel has a class.
     AllVoid,
-    /// The masks have the values 0 and 255 alone, so that one class is scored and what 255 stands for is void.
+    /// The masks have only the values 0 and 255, so only one class is scored, and the pixels of 255 are void.
     ZeroAnd255 {
         /// The class of 0.
         class: String,
     },
-    /// One class alone has labelled pixels.
+    /// Only one class has labelled pixels.
     OneClass {
         /// That class.
         class: String,
@@ -61,8 +62,8 @@ pub enum LabelProblem {
 }
 
 impl<'s> LabelSurvey<'s> {
-    /// Looks at label maps in an order of chance until each class was seen, at 128 at most. Those that cannot be read, of
-    /// which evaluation will say so by name, are passed over.
+    /// Examines label maps in random order until every class was seen, at most 128. Unreadable ones are skipped,
+    /// because the evaluation reports them by name.
     pub fn of(set: &'s LabelledSet, limits: &DecodeLimits) -> Self {
         let mut survey = Self { set, looked_at: 0, values: [0; 256] };
         for sample in Order::new(set.len(), 0, 0).batch(0, set.len().min(MOST)) {
@@ -88,7 +89,7 @@ impl<'s> LabelSurvey<'s> {
         pixels
     }
 
-    /// The share of pixels that are void, in 0..=1; 0 where there is no pixel.
+    /// The share of pixels that are void, in 0..=1; 0 if there is no pixel.
     pub fn void(&self) -> f64 {
         let is_void = |value| self.set.taxonomy.meaning(value) == Meaning::Void;
         let void: u64 =
@@ -101,8 +102,8 @@ impl<'s> LabelSurvey<'s> {
         self.pixels().iter().enumerate().filter(|(_, pixels)| **pixels == 0).map(|(class, _)| class).collect()
     }
 
-    /// What is wrong, if anything is. Values that no class has are not: where there are any, evaluation refuses them. That a
-    /// class among others is absent is known only where all label maps were looked at.
+    /// What is wrong, if anything. Values outside the classes are not a finding, because the evaluation refuses them. A
+    /// class counts as absent only if all label maps were examined.
     pub fn finding(&self) -> Option<LabelFinding> {
         let there: Vec<u8> =
             (0..=VOID).zip(self.values).filter(|(_, count)| *count > 0).map(|(value, _)| value).collect();

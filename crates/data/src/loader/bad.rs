@@ -1,4 +1,4 @@
-//! The pictures that cannot be read, as far as a run has met them.
+//! The unreadable pictures that a run has met so far.
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
@@ -17,8 +17,8 @@ pub(super) struct BadFiles {
 }
 
 impl BadFiles {
-    /// Looks again at what an earlier part of the run could not read, on as many threads as there are workers: what can be
-    /// read now is no longer bad. Numbers beyond the index are ignored.
+    /// Tries again to read the pictures that an earlier part of the run could not read, on as many threads as there are
+    /// workers. Pictures that can be read now are no longer bad. Numbers beyond the index are ignored.
     pub(super) fn known<A: Augmentation>(maker: &BatchMaker<A>, known: Vec<(u64, String)>) -> Self {
         let mut known: Vec<_> = known.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
         known.retain(|&(sample, _)| sample < maker.index.len() as u64);
@@ -38,12 +38,13 @@ impl BadFiles {
         Self { bad, recovered }
     }
 
-    /// Those that were unreadable in an earlier part of the run, and were readable when this one began.
+    /// The pictures that were unreadable in an earlier part of the run, and were readable when this part began.
     pub(super) fn recovered(&self) -> &[(u64, String)] {
         &self.recovered
     }
 
-    /// Adds what was met on the way to a batch. Whatever made it into the batch can be read again.
+    /// Adds the unreadable pictures that were met while a batch was made. Pictures that the batch uses are readable
+    /// again.
     pub(super) fn met(&mut self, bad: Vec<(u64, String)>, used: &[u64]) {
         self.bad.extend(bad);
         if !self.bad.is_empty() {
@@ -55,12 +56,12 @@ impl BadFiles {
         self.bad.len()
     }
 
-    /// All of them, in the order of the index.
+    /// All unreadable pictures, in the order of the index.
     pub(super) fn all(&self) -> Vec<(u64, String)> {
         self.bad.iter().map(|(&sample, reason)| (sample, reason.clone())).collect()
     }
 
-    /// The names of the first few and why.
+    /// The names of the first few, and the reason for each.
     pub(super) fn first(&self, count: usize, index: &ImageIndex) -> Vec<(String, String)> {
         let named =
             |(&sample, reason): (&u64, &String)| (index.place(sample as usize).to_string(), reason.clone());

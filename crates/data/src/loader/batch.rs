@@ -1,4 +1,4 @@
-//! What the loader delivers for one step.
+//! The batch that the loader delivers for one step.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ pub struct Batch<D> {
     pub step: u64,
     /// Epoch of the step, from 0.
     pub epoch: u64,
-    /// The sample actually used in each place: its number in the index.
+    /// The number in the index of the sample that is actually used in each slot.
     pub samples: Vec<u64>,
     /// All first views, all second views and so on, each `[B, size, size, 3]` bytes with the size of that view.
     pub views: Vec<Vec<u8>>,
@@ -18,7 +18,7 @@ pub struct Batch<D> {
 }
 
 impl<D> fmt::Debug for Batch<D> {
-    /// Without the pixels.
+    /// Leaves out the pixels.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { step, epoch, samples, .. } = self;
         write!(formatter, "Batch {{ step: {step}, epoch: {epoch}, samples: {samples:?}, .. }}")

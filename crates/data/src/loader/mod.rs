@@ -1,9 +1,9 @@
-//! Batches of views, made ahead by worker threads.
+//! Batches of views, prepared in advance by worker threads.
 //!
-//! A batch is a function of the settings and its step alone: not of the number of workers, not of what was loaded
-//! before. So a run resumes in the middle of an epoch by starting at a step, with the unreadable files met so far. An
-//! unreadable file is replaced by another sample that its key determines, counted, and listed; a data set of which too
-//! much is unreadable is an error.
+//! A batch depends only on the settings and its step, not on the number of workers or on earlier batches. A run can
+//! therefore resume in the middle of an epoch by starting at a step, with the unreadable files met so far. An
+//! unreadable file is replaced by another sample that its key determines, counted, and listed; if too much of the data
+//! set is unreadable, that is an error.
 
 mod bad;
 mod batch;
@@ -29,10 +29,10 @@ use production::{BatchMaker, Draft};
 pub use batch::Batch;
 pub use sample::{SampleError, SampleScratch, SampleSource, load_sample};
 
-/// Unreadable files that an error message lists.
+/// The most unreadable files that an error message lists.
 const LISTED: usize = 5;
 
-/// How long a batch is waited for where nothing else is said: longer than any disk, shorter than a night.
+/// The default time to wait for a batch: longer than any disk needs, shorter than a night.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How batches are made, of views that `A` draws.
@@ -46,7 +46,8 @@ pub struct LoaderSettings<A> {
     pub seed: u64,
     /// Worker threads, at least 1.
     pub workers: usize,
-    /// Batches that are made ahead, at least 1; the loader's memory is so many batches and one picture a worker.
+    /// Batches that are prepared in advance, at least 1; the loader needs memory for them and for one picture per
+    /// worker.
     pub prefetch_batches: usize,
     /// Share of the data set that may be unreadable before loading fails, within 0 and 1.
     pub max_bad_share: f64,
@@ -54,15 +55,15 @@ pub struct LoaderSettings<A> {
     pub min_side: u32,
     /// Largest picture that is decoded.
     pub limits: DecodeLimits,
-    /// Longest time that a batch is waited for.
+    /// The longest time to wait for a batch.
     pub patience: Duration,
     /// The first step, counted from 0 over the whole run.
     pub start_step: u64,
     /// The step before which the run ends.
     pub total_steps: u64,
-    /// The unreadable files that an earlier part of the run has met, as its [`Loader::bad_files`] said. They are looked
-    /// at again when the loader starts ([`Loader::recovered`]); those that are still unreadable count from the start, so
-    /// that a resumed run fails where an uninterrupted one does. Numbers beyond the index are ignored.
+    /// The unreadable files that an earlier part of the run has met, as [`Loader::bad_files`] returned them. They are
+    /// tried again when the loader starts ([`Loader::recovered`]); those that are still unreadable count from the
+    /// start, so that a resumed run fails where an uninterrupted one does. Numbers beyond the index are ignored.
     pub known_bad: Vec<(u64, String)>,
 }
 
@@ -119,7 +120,7 @@ pub enum LoadError {
         pictures: usize,
         /// The share that is allowed.
         max_bad_share: f64,
-        /// The names of the first few, in the order of the index, and why.
+        /// The names of the first few, in the order of the index, and the reason for each.
         first: Vec<(String, String)>,
     },
     /// Many draws in a row found no readable picture.
@@ -130,7 +131,7 @@ pub enum LoadError {
     NothingReadable {
         /// Distinct unreadable files so far.
         count: usize,
-        /// The names of the first few, in the order of the index, and why.
+        /// The names of the first few, in the order of the index, and the reason for each.
         first: Vec<(String, String)>,
     },
     /// A worker thread could not be started.
@@ -148,7 +149,7 @@ pub enum LoadError {
         reading.join(", ")
     )]
     Stalled {
-        /// How long it was waited for.
+        /// How long the program waited.
         seconds: u64,
         /// The pictures that were being read.
         reading: Vec<String>,
@@ -175,10 +176,10 @@ pub struct Loader<A: Augmentation> {
 }
 
 impl<A: Augmentation> Loader<A> {
-    /// Looks at the known unreadable files again, and starts the workers on the batches from `start_step` on.
+    /// Tries the known unreadable files again, and starts the workers on the batches from `start_step` on.
     ///
     /// # Errors
-    /// A [`LoadError`] where a setting is outside its range or the data set smaller than a batch.
+    /// A [`LoadError`] if a setting is outside its range, or if the data set is smaller than a batch.
     pub fn new(index: Arc<ImageIndex>, mut settings: LoaderSettings<A>) -> Result<Self, LoadError> {
         check(&index, &settings)?;
         let known_bad = std::mem::take(&mut settings.known_bad);
@@ -189,10 +190,11 @@ impl<A: Augmentation> Loader<A> {
         Ok(Self { prefetch: Prefetch::start(maker, steps, workers, prefetch)?, bad })
     }
 
-    /// Waits for the batch of the next step, but for a second at most; whether it is there, or all batches are done.
+    /// Waits at most a second for the batch of the next step. Returns whether the batch is ready, or all batches are
+    /// done.
     ///
     /// # Errors
-    /// A [`LoadError`] where the storage does not answer, or a worker panicked.
+    /// A [`LoadError`] if the storage does not answer, or a worker panicked.
     pub fn ready(&mut self) -> Result<bool, LoadError> {
         Ok(self.prefetch.ready()?)
     }
@@ -200,7 +202,7 @@ impl<A: Augmentation> Loader<A> {
     /// Waits for the batch of the next step; `None` after the last.
     ///
     /// # Errors
-    /// A [`LoadError`] where too much of the data set is unreadable, the storage does not answer, or a worker panicked.
+    /// A [`LoadError`] if too much of the data set is unreadable, the storage does not answer, or a worker panicked.
     #[allow(
         clippy::should_implement_trait,
         reason = "a lending iterator: batches are given back by `recycle`"
@@ -209,7 +211,7 @@ impl<A: Augmentation> Loader<A> {
         let Some(mut draft) = self.prefetch.next()? else {
             return Ok(None);
         };
-        // Counted on delivery, not when a worker finds them: which step fails does not depend on the workers.
+        // Counted on delivery, not when a worker finds them, so that the failing step does not depend on the workers.
         let used = if draft.exhausted { &[][..] } else { &draft.samples };
         self.bad.met(std::mem::take(&mut draft.bad), used);
         let BatchMaker { index, settings, .. } = self.prefetch.production();
@@ -227,19 +229,19 @@ impl<A: Augmentation> Loader<A> {
         Ok(Some(draft.finish()))
     }
 
-    /// Gives the memory of a batch back, so that the next one need not allocate.
+    /// Returns the memory of a batch, so that the next batch does not need to allocate.
     pub fn recycle(&mut self, batch: Batch<A::Drawn>) {
         self.prefetch.recycle(Draft::recycled(batch.views));
     }
 
-    /// The unreadable files met so far, those known from before included, in the order of the index: sample and reason,
-    /// each once. What could not be read once and was read later is no longer one of them.
+    /// The unreadable files met so far, including those known from before, in the order of the index: sample and
+    /// reason, each once. A file that was read later is no longer among them.
     pub fn bad_files(&self) -> Vec<(u64, String)> {
         self.bad.all()
     }
 
-    /// The files that were known as unreadable and could be read when the loader started, with what was wrong with each.
-    /// From then on they are used.
+    /// The files that were known as unreadable and could be read when the loader started, with what was wrong with
+    /// each. They are used from then on.
     pub fn recovered(&self) -> &[(u64, String)] {
         self.bad.recovered()
     }

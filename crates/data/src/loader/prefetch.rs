@@ -1,10 +1,10 @@
-//! Ordered, bounded prefetch by worker threads, whatever the batches hold.
+//! Ordered, bounded prefetch by worker threads, for any kind of batch.
 //!
 //! Workers claim single samples, in order, within a window of whole batches: memory is bounded by the window, and a
-//! batch is ready after the time of its slowest sample. Where batches differ in size, what they hold together is bounded
-//! too. What a sample holds must depend on its step and slot alone;
-//! then the batches do not depend on the number of workers. One lock guards the bookkeeping and is held for moments;
-//! each batch has its own lock, held while a finished sample is copied in.
+//! batch is ready after the time of its slowest sample. If batches differ in size, their total size is bounded too. The
+//! content of a sample must depend only on its step and slot; then the batches do not depend on the number of workers.
+//! One lock guards the bookkeeping and is held only briefly; each batch has its own lock, held while a finished sample
+//! is copied in.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,30 +14,30 @@ use std::time::{Duration, Instant};
 
 use crate::panics::caught;
 
-/// What is produced, and how.
+/// The batches to produce, and how to produce them.
 pub(crate) trait Production: Send + Sync + 'static {
-    /// What is delivered.
+    /// The type that is delivered.
     type Batch: Send;
     /// Memory of one worker.
     type Scratch;
 
     /// Samples in a batch.
     fn batch_size(&self) -> usize;
-    /// Longest time in which no sample at all is made.
+    /// The longest time to wait without any sample being finished.
     fn patience(&self) -> Duration;
-    /// What a sample that is being made is read from, for a message.
+    /// The name, for a message, of what is being read for a sample.
     fn name(&self, slot: usize, batch: &Mutex<Self::Batch>) -> String;
     /// Memory for a new worker.
     fn scratch(&self) -> Self::Scratch;
-    /// Prepares the batch of a step, in the memory of an earlier one where there is one. Called in order of steps.
+    /// Prepares the batch of a step, in the memory of an earlier batch if there is one. Called in order of steps.
     fn open(&self, step: u64, recycled: Option<Self::Batch>) -> Self::Batch;
     /// Makes one sample and puts it into its batch.
     fn produce(&self, slot: usize, scratch: &mut Self::Scratch, batch: &Mutex<Self::Batch>);
-    /// Bytes that a finished batch holds; needed where [`Production::room`] bounds them.
+    /// Bytes that a finished batch holds; needed if [`Production::room`] bounds them.
     fn held(&self, _batch: &Self::Batch) -> usize {
         0
     }
-    /// While the batches that wait for delivery hold so many bytes, no further one is begun.
+    /// No further batch is begun while the batches that wait for delivery hold this number of bytes.
     fn room(&self) -> usize {
         usize::MAX
     }
@@ -46,9 +46,9 @@ pub(crate) trait Production: Send + Sync + 'static {
 /// Why there is no next batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// A worker panicked and said this.
+    /// A worker panicked with this message.
     Panicked(String),
-    /// Nothing came for so many seconds; these were being read.
+    /// No batch came for this number of seconds, while these were being read.
     Stalled(u64, Vec<String>),
 }
 
@@ -56,21 +56,21 @@ pub(crate) enum Failure {
 pub(crate) struct Prefetch<P: Production> {
     shared: Arc<Shared<P>>,
     workers: Vec<JoinHandle<()>>,
-    /// How long no sample was finished while one was waited for, and how many were before.
+    /// How long the caller has waited without a sample being finished, and how many were finished before.
     waited: Duration,
     seen: u64,
 }
 
-/// Longest single wait for a batch; between two, the caller may look at other things.
+/// Longest single wait for a batch; between two waits, the caller may do other work.
 const SLICE: Duration = Duration::from_secs(1);
-/// How long the workers are waited for at the end.
+/// How long to wait for the workers at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 struct Shared<P: Production> {
     production: P,
     prefetch: usize,
     state: Mutex<State<P::Batch>>,
-    /// A sample may be claimed, or the workers shall end.
+    /// A sample may be claimed, or the workers should end.
     claimable: Condvar,
     /// The first batch is complete, or a worker failed.
     deliverable: Condvar,
@@ -91,7 +91,7 @@ struct State<B> {
     held: usize,
     /// Memory of delivered batches.
     recycled: Vec<B>,
-    /// Set when the workers shall end.
+    /// Set when the workers should end.
     stop: bool,
     /// What a worker said when it panicked.
     panic: Option<String>,
@@ -148,7 +148,7 @@ impl<P: Production> Prefetch<P> {
             claimable: Condvar::new(),
             deliverable: Condvar::new(),
         });
-        // Built empty first: where a thread cannot be started, dropping `prefetch` ends those before it.
+        // Built without threads first: if a thread cannot be started, dropping `prefetch` ends those that were started.
         let mut prefetch = Self { shared, workers: Vec::new(), waited: Duration::ZERO, seen: 0 };
         for number in 0..workers.max(1) {
             let shared = Arc::clone(&prefetch.shared);
@@ -158,7 +158,7 @@ impl<P: Production> Prefetch<P> {
         Ok(prefetch)
     }
 
-    /// What is being made.
+    /// The production of the batches.
     pub(crate) fn production(&self) -> &P {
         &self.shared.production
     }
@@ -166,7 +166,7 @@ impl<P: Production> Prefetch<P> {
     /// Waits for the next batch; `None` after the last.
     ///
     /// # Errors
-    /// A [`Failure`], after which no batch comes.
+    /// A [`Failure`], after which no more batches come.
     pub(crate) fn next(&mut self) -> Result<Option<P::Batch>, Failure> {
         while !self.ready()? {}
         let mut state = lock(&self.shared.state);
@@ -180,10 +180,10 @@ impl<P: Production> Prefetch<P> {
             .map(|batch| batch.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Waits for the next batch, or the end of all, but for a second at most; whether it is there.
+    /// Waits at most a second for the next batch or for the end. Returns whether it has come.
     ///
     /// # Errors
-    /// A [`Failure`], after which no batch comes.
+    /// A [`Failure`], after which no more batches come.
     pub(crate) fn ready(&mut self) -> Result<bool, Failure> {
         let patience = self.shared.production.patience();
         let state = lock(&self.shared.state);
@@ -203,14 +203,14 @@ impl<P: Production> Prefetch<P> {
         if self.waited >= patience {
             return Err(Failure::Stalled(patience.as_secs(), self.shared.being_read(&state)));
         }
-        // Of the time in which the whole process was stopped, a slice at most counts.
+        // If the whole process was suspended, at most one slice of that time counts.
         let (start, slice) = (Instant::now(), SLICE.min(patience - self.waited));
         drop(wait_for(&self.shared.deliverable, state, slice));
         self.waited += start.elapsed().min(slice);
         Ok(false)
     }
 
-    /// Gives the memory of a batch back.
+    /// Returns the memory of a batch for reuse.
     pub(crate) fn recycle(&mut self, batch: P::Batch) {
         let mut state = lock(&self.shared.state);
         if state.recycled.len() < self.shared.prefetch {
@@ -223,7 +223,7 @@ impl<P: Production> Drop for Prefetch<P> {
     fn drop(&mut self) {
         lock(&self.shared.state).stop = true;
         self.shared.claimable.notify_all();
-        // A thread within a read that does not return cannot be waited for; the end of the process ends it.
+        // A thread that is blocked in a read cannot be joined; the end of the process ends it.
         let start = Instant::now();
         while start.elapsed() < FAREWELL && self.workers.iter().any(|worker| !worker.is_finished()) {
             std::thread::sleep(Duration::from_millis(1));
@@ -290,7 +290,7 @@ impl<P: Production> Shared<P> {
         room || state.open.is_empty()
     }
 
-    /// What the workers were reading for the batch that does not come.
+    /// What the workers are reading for the batch that does not come.
     fn being_read(&self, state: &State<P::Batch>) -> Vec<String> {
         let Some(first) = state.open.front() else { return Vec::new() };
         let slots = state.claimed.iter().filter(|(step, _)| *step == first.step);

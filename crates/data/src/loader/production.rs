@@ -1,4 +1,4 @@
-//! How the samples of a batch are filled in: the schedule, replacements for unreadable files, and the pixels.
+//! Fills in the samples of a batch: the schedule, replacements for unreadable files, and the pixels.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,24 +11,25 @@ use crate::index::ImageIndex;
 use crate::order::{Order, steps_per_epoch};
 use crate::views::Augmentation;
 
-/// Samples that are tried in one place of a batch. With nine of ten files unreadable, all fail once in 10^11 places.
+/// The most samples that are tried in one slot of a batch. With nine of ten files unreadable, all tries fail in one of
+/// 10^11 slots.
 const TRIES: u32 = 250;
 
-/// A batch in the making and what was found unreadable on the way.
+/// A batch that is being made, and the unreadable files found meanwhile.
 pub(super) struct Draft<D> {
     step: u64,
     epoch: u64,
     pub(super) samples: Vec<u64>,
     views: Vec<Vec<u8>>,
-    /// What was drawn for each place that is filled.
+    /// What was drawn for each slot that is filled.
     drawn: Vec<Option<D>>,
     pub(super) bad: Vec<(u64, String)>,
-    /// Whether some place found no readable sample at all.
+    /// Whether no readable sample was found for some slot.
     pub(super) exhausted: bool,
 }
 
 impl<D> Draft<D> {
-    /// Nothing but memory, for [`Production::open`].
+    /// An empty draft with memory to reuse, for [`Production::open`].
     pub(super) fn recycled(views: Vec<Vec<u8>>) -> Self {
         let (samples, drawn, bad) = Default::default();
         Self { step: 0, epoch: 0, samples, views, drawn, bad, exhausted: false }
@@ -42,7 +43,7 @@ impl<D> Draft<D> {
         }
     }
 
-    /// The finished batch; every place is filled unless the draft is exhausted.
+    /// The finished batch; every slot is filled unless the draft is exhausted.
     pub(super) fn finish(self) -> Batch<D> {
         let Self { step, epoch, samples, views, drawn, .. } = self;
         Batch { step, epoch, samples, views, drawn: drawn.into_iter().flatten().collect() }
@@ -53,7 +54,7 @@ impl<D> Draft<D> {
 pub(super) struct BatchMaker<A> {
     pub(super) index: Arc<ImageIndex>,
     pub(super) settings: LoaderSettings<A>,
-    /// The epoch that was opened last and its order.
+    /// The epoch that was opened last, and its order of samples.
     order: Mutex<(u64, Order)>,
 }
 
@@ -74,7 +75,7 @@ impl<A: Augmentation> BatchMaker<A> {
         }
     }
 
-    /// The sample that is tried in place of `scheduled` after `attempt` tries failed.
+    /// The sample that is tried instead of `scheduled` after `attempt` tries have failed.
     fn replacement(&self, scheduled: u64, epoch: u64, attempt: u32) -> u64 {
         let key =
             Key::new(self.settings.seed, Purpose::Replacement).epoch(epoch).sample(scheduled).view(attempt);

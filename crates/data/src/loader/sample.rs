@@ -10,7 +10,7 @@ use crate::image::RgbImage;
 use crate::index::ImageIndex;
 use crate::views::{ApplyError, Augmentation, ViewMaker};
 
-/// What a sample is made of: which pictures, and what happens to them.
+/// The source of samples: the pictures, and how views are made from them.
 #[derive(Debug)]
 pub struct SampleSource<'a, A> {
     /// The pictures.
@@ -25,7 +25,7 @@ pub struct SampleSource<'a, A> {
     pub min_side: u32,
 }
 
-// Not derived: copying the source does not copy the augmentation.
+// Not derived, because copying the source does not copy the augmentation.
 impl<A> Clone for SampleSource<'_, A> {
     fn clone(&self) -> Self {
         *self
@@ -113,7 +113,7 @@ impl SampleScratch {
 /// in `scratch`.
 ///
 /// # Errors
-/// A [`SampleError`] where the file is not a usable picture.
+/// A [`SampleError`] if the file is not a usable picture.
 pub fn load_sample<A: Augmentation>(
     source: &SampleSource<'_, A>,
     sample: u64,

@@ -1,9 +1,9 @@
-//! Drawn parameters to pixels: crop, colours, blur and flip in three passes over memory that is kept.
+//! Turns drawn parameters into pixels: crop, colours, blur and flip, in three passes over memory that is reused.
 //!
 //! 1. The crop is resampled from the picture to the output size (8 bits, interleaved).
 //! 2. Strips of it become planar `f32`; the colour operations run on a strip while it is in cache. Contrast needs
 //!    the mean grey of the whole view, so the operations from contrast on form a second sweep.
-//! 3. Row by row: blur (of one plane where the view is grey), flip, back to interleaved 8 bits.
+//! 3. Row by row: blur (of one plane if the view is grey), flip, back to interleaved 8 bits.
 
 use densesiam_geometry::Region;
 
@@ -29,7 +29,7 @@ pub enum ApplyError {
     },
 }
 
-/// Makes views and keeps the memory that takes; one for each worker.
+/// Makes views and keeps the memory for them; one for each worker.
 #[derive(Debug)]
 pub struct ViewMaker {
     size: usize,
@@ -66,7 +66,7 @@ impl ViewMaker {
     /// Writes the view that `parameters` describe into `out`: `size * size * 3` bytes, interleaved RGB.
     ///
     /// # Errors
-    /// An [`ApplyError`] where the crop lies outside the picture or `out` has another length.
+    /// An [`ApplyError`] if the crop lies outside the picture or `out` has another length.
     pub fn apply(
         &mut self,
         image: &RgbImage,
@@ -77,10 +77,10 @@ impl ViewMaker {
     }
 
     /// As [`ViewMaker::apply`], with contrast blending against the mean grey of `frame` (image space) instead of the
-    /// crop's: what a recipe does that changes the colours first and crops afterwards.
+    /// crop's, as in a recipe that changes the colours first and crops afterwards.
     ///
     /// # Errors
-    /// An [`ApplyError`] where frame or crop lie outside the picture or `out` has another length.
+    /// An [`ApplyError`] if frame or crop lie outside the picture, or if `out` has another length.
     pub fn apply_in_frame(
         &mut self,
         image: &RgbImage,
@@ -115,7 +115,7 @@ impl ViewMaker {
         resize_region(image, region, (size, size), &mut self.resize, &mut self.crop)
     }
 
-    /// Pass 2, up to contrast: from the crop to the planes. Gives their mean grey where contrast asks for it.
+    /// Pass 2, up to contrast: from the crop to the planes. Returns their mean grey if contrast needs it.
     fn first_sweep(&mut self, sweeps: &Sweeps) -> f32 {
         let operations = sweeps.first();
         let mut grey_sum = 0;
@@ -129,7 +129,7 @@ impl ViewMaker {
         (grey_sum as f64 / (self.size * self.size) as f64).round() as f32
     }
 
-    /// Pass 2, from contrast on; a grey view ends up in the first plane alone.
+    /// Pass 2, from contrast on; a grey view ends up in the first plane only.
     fn second_sweep(&mut self, sweeps: &Sweeps, photometric: &Photometric, mean_grey: f32) {
         let operations = sweeps.second(mean_grey);
         if operations.is_empty() && !photometric.grayscale {
@@ -169,7 +169,7 @@ impl ViewMaker {
     }
 }
 
-/// The colour operations of a view that do anything, split where the mean grey must be known.
+/// The colour operations of a view that have an effect, split where the mean grey must be known.
 struct Sweeps {
     jitter: Option<Jitter>,
     before: Vec<JitterOperation>,

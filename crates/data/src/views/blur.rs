@@ -5,7 +5,7 @@
 
 use multiversion::multiversion;
 
-/// Outputs whose sums stay in registers.
+/// The number of outputs whose sums stay in registers.
 const BLOCK: usize = 32;
 
 /// The weights of a Gaussian from its centre outwards: `weights[k]` belongs to the distances `k` and `-k`; with
@@ -69,7 +69,8 @@ fn blur_along(padded: &[f32], weights: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Adds `weight * (left + right)`; the whole blocks, whose length the compiler knows, apart from the last.
+/// Adds `weight * (left + right)`; whole blocks, whose length the compiler knows, are handled separately from the last
+/// one.
 #[inline(always)]
 fn add_pair(sums: &mut [f32; BLOCK], weight: f32, left: &[f32], right: &[f32]) {
     if let (Ok(left), Ok(right)) = (<&[f32; BLOCK]>::try_from(left), <&[f32; BLOCK]>::try_from(right)) {

@@ -16,7 +16,7 @@ pub(super) struct Strip<'a> {
     pub(super) blue: &'a mut [f32],
 }
 
-/// A colour operation with everything it needs to know about the whole view.
+/// A colour operation with all that it needs to know about the whole view.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Operation {
     /// Weight against a constant grey: black for brightness, the mean grey for contrast.
@@ -100,7 +100,7 @@ fn saturate(red: &mut [f32], green: &mut [f32], blue: &mut [f32], factor: f32) {
     }
 }
 
-/// Sum of the rounded greys: whole numbers, so that no order of summation changes it.
+/// Sum of the rounded greys. They are integers, so the order of summation does not change the sum.
 #[multiversion(targets = "simd")]
 pub(super) fn grey_sum(red: &[f32], green: &[f32], blue: &[f32]) -> u32 {
     red.iter().zip(green).zip(blue).map(|((red, green), blue)| rounded(luma(*red, *green, *blue))).sum()

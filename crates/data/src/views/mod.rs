@@ -1,8 +1,9 @@
 //! Views of a picture: first every parameter is drawn from a key, then the views are made as drawn.
 //!
-//! Drawing apart from making is what makes a view reproducible, drawable and testable: [`Augmentation::draw`] touches no
-//! pixels, [`Augmentation::apply`] no random numbers. [`random`] has the views of pre-training, [`aligned`] those of
-//! unsupervised segmentation. Both make their pixels by [`ViewMaker`], with the semantics of torchvision on Pillow pictures.
+//! Because drawing and making are separate, a view can be reproduced, displayed and tested: [`Augmentation::draw`] uses
+//! no pixels, [`Augmentation::apply`] no random numbers. [`random`] has the views of pre-training, [`aligned`] those of
+//! unsupervised segmentation. Both make their pixels with [`ViewMaker`], with the semantics of torchvision on Pillow
+//! pictures.
 
 pub mod aligned;
 mod apply;
@@ -24,7 +25,7 @@ use crate::image::RgbImage;
 
 /// The settings of one way to make views of a picture: how many, how large, and what is drawn for them.
 pub trait Augmentation: Clone + Debug + Send + Sync + 'static {
-    /// Everything that is drawn for one picture: what makes its views, and what a method must know of them.
+    /// Everything that is drawn for one picture: the parameters of its views, and what a method must know about them.
     type Drawn: Clone + Send;
 
     /// Checks every setting against its range.
@@ -36,7 +37,7 @@ pub trait Augmentation: Clone + Debug + Send + Sync + 'static {
     /// Side of each square view in pixels; there are as many views as sides.
     fn sizes(&self) -> Vec<u32>;
 
-    /// Draws the views of a picture of `(width, height)` pixels, as a function of the key alone. `key` names seed, epoch
+    /// Draws the views of a picture of `(width, height)` pixels, as a function of the key only. `key` names seed, epoch
     /// and sample.
     fn draw(&self, size: (u32, u32), key: Key) -> Self::Drawn;
 
@@ -44,7 +45,7 @@ pub trait Augmentation: Clone + Debug + Send + Sync + 'static {
     /// `out`, `size * size * 3` bytes of interleaved RGB. `maker` makes views of that size.
     ///
     /// # Errors
-    /// An [`ApplyError`] where a crop lies outside the picture or `out` has another length.
+    /// An [`ApplyError`] if a crop lies outside the picture or `out` has another length.
     fn apply(
         drawn: &Self::Drawn,
         view: usize,

@@ -1,5 +1,5 @@
-//! The colours of a view as they were drawn, and what every augmentation needs to draw them: checks of the settings, and the
-//! two distributions.
+//! The colours of a view as they were drawn, and the tools that every augmentation needs to draw them: checks of the
+//! settings, and the two distributions.
 
 use densesiam_random::{ChaCha8Rng, RngExt};
 use densesiam_settings::{SettingError, require, within};
@@ -20,11 +20,11 @@ pub enum JitterOperation {
 /// The colour jitter of one view.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Jitter {
-    /// Weight of the view against black; 1 leaves it as it is.
+    /// Weight of the view against black; 1 leaves it unchanged.
     pub brightness: f64,
-    /// Weight of the view against its mean grey; 1 leaves it as it is.
+    /// Weight of the view against its mean grey; 1 leaves it unchanged.
     pub contrast: f64,
-    /// Weight of the view against its grey version; 1 leaves it as it is.
+    /// Weight of the view against its grey version; 1 leaves it unchanged.
     pub saturation: f64,
     /// Turns of the colour circle, within -0.5 and 0.5.
     pub hue: f64,
@@ -56,16 +56,16 @@ pub struct Photometric {
 }
 
 impl Photometric {
-    /// Colours left as they are.
+    /// Leaves the colours unchanged.
     pub const IDENTITY: Self = Self { jitter: None, grayscale: false, blur_sigma: None };
 }
 
-/// True with this probability; takes one number of the stream.
+/// True with this probability; uses one number of the stream.
 pub(super) fn chance(probability: f64, rng: &mut ChaCha8Rng) -> bool {
     rng.random::<f64>() < probability
 }
 
-/// Uniform in `[low, high)`; takes one number of the stream.
+/// Uniform in `[low, high)`; uses one number of the stream.
 pub(super) fn uniform([low, high]: [f64; 2], rng: &mut ChaCha8Rng) -> f64 {
     low + (high - low) * rng.random::<f64>()
 }
@@ -75,8 +75,8 @@ pub(super) fn around_one(strength: f64) -> [f64; 2] {
     [(1.0 - strength).max(0.0), 1.0 + strength]
 }
 
-/// Checks what all augmentations have: strengths of brightness, contrast and saturation, of hue, and the probabilities
-/// of jitter, grayscale, blur and flip.
+/// Checks the settings that all augmentations have: the strengths of brightness, contrast and saturation, of hue, and
+/// the probabilities of jitter, grayscale, blur and flip.
 pub(super) fn require_photometric(
     strengths: [f64; 3],
     hue: f64,

@@ -1,4 +1,4 @@
-//! Scores that can be checked by hand, and the laws they obey.
+//! Tests scores that can be checked by hand, and the laws that scores obey.
 
 use densesiam_random::{Key, Purpose, RngExt};
 

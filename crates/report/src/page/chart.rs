@@ -16,22 +16,23 @@ use plotters::{
 pub struct Chart {
     /// What is shown.
     pub title: String,
-    /// Unit of the values; empty where there is none.
+    /// Unit of the values; empty if there is none.
     pub y_label: String,
-    /// The curves; up to six have colours of their own.
+    /// The curves; up to six have different colours.
     pub series: Vec<Series>,
     /// A level to compare with, such as the healthy value of a monitor.
     pub reference: Option<(String, f64)>,
-    /// Logarithmic values; drawn linearly where a value is not positive.
+    /// Logarithmic values; drawn linearly if a value is not positive.
     pub log_scale: bool,
 }
 
-/// One curve: drawn raw and pale, with its running mean in full colour above where it has many points.
+/// One curve. Its raw values are drawn in a pale colour and, if it has many points, its running mean on top in full
+/// colour.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
     /// Name for the legend.
     pub name: String,
-    /// Step and value, by rising step; values that are not finite are left out.
+    /// Step and value, in ascending order of steps; values that are not finite are left out.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -42,7 +43,7 @@ impl Chart {
     }
 }
 
-/// The drawing with its title above and its legend, which repeats the last values, below.
+/// The drawing, with its title above it, and below it a legend that repeats the last values.
 pub(super) fn chart_figure(chart: &Chart) -> Markup {
     let series: Vec<Series> = chart.series.iter().map(Series::finite).collect();
     let empty = series.iter().all(|series| series.points.is_empty());
@@ -100,7 +101,7 @@ impl Series {
     }
 }
 
-/// At most about `DRAWN` points: of each bucket the lowest and the highest, so that no spike is lost.
+/// At most about `DRAWN` points: the lowest and the highest of each bucket, so that no spike is lost.
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     const DRAWN: usize = 600;
     if points.len() <= DRAWN {
@@ -118,7 +119,7 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 // The SVG backend rounds to whole pixels, so charts are drawn large and shown smaller.
 const SIZE: (u32, u32) = (1100, 560);
 
-/// Colours as they stand in the SVG. The style sheet finds them there by value and sets those of the reader's theme.
+/// Colours in the SVG. The style sheet finds them by value and replaces them with those of the reader's theme.
 const INK: RGBColor = RGBColor(0x66, 0x66, 0x66);
 const GRID: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
 const LEVEL: RGBColor = RGBColor(0x88, 0x88, 0x88);
@@ -180,7 +181,8 @@ fn draw(svg: &mut String, chart: &Chart, series: &[Series]) -> Result<(), Drawin
     root.present()
 }
 
-/// The vertical axis, linear or logarithmic. plotters has both, but as two types, and gives the second few labels.
+/// The vertical axis, linear or logarithmic. plotters has both, but as two types, and gives few labels to the
+/// logarithmic one.
 struct Axis {
     logarithmic: bool,
     low: f64,
@@ -194,21 +196,23 @@ impl Axis {
             let room = (high / low).powf(0.05);
             return Self { logarithmic: true, low: low / room, high: high * room };
         }
-        // A level alone stands in as much room as it is high; one of 0, such as a loss that has not begun, in a room of 1.
+        // A single level gets as much space as its height; a level of 0, such as a loss that has not started, gets a
+        // space of 1.
         let spread = match high - low {
             0.0 if high == 0.0 => 20.0,
             0.0 => 2.0 * high.abs(),
             difference => difference.max(1e-3 * high.abs()),
         };
         let room = 0.05 * spread;
-        // What is never negative is given no room below zero.
+        // Values that are never negative get no space below zero.
         let floor = if low >= 0.0 { (low - room).max(0.0) } else { low - room };
         Self { logarithmic: false, low: floor, high: high + room }
     }
 }
 
 impl Axis {
-    /// How its ticks are labelled: with as many digits as tell neighbours apart, and sums that miss 0 by a rounding as 0.
+    /// The labels of its ticks: with enough digits to distinguish neighbours, and with 0 for sums that differ from 0
+    /// only by rounding.
     fn labels(&self) -> impl Fn(f64) -> String + use<> {
         let ticks = self.key_points(BoldPoints(TICKS));
         let step = ticks.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
@@ -265,7 +269,7 @@ fn bounds(series: &[Series], level: Option<f64>) -> ((f64, f64), (f64, f64)) {
     (if steps.0 < steps.1 { steps } else { (steps.0 - 0.5, steps.1 + 0.5) }, values)
 }
 
-/// A number in the few characters that a label has room for: three digits, thousands as k, millions as M.
+/// A number in few characters, so that it fits in a label: three digits, thousands as k, millions as M.
 fn short(value: f64) -> String {
     let plain = |value: f64, digits: usize| {
         let text = format!("{value:.digits$}");

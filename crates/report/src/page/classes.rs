@@ -15,13 +15,13 @@ pub struct ClassBar {
     pub matched: bool,
     /// Its share of all labelled pixels, in 0..=1.
     pub share: f64,
-    /// Intersection over union, in 0..=1; `None` where there is no union.
+    /// Intersection over union, in 0..=1; `None` if there is no union.
     pub iou: Option<f64>,
-    /// Share of its pixels that are right, in 0..=1; `None` where it has none.
+    /// Share of its pixels that are right, in 0..=1; `None` if the class has no pixels.
     pub accuracy: Option<f64>,
 }
 
-/// The bars: things and stuff apart where there are both.
+/// The bars: things and stuff are separate if there are both.
 pub(super) fn class_section(step: u64, bars: &[ClassBar]) -> Markup {
     let group = |thing: bool| bars.iter().filter(|bar| bar.thing == thing).collect::<Vec<_>>();
     let (things, stuff) = (group(true), group(false));
@@ -57,7 +57,7 @@ fn bar_row(bar: &ClassBar) -> Markup {
     let width = |score: Option<f64>| format!("width:{:.2}%", 100.0 * score.unwrap_or_default());
     let remark = match (bar.accuracy, bar.iou, bar.matched) {
         (None, None, _) => "no labelled pixel",
-        // Then it counts 0 in the mean.
+        // Such a class counts as 0 in the mean.
         (None, Some(_), _) => "no labelled pixel, but predicted",
         (_, _, false) => "no pseudo-category",
         _ => "",
@@ -79,7 +79,7 @@ fn bar_row(bar: &ClassBar) -> Markup {
     }
 }
 
-/// The colours of the classes, for whoever looks at a contact sheet, and a word on others where there are any.
+/// The colours of the classes, as a key to the contact sheets, and a note about unmatched categories if there are any.
 pub(super) fn colour_legend(bars: &[ClassBar], unmatched: bool) -> Markup {
     html! {
         ul.legend.colours {

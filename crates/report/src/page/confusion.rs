@@ -1,17 +1,17 @@
-//! The confusion matrix after matching, as a heat map: what each class was taken for.
+//! The confusion matrix after matching, as a heat map: how the pixels of each class were predicted.
 
 use maud::{Markup, html};
 
 use super::classes::{ClassBar, swatch};
 
-/// Categories of no class that have a column of their own; the others share one, so that a page with a thousand
-/// categories can still be read.
+/// The most categories without a class that have their own column; the others share one, so that a page with a thousand
+/// categories is still readable.
 const UNMATCHED_SHOWN: usize = 12;
 
-/// Columns up to which the cells are large.
+/// The most columns with large cells.
 const ROOMY: usize = 16;
 
-/// Columns that a phone has room for.
+/// The most columns that fit on a phone.
 const NARROW: usize = 11;
 
 /// Labelled pixels by class and pseudo-category.
@@ -92,14 +92,15 @@ fn row_cells(confusion: &ConfusionTable, class: usize, columns: &[Column], bars:
 }
 
 impl ConfusionTable {
-    /// The categories in the order of their classes; behind them the largest of no class, then the rest in one column.
+    /// The categories in the order of their classes; after them the largest categories without a class, then the rest
+    /// in one column.
     fn columns(&self) -> Vec<Column> {
         let pixels = |category: usize| self.counts.iter().map(|row| row[category]).sum::<u64>();
         let (mut matched, mut unmatched): (Vec<usize>, Vec<usize>) = (0..self.class_of_category.len())
             .partition(|&category| self.class_of_category[category].is_some());
         matched.sort_by_key(|&category| self.class_of_category[category]);
         unmatched.sort_by_key(|&category| std::cmp::Reverse(pixels(category)));
-        // A last column of one would be no shorter.
+        // A shared column for a single category would save nothing.
         let shown = if unmatched.len() > UNMATCHED_SHOWN + 1 { UNMATCHED_SHOWN } else { unmatched.len() };
         let rest = unmatched.split_off(shown);
         let single =

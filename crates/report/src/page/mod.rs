@@ -1,8 +1,8 @@
-//! `report.html`: one page that tells how a run went, for whoever comes back to it the next morning.
+//! `report.html`: one page that shows how a run went, for a reader who comes back to it the next morning.
 //!
-//! The file needs nothing beside it: styles, curves (SVG) and pictures (base64) are inside, there is no script, and it
-//! follows the reader's light or dark setting. The page is a list of sections, each a function from its data to
-//! markup; a task that has more to show adds a function and a line in [`Report::render`].
+//! The file needs no other files: styles, curves (SVG) and pictures (base64) are inside, there is no script, and it
+//! follows the reader's light or dark setting. The page is a list of sections, each a function from its data to markup;
+//! a task that has more to show adds a function and a line in [`Report::render`].
 
 mod chart;
 mod classes;
@@ -25,7 +25,7 @@ use verdict::verdict_section;
 /// How a run ended, or that it has not.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
-    /// Still running; the report shows it so far.
+    /// Still running; the report shows the progress so far.
     Running,
     /// Reached its last step.
     Finished,
@@ -42,13 +42,13 @@ pub struct Report {
     pub title: String,
     /// How it ended.
     pub status: Status,
-    /// What it comes to.
+    /// The result, in words.
     pub verdict: Verdict,
     /// Tiles for the head of the page: steps, duration, final losses.
     pub summary: Vec<Tile>,
     /// Curves, in reading order.
     pub charts: Vec<Chart>,
-    /// How the classes of a segmentation fared, where labels say so.
+    /// The scores of a segmentation's classes, if there are labels.
     pub classes: Option<ClassReport>,
     /// Contact sheets.
     pub sheets: Sheets,
@@ -56,7 +56,7 @@ pub struct Report {
     pub recipe: String,
     /// Versions and hardware, as text.
     pub environment: String,
-    /// What somebody has to look at.
+    /// Warnings that a person should look at.
     pub warnings: Vec<String>,
 }
 
@@ -80,23 +80,23 @@ pub struct Sheets {
     pub pictures: Vec<Picture>,
 }
 
-/// A picture with a word about it.
+/// A picture with a caption.
 #[derive(Clone, Debug)]
 pub struct Picture {
-    /// The step at which it shows the run.
+    /// The step of the run that the picture shows.
     pub caption: String,
     /// The bytes of a PNG file.
     pub png: Vec<u8>,
 }
 
-/// How the classes of a segmentation fared in one evaluation.
+/// The scores of a segmentation's classes in one evaluation.
 #[derive(Clone, Debug)]
 pub struct ClassReport {
     /// Steps that had been done.
     pub step: u64,
     /// The classes by number.
     pub bars: Vec<ClassBar>,
-    /// Labelled pixels by class and pseudo-category, where they were recorded.
+    /// Labelled pixels by class and pseudo-category, if they were recorded.
     pub confusion: Option<ConfusionTable>,
 }
 
@@ -144,7 +144,7 @@ impl Report {
     }
 }
 
-/// A titled part of the page; nothing at all where there is nothing to show.
+/// A titled part of the page; empty if there is nothing to show.
 fn section(title: &str, body: &Markup) -> Markup {
     html! {
         @if !body.0.is_empty() {

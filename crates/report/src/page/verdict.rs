@@ -1,4 +1,4 @@
-//! What a run comes to, in words, at the head of the page.
+//! The result of a run, in words, at the top of the page.
 
 use maud::{Markup, html};
 
@@ -7,7 +7,7 @@ use maud::{Markup, html};
 pub struct Verdict {
     /// In a few words: healthy, or not.
     pub word: &'static str,
-    /// Whether it is a good word.
+    /// Whether the run is healthy.
     pub healthy: bool,
     /// Why, in sentences.
     pub why: Vec<String>,
@@ -16,17 +16,17 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// A good word for a run and its reasons.
+    /// A good verdict, and its reasons.
     pub fn healthy(word: &'static str, why: Vec<String>) -> Self {
         Self { word, healthy: true, why, next: vec![] }
     }
 
-    /// A word that asks for attention, and its reasons.
+    /// A verdict that asks for attention, and its reasons.
     pub fn doubtful(word: &'static str, why: Vec<String>) -> Self {
         Self { word, healthy: false, why, next: vec![] }
     }
 
-    /// Adds what to type next.
+    /// Adds the commands to type next.
     pub fn with_next(mut self, next: Vec<(String, &'static str)>) -> Self {
         self.next = next;
         self

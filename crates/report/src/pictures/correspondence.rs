@@ -23,7 +23,7 @@ pub struct Source<'a> {
     pub views: [View; 2],
 }
 
-/// Both views with their corresponding points (view space), the same number and colour for the same point.
+/// Both views with their corresponding points (view space); the same point has the same number and colour.
 ///
 /// With an `origin`, the picture stands at the left with both crop boxes and the overlap. There each point is a disc
 /// where view 1 has it and a ring where view 2 has it: a ring around every disc says that the two grids agree.
@@ -74,7 +74,7 @@ fn picture_panel(origin: &Source<'_>, points: [&[Point]; 2]) -> RgbImage {
     captioned(&panel, caption, INK)
 }
 
-/// Dims what no view sees and brightens what both see.
+/// Dims the area outside both views, and brightens their overlap.
 fn shade(panel: &mut RgbImage, boxes: &[Region; 2], overlap: Option<&Region>) {
     let inside = |region: &Region, x: f64, y: f64| {
         (region.x0..region.x1).contains(&x) && (region.y0..region.y1).contains(&y)
@@ -100,7 +100,7 @@ fn captioned(panel: &RgbImage, caption: &str, colour: Rgb<u8>) -> RgbImage {
     framed
 }
 
-/// Numbered discs where there is room for numbers, plain ones where there is not.
+/// Draws numbered discs if there is space for numbers, else plain ones.
 fn draw_points(panel: &mut RgbImage, points: &[Point]) {
     let radius = marker_radius(points);
     for (number, &point) in points.iter().enumerate() {
@@ -116,7 +116,7 @@ fn draw_points(panel: &mut RgbImage, points: &[Point]) {
     }
 }
 
-/// As large as neighbouring points allow.
+/// The largest radius that neighbouring points allow.
 fn marker_radius(points: &[Point]) -> f64 {
     let distance = |a: &Point, b: &Point| (a.x - b.x).hypot(a.y - b.y);
     let pairs = points.iter().enumerate().flat_map(|(i, a)| points[..i].iter().map(move |b| distance(a, b)));

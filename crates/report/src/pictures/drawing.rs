@@ -6,7 +6,7 @@ use image::{Rgb, RgbImage};
 
 /// Side of a letter of size 1, in pixels.
 pub(super) const GLYPH: i64 = 8;
-/// What stands for a letter that the font lacks.
+/// The replacement for a letter that the font lacks.
 const UNKNOWN: [u8; 8] = [0, 0x3c, 0x24, 0x24, 0x24, 0x24, 0x3c, 0];
 
 /// Writes `words` with their upper left corner at `(x, y)`, each letter `size` times its pixels.

@@ -1,7 +1,7 @@
-//! What a person looks at to see that the views, their corresponding points and the pseudo-categories are right.
+//! Pictures for checking by eye that the views, their corresponding points and the pseudo-categories are right.
 //!
-//! Pure functions from pictures to pictures; who calls them decides where the files go. Colours are a function of the
-//! number they stand for, so that category 17 has one colour on every sheet of every run.
+//! Pure functions from pictures to pictures; their caller decides where the files go. A colour is a function of the
+//! number that it stands for, so that category 17 has one colour on every sheet of every run.
 
 mod correspondence;
 mod drawing;

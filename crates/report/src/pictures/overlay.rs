@@ -1,14 +1,15 @@
-//! Maps of categories laid over the pictures that they belong to.
+//! Draws maps of categories over the pictures that they belong to.
 
 use image::{Rgb, RgbImage};
 
 use super::drawing::blend;
 use super::palette::Palette;
 
-/// The category of what has none (unlabelled ground truth): [`mask_overlay`] leaves it bare, [`mask`] paints it black.
+/// The category of cells without one (unlabelled ground truth): [`mask_overlay`] leaves them uncoloured, [`mask`]
+/// paints them black.
 pub const VOID: u32 = u32::MAX;
 
-/// The view under a map of categories of `columns x rows` cells, each cell in its colour at `strength` (0 to 1).
+/// A view covered by a map of categories of `columns x rows` cells, each cell in its colour at `strength` (0 to 1).
 ///
 /// # Panics
 /// If there are not `columns * rows` categories.
@@ -56,12 +57,12 @@ pub fn mask(categories: &[u32], columns: usize, rows: usize, width: u32, height:
     mask_overlay(&RgbImage::new(width, height), categories, [columns, rows], &Palette::default(), 1.0)
 }
 
-/// What the colours of categories make of what is under them. There are 256 values of a channel and a picture has
-/// millions, so each is blended once.
+/// The blends of the categories' colours with the values under them. A channel has only 256 values and a picture has
+/// millions of pixels, so each value is blended once.
 struct Tints<'p> {
     palette: &'p Palette,
     strength: f32,
-    /// By category: by channel and value below, the value of the blend.
+    /// For each category: the blended value for each channel and each value under it.
     of_category: Vec<Option<Box<[[u8; 256]; 3]>>>,
 }
 

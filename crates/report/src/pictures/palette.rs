@@ -1,10 +1,10 @@
-//! Colours: of paper and text, of the two views, and of classes and categories by number.
+//! The colours of paper and text, of the two views, and of classes and categories by number.
 
 use std::f64::consts::TAU;
 
 use image::Rgb;
 
-/// What sheets are drawn on.
+/// The background of sheets.
 pub(super) const PAPER: Rgb<u8> = Rgb([250, 250, 248]);
 /// The colour of text.
 pub const INK: Rgb<u8> = Rgb([30, 30, 34]);
@@ -13,7 +13,7 @@ pub(super) const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
 /// The colours of view 1 and view 2, for frames and titles.
 pub const VIEW_COLOURS: [Rgb<u8>; 2] = [Rgb([232, 119, 34]), Rgb([0, 121, 191])];
 
-/// The colours of classes and categories by number: the data set's own where it has them, else [`colour_of`].
+/// The colours of classes and categories by number: the data set's own colours if it has them, else [`colour_of`].
 #[derive(Clone, Debug, Default)]
 pub struct Palette(pub Vec<Option<[u8; 3]>>);
 
@@ -27,7 +27,7 @@ impl Palette {
 /// The colour of a category: all of the first 512 differ, and low numbers, which share sheets most, differ strongly.
 pub fn colour_of(category: usize) -> [u8; 3] {
     // Hue turns by the golden angle; lightness and chroma by the third and first power of 1 / 1.2207 (the golden ratio
-    // of three dimensions), so that the three never fall into step and colours of like hue differ in lightness.
+    // of three dimensions), so that the three never repeat together, and colours of similar hue differ in lightness.
     let turned = |by: f64| (category as f64 * by).fract();
     let lightness = 0.40 + 0.46 * turned(0.549_700_477_9);
     let chroma = 0.12 + 0.12 * turned(0.819_172_513_4);
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_colour_is_that_of_its_number_alone() {
-        // Sheets of old runs can be compared with those of new ones.
+        // The colours must not change, so that sheets of old runs can be compared with those of new ones.
         let colours = [[120, 36, 69], [19, 159, 196], [16, 134, 121], [255, 151, 174]];
         assert_eq!([0, 1, 17, 500].map(colour_of), colours);
         let palette = Palette(vec![None, Some([9, 8, 7])]);

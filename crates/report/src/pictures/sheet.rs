@@ -5,11 +5,11 @@ use image::{Rgb, RgbImage, imageops};
 use super::drawing::{GLYPH, text, text_width};
 use super::palette::{INK, PAPER};
 
-/// Between the pictures of a contact sheet.
+/// The gap between the pictures of a contact sheet, in pixels.
 const GAP: u32 = 4;
 
-/// Titled columns of pictures, and below them what the colours stand for, where there is anything to say of them. Text is
-/// as large as the first row has room for.
+/// Titled columns of pictures, with a key of the colours below if there are any entries. The text is as large as the
+/// first row allows.
 pub fn titled_sheet(
     titles: &[(&str, Rgb<u8>)],
     rows: Vec<Vec<RgbImage>>,
@@ -74,7 +74,8 @@ fn words_in(words: &str, size: i64, colour: Rgb<u8>) -> RgbImage {
     line
 }
 
-/// The picture at this height, and at most three times as wide.
+/// The picture scaled to this height or, if it is more than three times as wide as high, to a width of three times this
+/// height.
 pub fn fitted(picture: &RgbImage, height: u32) -> RgbImage {
     let [width, height] = fitted_size(picture, height);
     imageops::resize(picture, width, height, imageops::FilterType::CatmullRom)
@@ -119,7 +120,7 @@ mod tests {
         assert_eq!(sheet.get_pixel(GAP + 15, below + GAP + 15).0, red);
         assert_eq!(sheet.get_pixel(GAP + 15, below + GAP + 2 * 24).0, red);
         assert!(has(below..below + 24, INK));
-        // Without a key there is nothing below, and narrow columns have small titles.
+        // Without a key there is nothing below the pictures, and narrow columns have small titles.
         let plain = titled_sheet(&titles, vec![vec![cell(30), cell(30)]], &[]);
         assert_eq!(plain.dimensions(), (3 * GAP + 60, GAP + 8 + GAP + 40 + GAP));
     }

@@ -6,8 +6,9 @@ use super::{Class, Meaning, Taxonomy, TaxonomyError};
 
 const COCO27: &str = include_str!("../../../assets/coco27/coco27.json");
 
-/// CamVid's 11 classes (SegNet's reduction). The release does not tell things from stuff; the three whose instances
-/// are countable and move are things here, signs and poles are stuff (ours, after Cityscapes). The colours are SegNet's.
+/// CamVid's 11 classes (SegNet's reduction). The release does not distinguish things from stuff. The three classes
+/// whose instances are countable and move are things here; signs and poles are stuff (ours, after Cityscapes). The
+/// colours are SegNet's.
 const CAMVID: [(&str, bool, [u8; 3]); 11] = [
     ("sky", false, [128, 128, 128]),
     ("building", false, [128, 0, 0]),
@@ -92,7 +93,7 @@ fn class(name: &str, thing: bool, colour: Option<[u8; 3]>) -> Class {
 }
 
 /// The colour of a class of PASCAL VOC, as its development kit makes it (`VOClabelcolormap`): the bits of the number go
-/// round red, green and blue, each from its highest bit on.
+/// to red, green and blue in turn, each filled from its highest bit.
 fn voc_colour(class: usize) -> [u8; 3] {
     let bit = |at: usize| (class >> at & 1) as u8;
     std::array::from_fn(|channel| bit(channel) << 7 | bit(channel + 3) << 6 | bit(channel + 6) << 5)
@@ -102,7 +103,7 @@ impl Taxonomy {
     /// COCO-Stuff's 182 label values (0..=181, as in the stuffthingmaps) in 27 coarse classes: 12 things, 15 stuff.
     ///
     /// # Errors
-    /// A [`TaxonomyError`] where the embedded list is damaged: a bug.
+    /// A [`TaxonomyError`] if the embedded list is damaged: a bug.
     pub fn coco27() -> Result<Self, TaxonomyError> {
         let list: Coco27 = serde_json::from_str(COCO27)
             .map_err(|error| TaxonomyError::Embedded { file: "coco27.json", reason: error.to_string() })?;
@@ -193,7 +194,7 @@ mod tests {
         let [black, aeroplane, person, monitor] = [0, 1, 15, 20].map(|class: usize| voc[class].unwrap());
         assert_eq!((black, aeroplane), ([0, 0, 0], [128, 0, 0]));
         assert_eq!((person, monitor), ([192, 128, 128], [0, 64, 128]));
-        // Nineteen and 27 classes are numbered apart.
+        // The 19 classes and the 27 classes are numbered differently.
         let car = |taxonomy: &Taxonomy| {
             taxonomy.colours()[taxonomy.names().iter().position(|&name| name == "car").unwrap()]
         };

@@ -1,4 +1,4 @@
-//! A taxonomy from a text file: one class a line, the label value is the number of the line from 0.
+//! A taxonomy from a text file: one class in each line; the label value is the number of the line, from 0.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::{Class, Taxonomy};
 /// The last word of a line that marks its class as a thing.
 const THING: &str = "thing";
 
-/// Classes that 8-bit labels can hold beside void.
+/// The most classes that 8-bit labels can hold besides void.
 const MOST: usize = 255;
 
 /// Why a class file is unusable.
@@ -24,12 +24,12 @@ pub enum ClassFileError {
         /// What the system said.
         source: io::Error,
     },
-    /// The file is no text.
+    /// The file is not text.
     #[error("{} is not a list of classes: {reason}", shown(path))]
     NotText {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// What the file seems to be instead.
         reason: NotText,
     },
     /// A line names no class.
@@ -55,11 +55,11 @@ pub enum ClassFileError {
 
 impl Taxonomy {
     /// Reads a class file: one name a line, label values 0, 1, ... in order, 255 void. A line whose last word, set
-    /// apart by a space or tab, is `thing` marks a thing (`traffic light thing`); the others are stuff. Letters of a name
-    /// that would act on a terminal become escapes.
+    /// apart by a space or tab, is `thing` marks a thing (`traffic light thing`); the others are stuff. Characters of a
+    /// name that would control a terminal become escapes.
     ///
     /// # Errors
-    /// A [`ClassFileError`] where the file cannot be read, a line is empty or there are more than 255 classes.
+    /// A [`ClassFileError`] if the file cannot be read, a line is empty or there are more than 255 classes.
     pub fn read(path: &Path) -> Result<Self, ClassFileError> {
         let text = read(path).map_err(|error| match error {
             ReadError::System(source) => ClassFileError::Unreadable { path: path.into(), source },
@@ -68,14 +68,14 @@ impl Taxonomy {
         Self::parse(&text, path)
     }
 
-    /// As [`Taxonomy::read`], from the text of a class file; `path` names the taxonomy, and the file in complaints.
+    /// As [`Taxonomy::read`], from the text of a class file; `path` names the taxonomy, and the file in error messages.
     ///
     /// # Errors
-    /// A [`ClassFileError`] where a line is empty or there are more than 255 classes.
+    /// A [`ClassFileError`] if a line is empty or there are more than 255 classes.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ClassFileError> {
         let classes: Vec<Class> = text.trim_end().lines().map(parse_line).collect();
         if let Some(line) = classes.iter().position(|class| class.name.is_empty()) {
-            // A file of nothing but white space has one line, which is empty.
+            // A file with only white space has one line, which is empty.
             return Err(ClassFileError::EmptyLine { path: path.into(), line: line + 1 });
         }
         if !(1..=MOST).contains(&classes.len()) {

@@ -1,4 +1,4 @@
-//! What the values of a label map mean: the classes of a data set and which value stands for which.
+//! The meaning of the values of a label map: the classes of a data set, and the class of each value.
 
 mod builtin;
 mod class_file;
@@ -17,18 +17,18 @@ pub struct Class {
     pub name: String,
     /// Whether it is a thing (countable objects) rather than stuff (amorphous regions).
     pub thing: bool,
-    /// The colour (RGB) that the data set draws it in, where it has one of its own.
+    /// The colour (RGB) of the class in the data set, if it has one.
     pub colour: Option<[u8; 3]>,
 }
 
-/// What one label value stands for.
+/// The meaning of one label value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// The class of this number, a position in [`Taxonomy::classes`].
     Class(u8),
     /// A pixel that is left out of evaluation.
     Void,
-    /// No label of this data set.
+    /// Not a label of this data set.
     Outside,
 }
 
@@ -65,7 +65,7 @@ pub enum TaxonomyError {
 }
 
 impl fmt::Debug for Taxonomy {
-    /// Without the table of 256 values.
+    /// Leaves out the table of 256 values.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Taxonomy {{ name: {:?}, classes: {}, .. }}", self.name, self.classes.len())
     }
@@ -75,10 +75,10 @@ impl Taxonomy {
     /// The names that [`Taxonomy::named`] knows.
     pub const BUILT_IN: [&str; 5] = ["coco27", "camvid", "cityscapes19", "cityscapes27", "voc2012"];
 
-    /// The built-in taxonomy of a name.
+    /// The built-in taxonomy with this name.
     ///
     /// # Errors
-    /// A [`TaxonomyError`] that lists the names there are.
+    /// A [`TaxonomyError`] that lists the existing names.
     pub fn named(name: &str) -> Result<Self, TaxonomyError> {
         match name {
             "coco27" => Self::coco27(),
@@ -108,12 +108,12 @@ impl Taxonomy {
         })
     }
 
-    /// What a label value stands for.
+    /// The meaning of a label value.
     pub fn meaning(&self, value: u8) -> Meaning {
         self.meanings[usize::from(value)]
     }
 
-    /// The number of the class that a label value stands for; `None` where it is void or outside the taxonomy.
+    /// The number of the class that a label value stands for; `None` if it is void or outside the taxonomy.
     pub fn class_of(&self, value: u8) -> Option<u8> {
         match self.meaning(value) {
             Meaning::Class(class) => Some(class),

@@ -1,4 +1,4 @@
-//! Order, bounds, panics and reads that do not return, on batches of numbers.
+//! Tests order, bounds, panics and reads that do not return, on batches of numbers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -90,7 +90,7 @@ fn the_window_bounds_what_is_opened() {
 
 #[test]
 fn what_waits_for_delivery_is_bounded_in_bytes() {
-    // Two batches of ten bytes reach beyond 15; without any room one is made at a time.
+    // Two batches of ten bytes exceed 15; without any room one batch is made at a time.
     for (room, ahead) in [(15, 2), (10, 1), (0, 1)] {
         let numbers = Numbers { room, ..Numbers::new(Duration::from_secs(60)) };
         let opened = Arc::clone(&numbers.opened);

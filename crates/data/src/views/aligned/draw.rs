@@ -12,7 +12,7 @@ use crate::views::{
     ApplyError, Augmentation, Jitter, JitterOperation, Photometric, ViewMaker, ViewParameters,
 };
 
-/// Pixels of a view to one cell of the feature map, along each axis.
+/// The pixels of a view for one cell of the feature map, along each axis.
 const STRIDE: u32 = 4;
 
 /// The order in which the release applies the four colour operations.
@@ -47,13 +47,13 @@ impl Augmentation for AlignedViews {
         vec![self.size; 2]
     }
 
-    /// Draws both views. View and purpose of `key` are not read, nor is its epoch where settings ask for replay.
+    /// Draws both views. View and purpose of `key` are not read, nor is its epoch if settings ask for replay.
     fn draw(&self, size: (u32, u32), key: Key) -> AlignedPair {
         let key = if self.replay { key.epoch(0) } else { key };
         let rng = &mut Key { purpose: Purpose::Geometry, ..key.view(0) }.rng();
         let crop = CropDraw {
             ratio: uniform(self.crop_ratio, rng),
-            // In the released code the first of the two drives the rows.
+            // In the released code the first of the two numbers determines the rows.
             down: rng.random(),
             right: rng.random(),
         };
@@ -93,7 +93,7 @@ struct CropDraw {
 }
 
 impl CropDraw {
-    /// The box for pixels and the box for features, in shares of the frame.
+    /// The box for pixels and the box for features, as fractions of the frame.
     fn boxes(&self, settings: &AlignedViews) -> (Fraction, Fraction) {
         match settings.crop {
             CropRounding::Exact => (self.exact(), self.exact()),
@@ -109,7 +109,8 @@ impl CropDraw {
         Fraction { x0, y0, x1: (x0 + self.ratio).min(1.0), y1: (y0 + self.ratio).min(1.0) }
     }
 
-    /// The released rounding on a map of `side` pixels or cells: side down, offsets to the nearest, half to even.
+    /// The released rounding on a map of `side` pixels or cells: the side is rounded down, offsets to the nearest, half
+    /// to even.
     fn rounded(&self, side: u32) -> Fraction {
         let side = f64::from(side);
         let length = (side * self.ratio).floor();
@@ -118,8 +119,8 @@ impl CropDraw {
     }
 }
 
-/// Every number is drawn, used or not: changing one probability leaves all other draws as they were.
-/// `pixels_per_base` scales the blur: pixels of the view to one pixel of the frame at `base_size`.
+/// Every number is drawn, whether it is used or not, so that changing one probability leaves all other draws unchanged.
+/// `pixels_per_base` scales the blur: pixels of the view for one pixel of the frame at `base_size`.
 fn draw_photometric(settings: &AlignedViews, pixels_per_base: f64, rng: &mut ChaCha8Rng) -> Photometric {
     let jitter = draw_jitter(settings, rng);
     let grayscale = chance(settings.grayscale_probability, rng);

@@ -5,10 +5,10 @@
 //! ([`AlignedPair::feature_box`], [`AlignedPair::flip`]). Source: the paper, section 4.
 //!
 //! The release changes the colours of the whole frame at `base_size` (640) and scales afterwards. Here each view is
-//! resampled from the original picture to its final size first and coloured there, on a quarter of the pixels. So that
-//! this comes to the same: contrast blends view 1 against the mean grey of the whole frame, and the blur's sigma, in
-//! pixels of `base_size`, is scaled to the pixels of the view. What remains is that clamping and the blur act on
-//! averaged pixels, and that the crop is resampled with antialiasing (the release: bilinear without).
+//! resampled from the original picture to its final size first and coloured there, on a quarter of the pixels. To get
+//! the same result, contrast blends view 1 against the mean grey of the whole frame, and the blur's sigma, in pixels of
+//! `base_size`, is scaled to the pixels of the view. Two differences remain: clamping and the blur act on averaged
+//! pixels, and the crop is resampled with antialiasing (the release: bilinear without).
 
 mod draw;
 mod settings;

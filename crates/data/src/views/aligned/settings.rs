@@ -1,4 +1,4 @@
-//! The settings of two aligned views and what each may be.
+//! The settings of two aligned views, and their allowed values.
 
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
@@ -12,20 +12,20 @@ pub enum BlurDraw {
     /// Uniform between the bounds of `blur_sigma`, as the paper says.
     #[default]
     Intended,
-    /// As the released formula comes out: the magnitude of a number uniform between `2 low - high` and `low`, with
-    /// the default bounds within 0 and 1.8.
+    /// As the released formula works: the magnitude of a number uniform between `2 low - high` and `low`, with the
+    /// default bounds between 0 and 1.8.
     Released,
 }
 
-/// What becomes of the crop box where it is applied.
+/// How the crop box is rounded when it is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CropRounding {
     /// One continuous box for pixels and features.
     #[default]
     Exact,
-    /// Rounded to whole pixels of `base_size` for view 1 and, apart, to whole cells of `size / 4` for the features:
-    /// their edges lie a quarter of a cell apart in the median, more than one at worst.
+    /// Rounded to whole pixels of `base_size` for view 1 and, separately, to whole cells of `size / 4` for the
+    /// features. The median distance of their edges is a quarter of a cell, and the largest is more than one cell.
     Released,
 }
 

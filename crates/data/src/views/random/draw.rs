@@ -14,12 +14,12 @@ use crate::views::{
 /// Crops that are tried before the centre crop is taken, as in torchvision.
 const CROP_TRIES: usize = 10;
 
-/// The parameters of both views of a picture and what the two crops have in common.
+/// The parameters of both views of a picture, and the overlap of the two crops.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RandomPair {
     /// Both views.
     pub views: [ViewParameters; 2],
-    /// The part of the picture that both show, in image space; `None` where every try failed.
+    /// The part of the picture that both show, in image space; `None` if every try failed.
     pub overlap: Option<Region>,
     /// How often the second crop was drawn again.
     pub redraws: u32,
@@ -43,8 +43,9 @@ impl Augmentation for RandomViews {
         vec![self.size; 2]
     }
 
-    /// Draws both views. View and purpose of `key` are not read. Where the crops have nothing in common the second is drawn
-    /// again, `overlap_tries` times at most (ours; attempt `a` of the second view has `1 + 2 a` as the view of its key).
+    /// Draws both views. View and purpose of `key` are not read. If the crops do not overlap, the second is drawn
+    /// again, `overlap_tries` times at most (ours; attempt `a` of the second view has `1 + 2 a` as the view of its
+    /// key).
     fn draw(&self, size: (u32, u32), key: Key) -> RandomPair {
         let geometry = |view: u32| {
             let key = Key { purpose: Purpose::Geometry, ..key.view(view) };
@@ -113,7 +114,7 @@ fn crop_box(left: f64, top: f64, width: f64, height: f64) -> Region {
     Region { x0: left, y0: top, x1: left + width, y1: top + height }
 }
 
-/// Every number is drawn, used or not: changing one probability leaves all other draws as they were.
+/// Every number is drawn, whether it is used or not, so that changing one probability leaves all other draws unchanged.
 fn draw_photometric(settings: &RandomViews, rng: &mut ChaCha8Rng) -> Photometric {
     let jittered = chance(settings.jitter_probability, rng);
     let jitter = draw_jitter(settings, rng);

@@ -1,4 +1,4 @@
-//! Two random views of a picture, each with a crop, a flip and colours of its own: what pre-training compares.
+//! Two random views of a picture, which pre-training compares, each with its own crop, flip and colours.
 //!
 //! The recipe is that of the paper's appendix (SimSiam's), with the distributions of torchvision's transforms.
 

@@ -1,4 +1,4 @@
-//! The settings of two random views and what each may be.
+//! The settings of two random views, and their allowed values.
 
 use densesiam_settings::{SettingError, within};
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ pub struct RandomViews {
     pub blur_sigma: [f64; 2],
     /// Probability that a view is mirrored left to right.
     pub flip_probability: f64,
-    /// How often the second crop is drawn again where it does not overlap the first.
+    /// How often the second crop is drawn again, at most, if it does not overlap the first.
     pub overlap_tries: u32,
 }
 
