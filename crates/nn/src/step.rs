@@ -13,7 +13,7 @@ pub struct Step {
     /// computed is left out.
     pub parts: Vec<(&'static str, Tensor)>,
     /// Numbers that the host knows without reading from the device, with their names in the log.
-    pub counts: Vec<(&'static str, f64)>,
+    pub counts: Vec<(&'static str, u64)>,
     /// The outputs that the collapse monitors measure when they are due.
     pub watched: Vec<Watched>,
 }

@@ -18,6 +18,7 @@ pub(crate) struct Pending {
     names: Vec<&'static str>,
     numbers: Tensor,
     known: Vec<(&'static str, f64)>,
+    counts: Vec<(&'static str, u64)>,
     /// When the step began, if its device computes asynchronously.
     began: Option<Instant>,
 }
@@ -28,7 +29,8 @@ impl Pending {
         let numbers: Vec<_> =
             scalars.iter().map(|(_, scalar)| scalar.detach().to_kind(Kind::Float)).collect();
         let names = scalars.iter().map(|(name, _)| *name).collect();
-        Self { step, samples, names, numbers: Tensor::stack(&numbers, 0), known: Vec::new(), began: None }
+        let numbers = Tensor::stack(&numbers, 0);
+        Self { step, samples, names, numbers, known: Vec::new(), counts: Vec::new(), began: None }
     }
 
     /// Adds numbers that are known without asking the device.
@@ -77,7 +79,8 @@ impl Pending {
             .iter()
             .enumerate()
             .map(|(index, name)| (*name, self.numbers.double_value(&[index as i64])));
-        Row { step: self.step, values: numbers.chain(self.known.iter().copied()).collect() }
+        let values = numbers.chain(self.known.iter().copied()).collect();
+        Row { step: self.step, values, counts: self.counts.clone() }
     }
 }
 
@@ -88,6 +91,8 @@ pub(crate) struct Row {
     pub step: u64,
     /// Names and values.
     pub values: Vec<(&'static str, f64)>,
+    /// Names and values of what is counted.
+    pub counts: Vec<(&'static str, u64)>,
 }
 
 impl Row {
@@ -112,9 +117,11 @@ impl Row {
         let mut object = Map::new();
         object.insert("step".into(), json!(self.step));
         for &(name, value) in &self.values {
-            let whole = value.fract() == 0.0 && value.abs() < 9e15 && COUNTS.contains(&name);
-            object.insert(name.into(), if whole { json!(value as i64) } else { json!(value) });
+            // A count, though a device gave it.
+            let is_count = name == CATEGORIES_USED && value.is_finite();
+            object.insert(name.into(), if is_count { json!(value as u64) } else { json!(value) });
         }
+        object.extend(self.counts.iter().map(|&(name, count)| (name.to_owned(), json!(count))));
         Value::Object(object)
     }
 
@@ -126,7 +133,8 @@ impl Row {
             });
             grouped.unwrap_or_else(|| name.to_owned())
         };
-        self.values.iter().map(|(name, value)| (tag(name), *value)).collect()
+        let counts = self.counts.iter().map(|&(name, count)| (name, count as f64));
+        self.values.iter().copied().chain(counts).map(|(name, value)| (tag(name), value)).collect()
     }
 
     /// What these numbers say of collapse: the number that is wrong, and how, in words.
@@ -135,17 +143,17 @@ impl Row {
         let spread = self.get("spread").filter(|&spread| spread < least_spread).map(|spread| {
             format!("the global outputs have collapsed: spread {spread:.4} is below {least_spread}")
         });
-        let used = self.get("categories_used").filter(|&used| used < least_used as f64);
+        let used = self.get(CATEGORIES_USED).filter(|&used| used < least_used as f64);
         let used = used.map(|used| format!("the pseudo-categories have collapsed: {used} in use"));
-        [("spread", spread), ("categories_used", used)]
+        [("spread", spread), (CATEGORIES_USED, used)]
             .into_iter()
             .filter_map(|(name, why)| Some((name, why?)))
             .collect()
     }
 }
 
-/// Names of numbers that count something.
-const COUNTS: [&str; 4] = ["without_overlap", "without_dense_loss", "redrawn_views", "categories_used"];
+/// The number of pseudo-categories in use, as the monitors name it.
+const CATEGORIES_USED: &str = "categories_used";
 
 /// A step that was taken. Nothing in it has been read from the device.
 pub struct Taken {
@@ -169,9 +177,9 @@ impl Taken {
         is_monitored: bool,
     ) -> Pending {
         let [forward, backward, optimizer] = self.seconds;
-        Pending::new(step, samples.to_vec(), &self.numbers(is_monitored))
-            .timed(device, [seconds_data, forward, backward, optimizer])
-            .with(&self.output.counts)
+        let pending = Pending::new(step, samples.to_vec(), &self.numbers(is_monitored))
+            .timed(device, [seconds_data, forward, backward, optimizer]);
+        Pending { counts: self.output.counts.clone(), ..pending }
     }
 
     /// The scalars of the step by their names in the log, those of the monitors where they are due.

@@ -14,7 +14,7 @@ use densesiam_nn::segment::Segmenter;
 use serde_json::Value;
 use tch::Kind;
 
-pub use pixels::{STRIP_VALUES, categories};
+use pixels::{STRIP_VALUES, categories};
 
 use crate::error::Error;
 use crate::recipe::find;
@@ -84,13 +84,32 @@ impl Segmentation {
         let [width, height] = size_seen(size, self.recipe.evaluate.size);
         let seen = resize_to(picture, width, height, &mut ResizeScratch::default())
             .map_err(|error| Error::Internal(error.to_string()))?;
-        let pictures = self.input.normalised(&seen.pixels, [width, height]);
-        let logits = tch::no_grad(|| self.model.logits(&pictures));
-        let categories = categories(&logits, size, STRIP_VALUES)?.into_iter().map(usize::from);
+        let mut categories = Vec::new();
+        for of_picture in self.categories_of(&[&seen], &[size]) {
+            categories.extend(of_picture?.into_iter().map(usize::from));
+        }
+        let categories = categories.into_iter();
         Ok(match &self.classes {
             Some(classes) => categories.map(|category| classes.label_of(category)).collect(),
             None => categories.collect(),
         })
+    }
+
+    /// The pseudo-category of each pixel of pictures at their own `sizes` (width, height), row by row, one picture after the
+    /// other: `seen` are the pictures as the model sees them, all of one size, and go through it together.
+    ///
+    /// # Errors
+    /// When the categories of a picture cannot be read from the device.
+    pub fn categories_of(
+        &self,
+        seen: &[&RgbImage],
+        sizes: &[[u32; 2]],
+    ) -> impl Iterator<Item = Result<Vec<u16>, Error>> + use<> {
+        let size = seen.first().map_or([1, 1], |first| [first.width, first.height]);
+        let pixels = seen.iter().map(|picture| picture.pixels.as_slice()).collect::<Vec<_>>().concat();
+        let logits = tch::no_grad(|| self.model.logits(&self.input.normalised(&pixels, size)));
+        let sizes = sizes.to_vec().into_iter().enumerate();
+        sizes.map(move |(place, size)| categories(&logits.narrow(0, place as i64, 1), size, STRIP_VALUES))
     }
 
     /// The meaning of a label value: the name of a class, or the number of a category.

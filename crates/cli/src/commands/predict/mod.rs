@@ -26,7 +26,7 @@ use batches::{Batches, Waiting};
 use densesiam::error::Error;
 use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::run::workers;
-use densesiam::segmentation::{STRIP_VALUES, Segmentation, categories};
+use densesiam::segmentation::Segmentation;
 use legend::Legend;
 use names::{is_shortened, stems};
 use page::{Page, Values};
@@ -152,13 +152,12 @@ fn next(
 
 /// Predicts pictures that the model sees at one size: the category of each pixel at each picture's own size.
 fn predict(batch: Vec<Waiting>, trained: &Segmentation, writer: &Writer) -> Result<(), Error> {
-    let size = batch.first().map_or([1, 1], |first| [first.picture.seen.width, first.picture.seen.height]);
-    let pixels = batch.iter().map(|one| one.picture.seen.pixels.as_slice()).collect::<Vec<_>>().concat();
-    let logits = tch::no_grad(|| trained.model.logits(&trained.input.normalised(&pixels, size)));
-    for (place, Waiting { stem, picture }) in batch.into_iter().enumerate() {
+    let seen: Vec<_> = batch.iter().map(|one| &one.picture.seen).collect();
+    let sizes: Vec<_> = batch.iter().map(|one| one.picture.size).collect();
+    let categories = trained.categories_of(&seen, &sizes);
+    for (Waiting { stem, picture }, categories) in batch.into_iter().zip(categories) {
         let ReadPicture { size, decoded, .. } = picture;
-        let categories = categories(&logits.narrow(0, place as i64, 1), size, STRIP_VALUES)?;
-        writer.send(Page { stem, size, categories, picture: decoded })?;
+        writer.send(Page { stem, size, categories: categories?, picture: decoded })?;
     }
     Ok(())
 }

@@ -74,9 +74,8 @@ impl Learner for PretrainLearner {
         let keys: Vec<_> = batch.samples.iter().map(|&sample| key.sample(sample)).collect();
         let mut step = self.method.step(&Views { pixels, cuts: &cuts, keys: &keys }, now);
         let without_overlap = batch.drawn.iter().filter(|pair| pair.overlap.is_none()).count();
-        let redraws: u32 = batch.drawn.iter().map(|pair| pair.redraws).sum();
-        step.counts
-            .extend([("without_overlap", without_overlap as f64), ("redrawn_views", f64::from(redraws))]);
+        let redraws = batch.drawn.iter().map(|pair| u64::from(pair.redraws)).sum();
+        step.counts.extend([("without_overlap", without_overlap as u64), ("redrawn_views", redraws)]);
         step
     }
 

@@ -217,7 +217,7 @@ impl Method for DenseSiam {
         Step {
             loss: losses.total,
             parts,
-            counts: vec![("without_dense_loss", f64::from(u8::from(no_dense_loss)))],
+            counts: vec![("without_dense_loss", u64::from(no_dense_loss))],
             watched: watched.into_iter().flatten().collect(),
         }
     }
