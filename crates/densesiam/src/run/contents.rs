@@ -80,7 +80,7 @@ impl Contents {
         })
     }
 
-    /// The encoder's tensors of a model's state; see [`encoder_tensors`].
+    /// The encoder's tensors of a model's state, under torchvision's names (`conv1.weight`, ...).
     pub fn encoder_tensors(&self, state: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
         encoder_tensors(&self.encoder, state)
     }

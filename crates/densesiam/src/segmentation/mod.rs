@@ -100,15 +100,15 @@ impl Segmentation {
     ///
     /// # Errors
     /// When the categories of a picture cannot be read from the device.
-    pub fn categories_of(
+    pub fn categories_of<'s>(
         &self,
         seen: &[&RgbImage],
-        sizes: &[[u32; 2]],
-    ) -> impl Iterator<Item = Result<Vec<u16>, Error>> + use<> {
+        sizes: &'s [[u32; 2]],
+    ) -> impl Iterator<Item = Result<Vec<u16>, Error>> + use<'s> {
         let size = seen.first().map_or([1, 1], |first| [first.width, first.height]);
         let pixels = seen.iter().map(|picture| picture.pixels.as_slice()).collect::<Vec<_>>().concat();
         let logits = tch::no_grad(|| self.model.logits(&self.input.normalised(&pixels, size)));
-        let sizes = sizes.to_vec().into_iter().enumerate();
+        let sizes = sizes.iter().copied().enumerate();
         sizes.map(move |(place, size)| categories(&logits.narrow(0, place as i64, 1), size, STRIP_VALUES))
     }
 
