@@ -1,4 +1,4 @@
-//! What one file may make the reader allocate for tensors.
+//! Limits the memory that one file can make the reader allocate for tensors.
 
 use crate::{Limits, WeightsError};
 
@@ -6,10 +6,10 @@ use crate::{Limits, WeightsError};
 /// more than this many times its own size is a bomb.
 const LARGEST_GROWTH: u64 = 16;
 
-/// A storage and the tensors out of it are both in memory for a while.
+/// A storage and the tensors made from it are both in memory for a while.
 const COPIES: u64 = 4;
 
-/// So that a tiny file may hold a few expanded tensors.
+/// An allowance so that a tiny file may hold a few expanded tensors.
 const SMALL: u64 = 1 << 20;
 
 /// Bytes that may still be allocated for the data of tensors.
@@ -26,7 +26,7 @@ impl Budget {
         Self { max_bytes, left: max_bytes }
     }
 
-    /// To be called before the allocation.
+    /// Must be called before the allocation.
     pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), WeightsError> {
         let left = self.left.checked_sub(bytes as u64);
         self.left = left.ok_or(WeightsError::TensorsTooLarge { max_bytes: self.max_bytes })?;

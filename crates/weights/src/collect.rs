@@ -1,4 +1,4 @@
-//! From the values of a pickle to the tensors of its state dict.
+//! Collects the tensors of a state dict from the values of a pickle.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -27,14 +27,14 @@ impl Storages for NoStorages {
     }
 }
 
-/// What a file holds.
+/// The contents of a file.
 pub(crate) struct Collected {
     pub(crate) tensors: Vec<Tensor>,
     pub(crate) unread: Vec<String>,
 }
 
 /// Reads the tensors that dictionaries with names, lists and tuples hold at any depth, each under the keys that lead to
-/// it: `state_dict.conv1.weight`. Of an optimizer's state, whose keys are numbers, nothing is read.
+/// it: `state_dict.conv1.weight`. The state of an optimizer, whose keys are numbers, is not read.
 pub(crate) fn collect(
     pickle: &Pickle,
     storages: &mut dyn Storages,
@@ -65,8 +65,8 @@ pub(crate) fn collect(
 }
 
 impl Collected {
-    /// A tensor that is described in a way that is not read: one of an encoder will be missed, another one not. Some are
-    /// enough for a message.
+    /// Notes a tensor that is described in a way that is not supported. If the tensor belongs to an encoder, it will be
+    /// reported as missing. A few such notes are enough for a message.
     fn note_unread(&mut self, tensor: &WeightsError) {
         const MOST: usize = 64;
         if self.unread.len() < MOST {
@@ -103,8 +103,8 @@ fn read(
     }
 }
 
-/// What lies further out stands before what lies deeper, else all is in the order of the file. What can be reached in
-/// several ways is taken once: a file that refers to itself or repeats itself would never end.
+/// Outer values come before deeper ones; otherwise the order is that of the file. A value that can be reached in
+/// several ways is taken once, because a file that refers to itself would otherwise never end.
 fn named_tensors(
     objects: &Objects,
     root: Id,
@@ -132,14 +132,14 @@ fn named_tensors(
     Ok(found)
 }
 
-/// What is at the top, for a message.
+/// The value at the top, for a message.
 fn outline(objects: &Objects, root: Id) -> String {
     let name = |(key, _)| if let Key::Name(name) = key { Some(readable(name.as_bytes())) } else { None };
     let names: Vec<_> = objects.members(root).into_iter().filter_map(name).collect();
     if names.is_empty() { "no dictionary with names".to_owned() } else { few(&names) }
 }
 
-/// What can be done where the tensors may be in objects of Python: a whole model was saved, for one.
+/// Advice for a file whose tensors may be in Python objects, for example because a whole model was saved.
 fn advice(unread: &[String]) -> String {
     if unread.is_empty() {
         return String::new();

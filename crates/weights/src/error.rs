@@ -1,11 +1,11 @@
-//! Why a file did not become tensors.
+//! The errors of reading a weights file.
 
 use std::io;
 
-/// What is wrong with a weights file. Every variant is about this one file, whose path is said by the caller.
+/// What is wrong with a weights file. Every variant is about this one file; the caller adds its path to the message.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// The operating system would not read it.
+    /// The operating system could not read it.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
     /// The file has no bytes.
@@ -16,24 +16,24 @@ pub enum WeightsError {
     FileTooLarge {
         /// Size of the file in bytes.
         bytes: u64,
-        /// The limit it broke.
+        /// The limit that it exceeds.
         max_bytes: u64,
     },
     /// Its tensors, written out, are larger than a file of this size can honestly hold, or than the limit.
     #[error("its tensors would take more than {max_bytes} bytes of memory, too many for a file of its size")]
     TensorsTooLarge {
-        /// The limit they broke, in bytes.
+        /// The limit that they exceed, in bytes.
         max_bytes: u64,
     },
     /// No known weights format begins like this.
     #[error("not a weights file ({reason}): it begins with {start:?}")]
     NotWeights {
-        /// The first bytes, made readable.
+        /// The first bytes, in printable form.
         start: String,
         /// What it looks like instead.
         reason: &'static str,
     },
-    /// The pickle refers to what starts programs or runs code in Python, which no honest weights do.
+    /// The pickle refers to a Python name that starts programs or runs code, which no honest weights do.
     #[error(
         "{global} is called by the file: refused; nothing was run. Loaded in Python, the file would run it: do not \
          do that, and get the weights from where you trust"
@@ -55,15 +55,15 @@ pub enum WeightsError {
     /// The pickle is longer than any weights need.
     #[error("its pickle has more than {max_instructions} instructions, which no weights need: refused")]
     TooManyInstructions {
-        /// The limit it broke.
+        /// The limit that it exceeds.
         max_instructions: u64,
     },
-    /// A format, or a flavour of one, that is not read here.
+    /// A format, or a variant of one, that is not supported.
     #[error("{format} of a kind that is not read here: {reason}")]
     Unsupported {
         /// The format that the content showed.
         format: &'static str,
-        /// What it is about the file.
+        /// What is not supported in the file.
         reason: String,
     },
     /// The data ends before the file's own description does.
@@ -80,7 +80,7 @@ pub enum WeightsError {
         /// The contradiction.
         reason: String,
     },
-    /// One tensor contradicts the bytes behind it, or is of a type that is not read.
+    /// One tensor contradicts its bytes, or has a type that is not supported.
     #[error("the tensor {name} cannot be read: {reason}")]
     Tensor {
         /// Its name in the file.
@@ -88,12 +88,12 @@ pub enum WeightsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// No dictionary of tensors is in the file.
+    /// The file holds no dictionary of tensors.
     #[error("no tensors by name are in it; it holds {found}{unread}")]
     NoTensors {
         /// What is at its top instead.
         found: String,
-        /// Objects of Python in it that are not read, as a clause with advice; empty where there are none.
+        /// Python objects in it that are not read, as a clause with advice; empty if there are none.
         unread: String,
     },
 }
@@ -122,7 +122,7 @@ pub(crate) fn few(items: &[String]) -> String {
     }
 }
 
-/// Words of a file for a message: their beginning, without control characters.
+/// Text of a file for a message: its beginning, without control characters.
 pub(crate) fn readable(words: &[u8]) -> String {
     const LONGEST: usize = 80;
     let shown = words.iter().take(LONGEST);

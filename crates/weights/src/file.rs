@@ -1,4 +1,4 @@
-//! Which format a file is, by its content.
+//! Recognises the format of a file by its content.
 
 use std::fmt;
 use std::fs::File;
@@ -13,11 +13,11 @@ use crate::safetensors_file::{looks_like_safetensors, read_safetensors};
 use crate::torch::{is_legacy_magic, read_legacy, read_zip};
 use crate::{Tensor, WeightsError};
 
-/// What a weights file may cost before it is refused.
+/// Limits beyond which a weights file is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest accepted file in bytes. What is read out of a file takes at most four times this limit, and at most
-    /// sixteen times the file's own size and a mebibyte, which leaves room for shared and expanded tensors.
+    /// Largest accepted file in bytes. The tensors of a file take at most four times this limit, and at most sixteen
+    /// times the file's own size plus a mebibyte, which leaves room for shared and expanded tensors.
     pub max_bytes: u64,
     /// Most instructions of a pickle; each costs up to about a hundred bytes of memory.
     pub max_instructions: u64,
@@ -38,7 +38,7 @@ pub enum Format {
     Safetensors,
     /// `torch.save` since PyTorch 1.6: a zip archive.
     TorchZip,
-    /// `torch.save` before.
+    /// `torch.save` before PyTorch 1.6.
     TorchLegacy,
     /// A pickle with NumPy arrays, as detectron2 and Detectron write.
     Pickle,
@@ -60,23 +60,23 @@ impl fmt::Display for Format {
 pub struct WeightsFile {
     /// The format that the content showed.
     pub format: Format,
-    /// Its tensors. In a checkpoint the keys of the dictionaries that lead to a tensor stand before its name, with dots
-    /// between them: `state_dict.module.conv1.weight`. Entries that are not tensors are left out.
+    /// Its tensors. In a checkpoint the keys of the dictionaries that lead to a tensor come before its name, separated
+    /// by dots: `state_dict.module.conv1.weight`. Entries that are not tensors are left out.
     pub tensors: Vec<Tensor>,
-    /// What is not read, the first few of each kind: objects of Python that the file refers to, by their class
-    /// (`mmengine.logging.HistoryBuffer`), in which no tensor is found; and tensors of a kind that is not read, with the
-    /// reason.
+    /// The first few values of each kind that are not read: Python objects in the file, by their class
+    /// (`mmengine.logging.HistoryBuffer`), in which no tensor is searched for; and tensors of an unsupported kind, with
+    /// the reason.
     pub unread: Vec<String>,
 }
 
 impl WeightsFile {
-    /// What is not read, as one line; nothing where all is.
+    /// The values that are not read, as one line; `None` if everything is read.
     pub fn not_read(&self) -> Option<String> {
         (!self.unread.is_empty()).then(|| few(&self.unread))
     }
 }
 
-/// Reads the tensors of a weights file, whose format is recognised by its content. Nothing in it is run.
+/// Reads the tensors of a weights file, whose format is recognised by its content. No code in the file is run.
 ///
 /// The whole file is held in memory while it is read.
 ///
@@ -125,12 +125,12 @@ pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<WeightsFile, WeightsE
     Ok(WeightsFile { format, tensors, unread })
 }
 
-/// Pickles since protocol 2 begin with an instruction that says their protocol.
+/// Pickles since protocol 2 begin with an instruction that states their protocol.
 fn looks_like_pickle(bytes: &[u8]) -> bool {
     matches!(bytes, [0x80, 2..=5, ..])
 }
 
-/// The first pickle is either all of it or the magic number of PyTorch's older format.
+/// The first pickle is either the whole file or the magic number of PyTorch's older format.
 fn read_pickles(
     bytes: &[u8],
     limits: &Limits,

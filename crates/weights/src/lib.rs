@@ -1,18 +1,19 @@
-//! Named tensors out of any weights file that people have, and which of a model's tensors they are.
+//! Reads named tensors from weights files of all common formats, and matches them with a model's tensors.
 //!
 //! [`read`] recognises a file by its content: safetensors, PyTorch's zip format (`torch.save` since 1.6), PyTorch's
 //! older format, and plain pickles with NumPy arrays as detectron2 writes them. The last three are pickles, which are
-//! programs; nothing of them is run here. Their instructions build plain values only. A name of Python that is not on a
-//! short list (`pickle/global.rs`) stands for an object that holds nothing, such as a training library's settings; a
-//! tensor within it is not found. Names that start programs or run code refuse the file.
+//! programs, but nothing in them is run here: their instructions only build plain values. A Python name that is not on
+//! a short list (`pickle/global.rs`), such as a training library's settings, stands for an empty object, and a tensor
+//! within it is not found. A file with names that start programs or run code is refused.
 //!
-//! [`match_names`] then says which tensors of the file are which of the model: it finds the encoder by the names of its
-//! blocks, whatever stands before them, translates detectron2's, and says which network it is. Nothing is taken silently:
-//! what is missing, left over or of another shape is in the [`NameMatch`], which prints as a few lines.
+//! [`match_names`] then matches the tensors of the file with those of the model: it finds the encoder by the names of
+//! its blocks, with any prefix, translates the names of detectron2, and identifies the network. Nothing is ignored
+//! silently: tensors that are missing, left over or of another shape are in the [`NameMatch`], which displays as a few
+//! lines.
 //!
-//! [`write_torch`] and [`write_detectron2`] write what those tools read, [`onnx`] writes whole networks.
+//! [`write_torch`] and [`write_detectron2`] write files for those tools, [`onnx`] writes whole networks.
 //!
-//! Memory is bounded by the size of the file and by [`Limits`], whatever the file says about itself.
+//! Memory is bounded by the size of the file and by [`Limits`], whatever the file claims about itself.
 
 mod budget;
 mod collect;

@@ -1,4 +1,4 @@
-//! NumPy arrays in pickles, as detectron2 keeps its weights.
+//! NumPy arrays in pickles, the format of detectron2's weights.
 
 use crate::budget::Budget;
 use crate::pickle::global::Global;
@@ -6,7 +6,7 @@ use crate::pickle::object::{Id, Object, Objects};
 use crate::strided::{Strided, contiguous, strides_in_a_row};
 use crate::{DType, WeightsError};
 
-/// An array of numbers. What NumPy keeps besides (texts, objects, records, dates) is no tensor.
+/// An array of numbers. Other NumPy arrays (texts, objects, records, dates) are not tensors.
 #[derive(Debug)]
 pub(crate) struct NumpyArray<'a> {
     shape: Vec<i64>,
@@ -19,12 +19,11 @@ pub(crate) struct NumpyArray<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Data<'a> {
     Bytes(&'a [u8]),
-    /// Bytes that an old protocol wrote as a text, each as the character of its number.
+    /// Bytes that an old protocol wrote as a text, each byte as the character with its number.
     Latin1(&'a str),
 }
 
-/// The array that a value stands for: nothing for other values, and for an array that contradicts itself the
-/// contradiction.
+/// The array that a value stands for. `None` for other values, and an error for an array that contradicts itself.
 pub(crate) fn numpy_array<'a>(objects: &Objects<'a>, id: Id) -> Option<Result<NumpyArray<'a>, String>> {
     let call = objects.call(id)?;
     let arguments = objects.sequence(call.arguments).unwrap_or_default();
@@ -53,7 +52,7 @@ pub(crate) fn numpy_array<'a>(objects: &Objects<'a>, id: Id) -> Option<Result<Nu
 }
 
 struct Parts {
-    /// A scalar has none.
+    /// A scalar has no shape.
     shape: Option<Id>,
     dtype: Id,
     order: Id,
@@ -91,7 +90,7 @@ fn raw_data<'a>(objects: &Objects<'a>, id: Id) -> Option<Data<'a>> {
     }
 }
 
-/// The type of the elements and whether they are big-endian; nothing for what is not a number.
+/// The type of the elements and whether they are big-endian; `None` for types that are not numbers.
 fn number_type(objects: &Objects, id: Id) -> Result<Option<(DType, bool)>, String> {
     let unknown = || "its type is not what NumPy writes".to_owned();
     let call = objects.call(id).filter(|call| call.function == Global::NumpyDType).ok_or_else(unknown)?;
@@ -126,7 +125,7 @@ impl NumpyArray<'_> {
         &self.shape
     }
 
-    /// The elements, little-endian and in a row.
+    /// The elements, little-endian and contiguous.
     pub(crate) fn read(&self, name: &str, budget: &mut Budget) -> Result<Vec<u8>, WeightsError> {
         let decoded;
         let data = match self.data {

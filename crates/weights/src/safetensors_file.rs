@@ -1,4 +1,4 @@
-//! safetensors, read by the format's own crate.
+//! safetensors files, read with the format's own crate.
 
 use safetensors::tensor::{Dtype, SafeTensors};
 
@@ -7,7 +7,7 @@ use crate::{DType, Tensor, WeightsError};
 
 pub(crate) const FORMAT: &str = "safetensors";
 
-/// Whether a file begins with the length of a header in JSON, and that header.
+/// Whether a file begins with the length of a JSON header, followed by that header.
 pub(crate) fn looks_like_safetensors(bytes: &[u8]) -> bool {
     let Some((length, header)) = bytes.split_first_chunk() else { return false };
     header.first() == Some(&b'{') && u64::from_le_bytes(*length) <= header.len() as u64

@@ -1,12 +1,12 @@
-//! From a view of a storage to elements in a row.
+//! Copies a view of a storage to contiguous elements.
 
 use crate::budget::Budget;
 use crate::{DType, WeightsError};
 
-/// Most axes of a tensor; PyTorch and NumPy have the same bound.
+/// The most axes of a tensor; PyTorch and NumPy have the same limit.
 const MOST_AXES: usize = 64;
 
-/// Where the elements of a tensor lie in its storage; offset and strides count elements.
+/// The positions of a tensor's elements in its storage; offset and strides count elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Strided {
     pub(crate) dtype: DType,
@@ -15,7 +15,7 @@ pub(crate) struct Strided {
     pub(crate) strides: Vec<i64>,
 }
 
-/// The elements of the tensor `name`, in a row. What the view says of itself is checked against the storage.
+/// The elements of the tensor `name`, contiguous. The description of the view is checked against the storage.
 pub(crate) fn contiguous(
     name: &str,
     view: &Strided,
@@ -27,7 +27,8 @@ pub(crate) fn contiguous(
     let Some(Plan { first, axes, count }) = plan else { return Ok(Vec::new()) };
     budget.charge(count * size)?;
     let mut bytes = Vec::with_capacity(count * size);
-    // The innermost run of neighbours is copied at once: the whole tensor where it is contiguous.
+    // The innermost run of neighbouring elements is copied at once; if the tensor is contiguous, that is the whole
+    // tensor.
     let (outer, run) = split_off_run(&axes);
     let mut places = vec![0; outer.len()];
     let mut at = first;
@@ -38,21 +39,21 @@ pub(crate) fn contiguous(
     Ok(bytes)
 }
 
-/// One axis: how many elements, and how far they lie apart.
+/// One axis: the number of elements, and the distance between them.
 #[derive(Clone, Copy, Debug)]
 struct Axis {
     length: usize,
     stride: usize,
 }
 
-/// A view whose every element was found to lie in the storage.
+/// A view after the check that every element is within the storage.
 struct Plan {
     first: usize,
     axes: Vec<Axis>,
     count: usize,
 }
 
-/// Nothing for a tensor without elements.
+/// `None` for a tensor without elements.
 fn plan(view: &Strided, elements: usize) -> Result<Option<Plan>, String> {
     let Strided { shape, strides, offset, .. } = view;
     if shape.len() != strides.len() || shape.len() > MOST_AXES {
@@ -82,7 +83,7 @@ fn plan(view: &Strided, elements: usize) -> Result<Option<Plan>, String> {
     Ok(Some(Plan { first, axes, count }))
 }
 
-/// The outer axes, and how many neighbouring elements the inner ones make together.
+/// The outer axes, and the number of neighbouring elements that the inner ones form together.
 fn split_off_run(axes: &[Axis]) -> (&[Axis], usize) {
     let mut run = 1;
     let mut outer = axes;
@@ -96,7 +97,7 @@ fn split_off_run(axes: &[Axis]) -> (&[Axis], usize) {
     (outer, run)
 }
 
-/// Counts the outer axes up by one; `at` is where that leads.
+/// Advances the outer axes by one; returns the new position, starting from `at`.
 fn next_place(places: &mut [usize], outer: &[Axis], mut at: usize) -> usize {
     for (place, axis) in places.iter_mut().zip(outer).rev() {
         *place += 1;
@@ -110,7 +111,7 @@ fn next_place(places: &mut [usize], outer: &[Axis], mut at: usize) -> usize {
     at
 }
 
-/// Strides of a tensor in a row, the last axis fastest, or the first one (Fortran's order).
+/// Strides of a contiguous tensor, with the last axis fastest, or the first one (Fortran's order).
 pub(crate) fn strides_in_a_row(shape: &[i64], first_axis_fastest: bool) -> Vec<i64> {
     let mut strides = vec![0; shape.len()];
     let mut stride = 1i64;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What the elements of a tensor are.
+/// The type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// 64-bit float.
@@ -62,15 +62,15 @@ impl fmt::Display for DType {
 pub struct Tensor {
     /// Its name in the file.
     pub name: String,
-    /// What its elements are.
+    /// The type of its elements.
     pub dtype: DType,
-    /// Its sizes, none negative; a scalar has none. `i64` as PyTorch counts.
+    /// Its sizes, none of them negative; empty for a scalar. `i64` as in PyTorch.
     pub shape: Vec<i64>,
-    /// Its elements, little-endian, the last axis fastest, nothing between them.
+    /// Its elements, little-endian, the last axis fastest, without gaps.
     pub bytes: Vec<u8>,
 }
 
-/// Without the elements.
+/// Leaves out the elements.
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} {:?}", self.name, self.dtype, self.shape)

@@ -1,5 +1,5 @@
-//! Where a file has encoders, found from its names alone: the names of a network's blocks are so particular that
-//! whatever stands before them is a prefix.
+//! Finds the encoders of a file by its names only: the names of a network's blocks are so characteristic that any text
+//! before them is a prefix.
 
 use std::collections::HashMap;
 
@@ -7,16 +7,17 @@ use super::{Layout, Shapes, may_lack};
 use crate::Tensor;
 use crate::error::readable;
 
-/// The tensors of a file that make one network by their names.
+/// The tensors of a file that form one network, judged by their names.
 pub(super) struct Encoder<'a> {
     pub(super) layout: Layout,
-    /// What stands before its names, with the last dot.
+    /// The prefix of its names, including the last dot.
     pub(super) prefix: &'a str,
-    /// Places in the file by torchvision's names, also of what a ResNet does not have (`layer1.0.se.fc1.weight`).
+    /// Indices of its tensors in the file, by torchvision's names, including tensors that a ResNet does not have
+    /// (`layer1.0.se.fc1.weight`).
     pub(super) places: HashMap<String, usize>,
 }
 
-/// Every encoder of a file, in the order of their first blocks. A name belongs to one of them at most, the one with the
+/// Every encoder of a file, in the order of their first blocks. A name belongs to at most one of them, the one with the
 /// shortest prefix.
 pub(super) fn encoders<'a>(file: &'a [Tensor], model: &Shapes) -> Vec<Encoder<'a>> {
     let mut encoders: Vec<Encoder> = Vec::new();
@@ -39,7 +40,7 @@ pub(super) fn encoders<'a>(file: &'a [Tensor], model: &Shapes) -> Vec<Encoder<'a
             encoders[encoder].places.entry(name).or_insert(place);
         }
     }
-    // One within another has nothing of its own.
+    // An encoder within another one has no tensors left.
     encoders.retain(|encoder| encoder.places.keys().any(|name| model.contains_key(name.as_str())));
     encoders
 }
@@ -50,7 +51,7 @@ impl<'a> Encoder<'a> {
         self.places.iter().map(|(name, &place)| (name.as_str(), file[place].shape.as_slice())).collect()
     }
 
-    /// Whether both have the same weights, as one encoder has under two names. Both fit the model.
+    /// Whether both have the same weights, because a file may hold one encoder under two names. Both fit the model.
     pub(super) fn holds_the_same_as(&self, other: &Encoder, file: &[Tensor]) -> bool {
         self.places.iter().filter(|(name, _)| !may_lack(name)).all(|(name, &place)| {
             let theirs = other.places.get(name).map(|&place| &file[place]);
@@ -68,7 +69,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Whether it is another one's momentum copy, moving average or teacher, by what its authors call it.
+    /// Whether its name says that it is a momentum copy, moving average or teacher of another encoder.
     pub(super) fn is_copy(&self) -> bool {
         const WORDS: [&str; 5] = ["ema", "swa", "avg", "k", "key"];
         const PARTS: [&str; 5] = ["momentum", "target", "teacher", "average", "shadow"];
@@ -82,11 +83,11 @@ impl<'a> Encoder<'a> {
 struct Reading<'a> {
     layout: Layout,
     prefix: &'a str,
-    /// torchvision's.
+    /// The name in torchvision.
     name: String,
 }
 
-/// The ways in which a name can be that of an encoder's tensor, the shortest prefix first.
+/// The ways to read a name as that of an encoder's tensor, the shortest prefix first.
 fn readings(name: &str) -> impl Iterator<Item = Reading<'_>> {
     splits(name).flat_map(|(prefix, rest)| {
         let bare = without_wrappers(rest);
@@ -97,7 +98,7 @@ fn readings(name: &str) -> impl Iterator<Item = Reading<'_>> {
     })
 }
 
-/// Prefixes of a name and what stands behind them, which has no more words than tensors of encoders do.
+/// Prefixes of a name and the rest of it, which has at most as many words as the name of an encoder's tensor.
 fn splits(name: &str) -> impl Iterator<Item = (&str, &str)> {
     const MOST_WORDS: usize = 12;
     let starts = name.rmatch_indices('.').map(|(dot, _)| dot + 1).chain([0]).take(MOST_WORDS);
@@ -106,14 +107,14 @@ fn splits(name: &str) -> impl Iterator<Item = (&str, &str)> {
     splits.into_iter()
 }
 
-/// PyTorch marks the modules that it puts around others by a leading underscore: `_orig_mod` of `torch.compile`,
+/// Removes the wrapper modules of PyTorch, which begin with an underscore: `_orig_mod` of `torch.compile`,
 /// `_fsdp_wrapped_module`, `_checkpoint_wrapped_module`. At the front they are part of the prefix.
 fn without_wrappers(name: &str) -> Option<String> {
     let words: Vec<_> = name.split('.').filter(|word| !word.starts_with('_')).collect();
     (!name.starts_with('_')).then(|| words.join("."))
 }
 
-/// Whether torchvision would keep a tensor of this name within the encoder, be it one of a ResNet or of a relative.
+/// Whether a tensor of this name belongs to an encoder in torchvision, either to a ResNet or to a related network.
 fn is_of_an_encoder(name: &str) -> bool {
     const MODULES: [&str; 7] = ["conv1.", "bn1.", "stem.", "layer1.", "layer2.", "layer3.", "layer4."];
     MODULES.iter().any(|module| name.starts_with(module))

@@ -1,10 +1,10 @@
-//! How training programs name the same network.
+//! The names that training programs give to the same network.
 
 use std::fmt;
 
 use Layout::{Detectron2, Sequential, Torchvision};
 
-/// Whose names a file has.
+/// The program whose names a file uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layout {
     /// `layer1.0.downsample.1.weight`: torchvision, and with it timm, OpenMMLab, SimSiam, MoCo and DenseCL.
@@ -28,7 +28,7 @@ impl fmt::Display for Layout {
 impl Layout {
     pub(super) const ALL: [Layout; 3] = [Torchvision, Detectron2, Sequential];
 
-    /// torchvision's name of the tensor that this layout calls `name`; nothing when no such layout has it.
+    /// torchvision's name of the tensor that this layout calls `name`; `None` if the layout has no such name.
     pub(super) fn to_torchvision(self, name: &str) -> Option<String> {
         match self {
             Torchvision => Some(name.to_owned()),
@@ -53,7 +53,7 @@ fn from_sequence(name: &str) -> Option<String> {
     Some(format!("{module}.{rest}"))
 }
 
-/// detectron2 puts a norm into its convolution, counts stages from 2, and calls all else the stem.
+/// detectron2 places a norm in its convolution, counts stages from 2, and calls everything else the stem.
 fn from_detectron2(name: &str) -> Option<String> {
     if let Some(rest) = name.strip_prefix("stem.") {
         return Some(norm_beside_convolution(rest));
@@ -77,7 +77,7 @@ fn norm_beside_convolution(name: &str) -> String {
     split.map_or_else(|| name.to_owned(), |(number, rest)| format!("bn{number}.{rest}"))
 }
 
-/// The other way round.
+/// The opposite translation.
 pub(crate) fn to_detectron2(name: &str) -> String {
     let of_block = || {
         let (stage, rest) = name.strip_prefix("layer")?.split_once('.')?;

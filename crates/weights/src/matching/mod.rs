@@ -1,6 +1,6 @@
-//! Which tensors of a file are which of a model.
+//! Matches the tensors of a file with those of a model.
 //!
-//! Encoder and prefix are chosen once for the whole file. Stripping each name by itself would mix the encoder of MoCo
+//! Encoder and prefix are chosen once for the whole file. Stripping each name separately would mix the encoder of MoCo
 //! with its momentum copy, and a projector's layers with the encoder's.
 
 mod encoder;
@@ -29,7 +29,7 @@ type Shapes<'a> = HashMap<&'a str, &'a [i64]>;
 pub struct Match {
     /// Name in the model.
     pub name: String,
-    /// Where the tensor is among those of the file.
+    /// The index of the tensor in the file.
     pub index: usize,
 }
 
@@ -44,36 +44,38 @@ pub struct Mismatch {
     pub found: Vec<i64>,
 }
 
-/// How a file fits a model; prints as a few lines. Only what [`fits`](NameMatch::fits) is the model's network.
+/// How a file fits a model; displays as a few lines. The file holds the model's network only if it
+/// [`fits`](NameMatch::fits).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameMatch {
     /// Tensors of the model that the file has, in the model's order.
     pub matched: Vec<Match>,
     /// Names of the model that the file lacks, except for `num_batches_tracked`, which it may lack.
     pub missing: Vec<String>,
-    /// Names within the file's encoder that the model lacks, so that it is another network: more blocks, other parts.
+    /// Names within the file's encoder that the model lacks, which means that it is another network: more blocks, other
+    /// parts.
     pub foreign: Vec<String>,
     /// Names of the file that are not of its encoder: heads, momentum copies, queues.
     pub unexpected: Vec<String>,
     /// Tensors of another shape.
     pub mismatched: Vec<Mismatch>,
-    /// What stood before the names of the file, with its last dot; often nothing.
+    /// The prefix of the file's names, including its last dot; often empty.
     pub prefix: String,
-    /// Whose names the file has.
+    /// The program whose names the file uses.
     pub layout: Layout,
-    /// Whether its names say that it is a momentum copy, a moving average or a teacher, where the encoder that this is a
-    /// copy of is not in the file.
+    /// Whether its names say that it is a momentum copy, a moving average or a teacher, and the original encoder is not
+    /// in the file.
     pub is_copy: bool,
     /// The network of the file by its names and shapes (`ResNet-34`).
     pub network: String,
-    /// The network of the model likewise.
+    /// The network of the model, in the same form.
     pub expected_network: String,
 }
 
-/// Why no tensors of a file are the model's.
+/// Why the tensors of a file cannot be matched with the model's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoMatch {
-    /// The file has no name of the model's blocks, behind whatever prefix.
+    /// The file has no name of the model's blocks, with any prefix.
     #[error(
         "none of the {file_tensors} tensors of the file has a name of this model: the file has {}, the model has {}",
         .file_names.join(", "),
@@ -87,7 +89,7 @@ pub enum NoMatch {
         /// A few names of the model.
         model_names: Vec<String>,
     },
-    /// The file has several encoders that fit, and nothing says which one is meant.
+    /// The file has several encoders that fit, and it is unclear which one is meant.
     #[error(
         "the file holds encoders with different weights that fit equally well, one {first} and one {second}; \
          save the one that you mean alone"
@@ -100,16 +102,16 @@ pub enum NoMatch {
     },
 }
 
-/// Finds each tensor of `model` (names as torchvision's, and shapes) among those of a file, whatever stands before their
-/// names there. Momentum copies, moving averages and teachers are only taken where no other encoder is in the file.
+/// Finds each tensor of `model` (names as torchvision's, and shapes) among those of a file, whatever prefix their names
+/// have there. Momentum copies, moving averages and teachers are only used if no other encoder is in the file.
 ///
 /// # Errors
-/// [`NoMatch`] when no encoder is found, or two that differ fit equally well.
+/// [`NoMatch`] when no encoder is found, or when two different encoders fit equally well.
 pub fn match_names(model: &[(String, Vec<i64>)], file: &[Tensor]) -> Result<NameMatch, NoMatch> {
     let shapes = names_and_shapes(model);
     let found = encoders(file, &shapes).into_iter();
     let mut ranked: Vec<_> = found.map(|found| (Rank::of(&found, file, &shapes), found)).collect();
-    // Of equals the one with the shortest prefix is first, then the one that the file has first.
+    // Among equals the one with the shortest prefix comes first, then the one that is first in the file.
     ranked.sort_by_key(|(rank, found)| (Reverse(*rank), found.prefix.len()));
     let Some(((rank, best), others)) = ranked.split_first() else { return Err(nothing(model, file)) };
     let mut equals = others.iter().take_while(|(other, _)| rank.fits && other == rank);
@@ -119,12 +121,12 @@ pub fn match_names(model: &[(String, Vec<i64>)], file: &[Tensor]) -> Result<Name
     Ok(report(model, file, best))
 }
 
-/// What an encoder may lack: old files count no batches, and nothing is computed from their number.
+/// Tensors that an encoder may lack: old files do not count batches, and nothing is computed from their number.
 fn may_lack(name: &str) -> bool {
     name.ends_with("num_batches_tracked")
 }
 
-/// What a tool that counts operations leaves in any module.
+/// Tensors that a tool for counting operations leaves in any module.
 fn is_of_a_tool(name: &str) -> bool {
     name.ends_with("total_ops") || name.ends_with("total_params")
 }
@@ -169,7 +171,7 @@ fn report(model: &[(String, Vec<i64>)], file: &[Tensor], found: &Encoder) -> Nam
 }
 
 impl NameMatch {
-    /// Whether the file holds all of the model, and what it holds is that network and no other.
+    /// Whether the file holds the whole model, and holds exactly that network and no other.
     pub fn fits(&self) -> bool {
         self.missing.is_empty() && self.mismatched.is_empty() && self.foreign.is_empty()
     }

@@ -1,16 +1,16 @@
-//! Which network a set of tensors is, by their names and shapes.
+//! Identifies the network of a set of tensors by their names and shapes.
 
 use std::collections::BTreeSet;
 
 use super::{Shapes, is_of_a_tool};
 use crate::error::{few, readable};
 
-/// Blocks in the stages of the networks whose name is their number of layers.
+/// The numbers of blocks in the stages of the networks that are named after their number of layers.
 const NAMED: [[usize; 4]; 6] =
     [[1, 1, 1, 1], [2, 2, 2, 2], [3, 4, 6, 3], [3, 4, 23, 3], [3, 8, 36, 3], [3, 24, 36, 3]];
 
-/// Its name, with whatever sets it apart from a ResNet: `ResNet-34`, `ResNeXt-50 32x4d`, `ResNet-50 with a stem of three
-/// 3 x 3 convolutions (ResNetV1c)`.
+/// The name of the network, with everything that distinguishes it from a ResNet: `ResNet-34`, `ResNeXt-50 32x4d`,
+/// `ResNet-50 with a stem of three 3 x 3 convolutions (ResNetV1c)`.
 pub(super) fn network(shapes: &Shapes) -> String {
     let name = [family(shapes), layers(shapes), groups(shapes).unwrap_or_default()].concat();
     let differences = [stem(shapes), inputs(shapes), width(shapes), shortcuts(shapes), parts(shapes)];
@@ -40,7 +40,7 @@ fn layers(shapes: &Shapes) -> String {
     }
 }
 
-/// ResNeXt's 3 x 3 convolutions take a part of the channels each.
+/// Each 3 x 3 convolution of ResNeXt divides the channels into groups.
 fn groups(shapes: &Shapes) -> Option<String> {
     let &[outputs, inputs, ..] = *shapes.get("layer1.0.conv2.weight")? else { return None };
     let count = outputs.checked_div(inputs)?;
@@ -78,13 +78,13 @@ fn width(shapes: &Shapes) -> Option<String> {
     }
 }
 
-/// Average pooling stands first in the shortcuts of ResNet-D, so that their convolution is the second module.
+/// The shortcuts of ResNet-D begin with average pooling, so that their convolution is the second module.
 fn shortcuts(shapes: &Shapes) -> Option<String> {
     let averages = of_blocks(shapes).any(|(_, _, part)| part.starts_with("downsample.2."));
     averages.then(|| "averages in its shortcuts (ResNet-D)".to_owned())
 }
 
-/// What the blocks of a ResNet do not have.
+/// The parts that the blocks of a ResNet do not have.
 fn parts(shapes: &Shapes) -> Option<String> {
     let usual = |part: &str| {
         let (module, rest) = part.split_once('.').unwrap_or((part, ""));
@@ -101,7 +101,7 @@ fn parts(shapes: &Shapes) -> Option<String> {
     (!names.is_empty()).then(|| format!("{} in its blocks", few(&names)))
 }
 
-/// Stage, block, and what stands behind them, of each tensor of a block.
+/// For each tensor of a block: the stage, the block, and the rest of the name.
 fn of_blocks<'a>(shapes: &Shapes<'a>) -> impl Iterator<Item = (usize, usize, &'a str)> {
     shapes.keys().filter_map(|name| {
         let (stage, rest) = name.strip_prefix("layer")?.split_once('.')?;

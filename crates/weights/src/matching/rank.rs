@@ -1,17 +1,17 @@
-//! Which of several encoders in a file is meant.
+//! Decides which of several encoders in a file is meant.
 
 use super::encoder::Encoder;
 use super::{Shapes, is_of_a_tool, may_lack};
 use crate::Tensor;
 
-/// How well an encoder fits the model; the greatest is meant.
+/// How well an encoder fits the model; the one with the greatest rank is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    /// Not a stray layer under a name of the model.
+    /// It is not just a stray layer with a name of the model.
     substantial: bool,
-    /// What a copy was made of is meant even where it lacks a tensor.
+    /// An original is preferred to its copy, even if the original lacks a tensor.
     original: bool,
-    /// Nothing lacks and nothing is left over.
+    /// Nothing is missing and nothing is left over.
     pub(super) fits: bool,
     shapes: usize,
     names: usize,

@@ -1,4 +1,4 @@
-//! A matching in a few lines.
+//! Displays a matching in a few lines.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -38,8 +38,8 @@ impl fmt::Display for NameMatch {
 }
 
 impl NameMatch {
-    /// The part of the network that a tensor of the file is of: the beginning of its name, up to the first word in which
-    /// it differs from the prefix (`module.encoder_k` beside `module.encoder_q.`).
+    /// The part of the network that a tensor of the file belongs to: the beginning of its name, up to the first word
+    /// that differs from the prefix (`module.encoder_k` beside `module.encoder_q.`).
     pub fn part_of<'a>(&self, name: &'a str) -> &'a str {
         let words = name.split_inclusive('.').zip(self.prefix.split_inclusive('.'));
         let common: usize =
@@ -48,7 +48,7 @@ impl NameMatch {
         &name[..end]
     }
 
-    /// What was left over, gathered by the part of the network: `fc`, `module.encoder_k`.
+    /// The tensors that were left over, grouped by the part of the network: `fc`, `module.encoder_k`.
     fn groups_left_over(&self) -> Vec<String> {
         let mut groups: Vec<(&str, usize)> = Vec::new();
         let mut places = HashMap::new();

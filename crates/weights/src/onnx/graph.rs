@@ -1,4 +1,4 @@
-//! A graph of ONNX operators over the tensors of a model, which name the nodes.
+//! A graph of ONNX operators over the tensors of a model; the tensors' names also name the nodes.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use prost::Message;
 use super::proto;
 use crate::{DType, Tensor};
 
-/// The first version whose `Resize` takes the sizes of two axes alone; onnxruntime has it since 1.14.
+/// The first version whose `Resize` takes the sizes of only two axes; onnxruntime has it since 1.14.
 const OPERATORS: i64 = 18;
-/// What goes with those operators.
+/// The version of the file format for those operators.
 const IR_VERSION: i64 = 8;
 const FLOAT: i32 = 1;
-/// What the pictures are called: `[batch, 3, height, width]`, RGB, normalised.
+/// The name of the pictures: `[batch, 3, height, width]`, RGB, normalised.
 const INPUT: &str = "images";
 
 /// A model's tensor that the network needs is missing, or is not `f32`.
@@ -104,13 +104,13 @@ impl<'t> Graph<'t> {
             text("coordinate_transformation_mode", "half_pixel"),
             ints("axes", &[2, 3]),
         ];
-        // Neither a region nor scales.
+        // Neither a region nor scales are given.
         let inputs = vec![x.name.clone(), String::new(), String::new(), size];
         self.after(x, "Resize", &format!("{}.resized", x.name), inputs, how)
     }
 
-    /// The finished file. Each of `outputs` has a name, and names of its height and width: sizes that are known when the
-    /// model is run.
+    /// The finished file. Each of `outputs` has a name, and names of its height and width, which are known only when
+    /// the model is run.
     pub(super) fn into_file(
         mut self,
         outputs: &[(&str, Map, [&str; 2])],
@@ -140,7 +140,7 @@ impl<'t> Graph<'t> {
         model.encode_to_vec()
     }
 
-    /// Brings a tensor of the model into the graph; its name, and its shape.
+    /// Adds a tensor of the model to the graph; returns its name and its shape.
     fn tensor(&mut self, name: &str) -> Result<(String, &'t [i64]), NoTensor> {
         let tensor = self.tensors.get(name).copied().filter(|tensor| tensor.dtype == DType::F32);
         let tensor = tensor.ok_or_else(|| NoTensor(name.to_owned()))?;
@@ -165,7 +165,7 @@ impl<'t> Graph<'t> {
         Map { name: self.node(operator, name, inputs, how), channels: x.channels }
     }
 
-    /// A node, called as its output is.
+    /// Adds a node, which has the same name as its output.
     fn node(
         &mut self,
         operator: &str,
@@ -179,7 +179,7 @@ impl<'t> Graph<'t> {
     }
 }
 
-/// `[batch, channels, height, width]` of `f32`, of which the channels alone are known.
+/// `[batch, channels, height, width]` of `f32`, of which only the channels are known.
 fn value(name: &str, channels: i64, [height, width]: [&str; 2]) -> proto::Value {
     let named = |name: &str| proto::Size::Named(name.to_owned());
     let sizes = [named("batch"), proto::Size::Known(channels), named(height), named(width)];

@@ -1,6 +1,6 @@
 //! The networks of evaluation as ONNX graphs, for any batch and any size of picture.
 //!
-//! Which blocks a network has and how large their kernels are follows from the names and shapes of its tensors. The
+//! The blocks of a network and the sizes of their kernels follow from the names and shapes of its tensors. The
 //! program's tests compare these networks with those of `densesiam_nn`.
 
 mod graph;
@@ -12,23 +12,23 @@ use crate::Tensor;
 pub use graph::NoTensor;
 use graph::{Graph, Map};
 
-/// Mean and standard deviation by which pictures in 0..1 are normalised, for the file's metadata.
+/// Mean and standard deviation for normalising pictures in 0..1, for the file's metadata.
 #[derive(Clone, Copy, Debug)]
 pub struct Normalisation {
-    /// Of red, green and blue.
+    /// For red, green and blue.
     pub mean: [f32; 3],
-    /// Of red, green and blue.
+    /// For red, green and blue.
     pub deviation: [f32; 3],
 }
 
-/// Which class each category of a segmentation was matched to, for the file's metadata.
+/// The class that each category of a segmentation was matched to, for the file's metadata.
 #[derive(Clone, Copy, Debug)]
 pub struct ClassOfCategory<'c> {
     /// Steps after which they were matched.
     pub step: u64,
     /// Names of the classes.
     pub names: &'c [String],
-    /// Place of its class among the names for each category, `None` where it was matched to no class.
+    /// For each category the index of its class in `names`, `None` if it was not matched to a class.
     pub of_category: &'c [Option<usize>],
 }
 
@@ -103,7 +103,7 @@ fn resnet(graph: &mut Graph, prefix: &str) -> Result<[Map; 4], NoTensor> {
     Ok([stage(1)?, stage(2)?, stage(3)?, stage(4)?])
 }
 
-/// Two convolutions of 3x3, or three of which the one of 3x3 stands in the middle and has the stride.
+/// Two 3x3 convolutions, or three convolutions with the 3x3 one in the middle, which has the stride.
 fn residual_block(graph: &mut Graph, x: &Map, block: &str, stride: i64) -> Result<Map, NoTensor> {
     let strides =
         if graph.has(&format!("{block}.conv3.weight")) { vec![1, stride, 1] } else { vec![stride, 1] };

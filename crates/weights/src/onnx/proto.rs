@@ -74,7 +74,7 @@ pub(super) struct Attribute {
     pub(super) s: Vec<u8>,
     #[prost(int64, repeated, tag = "8")]
     pub(super) ints: Vec<i64>,
-    /// Which of the fields above it is: 1 `f`, 2 `i`, 3 `s`, 7 `ints`.
+    /// Which of the fields above is used: 1 `f`, 2 `i`, 3 `s`, 7 `ints`.
     #[prost(int32, tag = "20")]
     pub(super) kind: i32,
 }
@@ -131,7 +131,7 @@ pub(super) struct Dimension {
 pub(super) enum Size {
     #[prost(int64, tag = "1")]
     Known(i64),
-    /// The name of a size that is known when the model is run.
+    /// The name of a size that is known only when the model is run.
     #[prost(string, tag = "2")]
     Named(String),
 }

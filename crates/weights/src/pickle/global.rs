@@ -1,24 +1,24 @@
-//! The names of Python that mean something in a weights file. All others stand for objects that hold nothing, but for
-//! a few that no honest file has.
+//! The Python names that have a meaning in a weights file. All other names stand for empty objects, except a few that
+//! no honest file has.
 
 use crate::DType;
 
-/// What a name on the list stands for.
+/// The meaning of a name on the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Global {
-    /// A class whose value is its items: `OrderedDict`, `defaultdict`, `set`, `list` and their like.
+    /// A class whose value is its items: `OrderedDict`, `defaultdict`, `set`, `list` and similar.
     Collection,
     /// `argparse.Namespace`: the arguments of a training script, kept beside its weights.
     Namespace,
-    /// `bytes`, which old protocols call to make an empty one.
+    /// `bytes`, which old protocols call to make an empty value.
     Bytes,
-    /// `_codecs.encode`, by which old protocols write bytes as a Latin-1 text.
+    /// `_codecs.encode`, with which old protocols write bytes as a Latin-1 text.
     CodecsEncode,
     /// A type that stands for itself and is never called: `int` in `defaultdict(int)`, `long` to old protocols.
     PlainType,
-    /// `torch.FloatStorage` and its like: the type of a storage's elements.
+    /// `torch.FloatStorage` and similar: the type of a storage's elements.
     Storage(DType),
-    /// `torch.float32` and its like.
+    /// `torch.float32` and similar.
     TorchDType,
     /// `torch.device`.
     Device,
@@ -30,7 +30,7 @@ pub(crate) enum Global {
     RebuildParameter,
     /// `_reconstruct`, an empty NumPy array whose state follows.
     NumpyReconstruct,
-    /// `_frombuffer`, a NumPy array out of bytes.
+    /// `_frombuffer`, a NumPy array made from bytes.
     NumpyFromBuffer,
     /// A NumPy scalar.
     NumpyScalar,
@@ -41,7 +41,7 @@ pub(crate) enum Global {
 }
 
 impl Global {
-    /// The name on the list, if it is there.
+    /// The entry for this name, if it is on the list.
     pub(super) fn named(module: &str, name: &str) -> Option<Self> {
         match module {
             "builtins" | "__builtin__" => builtin(name),
@@ -73,15 +73,15 @@ impl Global {
         }
     }
 
-    /// Whether a file may call it; the others are only mentioned.
+    /// Whether a file may call it; the others may only be mentioned.
     pub(super) fn is_callable(self) -> bool {
         !matches!(self, Self::PlainType | Self::Storage(_) | Self::TorchDType | Self::NumpyArray)
     }
 }
 
-/// Whether a file that refers to this was made to start programs or run code in Python. Nothing of it is run here
-/// either way: this is no protection, and need not be complete. But such a file is a trap for programs that would run
-/// it, as its owner should learn, and its weights come from an attacker.
+/// Whether a file that refers to this name was made to start programs or run code in Python. In either case nothing in
+/// it is run here, so this check is not a protection and does not need to be complete. But such a file is a trap for
+/// programs that would run it, which its owner should learn, and its weights come from an attacker.
 pub(super) fn is_a_trap(module: &str, name: &str) -> bool {
     match module {
         "builtins" | "__builtin__" => {

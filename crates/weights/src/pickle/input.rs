@@ -15,7 +15,7 @@ impl<'a> Input<'a> {
         Self { bytes, place: 0 }
     }
 
-    /// How many bytes were taken.
+    /// The number of bytes that were read.
     pub(super) fn place(&self) -> usize {
         self.place
     }
@@ -50,7 +50,7 @@ impl<'a> Input<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// As many bytes as the length before them says, which is itself of `N` bytes.
+    /// Bytes that are preceded by their length; the length itself takes `N` bytes.
     pub(super) fn counted<const N: usize>(&mut self) -> Result<&'a [u8], WeightsError> {
         let mut length = [0; 8];
         length[..N].copy_from_slice(self.take(N)?);

@@ -1,4 +1,4 @@
-//! The stack machine of pickles, without the part that runs anything.
+//! The stack machine of pickles, without the part that runs code.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::plain::plain_value;
 use crate::WeightsError;
 use crate::error::readable;
 
-/// What a pickle holds.
+/// The contents of a pickle.
 #[derive(Debug)]
 pub(crate) struct Pickle<'a> {
     pub(crate) objects: Objects<'a>,
@@ -18,12 +18,12 @@ pub(crate) struct Pickle<'a> {
     pub(crate) root: Id,
     /// How many bytes it takes; others may follow.
     pub(crate) length: usize,
-    /// Module and name of the first objects of Python in it that are not read.
+    /// Module and name of the first Python objects in it that are not read.
     pub(crate) unread: Vec<(&'a str, &'a str)>,
 }
 
-/// Reads the pickle at the front of `bytes`. Every instruction allocates a bounded amount, of which a hundred bytes
-/// is a generous estimate, so that `max_instructions` bounds the memory.
+/// Reads the pickle at the front of `bytes`. Every instruction allocates a bounded amount, for which a hundred bytes is
+/// a generous estimate, so `max_instructions` bounds the memory.
 pub(crate) fn read_pickle(bytes: &[u8], max_instructions: u64) -> Result<Pickle<'_>, WeightsError> {
     let mut machine = Machine {
         input: Input::new(bytes),
@@ -99,7 +99,7 @@ impl<'a> Machine<'a> {
         self.stack.push(id);
     }
 
-    /// What lies under the last mark cannot be taken.
+    /// Values below the last mark cannot be taken.
     fn top(&self) -> Result<Id, WeightsError> {
         let floor = self.marks.last().copied().unwrap_or(0);
         self.stack.get(floor..).and_then(<[Id]>::last).copied().ok_or_else(|| damaged("its stack is empty"))
@@ -209,8 +209,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Some names are enough for a message, and short ones: comparing many long ones would take a hostile file's
-    /// reader long.
+    /// A few short names are enough for a message: with a hostile file, comparing many long ones would take a long
+    /// time.
     fn note_unread(&mut self, module: &'a str, name: &'a str) {
         const MOST: usize = 32;
         const LONGEST: usize = 128;

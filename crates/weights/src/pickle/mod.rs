@@ -1,11 +1,11 @@
 //! Pickles, read without running them.
 //!
-//! A pickle is a program for a small stack machine, two of whose instructions let it call any function of Python.
-//! Here ([`machine`]) a call is only written down as an [`object::Object::Call`], and only where the name is on the
-//! list of [`global`]; what the call means is read later, by the code that looks for tensors. Any other name makes an
-//! [`object::Object::Opaque`], which takes whatever is done to it and holds nothing. All values lie in one
-//! arena and refer to each other by number: no value is ever copied, and nothing here or later recurses, so that
-//! nesting and repetition cost a hostile file as many bytes as they cost us.
+//! A pickle is a program for a small stack machine, and two of its instructions can call any Python function. Here
+//! ([`machine`]) a call is only recorded as an [`object::Object::Call`], and only if the name is on the list of
+//! [`global`]; the code that searches for tensors interprets the call later. Any other name makes an
+//! [`object::Object::Opaque`], which accepts every operation and holds nothing. All values are in one arena and refer
+//! to each other by number. No value is ever copied, and nothing here or later recurses, so nesting and repetition cost
+//! a hostile file as many bytes as they cost us.
 
 pub(crate) mod global;
 mod input;

@@ -8,7 +8,7 @@ use super::global::Global;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id(usize);
 
-/// A value. Texts and bytes are parts of the file.
+/// A value. Texts and bytes borrow from the file.
 #[derive(Debug)]
 pub(crate) enum Object<'a> {
     Nothing,
@@ -16,7 +16,7 @@ pub(crate) enum Object<'a> {
     Int(i64),
     /// An integer of more than 64 bits, little-endian.
     Long(&'a [u8]),
-    /// Nothing about a tensor is a float.
+    /// A float; no property of a tensor is a float.
     Float,
     Text(&'a str),
     /// Bytes, or a text of Python 2.
@@ -26,31 +26,31 @@ pub(crate) enum Object<'a> {
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    /// An object of Python that is not on the list, or what calling one would give. It holds nothing, whatever it was
-    /// called with and whatever was put into it.
+    /// A Python object that is not on the list, or the result of calling one. It holds nothing, whatever its arguments
+    /// were and whatever was put into it.
     Opaque,
-    /// What the format keeps outside the pickle: a storage.
+    /// A value that the format keeps outside the pickle: a storage.
     Persistent(Id),
     Call(Box<Call>),
 }
 
-/// A call that the file asks for; it was written down and not made.
+/// A call that the file asks for; it was recorded and not executed.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) function: Global,
     /// A tuple.
     pub(crate) arguments: Id,
-    /// What was then given to the result's `__setstate__`.
+    /// The argument of the result's `__setstate__`, if it was called.
     pub(crate) state: Option<Id>,
-    /// Items then put into the result.
+    /// Items that were then put into the result.
     pub(crate) items: Vec<(Id, Id)>,
 }
 
-/// Most bytes of a name, more than any tensor has. Hashing and copying a long one again and again would cost a hostile
-/// file nothing.
+/// The most bytes of a name, more than any tensor has. Without a limit, a hostile file could make us hash and copy a
+/// long name again and again.
 const LONGEST_NAME: usize = 1024;
 
-/// What leads to a value within another one.
+/// The key of a value within another one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Key<'a> {
     Name(&'a str),
@@ -58,7 +58,7 @@ pub(crate) enum Key<'a> {
 }
 
 impl Key<'_> {
-    /// Behind the keys that lead to its container, with a dot between them; nothing when that is too long for a name.
+    /// The key after the `path` of its container, separated by a dot; `None` if that is too long for a name.
     pub(crate) fn below(self, path: &str) -> Option<String> {
         let dot = if path.is_empty() { "" } else { "." };
         let name = match self {
@@ -93,7 +93,7 @@ impl<'a> Objects<'a> {
         self.all.iter()
     }
 
-    /// A text, also a name that Python 2 wrote as bytes.
+    /// A text, including a name that Python 2 wrote as bytes.
     pub(crate) fn text(&self, id: Id) -> Option<&'a str> {
         match *self.get(id) {
             Object::Text(text) => Some(text),
@@ -124,7 +124,7 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// A tuple or list of integers, also as `torch.Size`; `None` when it is longer than any tensor has axes.
+    /// A tuple or list of integers, also as `torch.Size`; `None` if it has more elements than any tensor has axes.
     pub(crate) fn ints(&self, id: Id) -> Option<Vec<i64>> {
         const LONGEST: usize = 64;
         let id = match self.call(id) {
@@ -157,7 +157,7 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// The values of a dictionary whose keys are texts, or those of a list or tuple; nothing in other values. As in
+    /// The values of a dictionary whose keys are texts, or those of a list or tuple; empty for other values. As in
     /// Python, the last value of a key is the one that counts.
     pub(crate) fn members(&self, id: Id) -> Vec<(Key<'a>, Id)> {
         if let Some(elements) = self.sequence(id) {

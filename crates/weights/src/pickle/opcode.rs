@@ -1,11 +1,11 @@
 //! The instructions of pickles, under the names of Python's pickletools.
 
-/// One table for both: the constants that the machine matches, and the names that a refusal says.
+/// One table for both: the constants that the machine matches, and the names that an error message uses.
 macro_rules! opcodes {
     ($($name:ident = $number:literal $(($used:ident))?),* $(,)?) => {
         $($(#[doc = stringify!($used)] pub(super) const $name: u8 = $number;)?)*
 
-        /// The name of an instruction, or that it has none.
+        /// The name of an instruction, or a text that says that it has no name.
         pub(super) fn name(number: u8) -> &'static str {
             match number {
                 $($number => stringify!($name),)*

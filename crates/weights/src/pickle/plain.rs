@@ -1,4 +1,4 @@
-//! The instructions that do nothing but push a value which they hold themselves.
+//! The instructions that only push a value which they contain.
 
 use super::input::Input;
 use super::machine::damaged;
@@ -6,7 +6,7 @@ use super::object::Object;
 use super::opcode as op;
 use crate::WeightsError;
 
-/// The value of such an instruction; nothing for another one.
+/// The value of such an instruction; `None` for other instructions.
 pub(super) fn plain_value<'a>(opcode: u8, input: &mut Input<'a>) -> Result<Option<Object<'a>>, WeightsError> {
     Ok(Some(match opcode {
         op::NONE => Object::Nothing,
@@ -32,12 +32,12 @@ pub(super) fn plain_value<'a>(opcode: u8, input: &mut Input<'a>) -> Result<Optio
     }))
 }
 
-/// Python writes a file's name that is not UTF-8 as a text with surrogates, which are no UTF-8 either.
+/// Python writes a file name that is not UTF-8 as a text with surrogates, which are not valid UTF-8 either.
 fn text(bytes: &[u8]) -> Object<'_> {
     std::str::from_utf8(bytes).map_or(Object::Bytes(bytes), Object::Text)
 }
 
-/// Python 2 wrote integers beyond 32 bits in decimals, and truth values as `00` and `01`.
+/// Python 2 wrote integers beyond 32 bits in decimal, and booleans as `00` and `01`.
 fn decimal(line: &str) -> Result<Object<'_>, WeightsError> {
     match line {
         "00" => Ok(Object::Bool(false)),

@@ -15,12 +15,12 @@ use crate::{Limits, WeightsError};
 const MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const VERSION: i64 = 1001;
 
-/// Whether the first pickle of a file says that it is of this format.
+/// Whether the first pickle of a file says that the file has this format.
 pub(crate) fn is_legacy_magic(first: &Pickle) -> bool {
     matches!(*first.objects.get(first.root), Object::Long(number) if number == MAGIC)
 }
 
-/// Reads what follows the pickle with the magic number.
+/// Reads the part of the file after the pickle with the magic number.
 pub(crate) fn read_legacy(
     after_magic: &[u8],
     limits: &Limits,

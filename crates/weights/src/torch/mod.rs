@@ -1,4 +1,4 @@
-//! Tensors as PyTorch pickles them: views of storages that lie outside the pickle.
+//! Tensors as PyTorch pickles them: views of storages that are outside the pickle.
 
 mod legacy;
 mod zip;
@@ -13,11 +13,11 @@ use crate::strided::Strided;
 
 pub(crate) const FORMAT: &str = "PyTorch";
 
-/// Most bytes of a storage's key, which is a number in practice. Longer ones, shared by many tensors, would take a
-/// hostile file's reader long.
+/// The most bytes of a storage's key, which is a number in practice. With a hostile file, longer keys shared by many
+/// tensors would take a long time to read.
 const LONGEST_KEY: usize = 256;
 
-/// Which storage, as the pickle describes it.
+/// A storage, as the pickle describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Storage<'a> {
     pub(crate) key: &'a str,
@@ -26,7 +26,7 @@ pub(crate) struct Storage<'a> {
 }
 
 impl Storage<'_> {
-    /// Its size in bytes, if there can be such a size.
+    /// Its size in bytes, if that size is possible.
     pub(crate) fn size(&self) -> Option<usize> {
         self.elements.checked_mul(self.dtype.size())
     }
@@ -39,8 +39,8 @@ pub(crate) struct TorchTensor<'a> {
     pub(crate) view: Strided,
 }
 
-/// The tensor or parameter that a value stands for: nothing for other values, and for a tensor that contradicts
-/// itself the contradiction.
+/// The tensor or parameter that a value stands for. `None` for other values, and an error for a tensor that contradicts
+/// itself.
 pub(crate) fn torch_tensor<'a>(objects: &Objects<'a>, id: Id) -> Option<Result<TorchTensor<'a>, String>> {
     let call = objects.call(id)?;
     match call.function {
@@ -77,7 +77,7 @@ fn rebuilt<'a>(objects: &Objects<'a>, arguments: Id) -> Result<TorchTensor<'a>, 
     Ok(TorchTensor { storage, view })
 }
 
-/// From `("storage", type, key, device, elements)`; the older format adds a place for views of storages, which
+/// From `("storage", type, key, device, elements)`; the older format adds an element for views of storages, which
 /// PyTorch has left empty since 0.4.
 pub(crate) fn storage_described<'a>(objects: &Objects<'a>, description: Id) -> Result<Storage<'a>, String> {
     let unknown = || "its storage is described in a way that PyTorch does not".to_owned();

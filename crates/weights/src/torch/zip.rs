@@ -15,14 +15,15 @@ use crate::error::readable;
 use crate::pickle::read_pickle;
 use crate::{Limits, WeightsError};
 
-/// Reads what `torch.save` writes since PyTorch 1.6.
+/// Reads a file that `torch.save` writes since PyTorch 1.6.
 pub(crate) fn read_zip(
     bytes: &[u8],
     limits: &Limits,
     budget: &mut Budget,
 ) -> Result<Collected, WeightsError> {
-    // Where the archive begins is known. Looking for it would misplace the directory of PyTorch's archives whose first
-    // name has 30 bytes (`checkpoint_epoch_0100/data.pkl`), because more records than usual follow that directory.
+    // The start of the archive is known. Searching for it would misplace the directory of PyTorch's archives whose
+    // first name has 30 bytes (`checkpoint_epoch_0100/data.pkl`), because more records than usual follow that
+    // directory.
     let from_the_start = Config { archive_offset: ArchiveOffset::Known(0) };
     let archive = ZipArchive::with_config(from_the_start, Cursor::new(bytes));
     let archive = archive.map_err(|error| damaged(&error))?;
@@ -42,7 +43,7 @@ pub(crate) fn read_zip(
     collect(&pickle, &mut storages, budget)
 }
 
-/// What stands before `data.pkl`, with its slash.
+/// The path before `data.pkl`, including its slash.
 fn folder(archive: &ZipArchive<Cursor<&[u8]>>) -> Result<String, WeightsError> {
     let names = archive.file_names().filter_map(Result::ok);
     let mut folders = names.filter_map(|name| Some(name.strip_suffix("data.pkl")?.to_owned()));
@@ -62,14 +63,14 @@ impl Records<'_> {
         format!("{}{name}", self.folder)
     }
 
-    /// Its size in bytes by the directory of the archive.
+    /// The size in bytes of an entry, from the directory of the archive.
     fn size_of(&mut self, name: &str) -> Option<usize> {
         let path = self.path(name);
         let entry = self.archive.by_name(&path).ok()?;
         usize::try_from(entry.size()).ok()
     }
 
-    /// All of an entry, whose checksum the archive's reader compares.
+    /// A whole entry; the archive's reader compares its checksum.
     fn read(&mut self, name: &str, budget: &mut Budget) -> Result<Vec<u8>, WeightsError> {
         let path = self.path(name);
         let mut entry = self.archive.by_name(&path).map_err(|error| damaged(&error))?;
@@ -89,7 +90,7 @@ fn damaged(error: &ZipError) -> WeightsError {
     WeightsError::damaged(FORMAT, error.to_string())
 }
 
-/// Storages of the archive, each read once however many tensors share it.
+/// Storages of the archive; each is read once, even if many tensors share it.
 struct ZipStorages<'a> {
     records: Records<'a>,
     read: HashMap<String, Vec<u8>>,

@@ -1,4 +1,4 @@
-//! What detectron2 takes as a model: a pickle of NumPy arrays under its own names.
+//! Writes the model format of detectron2: a pickle of NumPy arrays under detectron2's names.
 
 use std::io::{self, Write};
 
@@ -7,11 +7,11 @@ use super::pickle::Pickle;
 use crate::matching::to_detectron2;
 use crate::{DType, Tensor};
 
-/// Writes an encoder under torchvision's names as a `.pkl` file for detectron2's `MODEL.WEIGHTS`. The names become
-/// detectron2's, and `matching_heuristics` lets it find them in a model by their ends.
+/// Writes an encoder under torchvision's names as a `.pkl` file for detectron2's `MODEL.WEIGHTS`. The names are
+/// translated to detectron2's, and `matching_heuristics` lets detectron2 find them in a model by their endings.
 ///
 /// # Errors
-/// [`WriteError`] where `out` refuses, or for elements that NumPy has not.
+/// [`WriteError`] if `out` refuses, or for elements that NumPy does not have.
 pub fn write_detectron2(out: impl Write, tensors: &[Tensor], author: &str) -> Result<(), WriteError> {
     if let Some(tensor) = tensors.iter().find(|tensor| tensor.dtype == DType::BF16) {
         let (name, dtype) = (tensor.name.clone(), tensor.dtype);

@@ -1,6 +1,6 @@
-//! Weights files for other tools, in the formats that they write themselves.
+//! Writes weights files for other tools, in the formats that those tools write themselves.
 //!
-//! Their pickles hold tensors, texts and numbers alone, so that `torch.load(weights_only=True)` takes them.
+//! Their pickles hold only tensors, texts and numbers, so that `torch.load(weights_only=True)` accepts them.
 
 mod detectron2;
 mod pickle;
@@ -12,7 +12,7 @@ pub use torch::{StateDict, write_torch};
 /// Why a weights file was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The operating system would not take it.
+    /// The operating system could not write it.
     #[error("it cannot be written: {0}")]
     Io(#[from] std::io::Error),
     /// The format has no such elements.
@@ -20,7 +20,7 @@ pub enum WriteError {
     Unsupported {
         /// The tensor.
         name: String,
-        /// Its elements.
+        /// The type of its elements.
         dtype: crate::DType,
         /// The format.
         format: &'static str,

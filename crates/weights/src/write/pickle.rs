@@ -1,8 +1,8 @@
-//! The few instructions of pickles that weights need, written.
+//! Writes the few instructions of pickles that weights need.
 
 use std::io::{self, Write};
 
-/// A pickle that is being written. What one method writes is one value, or one instruction about the last values.
+/// A pickle that is being written. Each method writes one value, or one instruction about the last values.
 pub(super) struct Pickle<W> {
     out: W,
 }
@@ -48,12 +48,12 @@ impl<W: Write> Pickle<W> {
         self.out.write_all(b"N")
     }
 
-    /// A name of Python.
+    /// A Python name.
     pub(super) fn global(&mut self, module: &str, name: &str) -> io::Result<()> {
         write!(self.out, "c{module}\n{name}\n")
     }
 
-    /// A tuple of what `elements` writes.
+    /// A tuple of the values that `elements` writes.
     pub(super) fn tuple(&mut self, elements: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
         self.out.write_all(b"(")?;
         elements(self)?;
@@ -91,7 +91,7 @@ impl<W: Write> Pickle<W> {
         self.out.write_all(b"b")
     }
 
-    /// The last value, a tuple, becomes what the format keeps outside under it.
+    /// The last value, a tuple, becomes a reference to the value that the format keeps outside under it.
     pub(super) fn outside(&mut self) -> io::Result<()> {
         self.out.write_all(b"Q")
     }

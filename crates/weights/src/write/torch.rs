@@ -1,4 +1,5 @@
-//! What `torch.save` writes since PyTorch 1.6: a zip archive of a pickle and, each for itself, the tensors' bytes.
+//! Writes the format of `torch.save` since PyTorch 1.6: a zip archive of a pickle and, as separate entries, the bytes
+//! of each tensor.
 
 use std::io::{self, Seek, Write};
 
@@ -9,23 +10,23 @@ use super::WriteError;
 use super::pickle::Pickle;
 use crate::{DType, Tensor};
 
-/// Named tensors, and what a checkpoint has around them.
+/// Named tensors, and the other contents of a checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct StateDict<'a> {
     /// The tensors, in the order of the dictionary.
     pub tensors: &'a [Tensor],
-    /// The key under which the state dict lies beside `meta` (`state_dict` to OpenMMLab); nothing when it is the whole
+    /// The key of the state dict beside `meta` (`state_dict` for OpenMMLab); `None` if the state dict is the whole
     /// file.
     pub under: Option<&'a str>,
-    /// Texts beside the state dict, under the key `meta`.
+    /// Texts stored beside the state dict, under the key `meta`.
     pub meta: &'a [(&'a str, &'a str)],
 }
 
-/// Writes a file that `torch.load` reads, also with `weights_only=True` and, the tensors being aligned to 64 bytes, with
-/// `mmap=True`. Equal tensors make equal files.
+/// Writes a file that `torch.load` reads, also with `weights_only=True` and, because the tensors are aligned to 64
+/// bytes, with `mmap=True`. Equal tensors give equal files.
 ///
 /// # Errors
-/// [`WriteError::Io`] where `out` refuses.
+/// [`WriteError::Io`] if `out` refuses.
 pub fn write_torch(out: impl Write + Seek, state: &StateDict) -> Result<(), WriteError> {
     let mut archive = ZipWriter::new(out);
     let stored = SimpleFileOptions::default()
@@ -76,7 +77,7 @@ fn tensors<W: Write>(pickle: &mut Pickle<W>, tensors: &[Tensor]) -> io::Result<(
     })
 }
 
-/// A tensor as PyTorch puts it together from a storage of its own.
+/// A tensor in the form in which PyTorch rebuilds it from its own storage.
 fn rebuilt<W: Write>(pickle: &mut Pickle<W>, key: usize, tensor: &Tensor) -> io::Result<()> {
     pickle.global("torch._utils", "_rebuild_tensor_v2")?;
     pickle.tuple(|arguments| {
@@ -91,14 +92,14 @@ fn rebuilt<W: Write>(pickle: &mut Pickle<W>, key: usize, tensor: &Tensor) -> io:
         arguments.int(0)?;
         arguments.ints(&tensor.shape)?;
         arguments.ints(&strides(&tensor.shape))?;
-        // No gradient is wanted, and there are no hooks.
+        // No gradient is needed, and there are no hooks.
         arguments.bool(false)?;
         arguments.ordered_dict(|_| Ok(()))
     })?;
     pickle.call()
 }
 
-/// Elements from one index to the next along each axis, the last axis fastest.
+/// The distance in elements from one index to the next along each axis, the last axis fastest.
 fn strides(shape: &[i64]) -> Vec<i64> {
     let mut strides = vec![1; shape.len()];
     for axis in (1..shape.len()).rev() {
