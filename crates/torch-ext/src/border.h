@@ -1,5 +1,5 @@
-// The border to Rust, with `border.rs` on its other side. Tensors come as pointers to those that Rust owns; what C++ throws
-// is caught and handed back as a message, so that no exception crosses.
+// The border to Rust, with `border.rs` on its other side. Tensors are passed as pointers to those that Rust owns.
+// Exceptions of C++ are caught and returned as a message, so that none crosses the border.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,7 +8,7 @@
 #include <exception>
 #include <vector>
 
-// Runs `body`; returns null, or the message of what it threw (to be freed by torch_ext_free).
+// Runs `body`; returns null, or the message of its exception (to be freed by torch_ext_free).
 template <typename Body>
 char* message_of(Body body) {
   try {

@@ -1,5 +1,5 @@
-//! The border to C++, with `border.h` on its other side. A `tch::Tensor` holds a pointer to a C++ `at::Tensor`; the C++ side
-//! borrows those for the length of a call and keeps none.
+//! The border to C++, with `border.h` on its other side. A `tch::Tensor` holds a pointer to a C++ `at::Tensor`; the C++
+//! side borrows them for the duration of a call and keeps none.
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -22,10 +22,10 @@ pub(crate) fn owned(text: *mut c_char) -> Option<String> {
     }
 }
 
-/// The tensor that a C++ function leaves behind a pointer, unless it returns a message.
+/// The tensor that a C++ function writes through a pointer, unless it returns a message.
 ///
 /// # Panics
-/// With that message: contracts of the callers.
+/// With that message; callers must prevent it.
 pub(crate) fn tensor_from(name: &str, call: impl FnOnce(*mut *mut c_void) -> *mut c_char) -> Tensor {
     let mut tensor = std::ptr::null_mut();
     if let Some(message) = owned(call(&mut tensor)) {

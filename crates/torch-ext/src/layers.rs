@@ -1,5 +1,5 @@
-//! Layers with gradients (`layers/layers.h` is their list): by kernels of the processor or of a CUDA device where there are
-//! some for the shapes and kinds given, else by libtorch.
+//! Layers with gradients (`layers/layers.h` is their list): computed by kernels of the processor or of a CUDA device if
+//! there are any for these shapes and kinds, else by libtorch.
 
 use std::ffi::{c_char, c_void};
 
@@ -58,13 +58,13 @@ unsafe extern "C" {
 }
 
 /// A convolution of `input` `[B, in, H, W]` with `weight` `[out, in, k, k]` and `bias` `[out]`, with gradients. On a
-/// processor with AVX2 a 3x3 one in float32 of stride 1, padding 1 and channels in multiples of 16 goes by Winograd's
-/// F(4x4, 3x3), which takes a quarter of the products and is exact to about 1e-5 of the outputs' deviation; the gradient
-/// of a 1x1 one's weights in bfloat16 goes by one product of matrices. On a CUDA device the 7x7 one of a ResNet's stem goes as
-/// one of 4x4; all else by libtorch.
+/// processor with AVX2, a 3x3 convolution in float32 with stride 1, padding 1 and multiples of 16 channels uses
+/// Winograd's F(4x4, 3x3), which takes a quarter of the products and is exact to about 1e-5 of the outputs' deviation;
+/// the gradient of the weights of a 1x1 convolution in bfloat16 uses one matrix product. On a CUDA device the 7x7
+/// convolution of a ResNet's stem is computed as a 4x4 one. Everything else uses libtorch.
 ///
 /// # Panics
-/// When the shapes do not fit: a contract of the caller.
+/// When the shapes do not fit, which the caller must prevent.
 pub fn convolution(
     input: &Tensor,
     weight: &Tensor,
@@ -78,15 +78,16 @@ pub fn convolution(
     })
 }
 
-/// What batch norm is to do, besides normalising.
+/// What batch norm does besides normalising.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm<'t> {
     /// Weight and bias, `[C]` each.
     pub affine: Option<(&'t Tensor, &'t Tensor)>,
     /// Running mean and variance, `[C]` each.
     pub running: (&'t Tensor, &'t Tensor),
-    /// In training: how many equal parts of the batch have each their own statistics, which one after the other move the
-    /// running ones by `momentum` (the variance unbiased). 0 normalises by the running ones.
+    /// In training: the number of equal parts of the batch that each have their own statistics. One after the other,
+    /// these update the running statistics by `momentum` (the variance unbiased). 0 normalises by the running
+    /// statistics.
     pub views: i64,
     /// Share of a view in the running statistics.
     pub momentum: f64,
@@ -98,14 +99,15 @@ pub struct BatchNorm<'t> {
     pub relu: bool,
 }
 
-/// Normalises `input` `[B, C, H, W]` or `[rows, C]`, adds the residual, applies ReLU, with gradients. On a processor with
-/// AVX2 and on a CUDA device, for maps in float32 or bfloat16, one sweep over memory for what libtorch needs three for; else by
-/// libtorch.
+/// Normalises `input` `[B, C, H, W]` or `[rows, C]`, adds the residual, applies ReLU, with gradients. On a processor
+/// with AVX2 and on a CUDA device, for maps in float32 or bfloat16, this takes one sweep over memory instead of
+/// libtorch's three; else libtorch is used.
 ///
-/// The output comes twice, over the same memory: given to two uses, their gradients are summed within the sweep.
+/// The output is returned twice, over the same memory: if the two are used separately, their gradients are summed
+/// within the sweep.
 ///
 /// # Panics
-/// When the shapes do not fit, or a view to train on has one value a channel: contracts of the caller.
+/// When the shapes do not fit, or a view in training has only one value per channel; the caller must prevent both.
 pub fn batch_norm(input: &Tensor, norm: BatchNorm<'_>) -> [Tensor; 2] {
     let mut again = std::ptr::null_mut();
     // SAFETY: pointers to tensors that outlive the call, or null; C++ throws are returned.
@@ -130,11 +132,11 @@ pub fn batch_norm(input: &Tensor, norm: BatchNorm<'_>) -> [Tensor; 2] {
 }
 
 /// A batch norm, affine and without residual, of `input` `[B, in, H, W]`, and then a convolution, with gradients; or of
-/// `[rows, in]`, and then a linear layer of weight `[out, in]`. As [`batch_norm`] and [`convolution`] one after the other, but
-/// where the processor has kernels the map between them is not kept for backward, but made again there.
+/// `[rows, in]`, and then a linear layer of weight `[out, in]`. The same as [`batch_norm`] followed by [`convolution`],
+/// but if the processor has kernels, the map between them is not kept for the backward pass, but recomputed there.
 ///
 /// # Panics
-/// As those two, and when the norm has a residual or no weight: contracts of the caller.
+/// As those two, and when the norm has a residual or no weight; the caller must prevent this.
 pub fn norm_convolution(
     input: &Tensor,
     norm: BatchNorm<'_>,
@@ -166,10 +168,10 @@ pub fn norm_convolution(
 
 /// `map` `[B, C, h, w]` read at `grid` `[B, H, W, 2]`, (x, y) from -1 to 1 over the map: bilinear, border padding,
 /// `align_corners = false`; `[B, C, H, W]` in the map's kind, computed in the grid's. With a gradient for the map; on a
-/// processor with AVX2, for a float32 grid without gradient, by vectors over channels, else by libtorch.
+/// processor with AVX2, for a float32 grid without gradient, computed by vectors over channels, else by libtorch.
 ///
 /// # Panics
-/// When the shapes do not fit: a contract of the caller.
+/// When the shapes do not fit, which the caller must prevent.
 pub fn sample(map: &Tensor, grid: &Tensor) -> Tensor {
     // SAFETY: two tensors that outlive the call; C++ throws are returned.
     tensor_from("sample", |output| unsafe {
@@ -177,23 +179,23 @@ pub fn sample(map: &Tensor, grid: &Tensor) -> Tensor {
     })
 }
 
-/// The largest of each 3x3 window of `map` `[B, C, H, W]`, at a stride of 2 with a border of 1, as ResNet's stem pools, with
-/// gradients: half the size, rounded up. On a processor with AVX2, for maps in float32 or bfloat16, one byte an output is
-/// kept for backward; else by libtorch, which keeps the map and eight bytes an output.
+/// The largest of each 3x3 window of `map` `[B, C, H, W]`, at a stride of 2 with a border of 1, as ResNet's stem pools,
+/// with gradients: half the size, rounded up. On a processor with AVX2, for maps in float32 or bfloat16, one byte per
+/// output is kept for the backward pass; else libtorch is used, which keeps the map and eight bytes per output.
 ///
 /// # Panics
-/// When the map has not four axes: a contract of the caller.
+/// When the map does not have four axes, which the caller must prevent.
 pub fn max_pool(map: &Tensor) -> Tensor {
     // SAFETY: a tensor that outlives the call; C++ throws are returned.
     tensor_from("max_pool", |output| unsafe { torch_ext_max_pool(pointer(Some(map)), output) })
 }
 
-/// Every row of `q` `[B, N, D]` against all rows of `r` `[B, N, D]` of the same sample (eq. 6): the cross-entropy of telling its
-/// own by the cosines over `temperature`; mean over `B` and `N`, with gradients for both. A scalar in float64 for rows in
-/// float64, in float32 for all others. Only the rows themselves are kept for backward.
+/// Every row of `q` `[B, N, D]` against all rows of `r` `[B, N, D]` of the same sample (eq. 6): the cross-entropy of
+/// identifying its own row by the cosines over `temperature`; mean over `B` and `N`, with gradients for both. A scalar
+/// in float64 for rows in float64, in float32 for all others. Only the rows themselves are kept for the backward pass.
 ///
 /// # Panics
-/// When the shapes or kinds differ: a contract of the caller.
+/// When the shapes or kinds differ, which the caller must prevent.
 pub fn contrast(q: &Tensor, r: &Tensor, temperature: f64) -> Tensor {
     // SAFETY: two tensors that outlive the call; C++ throws are returned.
     tensor_from("contrast", |output| unsafe {
@@ -201,12 +203,13 @@ pub fn contrast(q: &Tensor, r: &Tensor, temperature: f64) -> Tensor {
     })
 }
 
-/// The cross-entropy of `softmax(z)` and `softmax(p)` over the second axis (eq. 3): `[B, C, ...]` both, mean over all positions,
-/// with gradients. A scalar in float64 for maps in float64, in float32 for all others. On a CUDA device, where `z` needs no
-/// gradient, `[B, C]` and `[B, C, H, W]` are read as they are, and nothing else is kept for backward.
+/// The cross-entropy of `softmax(z)` and `softmax(p)` over the second axis (eq. 3): `[B, C, ...]` both, mean over all
+/// positions, with gradients. A scalar in float64 for maps in float64, in float32 for all others. On a CUDA device, if
+/// `z` needs no gradient, `[B, C]` and `[B, C, H, W]` are read as they are, and nothing else is kept for the backward
+/// pass.
 ///
 /// # Panics
-/// When the shapes differ: a contract of the caller.
+/// When the shapes differ, which the caller must prevent.
 pub fn cross_entropy(p: &Tensor, z: &Tensor) -> Tensor {
     // SAFETY: two tensors that outlive the call; C++ throws are returned.
     tensor_from("cross_entropy", |output| unsafe {

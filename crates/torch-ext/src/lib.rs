@@ -1,13 +1,13 @@
-//! What libtorch has, Rust needs and tch lacks, and layers that are faster than libtorch's, through C++. It lies in four
-//! folders, each with one Rust file of the same name:
+//! Functions of libtorch that Rust needs and tch lacks, and layers that are faster than libtorch's, through C++. The
+//! code is in four folders, each with one Rust file of the same name:
 //!
-//! * `layers`: what is differentiated, by kernels where they can compute it and by libtorch everywhere else
+//! * `layers`: functions with gradients, by kernels where they can compute them and by libtorch everywhere else
 //! * `processor`: the kernels on the processor, compiled for each instruction set, and the choice among those
 //! * `cuda`: the kernels for CUDA devices, compiled at run time
 //! * `libtorch`: calls of libtorch's own
 //!
-//! Layers know the kernels, and no kernel knows a layer. How tensors and errors cross between the languages is in `border`.
-//! All unsafe code of the workspace is in this crate.
+//! Layers know the kernels, but kernels know no layers. `border` passes tensors and errors between the languages. All
+//! unsafe code of the workspace is in this crate.
 
 mod border;
 mod cuda;

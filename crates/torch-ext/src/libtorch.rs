@@ -1,5 +1,5 @@
-//! What libtorch has and tch does not reach (`libtorch/calls.cpp`): versions, what a CUDA device has and may do, uploads that
-//! nobody waits for, and what the optimizer needs.
+//! Functions of libtorch that tch does not offer (`libtorch/calls.cpp`): versions, the capabilities and permissions of
+//! a CUDA device, asynchronous uploads, and functions for the optimizer.
 
 use std::ffi::{c_char, c_void};
 
@@ -52,31 +52,31 @@ pub(crate) fn version_of(config: &str) -> Option<String> {
     rest.split([',', ' ', '\n']).next().filter(|version| !version.is_empty()).map(str::to_owned)
 }
 
-/// The version of the libtorch whose headers this was compiled with, `2.11.0`. Another one at run time has other
-/// layouts of its classes.
+/// The version of the libtorch whose headers this was compiled with, `2.11.0`. Another version at run time would have
+/// other layouts of its classes.
 pub fn built_with() -> String {
     // SAFETY: takes nothing and returns a string of strdup.
     owned(unsafe { torch_ext_built_with() }).unwrap_or_default()
 }
 
-/// Loads `libtorch_cuda.so` from the folder of the libtorch in use, so that one program serves machines with and without
-/// CUDA. To be called before anything that asks for CUDA: libtorch remembers what it found then.
+/// Loads `libtorch_cuda.so` from the folder of the libtorch in use, so that one program serves machines with and
+/// without CUDA. Must be called before anything asks for CUDA, because libtorch remembers what it finds the first time.
 ///
 /// # Errors
-/// What the system's loader says: the library is not there, or one that it needs.
+/// The message of the system's loader: the library, or one that it needs, is missing.
 pub fn load_cuda() -> Result<(), String> {
     // SAFETY: takes nothing and returns null or a string of strdup.
     owned(unsafe { torch_ext_load_cuda() }).map_or(Ok(()), Err)
 }
 
-/// Whether products and convolutions of float32 on CUDA devices may round their factors to TF32, of 10 bits. libtorch allows
-/// it in convolutions unless told otherwise.
+/// Sets whether products and convolutions of float32 on CUDA devices may round their factors to TF32, of 10 bits.
+/// libtorch allows it in convolutions unless told otherwise.
 pub fn allow_tf32(allow: bool) {
     // SAFETY: sets two switches of libtorch.
     unsafe { torch_ext_allow_tf32(allow) };
 }
 
-/// Whether the CUDA device of this index computes bf16 convolutions in hardware (compute capability 8.0 on). False where
+/// Whether the CUDA device of this index computes bf16 convolutions in hardware (compute capability 8.0 on). False if
 /// there is no such device.
 pub fn cuda_has_bf16(index: usize) -> bool {
     // SAFETY: takes a number, asks libtorch's hooks.
@@ -89,11 +89,11 @@ pub fn cuda_peak_memory(index: usize) -> u64 {
     unsafe { torch_ext_cuda_peak_memory(index as i64) }.max(0) as u64
 }
 
-/// `values`, of which `size` tells the shape, as a tensor on `device`. Neither the host nor what a CUDA device computes now
-/// waits for the copy: it goes by page-locked memory, beside the computation.
+/// `values` as a tensor of shape `size` on `device`. Neither the host nor the current computation of a CUDA device
+/// waits for the copy, which uses page-locked memory and runs beside the computation.
 ///
 /// # Panics
-/// When there are not as many values as the shape holds: a contract of the caller.
+/// When the number of values does not fit the shape, which the caller must prevent.
 pub fn upload<T: Element>(values: &[T], size: &[i64], device: Device) -> Tensor {
     assert_eq!(size.iter().product::<i64>(), values.len() as i64, "upload: {size:?}");
     let strides: Vec<i64> = (0..size.len()).map(|axis| size[axis + 1..].iter().product()).collect();
@@ -119,17 +119,17 @@ pub struct SgdStep {
     pub momentum: f64,
     /// Weight decay, added to the gradient (not decoupled).
     pub weight_decay: f64,
-    /// Whether the momentum buffers hold nothing yet and are to be set to the gradient.
+    /// Whether the momentum buffers are still empty and must be set to the gradient.
     pub first_step: bool,
 }
 
-/// One step of SGD with momentum over lists of equal length, in place and in one pass over memory, as
-/// `torch.optim.SGD` computes it. Where `found_inf` (one float32) holds 1, nothing is changed: a step can be
-/// skipped without asking the device.
+/// One step of SGD with momentum over lists of equal length, in place and in one pass over memory, as `torch.optim.SGD`
+/// computes it. If `found_inf` (one float32) holds 1, nothing is changed, so a step can be skipped without reading from
+/// the device.
 ///
 /// # Panics
-/// When the lists differ in length, a gradient's or buffer's strides differ from its parameter's (the kernel walks all
-/// three as flat memory), or libtorch refuses their shapes, types or devices: contracts of the caller.
+/// When the lists differ in length, a gradient's or buffer's strides differ from its parameter's (the kernel treats all
+/// three as flat memory), or libtorch refuses their shapes, types or devices; the caller must prevent these.
 pub fn fused_sgd(
     parameters: &[Tensor],
     gradients: &[Tensor],
@@ -159,11 +159,11 @@ pub fn fused_sgd(
     }
 }
 
-/// Sets `.grad` of every parameter to undefined (PyTorch's `None`): what gets no gradient in the next backward pass
-/// can then be told from what gets a zero one.
+/// Sets `.grad` of every parameter to undefined (PyTorch's `None`): parameters without a gradient in the next backward
+/// pass can then be distinguished from those with a zero gradient.
 ///
 /// # Panics
-/// When libtorch refuses: a tensor that is not a leaf, a contract of the caller.
+/// When libtorch refuses a tensor that is not a leaf, which the caller must prevent.
 pub fn clear_gradients(parameters: &[Tensor]) {
     let pointers = pointers(parameters);
     // SAFETY: `count` pointers to tensors that outlive the call; C++ throws are returned.
@@ -177,7 +177,7 @@ pub fn clear_gradients(parameters: &[Tensor]) {
 /// there. `None` for an empty list.
 ///
 /// # Panics
-/// When the tensors differ in device or type, or are not of floating point: contracts of the caller.
+/// When the tensors differ in device or type, or are not floating-point; the caller must prevent this.
 pub fn total_norm(tensors: &[Tensor]) -> Option<Tensor> {
     if tensors.is_empty() {
         return None;

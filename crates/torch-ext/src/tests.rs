@@ -1,4 +1,5 @@
-//! The layers, each in the file of its name, against libtorch in float64 and against themselves; and what else each folder has.
+//! Tests the layers, each in the file of its name, against libtorch in float64 and against themselves, and the other
+//! functions of each folder.
 
 mod batch_norm;
 mod compiled;

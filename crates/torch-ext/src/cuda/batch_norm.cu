@@ -1,7 +1,7 @@
 // Normalisation with residual and ReLU, and the gradients of both.
 
-// y = ReLU(x * scale + shift + residual); null for no residual. Where `passes` is not null it has a byte for each vector, and
-// a bit in it for each value, which says whether ReLU passed.
+// y = ReLU(x * scale + shift + residual); null for no residual. If `passes` is not null, it gets a byte for each
+// vector, with a bit for each value that says whether ReLU passed it.
 KERNEL(batch_norm_normalise, THREADS, BLOCKS)(
     const uint4* x, const uint4* residual, const float* coefficients, bool with_relu, int rows, int vectors, uint4* y,
     unsigned char* passes) {
@@ -42,7 +42,7 @@ KERNEL(batch_norm_normalise, THREADS, BLOCKS)(
   }
 }
 
-// Leaves the sums of `one` and `two` over the threads of the block that have the same vector in `partial`.
+// Writes to `partial` the sums of `one` and `two` over the threads of the block that have the same vector.
 __device__ inline void leave_sums(const Floats& one, const Floats& two, int vectors, float* partial) {
   __shared__ Shared shared;
   shared.put(one, two);
@@ -57,9 +57,9 @@ __device__ inline void leave_sums(const Floats& one, const Floats& two, int vect
   });
 }
 
-// The gradient behind ReLU and the sum with the residual, g = (gradient + second) where ReLU passed, and the sums of g and of
-// g * (x - mean). Where ReLU passed is said by `passes`, or where that is null by x * scale + shift being above 0. `second` and
-// `passed`, which g is written to, may be null.
+// The gradient before ReLU and the sum with the residual, g = (gradient + second) where ReLU passed, and the sums of g
+// and of g * (x - mean). `passes` says where ReLU passed; if it is null, ReLU passed where x * scale + shift is above
+// 0. `second` and `passed`, to which g is written, may be null.
 KERNEL(batch_norm_gradient_sums, THREADS, BLOCKS)(
     const uint4* gradient, const uint4* second, const uint4* x, const unsigned char* passes, const float* coefficients,
     bool with_relu, int rows, int vectors, uint4* passed, float* partial) {
@@ -116,7 +116,8 @@ KERNEL(batch_norm_gradient_sums, THREADS, BLOCKS)(
   leave_sums(sum, centred_sum, vectors, partial);
 }
 
-// From those sums the gradients of weight and bias, null where there are none, and the coefficients of the input's.
+// Computes from those sums the gradients of weight and bias, null if there are none, and the coefficients of the
+// input's gradient.
 KERNEL(batch_norm_gradient_coefficients, 1024)(
     const float* partial, int blocks, int rows, int channels, int views, const float* coefficients, float* of_weight,
     float* of_bias, float* gradient_coefficients) {
@@ -145,8 +146,8 @@ KERNEL(batch_norm_gradient_coefficients, 1024)(
   }
 }
 
-// The input's gradient, scale * g + by_x * x + offset. `with_relu`: `passed` is the output's gradient still, and g is 0 where
-// x * scale + shift is not above 0.
+// The input's gradient, scale * g + by_x * x + offset. `with_relu`: `passed` is still the output's gradient, and g is 0
+// if x * scale + shift is not above 0.
 KERNEL(batch_norm_input_gradient, THREADS, BLOCKS)(
     const uint4* passed, const uint4* x, const float* coefficients, const float* gradient_coefficients, bool with_relu,
     int rows, int vectors, uint4* of_x) {

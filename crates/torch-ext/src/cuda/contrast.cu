@@ -1,10 +1,10 @@
-// The contrast of rows (DenseSiam's eq. 6), around the products of matrices; one block a row where nothing else is said.
+// The contrast of rows (DenseSiam's eq. 6), around the matrix products; one block for each row unless stated otherwise.
 
 constexpr float SHORTEST = 1e-12f;
-// Of a block for each row.
+// Threads of the kernels with one block for each row.
 constexpr int ROW_THREADS = 128;
 
-// One over the length of each row, with PyTorch's floor under the length. A row for each warp.
+// One over the length of each row, with PyTorch's lower bound on the length. Each warp takes one row.
 KERNEL(contrast_inverse_lengths, THREADS)(const Value* rows, int count, int channels, float* inverse) {
   const int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
   if (row >= count) return;
@@ -53,7 +53,7 @@ KERNEL(contrast_losses, ROW_THREADS)(
   if (threadIdx.x == 0) losses[blockIdx.x] = all - logits.at(logits.own);
 }
 
-// The gradient of the inner products, from `share`, one number: that of each row's loss over the temperature.
+// The gradient of the inner products, from the number `share`: the gradient of each row's loss over the temperature.
 KERNEL(contrast_of_products, ROW_THREADS)(
     const float* products, const float* q_inverse, const float* r_inverse, int rows, float temperature,
     const float* share, Value* of_products) {
@@ -67,8 +67,8 @@ KERNEL(contrast_of_products, ROW_THREADS)(
   }
 }
 
-// The gradient of rows, from that of their inner products times the other rows, `along`: what does not lie in the row's own
-// direction. A length under the floor does not grow with its row, and takes nothing away.
+// The gradient of rows, from `along`, the gradient of their inner products times the other rows: the part of it that is
+// not in the row's own direction. A length below the lower bound is constant, so nothing is subtracted for it.
 KERNEL(contrast_of_rows, ROW_THREADS)(
     const float* along, const Value* rows, const float* inverse, int channels, Value* of_rows) {
   if (channels == 0) return;

@@ -1,6 +1,7 @@
-// The cross-entropy of softmax outputs (DenseSiam's eq. 3) of rows of channels: a row for each warp.
+// The cross-entropy of softmax outputs (DenseSiam's eq. 3) of rows of channels; each warp takes one row.
 
-// What softmax needs of a row: its largest value, and the sum of exponentials below it; in all lanes.
+// The values that softmax needs from a row, in all lanes: its largest value, and the sum of exponentials relative to
+// it.
 struct Softmax {
   const Value* row;
   float largest, sum;

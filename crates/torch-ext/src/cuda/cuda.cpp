@@ -1,4 +1,4 @@
-// Which kernels there are for a tensor, and starting them.
+// Finds the kernels for a tensor, and starts them.
 #include "cuda.h"
 
 #include <ATen/Context.h>
@@ -35,8 +35,8 @@ constexpr KernelName NAMES[] = {
 };
 static_assert(std::size(NAMES) == size_t(CudaKernel::COUNT));
 
-// What starts a kernel in place of a CUDA device, with tensors of the processor: tests have the kernels run there. Returns 0 or
-// an error's number.
+// Starts a kernel instead of a CUDA device, with tensors of the processor, where tests run the kernels. Returns 0 or
+// the number of an error.
 using Emulator = int (*)(bool bfloat16, const char* name, const unsigned* blocks, const unsigned* threads, void** arguments);
 thread_local Emulator emulator = nullptr;
 
@@ -79,7 +79,7 @@ Found find(const at::Tensor& tensor) {
   } catch (const std::exception& error) {
     why = error.what();
   }
-  // The compiler's messages have many lines, of which the first says most.
+  // The compiler's messages have many lines; the first is the most important.
   why = why.substr(0, why.find('\n'));
   TORCH_WARN_ONCE("libtorch's own layers are used on the CUDA device, which are slower: ", why);
   return {nullptr, why};
@@ -102,9 +102,9 @@ const Found& found(const at::Tensor& tensor) {
 
 }  // namespace
 
-// Starts every kernel once without work: what cannot be started is known before anything was computed.
+// Starts every kernel once without work, so that a kernel that cannot be started is found before anything is computed.
 CudaKernels::CudaKernels(std::unique_ptr<const CudaModule> loaded) : module(std::move(loaded)) {
-  // As many arguments as any kernel has, of the size of the largest, all 0.
+  // As many arguments as any kernel takes, each with the size of the largest, all 0.
   alignas(16) std::array<char, 64> nothing{};
   std::array<void*, 16> arguments;
   arguments.fill(nothing.data());
@@ -139,7 +139,7 @@ at::Tensor aligned(const at::Tensor& tensor) {
 
 extern "C" {
 
-// Null where there are kernels for this tensor's kind and CUDA device, or why there are none.
+// Null if there are kernels for this tensor's kind and CUDA device, or why there are none.
 char* torch_ext_cuda_kernels(void* tensor) {
   const auto why = CudaKernels::why_none(*static_cast<at::Tensor*>(tensor));
   return why.empty() ? nullptr : strdup(why.c_str());

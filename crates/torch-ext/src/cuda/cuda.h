@@ -1,5 +1,5 @@
-// This folder: the kernels for CUDA devices. Each `.cu` is text within the program, which cuda_module.cpp compiles for the
-// device at hand when kernels are first asked for. This file: which of them there are for a tensor, and starting them.
+// This folder: the kernels for CUDA devices. Each `.cu` is text within the program, which cuda_module.cpp compiles for
+// the device in use when kernels are first needed. This file: finds the kernels for a tensor, and starts them.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -37,34 +37,35 @@ struct Extent {
 
 struct CudaModule;
 
-// Those for one kind of value on one device.
+// The kernels for one kind of value on one device.
 class CudaKernels {
  public:
-  // Threads of the blocks of every kernel that walks over vectors, and how many of those blocks fill a multiprocessor.
+  // The threads in each block of a kernel that goes through vectors, and how many such blocks fill a multiprocessor.
   static constexpr int THREADS = 256, BLOCKS = 3;
 
-  // Those for this tensor; null where libtorch's layers have to serve, because it is not on a CUDA device, is neither float32
-  // nor bfloat16, or the kernels cannot be compiled, loaded and started there, which is said once.
+  // The kernels for this tensor. Null if libtorch's layers must be used, because the tensor is not on a CUDA device, is
+  // neither float32 nor bfloat16, or because the kernels cannot be compiled, loaded and started there, which is printed
+  // once.
   static const CudaKernels* of(const at::Tensor& tensor);
 
-  // Those for a map whose channels, the second axis, fill whole vectors.
+  // The kernels for a map whose channels, the second axis, fill whole vectors.
   static const CudaKernels* of_vectors(const at::Tensor& map);
 
-  // Why there are none for this tensor; empty where there are.
+  // Why there are no kernels for this tensor; empty if there are.
   static std::string why_none(const at::Tensor& tensor);
 
-  // Starts a kernel on the device, in the order of libtorch's own work. The arguments are of the very types that the kernel
-  // takes.
+  // Starts a kernel on the device, in order with libtorch's own work. The arguments must have exactly the types that
+  // the kernel takes.
   template <typename... Arguments>
   void launch(CudaKernel kernel, Extent blocks, Extent threads, Arguments... arguments) const {
     std::array<void*, sizeof...(Arguments)> pointers{&arguments...};
     start(kernel, blocks, threads, pointers.data());
   }
 
-  // Blocks for a kernel whose threads take the vectors of a map by turns.
+  // Blocks for a kernel whose threads take the vectors of a map in turn.
   Extent blocks_for(int64_t vectors) const;
 
-  // Of the device.
+  // The multiprocessors of the device.
   int multiprocessors() const;
 
   explicit CudaKernels(std::unique_ptr<const CudaModule> loaded);
@@ -79,8 +80,8 @@ class CudaKernels {
 // Values of a tensor's kind in the 16 bytes that a kernel reads at a time.
 inline int64_t vector_width(const at::Tensor& tensor) { return 16 / tensor.element_size(); }
 
-// The tensor, or where kernels are to read it by vectors and it does not begin where one may, a copy.
+// The tensor or, if kernels should read it by vectors and it does not begin at an address for vectors, a copy.
 at::Tensor aligned(const at::Tensor& tensor);
 
-// Of a whole tensor.
+// The number of vectors in a whole tensor.
 inline int64_t vectors_of(const at::Tensor& tensor) { return tensor.numel() / vector_width(tensor); }

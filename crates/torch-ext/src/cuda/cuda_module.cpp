@@ -16,8 +16,8 @@
 
 namespace {
 
-// What is used of NVRTC and of the driver. Both are C interfaces whose declarations do not change, so that CUDA's headers are
-// not needed to build, nor its libraries to start.
+// The functions of NVRTC and of the driver that are used. Both are C interfaces whose declarations do not change, so
+// building does not need CUDA's headers, and starting does not need its libraries.
 struct Library {
   int (*create)(void** program, const char* source, const char* name, int headers, const char* const*, const char* const*);
   int (*compile)(void* program, int count, const char* const* options);
@@ -38,7 +38,7 @@ struct Library {
                 void* stream, void** arguments, void** extra);
   int (*error_name)(int status, const char** name);
 
-  // libtorch's own stub depends on both libraries and lies beside it.
+  // libtorch's own stub depends on both libraries and is in the same folder as libtorch.
   Library() {
     Dl_info torch;
     TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::globalContext), &torch) && torch.dli_fname, "no libtorch_cpu.so");
@@ -149,7 +149,7 @@ class DriverModule : public CudaModule {
   }
 
  private:
-  // A thread that has not computed on the device yet has no context, or another device's.
+  // A thread that has not computed on the device yet has no context, or that of another device.
   void enter_context() const {
     void* current = nullptr;
     library().check(library().current_context(&current), "cuCtxGetCurrent");
@@ -158,7 +158,7 @@ class DriverModule : public CudaModule {
 
   const at::Device device;
   const KernelName* names;
-  // The one that libtorch computes in.
+  // The context that libtorch computes in.
   void* context = nullptr;
   std::vector<void*> functions;
 };

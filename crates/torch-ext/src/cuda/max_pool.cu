@@ -1,11 +1,11 @@
-// Max pooling over windows of 3x3 at a stride of 2 with a border of 1. One byte an output, 3 * row + column of its largest
-// value within the window, is kept for the gradient.
+// Max pooling over windows of 3x3 at a stride of 2 with a border of 1. For the gradient one byte is kept for each
+// output: 3 * row + column of its largest value within the window.
 
 struct MaxPoolShape {
   int batch, vectors, height, width, out_height, out_width;
 };
 
-// The largest of each window: of equal ones the first, of those that are no numbers the last, as in libtorch.
+// The largest value of each window: the first of equal values, the last of NaNs, as in libtorch.
 KERNEL(max_pool_forward, THREADS)(const uint4* map, MaxPoolShape shape, uint4* out, unsigned char* places) {
   const size_t count = size_t(shape.batch) * shape.out_height * shape.out_width * shape.vectors;
   for (size_t index = size_t(blockIdx.x) * THREADS + threadIdx.x; index < count; index += size_t(gridDim.x) * THREADS) {
@@ -15,7 +15,7 @@ KERNEL(max_pool_forward, THREADS)(const uint4* map, MaxPoolShape shape, uint4* o
     const size_t picture = position / shape.out_width / shape.out_height;
     Floats best;
     unsigned char place[WIDTH];
-    // Where all are minus infinity, the first inside the map.
+    // If all values are minus infinity, the first one inside the map.
     const unsigned char first = (row == 0 ? 3 : 0) + (column == 0 ? 1 : 0);
 #pragma unroll
     for (int k = 0; k < WIDTH; k++) {
@@ -41,7 +41,7 @@ KERNEL(max_pool_forward, THREADS)(const uint4* map, MaxPoolShape shape, uint4* o
   }
 }
 
-// The gradient of the map: each of its values looks at the windows that it lies in, at most four.
+// The gradient of the map: each of its values reads the windows that contain it, at most four.
 KERNEL(max_pool_gradient, THREADS)(const uint4* of_out, const unsigned char* places, MaxPoolShape shape, uint4* of_map) {
   const size_t count = size_t(shape.batch) * shape.height * shape.width * shape.vectors;
   for (size_t index = size_t(blockIdx.x) * THREADS + threadIdx.x; index < count; index += size_t(gridDim.x) * THREADS) {

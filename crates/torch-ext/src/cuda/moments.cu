@@ -1,12 +1,13 @@
 // The statistics of batch norm: mean and variance of each channel of a view.
 
-// Of the values of a thread, for each channel of its vector: their number, their mean, and the sum of the squares of what lies
-// between them and that mean. Sums of squares from any fixed centre would lose digits with its distance from the mean.
+// For the values of a thread, and each channel of its vector: their number, their mean, and the sum of their squared
+// differences from that mean. Squared differences from a fixed centre would lose digits with the distance of that
+// centre from the mean.
 struct Moments {
   float count = 0;
   Floats mean = {}, squares = {};
 
-  // Takes up a few rows: their own moments, and then those of both together (Chan, Golub and LeVeque).
+  // Adds a few rows: computes their own moments, and then those of both together (Chan, Golub and LeVeque).
   template <int ROWS>
   __device__ void add(const uint4 (&rows)[ROWS]) {
     Floats values[ROWS];
@@ -30,14 +31,14 @@ struct Moments {
   }
 };
 
-// Leaves mean and squares of the block's values in `partial`.
+// Writes mean and squares of the block's values to `partial`.
 __device__ inline void leave_moments(const Moments& own, const Walk& walk, int rows, int vectors, float* partial) {
   __shared__ Shared shared;
   shared.put(own.mean, own.squares);
   for_channels(vectors, [&](int channel, size_t place) {
     const int first = blockIdx.y * blockDim.y, rest = rows % walk.step;
     auto rows_of = [&](int y) { return float(rows / walk.step + (first + y < rest)); };
-    // The first thread has a row: there are no more blocks than runs of rows.
+    // The first thread always has a row, because there are at most as many blocks as runs of rows.
     const float centre = shared.get(0, 0, channel);
     float count = 0, sum = 0, squares = 0;
     for (int y = 0; y < blockDim.y; y++) {
@@ -74,8 +75,8 @@ KERNEL(batch_norm_moments, THREADS, BLOCKS)(const uint4* x, int rows, int vector
   leave_moments(moments, walk, rows, vectors, partial);
 }
 
-// From what the blocks left, each of which took up `run` rows at once, the coefficients of each view, y = x * scale + shift,
-// and the running statistics, moved view by view.
+// From the results of the blocks, each of which added `run` rows at once: the coefficients of each view, y = x * scale
+// + shift, and the running statistics, updated view by view.
 KERNEL(batch_norm_statistics, 1024)(
     const float* partial, int blocks, int run, int rows, int channels, int views, const float* weight,
     const float* bias, float* running_mean, float* running_var, double momentum, double epsilon, float* coefficients) {
@@ -86,7 +87,7 @@ KERNEL(batch_norm_statistics, 1024)(
     const double centre = channel < channels ? means[0] : 0;
     const double2 sums = sum_of_blocks(channel < channels ? blocks : 0, [&](int block) {
       const double apart = means[size_t(block) * 2 * channels] - centre;
-      // The last round of runs ends before some of the blocks, and within one.
+      // The last round of runs does not reach some of the blocks, and ends within one.
       const int round = blocks * run, in_last = min(max(rows % round - block * run, 0), run);
       const double count = rows / round * run + in_last;
       return make_double2(count * apart, squares[size_t(block) * 2 * channels] + count * apart * apart);
@@ -94,7 +95,7 @@ KERNEL(batch_norm_statistics, 1024)(
     if (threadIdx.y != 0 || channel >= channels) continue;
     const double from_centre = sums.x / rows, mean = centre + from_centre;
     const double difference = sums.y / rows - from_centre * from_centre;
-    // Not fmax, which would hide what is no number.
+    // Not fmax, which would hide a NaN.
     const double variance = difference < 0 ? 0 : difference;
     const double inverse = rsqrt(variance + epsilon), scale = (weight ? weight[channel] : 1) * inverse;
     float* of_channel = coefficients + size_t(view) * COEFFICIENTS * channels + channel;

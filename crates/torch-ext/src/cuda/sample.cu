@@ -4,7 +4,7 @@ struct SampleShape {
   int batch, vectors, height, width, points;
 };
 
-// The four cells around a point, and how much each of them counts.
+// The four cells around a point, and their weights.
 struct Taps {
   int cell[4];
   float share[4];
@@ -42,8 +42,8 @@ KERNEL(sample_forward, THREADS)(const uint4* map, const float2* grid, SampleShap
   }
 }
 
-// The gradient of the map where points are few: a block gathers for one cell (x) and one picture (y) what the points that
-// read it give back, in the order of the points; 256 vectors (z) at a time.
+// The gradient of the map if there are few points: for one cell (x) and one picture (y) a block gathers the gradients
+// of the points that read the cell, in the order of the points; 256 vectors (z) at a time.
 KERNEL(sample_gather_gradient, THREADS)(const uint4* of_out, const float2* grid, SampleShape shape, uint4* of_map) {
   __shared__ float shares[THREADS];
   const int cell = blockIdx.x, vector = blockIdx.z * THREADS + threadIdx.x;
@@ -73,7 +73,7 @@ KERNEL(sample_gather_gradient, THREADS)(const uint4* of_out, const float2* grid,
   if (vector < shape.vectors) of_map[(picture * cells + cell) * shape.vectors + vector] = vector_of(sum);
 }
 
-// Adds to floats in memory, in no order among threads.
+// Adds to floats in memory; the order among threads is not fixed.
 __device__ inline void add_to(float* to, const Floats& values) {
 #if __CUDA_ARCH__ >= 900
 #pragma unroll
@@ -87,8 +87,8 @@ __device__ inline void add_to(float* to, const Floats& values) {
 #endif
 }
 
-// The same where they are many: adds what each point gives back to its cells to `of_map`, in float32 and zero before; in no
-// fixed order.
+// The same if there are many points: adds the gradient of each point to its cells in `of_map`, which is float32 and
+// zero before; the order is not fixed.
 KERNEL(sample_scatter_gradient, THREADS)(
     const uint4* of_out, const float2* grid, SampleShape shape, float* of_map) {
   const size_t count = size_t(shape.batch) * shape.points * shape.vectors;

@@ -1,5 +1,6 @@
-// The stem's 7x7 convolution at a stride of 2 over three colours, which fill no matrix unit, as one of 4x4 at a stride of 1 over
-// the twelve of 2x2 pixels: with a border of 2 before and 1 behind, and four channels of 0.
+// Three colours do not fill a matrix unit. The stem's 7x7 convolution at a stride of 2 is therefore computed as a 4x4
+// convolution at a stride of 1 over the twelve channels of 2x2 pixels, with a border of 2 before and 1 behind, and four
+// channels of 0.
 
 constexpr int STEM_CHANNELS = 16;
 

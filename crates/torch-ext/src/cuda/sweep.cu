@@ -1,15 +1,17 @@
-// What the kernels of batch norm share. With residual and ReLU, over rows of channels, it is two sweeps forward, two backward,
-// and between them sums over what the blocks found, in a fixed order, so that results are the same each time.
+// Code that the kernels of batch norm share. With residual and ReLU, over rows of channels, batch norm takes two sweeps
+// forward and two backward. Between them the results of the blocks are summed in a fixed order, so that results are the
+// same each time.
 //
-// In a sweep a thread keeps to one vector of channels and walks over rows: blocks lie along vectors (x), rows (y) and views
-// (z), each view with statistics of its own. The first sweep of a pair walks backwards, and so begins with what was written
-// last; the second walks forwards, and begins with what the first read last: that much is in the cache still.
+// In a sweep a thread keeps one vector of channels and goes through rows: blocks are arranged along vectors (x), rows
+// (y) and views (z), and each view has its own statistics. The first sweep of a pair goes backwards, so it begins with
+// the data that were written last. The second goes forwards, and begins with the data that the first read last, because
+// these are still in the cache.
 
 // Numbers that a view has for each channel, one array of all channels after the other.
 enum Coefficient { SCALE, SHIFT, MEAN, INVERSE_DEVIATION, COEFFICIENTS };
 enum GradientCoefficient { BY_X, OFFSET, GRADIENT_COEFFICIENTS };
 
-// The rows of a thread: `first`, and every `step`th from there.
+// The rows of a thread: `first`, and every `step`th row after it.
 struct Walk {
   int vector, first, step;
 
@@ -19,7 +21,7 @@ struct Walk {
         step(gridDim.y * blockDim.y) {}
 };
 
-// Where the thread's vector of row 0 lies in its view.
+// The position in its view of the thread's vector of row 0.
 __device__ inline size_t start_of_view(const Walk& walk, int rows, int vectors) {
   return size_t(blockIdx.z) * rows * vectors + walk.vector;
 }
@@ -29,8 +31,8 @@ __device__ inline Floats coefficient(const float* all, int which, int count, con
   return load(all + (size_t(blockIdx.z) * count + which) * channels + size_t(walk.vector) * WIDTH);
 }
 
-// The channels of a block's vectors, of which each thread of the block takes some: `body(channel, where it lies in partial)`
-// for partial [views, blocks of rows, 2, channels].
+// Goes through the channels of a block's vectors, of which each thread of the block takes some: `body(channel, its
+// position in partial)` for partial [views, blocks of rows, 2, channels].
 template <typename Body>
 __device__ inline void for_channels(int vectors, Body body) {
   const int thread = threadIdx.y * blockDim.x + threadIdx.x, channels = blockDim.x * WIDTH, all = vectors * WIDTH;
@@ -52,7 +54,7 @@ struct Shared {
     __syncthreads();
   }
 
-  // Of the threads in row `y` of the block.
+  // A number of the threads in row `y` of the block.
   __device__ float get(int which, int y, int channel) const { return at[which][y * blockDim.x * WIDTH + channel]; }
 };
 

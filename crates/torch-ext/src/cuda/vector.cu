@@ -1,5 +1,6 @@
-// What the kernels of this folder share. A map lies in memory channels last; a thread reads and writes 16 bytes of it at a
-// time, a vector, and computes in float32. Compiled for one kind of value at a time: VALUE_IS_BFLOAT16 is 0 or 1.
+// Code that the kernels of this folder share. A map is in memory with channels last; a thread reads and writes 16 bytes
+// of it at a time, a vector, and computes in float32. Compiled for one kind of value at a time: VALUE_IS_BFLOAT16 is 0
+// or 1.
 
 #if VALUE_IS_BFLOAT16
 typedef unsigned short Value;
@@ -8,11 +9,12 @@ typedef float Value;
 #endif
 
 constexpr int WIDTH = 16 / sizeof(Value);
-// Threads of most kernels' blocks, and how many of the norms' blocks are to lie on a multiprocessor at once.
+// The threads in the blocks of most kernels, and how many blocks of the norms should be on a multiprocessor at once.
 constexpr int THREADS = 256, BLOCKS = 3;
 
-// A kernel, and the most threads that its blocks have: without a bound the compiler may give a thread more registers than a
-// card has for so many. With counts of 0 every kernel leaves memory alone, so that it can be tried without work.
+// A kernel, and the most threads that its blocks have: without this limit the compiler may give a thread more registers
+// than a card has for that many threads. With counts of 0 every kernel leaves memory unchanged, so that it can be
+// tested without work.
 #ifndef KERNEL
 #define KERNEL(name, ...) extern "C" __global__ __launch_bounds__(__VA_ARGS__) void name
 #endif
@@ -30,7 +32,7 @@ __device__ inline float to_float(Value value) {
 #endif
 }
 
-// Rounds to the nearest, ties to even; what is no number stays none.
+// Rounds to the nearest, ties to even; a NaN stays a NaN.
 __device__ inline Value to_value(float number) {
 #if VALUE_IS_BFLOAT16
   const unsigned bits = __float_as_uint(number);
@@ -86,7 +88,7 @@ __device__ inline Floats load(const float* from) {
   return out;
 }
 
-// What is no number passes.
+// A NaN passes.
 __device__ inline float relu(float number) { return number < 0 ? 0 : number; }
 
 // The sum over the lanes of a warp, in every lane.

@@ -59,7 +59,7 @@ struct Normalisation : Function<Normalisation> {
     const auto residual = in_form_of(x, given_residual.value_or(at::Tensor()));
     const auto statistics = BatchStatistics::of(x, norm);
     auto y = statistics->normalise(x, residual, weight, bias);
-    // With a residual, where ReLU passes can only be told from its output.
+    // With a residual, only the output tells where ReLU passes.
     context->save_for_backward({x, weight, bias, residual.defined() && norm.relu ? y : at::Tensor()});
     context->saved_data["statistics"] = c10::IValue::make_capsule(statistics);
     context->saved_data["residual"] = residual.defined();

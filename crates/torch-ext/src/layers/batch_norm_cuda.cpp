@@ -6,7 +6,7 @@
 
 namespace {
 
-// How a sweep's blocks lie over a map, and of what shape it is.
+// The arrangement of a sweep's blocks over a map, and the shape of the map.
 struct Sweep {
   int views, rows, channels, vectors;
   Extent blocks, threads;
@@ -17,7 +17,7 @@ struct Sweep {
         channels(x.size(1)),
         vectors(x.size(1) / vector_width(x)) {
     auto blocks_for = [](int count, int size) { return unsigned((count + size - 1) / size); };
-    // Rows of few vectors leave threads for more rows at once.
+    // If rows have few vectors, the other threads take more rows at once.
     threads.x = 1;
     while (threads.x < 32 && int(threads.x) < vectors) threads.x *= 2;
     threads.y = CudaKernels::THREADS / threads.x;
@@ -27,7 +27,7 @@ struct Sweep {
     blocks.y = std::max(1u, std::min(fill, blocks_for(rows, threads.y)));
   }
 
-  // Blocks and threads of the kernels that take 32 channels a block.
+  // Blocks and threads of the kernels that take 32 channels per block.
   Extent channel_blocks() const { return {unsigned(channels + 31) / 32}; }
   static Extent channel_threads() { return {32, 32}; }
 
@@ -41,7 +41,7 @@ const void* read(const at::Tensor& tensor) { return tensor.defined() ? tensor.co
 void* write(const at::Tensor& tensor) { return tensor.defined() ? tensor.mutable_data_ptr() : nullptr; }
 
 struct CudaStatistics : BatchStatistics {
-  // Arrays of all channels that a view has, as in cuda/batch_norm.cu.
+  // The number of arrays over all channels for each view, as in cuda/batch_norm.cu.
   static constexpr int COEFFICIENTS = 4, GRADIENT_COEFFICIENTS = 2;
 
   CudaStatistics(const CudaKernels& of_device, const at::Tensor& x, const BatchNorm& norm)
@@ -70,7 +70,7 @@ struct CudaStatistics : BatchStatistics {
   Gradients gradients(const at::Tensor& given, const at::Tensor& given_second, const at::Tensor& x, const at::Tensor&,
                       const at::Tensor& weight, const at::Tensor& bias, bool of_x) const override {
     const auto gradient = in_form_of(x, given), second = in_form_of(x, given_second);
-    // The gradient behind the sum and ReLU is the residual's; written once, the second sweep reads it.
+    // The gradient before the sum and ReLU is the residual's; it is written once, and the second sweep reads it.
     const bool differs = second.defined() || passes.defined();
     const Gradients result{of_x ? at::empty_like(x) : at::Tensor(),
                            weight.defined() ? at::empty_like(weight) : weight,
@@ -93,7 +93,7 @@ struct CudaStatistics : BatchStatistics {
   const Sweep sweep;
   const bool relu;
   const at::Tensor coefficients;
-  // Where ReLU passed, after a residual: what x alone does not tell. A bit for each value.
+  // Where ReLU passed after a residual, which x alone does not tell; a bit for each value.
   at::Tensor passes;
 };
 

@@ -29,7 +29,7 @@ std::vector<float> floats_of(const at::Tensor& tensor, int channels, float other
   return std::vector<float>(whole.const_data_ptr<float>(), whole.const_data_ptr<float>() + channels);
 }
 
-// Those of a map on the processor.
+// The statistics of a map on the processor.
 struct ProcessorStatistics : BatchStatistics {
   struct Moments {
     std::vector<double> mean, variance;
@@ -37,7 +37,7 @@ struct ProcessorStatistics : BatchStatistics {
 
   ProcessorStatistics(const at::Tensor& x, const BatchNorm& norm);
 
-  // Moves the running ones by each view's, in order.
+  // Updates the running statistics by those of each view, in order.
   void move_running(const BatchNorm& norm) const;
 
   at::Tensor normalise(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
@@ -51,7 +51,7 @@ struct ProcessorStatistics : BatchStatistics {
   std::vector<Moments> moments;
 };
 
-// What normalisation comes to for each channel: y = x * scale + shift.
+// The normalisation of each channel: y = x * scale + shift.
 struct Affine {
   std::vector<float> scale, shift;
 
@@ -104,7 +104,7 @@ BatchStatistics::Gradients ProcessorStatistics::gradients(const at::Tensor& give
                                                           const at::Tensor& weight, const at::Tensor& bias,
                                                           bool of_x) const {
   const auto gradient = in_form_of(x, given), second = in_form_of(x, given_second);
-  // The gradient behind the sum and ReLU is the residual's; written once, the second sweep reads it.
+  // The gradient before the sum and ReLU is the residual's; it is written once, and the second sweep reads it.
   const bool differs = second.defined() || y.defined();
   const auto passed = differs ? at::empty_like(x) : gradient;
   const Gradients result{of_x ? at::empty_like(x) : at::Tensor(), weight.defined() ? at::zeros_like(weight) : weight,

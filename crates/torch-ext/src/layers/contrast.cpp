@@ -1,6 +1,7 @@
-// The contrast of rows (DenseSiam's eq. 6) as one node of the graph. As separate operations it keeps the rows in float32,
-// their directions and all similarities from forward to backward, for 512 rows of 512 channels 5 MB a picture; here the rows
-// as they came, and the rest is made again: a few pictures at a time, or on a CUDA device all at once.
+// The contrast of rows (DenseSiam's eq. 6) as one node of the graph. As separate operations, it would keep the rows in
+// float32, their directions and all similarities from forward to backward, for 512 rows of 512 channels 5 MB per
+// picture. Here only the original rows are kept, and the rest is recomputed: a few pictures at a time, or on a CUDA
+// device all at once.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -18,7 +19,7 @@ namespace {
 
 at::ScalarType exact_kind(const at::Tensor& rows) { return rows.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
 
-// Rows over their lengths, with PyTorch's floor under the length.
+// Rows divided by their lengths, with PyTorch's lower bound on the length.
 struct Directions {
   static constexpr double FLOOR = 1e-12;
   at::Tensor lengths, units;
@@ -29,21 +30,22 @@ struct Directions {
     units = rows / lengths.clamp_min(FLOOR);
   }
 
-  // The gradient of the rows from that of `units`. A length under the floor does not grow with its row.
+  // The gradient of the rows from that of `units`. A length below the lower bound is constant.
   at::Tensor gradient(const at::Tensor& of_units) const {
     const auto along = (of_units * units).sum(-1, true).mul_(lengths >= FLOOR);
     return (of_units - units * along).div_(lengths.clamp_min(FLOOR));
   }
 };
 
-// Pictures to take at a time: no tensor of theirs is larger than 8 MB, where a processor's caches are near, or 1 GB.
+// The number of pictures to process at a time, so that none of their tensors is larger than 8 MB, which suits a
+// processor's caches, or 1 GB on a device.
 int64_t pictures_at_a_time(const at::Tensor& q) {
   const int64_t most = (q.is_cpu() ? int64_t(8) << 20 : int64_t(1) << 30) / sizeof(float);
   return std::max<int64_t>(1, most / std::max<int64_t>(1, q.size(1) * std::max(q.size(1), q.size(2))));
 }
 
-// What is differentiated: the loss, and the gradients of q and r, where they are wanted, from `share`, the gradient of each
-// row's loss over the temperature.
+// The differentiated function: the loss, and the gradients of q and r, if they are needed, from `share`, the gradient
+// of each row's loss over the temperature.
 struct Contrast {
   at::Tensor q, r;
   double temperature;
@@ -76,8 +78,8 @@ struct Contrast {
   }
 };
 
-// The same by the kernels of cuda/contrast.cu. The inner products are of the rows as they came, in bfloat16 exact and summed in
-// float32; their gradients are rounded to the rows' kind.
+// The same by the kernels of cuda/contrast.cu. The inner products use the original rows, in bfloat16 exact and summed
+// in float32; their gradients are rounded to the rows' kind.
 struct CudaContrast {
   const CudaKernels& kernels;
   at::Tensor q, r;
@@ -85,7 +87,7 @@ struct CudaContrast {
   int count, channels;
   at::Tensor q_inverse, r_inverse;
 
-  // The lengths are undefined in forward, and then computed.
+  // In the forward pass the lengths are undefined, and are computed.
   CudaContrast(const at::Tensor& of_q, const at::Tensor& of_r, double at_temperature, const at::Tensor& of_q_inverse = {},
                const at::Tensor& of_r_inverse = {})
       : kernels(*CudaKernels::of(of_q)),
@@ -112,10 +114,10 @@ struct CudaContrast {
     return inverse;
   }
 
-  // A product of matrices of each picture, in float32.
+  // A matrix product for each picture, in float32.
   static at::Tensor product(const at::Tensor& left, const at::Tensor& right) {
     if (left.scalar_type() == at::kFloat) return left.bmm(right);
-    // The processor, where tests have the kernels run, has no such product.
+    // The processor, on which tests run the kernels, has no such product.
     return left.is_cpu() ? left.to(at::kFloat).bmm(right.to(at::kFloat)) : at::bmm(left, right, at::kFloat);
   }
 

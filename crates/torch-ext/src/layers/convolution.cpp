@@ -1,5 +1,4 @@
-// Convolutions with gradients: by Winograd's products, by one product of matrices, or by libtorch, where need be in
-// float32.
+// Convolutions with gradients: by Winograd's products, by one matrix product, or by libtorch, if necessary in float32.
 #include "convolution.h"
 
 #include <ATen/ATen.h>
@@ -22,16 +21,16 @@ bool are(at::ScalarType kind, const at::Tensor& input, const at::Tensor& weight)
   return input.is_cpu() && input.scalar_type() == kind && weight.scalar_type() == kind;
 }
 
-// Whether Winograd's kernels take these, and spare work: weights are transformed at every call, which few positions for
-// many channels do not pay back.
+// Whether Winograd's kernels can compute this and save work. Weights are transformed at every call, which does not pay
+// off with few positions and many channels.
 bool suits_winograd(const at::Tensor& input, const at::Tensor& weight) {
   auto whole = [&](int axis) { return weight.size(axis) % 16 == 0; };
   return kernels().winograd && are(at::kFloat, input, weight) && whole(0) && whole(1) && input.size(0) > 0 &&
          4 * input.size(0) * input.size(2) * input.size(3) >= weight.size(0);
 }
 
-// Whether a stride brings the map to one column. oneDNN's kernels for bfloat16 read beyond it then and return what they
-// find there (libtorch 2.11.0, processors with AMX).
+// Whether a stride reduces the map to one column. In that case oneDNN's kernels for bfloat16 read beyond the map and
+// return what they find there (libtorch 2.11.0, processors with AMX).
 bool has_one_column(const Convolution& convolution, const at::Tensor& input, const at::Tensor& weight) {
   const int64_t reach = input.size(3) + 2 * convolution.padding - weight.size(3);
   return convolution.stride > 1 && weight.size(3) > 1 && reach < convolution.stride;
@@ -41,7 +40,7 @@ Way way_of(const Convolution& convolution, const at::Tensor& input, const at::Te
   auto has_kernel = [&](int64_t size) { return weight.size(2) == size && weight.size(3) == size; };
   const bool in_place = convolution.stride == 1 && 2 * convolution.padding + 1 == weight.size(2);
   if (in_place && has_kernel(3) && suits_winograd(input, weight)) return Way::winograd;
-  // oneDNN's gradient of the weights is slow for 1x1 kernels; it is one product of matrices.
+  // oneDNN's gradient of the weights is slow for 1x1 kernels; it is one matrix product.
   if (in_place && has_kernel(1) && are(at::kBFloat16, input, weight)) return Way::rows;
   if (are(at::kBFloat16, input, weight) && has_one_column(convolution, input, weight)) return Way::float32;
   return Way::libtorch;
@@ -51,11 +50,11 @@ ConvolutionShape shape_of(const at::Tensor& input, const at::Tensor& weight) {
   return {int(input.size(0)), int(input.size(2)), int(input.size(3)), int(weight.size(1)), int(weight.size(0))};
 }
 
-// The map as a matrix [positions, channels]; no copy where channels lie side by side.
+// The map as a matrix [positions, channels]; no copy if channels are contiguous.
 at::Tensor rows_of(const at::Tensor& map) { return map.permute({0, 2, 3, 1}).reshape({-1, map.size(1)}); }
 
-// gradient^T input. Each thread for its own share of many rows, rounded before the few are summed: one product over all
-// would have the threads share the few outputs.
+// gradient^T input. Each thread computes its own share of many rows; the few results are rounded before they are
+// summed. In one product over all rows, the threads would share the few outputs.
 at::Tensor product_of_rows(const at::Tensor& gradient, const at::Tensor& input) {
   const int64_t rows = input.size(0), threads = at::get_num_threads();
   if (rows % threads != 0 || rows / threads < 8192) return gradient.t().mm(input);

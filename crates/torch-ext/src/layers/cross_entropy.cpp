@@ -1,5 +1,5 @@
-// The cross-entropy of softmax outputs (DenseSiam's eq. 3): on a CUDA device as one node of the graph, which keeps its two maps
-// alone, else by libtorch.
+// The cross-entropy of softmax outputs (DenseSiam's eq. 3): on a CUDA device as one node of the graph, which keeps only
+// its two maps, else by libtorch.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 

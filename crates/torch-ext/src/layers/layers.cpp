@@ -1,11 +1,11 @@
-// The layers of layers.h as Rust calls them.
+// The functions through which Rust calls the layers of layers.h.
 #include "layers.h"
 
 #include "../border.h"
 
 extern "C" {
 
-// Null for an undefined tensor. What they leave is to be owned by the caller.
+// Null stands for an undefined tensor. The caller owns the tensors that they return.
 char* torch_ext_convolution(void* input, void* weight, void* bias, int64_t stride, int64_t padding, void** output) {
   return message_of([&] {
     *output = new at::Tensor(convolution(tensor(input), tensor(weight), tensor(bias), stride, padding));

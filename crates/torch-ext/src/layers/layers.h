@@ -1,5 +1,5 @@
-// This folder: layers with gradients, which the kernels of `processor/` and `cuda/` compute where they can, and libtorch
-// everywhere else. Layers know the kernels, and no kernel knows a layer.
+// This folder: layers with gradients, which the kernels of `processor/` and `cuda/` compute where they can, and
+// libtorch everywhere else. Layers know the kernels, but kernels know no layers.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,15 +11,15 @@
 at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
                        int64_t padding);
 
-// What batch norm over all axes but the second is to do.
+// What batch norm over all axes but the second does.
 struct BatchNorm {
   // `weight` and `bias` are both defined or both not.
   at::Tensor weight, bias, running_mean, running_var;
-  // Added, where it is defined.
+  // Added to the result, if it is defined.
   at::Tensor residual;
   bool relu;
-  // In training each of this many equal parts of the batch has its own statistics, which in turn move the running ones
-  // by `momentum`; 0 is evaluation.
+  // In training each of this many equal parts of the batch has its own statistics, which in turn update the running
+  // statistics by `momentum`; 0 is evaluation.
   int64_t views;
   double momentum, epsilon;
 };
@@ -27,8 +27,8 @@ struct BatchNorm {
 // The output twice over the same memory, for two uses: their gradients are summed in the sweep that takes them.
 std::array<at::Tensor, 2> batch_norm(const at::Tensor& input, const BatchNorm& norm);
 
-// `norm`, affine and without residual, and then a convolution, or a linear layer where the input is [rows, in]: as the two
-// calls, with less memory kept.
+// `norm`, affine and without residual, and then a convolution, or a linear layer if the input is [rows, in]: the same
+// as the two calls, but with less memory kept.
 at::Tensor norm_convolution(const at::Tensor& input, const BatchNorm& norm, const at::Tensor& weight,
                             const at::Tensor& bias, int64_t stride, int64_t padding);
 
@@ -39,15 +39,16 @@ at::Tensor sample(const at::Tensor& map, const at::Tensor& grid);
 // The largest of each window of 3x3, at a stride of 2 with a border of 1: [B, C, H, W] to half the size, rounded up.
 at::Tensor max_pool(const at::Tensor& map);
 
-// Cross-entropy of each row of q [B, N, D] being told, by its cosine over `temperature`, from all rows of r [B, N, D] of its
-// picture; the mean over all rows. In float64 for rows in float64, else in float32, whatever the kind of the rows.
+// The cross-entropy of identifying each row of q [B, N, D], by its cosine over `temperature`, among all rows of r [B,
+// N, D] of its picture; the mean over all rows. In float64 for rows in float64, else in float32, whatever the kind of
+// the rows.
 at::Tensor contrast(const at::Tensor& q, const at::Tensor& r, double temperature);
 
 // The mean over all positions of the cross-entropy of softmax(z) and softmax(p) over the second axis, of maps of one shape. In
 // float64 for maps in float64, else in float32.
 at::Tensor cross_entropy(const at::Tensor& p, const at::Tensor& z);
 
-// Autograd takes no undefined tensor for an argument.
+// Autograd does not accept an undefined tensor as an argument.
 inline std::optional<at::Tensor> optional(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional(tensor) : std::nullopt;
 }

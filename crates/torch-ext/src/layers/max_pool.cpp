@@ -15,7 +15,7 @@ namespace {
 
 MaxPoolShape shape_of(at::IntArrayRef map) { return {int(map[0]), int(map[1]), int(map[2]), int(map[3])}; }
 
-// As cuda/max_pool.cu takes it.
+// The shape in the form that cuda/max_pool.cu takes.
 struct CudaShape {
   int batch, vectors, height, width, out_height, out_width;
 

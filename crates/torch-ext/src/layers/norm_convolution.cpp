@@ -1,5 +1,6 @@
-// Batch norm, ReLU and a convolution or linear layer as one node of the graph, which keeps the map before the norm alone:
-// what goes into the convolution is made again for its gradient, by one sweep, rather than kept from forward to backward.
+// Batch norm, ReLU and a convolution or linear layer as one node of the graph, which keeps only the map before the
+// norm. The input of the convolution is recomputed for its gradient by one sweep, instead of being kept from forward to
+// backward.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -52,7 +53,7 @@ at::Tensor norm_convolution(const at::Tensor& input, const BatchNorm& norm, cons
                             const at::Tensor& bias, int64_t stride, int64_t padding) {
   TORCH_CHECK(!norm.residual.defined() && norm.weight.defined(), "a norm before a convolution is affine, without residual");
   check_norm(input, norm);
-  // On a CUDA device memory is not what is short, and a sweep is a tenth of the layer.
+  // On a CUDA device memory is not scarce, and a sweep takes a tenth of the layer's time.
   if (CudaKernels::of(input) || !suits_batch_norm_kernels(input, norm)) {
     const auto y = batch_norm(input, norm)[0];
     return y.dim() == 2 ? at::linear(y, weight, optional(bias)) : convolution(y, weight, bias, stride, padding);

@@ -13,7 +13,7 @@ using torch::autograd::variable_list;
 
 namespace {
 
-// As cuda/sample.cu takes it.
+// The shape in the form that cuda/sample.cu takes.
 struct CudaShape {
   int batch, vectors, height, width, points;
 
@@ -32,7 +32,7 @@ at::Tensor cuda_map_gradient(const CudaKernels& kernels, const at::Tensor& of_ou
   };
   const CudaShape cuda_shape(of_out, shape);
   const int cells = shape.height * shape.width;
-  // Every cell looks at every point; pictures are the second axis of a grid of blocks, which goes to 65,535.
+  // Every cell reads every point; pictures are the second axis of a grid of blocks, whose limit is 65,535.
   if (int64_t(cells) * shape.points <= 1 << 16 && shape.batch <= 65535) {
     const auto of_map = empty(of_out.scalar_type());
     const Extent blocks{unsigned(cells), unsigned(shape.batch),

@@ -1,4 +1,4 @@
-// The stem's convolution on a CUDA device, by way of cuda/stem.cu.
+// The stem's convolution on a CUDA device, with the help of cuda/stem.cu.
 #include "stem.h"
 
 #include <ATen/ATen.h>

@@ -7,5 +7,5 @@
 bool suits_cuda_stem(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
                      int64_t padding);
 
-// A 7x7 convolution of three colours, of sides that are even, at a stride of 2 with a border of 3.
+// A 7x7 convolution of three colours, with even sides, at a stride of 2 with a border of 3.
 at::Tensor cuda_stem(const at::Tensor& input, const at::Tensor& weight);

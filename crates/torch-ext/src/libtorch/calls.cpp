@@ -1,5 +1,5 @@
-// This folder: what libtorch has and tch does not reach, without kernels of ours. This file: those calls; `libtorch.h` is what
-// most files of this crate read of libtorch.
+// This folder: functions of libtorch that tch does not offer, without kernels of ours. This file: those calls.
+// `libtorch.h` includes the parts of libtorch that most files of this crate need.
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/detail/CUDAHooksInterface.h>
@@ -30,7 +30,7 @@ char* torch_ext_show_config() { return strdup(at::show_config().c_str()); }
 char* torch_ext_built_with() { return strdup(TORCH_VERSION); }
 
 // Loads libtorch_cuda from beside the libtorch_cpu in use: null, or why not. Must come before anything else that asks
-// for CUDA, for libtorch looks for it once and remembers what it found.
+// for CUDA, because libtorch searches for it once and remembers the result.
 char* torch_ext_load_cuda() {
   return message_of([] {
     Dl_info cpu;
@@ -38,7 +38,7 @@ char* torch_ext_load_cuda() {
       throw std::runtime_error("libtorch_cpu.so is not found");
     std::string library = std::filesystem::canonical(cpu.dli_fname).replace_filename("libtorch_cuda.so");
     if (!dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL)) throw std::runtime_error(dlerror());
-    // Where the question came first, what stands in for CUDA stays for good.
+    // If something asked for CUDA earlier, libtorch keeps its substitute for CUDA permanently.
     const auto& hooks = at::detail::getCUDAHooks();
     if (typeid(hooks) == typeid(at::CUDAHooksInterface))
       throw std::runtime_error("libtorch had been asked for CUDA before libtorch_cuda.so was loaded");
@@ -46,7 +46,7 @@ char* torch_ext_load_cuda() {
 }
 
 // One step of SGD with momentum over lists of parameters, their gradients and their momentum buffers, as
-// torch.optim.SGD computes it, in one pass over memory. Where `found_inf` (one float) is 1 nothing is changed.
+// torch.optim.SGD computes it, in one pass over memory. If `found_inf` (one float) is 1 nothing is changed.
 char* torch_ext_fused_sgd(void* const* parameters, void* const* gradients, void* const* momentum_buffers,
                           size_t count, double weight_decay, double momentum, double learning_rate,
                           bool first_step, void* found_inf) {
@@ -56,7 +56,7 @@ char* torch_ext_fused_sgd(void* const* parameters, void* const* gradients, void*
     auto stepped = tensors(parameters, count), by = tensors(gradients, count);
     // Without momentum the kernel takes no buffers.
     auto buffers = tensors(momentum_buffers, momentum == 0.0 ? 0 : count);
-    // The processor's kernel walks all as flat memory and does not look.
+    // The processor's kernel treats all of them as flat memory and does not check.
     for (size_t i = 0; i < count; i++) TORCH_CHECK(stepped[i].strides() == by[i].strides(), "strides differ");
     for (size_t i = 0; i < buffers.size(); i++)
       TORCH_CHECK(stepped[i].strides() == buffers[i].strides(), "strides differ");
@@ -65,14 +65,15 @@ char* torch_ext_fused_sgd(void* const* parameters, void* const* gradients, void*
   });
 }
 
-// A copy of `tensor`, which is on the processor, on a CUDA device. The host does not wait, and neither does what the device
-// computes now: the copy goes by page-locked memory and a stream of its own, and what is asked for later waits for it.
+// A copy of `tensor`, which is on the processor, on a CUDA device. Neither the host nor the current computation of the
+// device waits: the copy uses page-locked memory and a separate stream, and later work waits for it.
 char* torch_ext_upload(void* tensor, int64_t device_index, void** output) {
   return message_of([&] {
     const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(device_index));
     const c10::impl::VirtualGuardImpl streams(at::kCUDA);
     const c10::Stream computing = streams.getStream(device);
-    // libtorch hands out the streams of its pool in turn; one is enough, and memory freed by one is not reused by another.
+    // libtorch returns the streams of its pool in turn. One is enough, and memory freed by one is not reused by
+    // another.
     static const c10::Stream copying = streams.getStreamFromGlobalPool(device, /*isHighPriority=*/false);
     const auto pinned = static_cast<at::Tensor*>(tensor)->pin_memory();
     const c10::StreamGuard guard(copying.device() == device ? copying : computing);
@@ -84,7 +85,7 @@ char* torch_ext_upload(void* tensor, int64_t device_index, void** output) {
   });
 }
 
-// The most bytes that tensors on a CUDA device have held at once; 0 where nothing was asked of it.
+// The most bytes that tensors on a CUDA device have held at once; 0 if the device was not used.
 int64_t torch_ext_cuda_peak_memory(int64_t device_index) {
   try {
     const auto statistics = at::accelerator::getDeviceStats(static_cast<c10::DeviceIndex>(device_index));
@@ -100,14 +101,14 @@ void torch_ext_allow_tf32(bool allow) {
   at::globalContext().setAllowTF32CuBLAS(allow);
 }
 
-// Sets `.grad` of every tensor to undefined (None), so that a parameter without a new gradient can be told apart.
+// Sets `.grad` of every tensor to undefined (None), so that a parameter without a new gradient can be distinguished.
 char* torch_ext_clear_gradients(void* const* parameters, size_t count) {
   return message_of([&] {
     for (auto& parameter : tensors(parameters, count)) parameter.mutable_grad().reset();
   });
 }
 
-// The Euclidean norm of all tensors taken as one vector, on their device, left in `*norm` (to be owned by the caller).
+// The Euclidean norm of all tensors taken as one vector, on their device, written to `*norm` (owned by the caller).
 char* torch_ext_total_norm(void* const* list, size_t count, void** norm) {
   return message_of([&] {
     at::NoGradGuard no_grad;
@@ -115,7 +116,8 @@ char* torch_ext_total_norm(void* const* list, size_t count, void** norm) {
   });
 }
 
-// Whether a CUDA device convolves bf16 in hardware (compute capability 8.0 on). False where there is none of this index.
+// Whether a CUDA device convolves bf16 in hardware (compute capability 8.0 on). False if there is no device with this
+// index.
 bool torch_ext_cuda_has_bf16(int64_t device_index) {
   try {
     const auto& hooks = at::detail::getCUDAHooks();

@@ -9,7 +9,7 @@
 
 namespace {
 
-// Rows that are summed in float32 before the sum goes on in float64.
+// The number of rows that are summed in float32 before they are added to a sum in float64.
 constexpr size_t BLOCK = 64;
 
 // Calls body(first row, past the last row, thread) for each thread's share of the rows.
@@ -48,7 +48,7 @@ template <typename T>
 void moments(const void* map, Rows rows, double* mean, double* variance) {
   const T* x = static_cast<const T*>(map);
   const int channels = rows.channels;
-  // Sums of differences from the first row: no cancellation where the mean is far from 0.
+  // Sums of differences from the first row: no cancellation if the mean is far from 0.
   auto add = [=](size_t row, float* __restrict sum, float* __restrict squares) {
     const T* __restrict values = x + row * channels;
     for (int c = 0; c < channels; c++) {
@@ -90,7 +90,7 @@ void normalise(const void* x, const void* residual, const float* scale, const fl
   kernel(static_cast<const T*>(x), static_cast<const T*>(residual), scale, shift, rows, static_cast<T*>(y));
 }
 
-// How the gradient behind ReLU is told.
+// How the gradient before ReLU is determined.
 enum class Passes { always, where_y, where_normalised };
 
 template <Passes PASSES>

@@ -52,7 +52,8 @@ void forward(const void* given_map, void* given_out, uint8_t* places, MaxPoolSha
   }
 }
 
-// Each position takes from the windows that it lies in, two at most along an axis: written once, summed in float32.
+// Each position gathers from the windows that contain it, at most two along an axis, so it is written once and summed
+// in float32.
 template <typename T>
 void map_gradient(const void* given_of_out, const uint8_t* places, void* given_of_map, MaxPoolShape shape, int threads) {
   const int rows = shape.out_height(), columns = shape.out_width(), channels = shape.channels;

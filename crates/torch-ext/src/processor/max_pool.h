@@ -1,5 +1,5 @@
-// Max pooling by windows of 3x3 at a stride of 2 with a border of 1, as ResNet's stem pools. What it keeps for backward is
-// the place in the window, a byte an output, where libtorch keeps the input and eight bytes.
+// Max pooling by windows of 3x3 at a stride of 2 with a border of 1, as ResNet's stem pools. For the backward pass it
+// keeps only the place in the window, a byte per output, whereas libtorch keeps the input and eight bytes.
 //
 // Maps are [batch, height, width, channels] in memory, float32 or bfloat16. Threads share the rows, so results do not depend
 // on their number.

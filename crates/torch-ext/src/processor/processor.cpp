@@ -46,5 +46,5 @@ const MaxPoolKernels* max_pool_kernels(const at::Tensor& map) {
   return of_kind(map, kernels().max_pool_float, kernels().max_pool_bfloat16);
 }
 
-// Null where there are none.
+// Null if there are none.
 extern "C" const char* torch_ext_processor_kernels() { return kernels().instructions; }

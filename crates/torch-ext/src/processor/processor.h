@@ -1,5 +1,6 @@
-// This folder: the kernels on the processor. They are loops over plain arrays and know neither tensors nor layers, so that
-// build.rs can compile them once for each instruction set. This file: which of them this processor runs.
+// This folder: the kernels on the processor. They are loops over plain arrays and know neither tensors nor layers, so
+// that build.rs can compile them once for each instruction set. This file: the choice of the kernels for this
+// processor.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,7 +10,7 @@
 #include "sample.h"
 #include "winograd.h"
 
-// The kernels for the instruction set of this processor; nulls where there are none.
+// The kernels for the instruction set of this processor; null pointers if there are none.
 struct Kernels {
   // `avx2` or `avx512`.
   const char* instructions = nullptr;
@@ -21,7 +22,7 @@ struct Kernels {
 
 const Kernels& kernels();
 
-// Those for the kind of this map, or null where there are none.
+// The kernels for the kind of this map, or null if there are none.
 const BatchNormKernels* batch_norm_kernels(const at::Tensor& map);
 const SampleKernels* sample_kernels(const at::Tensor& map);
 const MaxPoolKernels* max_pool_kernels(const at::Tensor& map);

@@ -10,13 +10,14 @@
 
 namespace {
 
-// The four positions around a point, and their shares.
+// The four positions around a point, and their weights.
 struct Corners {
   size_t position[4];
   float share[4];
 };
 
-// From -1..1 over an axis of `size` cells to its centres, which lie at whole numbers; NaN goes to the first, as in libtorch.
+// Converts -1..1 over an axis of `size` cells to coordinates in which the centres are whole numbers; NaN becomes the
+// first, as in libtorch.
 float to_centres(float coordinate, int size) {
   const float place = ((coordinate + 1) * size - 1) / 2;
   return place > 0 ? std::min(place, float(size - 1)) : 0;
@@ -55,7 +56,7 @@ void forward(const void* given_map, const float* grid, void* given_out, SampleSh
 template <typename T>
 void map_gradient(const void* given_of_out, const float* grid, void* given_of_map, SampleShape shape, int threads) {
   const size_t cells = size_t(shape.height) * shape.width * shape.channels;
-  // Sums of many gradients in float32, rounded once; each thread's own.
+  // Sums of many gradients in float32, rounded once; each thread has its own.
   const int sharing = std::min(threads, shape.batch);
   std::vector<float> sums_of_all(sharing * cells);
 #pragma omp parallel for num_threads(sharing) schedule(static)

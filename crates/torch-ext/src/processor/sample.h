@@ -1,5 +1,5 @@
-// Maps read between their positions, as libtorch's grid_sample does it with bilinear interpolation, border padding and
-// align_corners off; which gathers channel by channel, where channels that lie side by side are one vector.
+// Maps read between their positions, as libtorch's grid_sample does with bilinear interpolation, border padding and
+// align_corners off. grid_sample gathers channel by channel; here contiguous channels are read as one vector.
 //
 // Maps are [batch, height, width, channels] in memory, float32 or bfloat16; the grid is [batch, points, 2] of (x, y) from -1
 // to 1 over the map. Arithmetic is in float32. Threads share the pictures, so results do not depend on their number.

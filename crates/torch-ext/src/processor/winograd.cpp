@@ -214,7 +214,7 @@ void forward(const float* input, const float* weight, float* output, Convolution
   convolve(input, shape.in, points.get(), false, output, shape.out, shape, threads);
 }
 
-// The gradient at the input is the convolution of the output's with the flipped taps.
+// The gradient of the input is the convolution of the output's gradient with the flipped taps.
 void input_gradient(const float* gradient, const float* weight, float* input_gradient, ConvolutionShape shape,
                     int threads) {
   auto points = transform_weights(weight, shape.in, shape.out, true, threads);
@@ -232,7 +232,7 @@ void weight_gradient(const float* input, const float* gradient, float* weight_gr
 #pragma omp parallel num_threads(threads)
   {
     auto inputs = floats(POINTS * input_plane), gradients = floats(POINTS * output_plane);
-    // One part of the groups for each thread, its sum in a place of its own.
+    // Each thread takes one part of the groups, and has its own place for the sum.
 #pragma omp for schedule(static)
     for (int thread = 0; thread < threads; thread++) {
       sums[thread] = floats(POINTS * plane);

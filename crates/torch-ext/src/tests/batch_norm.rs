@@ -39,7 +39,7 @@ fn batch_norm_agrees_with_libtorch_in_float64() {
         let mut shapes =
             vec![vec![8, 64, 10, 9], vec![200, 11], vec![3, 5, 1, 2], vec![300, 264], vec![4, 264, 40, 40]];
         if device != Device::Cpu {
-            // A card's threads have a row each of those; of these they have many.
+            // With the shapes above, each thread of a card has one row; with these it has many.
             shapes.extend([
                 vec![64, 64, 56, 56],
                 vec![16, 64, 112, 112],
@@ -48,7 +48,7 @@ fn batch_norm_agrees_with_libtorch_in_float64() {
             ]);
         }
         for shape in shapes {
-            // A mean far from 0 is where a careless variance fails.
+            // A careless computation of the variance fails if the mean is far from 0.
             let input = noise(&shape, 1) * 2.0 + 30.0;
             let residual = noise(&shape, 2);
             // bfloat16 has 8 bits, and the cubes' gradient is rounded twice more before it arrives.
@@ -108,7 +108,7 @@ fn views_are_normalised_apart_and_gradients_of_two_uses_are_summed() {
         let views = [noise(&[4, channels, 5, 3], 1), noise(&[4, channels, 5, 3], 2) * 3.0 + 1.0];
         let residuals = [noise(&[4, channels, 5, 3], 3), noise(&[4, channels, 5, 3], 4)];
         let leaf = |tensor: &Tensor| tensor.detach().copy().set_requires_grad(true);
-        // Both uses have a gradient, by turns of a different size.
+        // Both uses have a gradient; their sizes differ in turn.
         let results = |parts: &[(Tensor, Tensor)], count: i64| {
             let affine = [0.5, -0.2].map(|value| leaf(&Tensor::full([channels], value, (kind, device))));
             let running = [0.0, 1.0].map(|value| Tensor::full([channels], value, (kind, device)));

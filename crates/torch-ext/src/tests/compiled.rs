@@ -1,5 +1,6 @@
-//! The kernels for CUDA, compiled by NVIDIA's compiler for every kind of card that it knows. No card is needed: where
-//! `DENSESIAM_NVRTC` names the folder of the compiler's libraries (`make test` fetches them), else nothing is compiled.
+//! The kernels for CUDA, compiled by NVIDIA's compiler for every kind of card that it knows. No card is needed. The
+//! variable `DENSESIAM_NVRTC` names the folder of the compiler's libraries (`make test` fetches them); without it
+//! nothing is compiled.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -12,9 +13,9 @@ use super::place::emulator_most_threads;
 
 const SOURCE: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.cu"));
 
-/// Of every card since Maxwell.
+/// The registers of a block on every card since Maxwell.
 const REGISTERS_OF_A_BLOCK: u32 = 65_536;
-/// What a kernel may have without asking for more.
+/// The shared memory that a kernel may have without asking for more.
 const SHARED_BYTES_OF_A_BLOCK: u32 = 49_152;
 
 unsafe extern "C" {
@@ -43,7 +44,7 @@ struct Compiler {
 
 impl Compiler {
     fn open(folder: &Path) -> Self {
-        // The compiler looks for the second by its name alone, and finds it where it is open already.
+        // The compiler searches for the second library only by its name, and finds it if it is already open.
         open(&library(folder, "libnvrtc-builtins.so"));
         let library = open(&library(folder, "libnvrtc.so"));
         // SAFETY: NVRTC declares its functions so, in every version.
@@ -71,7 +72,7 @@ impl Compiler {
         all
     }
 
-    /// Compiles the kernels to machine code; returns what the compiler said, with what each kernel needs.
+    /// Compiles the kernels to machine code; returns the compiler's messages, which include the needs of each kernel.
     fn compile(&self, architecture: c_int, bfloat16: u8) -> String {
         let options = [
             format!("--gpu-architecture=sm_{architecture}"),
@@ -177,7 +178,7 @@ fn check(architecture: c_int, needs: &BTreeMap<String, [u32; 2]>) {
         // SAFETY: a string that ends with 0.
         let threads = unsafe { emulator_most_threads(name.as_ptr()) };
         assert!(threads > 0, "{kernel} is not in the emulator");
-        // They are given out by eight.
+        // Registers are allocated in groups of eight.
         let of_block = registers.next_multiple_of(8) * threads;
         assert!(
             of_block <= REGISTERS_OF_A_BLOCK && shared_bytes <= SHARED_BYTES_OF_A_BLOCK,

@@ -8,7 +8,8 @@ fn the_contrast_is_eq_6() {
     for place in places() {
         let device = place.device;
         let noise = |shape: &[i64], seed: u64| noise(shape, seed).to_device(device);
-        // More pictures than are taken at a time, which is one for 1500 rows; rows of nothing; either side without gradient.
+        // More pictures than are processed at a time, which is one for 1500 rows; rows of zeros; either side without
+        // gradient.
         for (batch, rows, channels, wants) in [
             (3, 7, 5, [true, true]),
             (1, 1, 1, [true, true]),
@@ -49,7 +50,8 @@ fn the_contrast_is_eq_6() {
                 for (found, expected) in found.1.iter().zip(&expected.1) {
                     assert_eq!(found.is_some(), expected.is_some());
                     let Some((found, expected)) = found.as_ref().zip(expected.as_ref()) else { continue };
-                    // The gradient at a row of nothing is one over the floor; it says nothing of the others.
+                    // The gradient of a row of zeros is one over the lower bound, and is not comparable with the
+                    // others.
                     let rest = |gradient: &Tensor| gradient.masked_fill(&expected.abs().gt(1e3), 0.0);
                     let error = (rest(found) - rest(expected)).abs().max().double_value(&[]);
                     let scale = rest(expected).abs().max().double_value(&[]);

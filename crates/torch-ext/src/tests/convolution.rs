@@ -80,7 +80,7 @@ fn other_kinds_channels_and_layouts_are_served_too() {
     assert_eq!(convolution(&input.to_kind(kind), &weight.to_kind(kind), None, [1, 1]).kind(), kind);
 }
 
-/// What oneDNN returned here in bfloat16 was up to 1e19, or another number at each call.
+/// Here oneDNN returned numbers up to 1e19 in bfloat16, or different numbers at each call.
 #[test]
 fn a_stride_to_one_column_reads_nothing_beyond_its_map_in_bfloat16() {
     for (channels, height, width) in [(64, 9, 2), (256, 6, 2), (256, 4, 1), (64, 1, 1)] {
@@ -96,7 +96,7 @@ fn a_stride_to_one_column_reads_nothing_beyond_its_map_in_bfloat16() {
         };
         let expected = results(Kind::Double);
         for _ in 0..5 {
-            // What lies in freed memory must not be found.
+            // The values in freed memory must not appear in the result.
             drop(Tensor::full([1 << 16], f64::NAN, (Kind::Float, Device::Cpu)));
             for (found, expected) in results(Kind::BFloat16).iter().zip(&expected) {
                 let error = (found - expected).abs().max().double_value(&[]);
@@ -109,7 +109,7 @@ fn a_stride_to_one_column_reads_nothing_beyond_its_map_in_bfloat16() {
 
 #[test]
 fn a_1x1_convolution_in_bfloat16_agrees_with_the_definition_in_float64() {
-    // The last has rows enough for each thread to sum its own.
+    // The last shape has enough rows for each thread to sum its own.
     for (batch, channels, out, side) in [(2, 16, 8, 5), (3, 7, 11, 4), (16, 8, 24, 32)] {
         let round = |tensor: Tensor| tensor.to_kind(Kind::BFloat16);
         let given = [

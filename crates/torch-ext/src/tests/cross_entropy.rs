@@ -7,7 +7,7 @@ use super::*;
 fn the_cross_entropy_is_eq_3() {
     for place in places() {
         let device = place.device;
-        // More rows than a device's threads take at once.
+        // More rows than the threads of a device process at once.
         let side = if place.emulated { 20 } else { 64 };
         for shape in
             [vec![3, 11, 5, 4], vec![40, 64], vec![2, 200, 7, 1], vec![2, 5, 9], vec![3, 11, side, side]]

@@ -1,4 +1,4 @@
-//! What holds for the kernels of CUDA besides their results: where they are not used, and what they may be given.
+//! Tests the kernels of CUDA apart from their results: when they are not used, and which inputs they accept.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::process::Command;
@@ -67,7 +67,7 @@ fn a_variable_switches_the_kernels_off() {
         assert!(why.contains(NAME), "{why}");
         return;
     }
-    // It is read once in a process.
+    // The variable is read only once in a process.
     let again = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "tests::cuda::a_variable_switches_the_kernels_off"])
         .env(NAME, "0")
@@ -76,7 +76,7 @@ fn a_variable_switches_the_kernels_off() {
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
 }
 
-/// The same values, but in memory from one value behind a place where a vector may begin.
+/// The same values, but their memory begins one value after an address for vectors.
 fn off_its_place(tensor: &Tensor) -> Tensor {
     let flat = match tensor.dim() {
         4 => tensor.permute([0, 2, 3, 1]).contiguous().flatten(0, -1),
@@ -95,8 +95,8 @@ fn off_its_place(tensor: &Tensor) -> Tensor {
     }
 }
 
-/// Output of a layer of maps, and their gradients, of a sum of squares. `moved`: maps and the output's gradient do not begin where
-/// a vector may.
+/// Output of a layer of maps, and their gradients, of a sum of squares. `moved`: maps and the output's gradient do not
+/// begin at an address for vectors.
 fn results(layer: impl Fn(&[Tensor]) -> Tensor, maps: &[Tensor], moved: bool) -> Vec<Tensor> {
     let leaf =
         |map: &Tensor| if moved { off_its_place(map) } else { map.copy() }.detach().set_requires_grad(true);

@@ -5,7 +5,7 @@ use super::*;
 
 #[test]
 fn max_pooling_is_libtorchs_to_the_bit() {
-    // Ties, NaN and infinities too; sides odd and even, of one; channels that fill no block.
+    // Ties, NaN and infinities too; odd and even sides, and sides of one; channels that do not fill a block.
     for (channels, height, width) in [(5, 4, 7), (64, 9, 8), (33, 1, 1), (32, 2, 1), (70, 3, 2)] {
         for kind in [Kind::Float, Kind::BFloat16] {
             let mut map = (noise(&[3, channels, height, width], 1) * 2.0).round();
@@ -26,7 +26,8 @@ fn max_pooling_is_libtorchs_to_the_bit() {
                 let device = place.device;
                 let found = results((kind, device), &max_pool);
                 assert!(found[0].allclose(&expected[0], 0.0, 0.0, true), "{channels} {kind:?} {device:?}");
-                // Sums of up to four gradients are rounded once; by libtorch, where there are no kernels, at each.
+                // Sums of up to four gradients are rounded once; libtorch, which is used if there are no kernels,
+                // rounds after each addition.
                 let tolerance = if kind == Kind::Float { 0.0 } else { 0.02 };
                 assert!(
                     found[1].allclose(&expected[1], tolerance, tolerance, false),

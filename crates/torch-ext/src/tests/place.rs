@@ -1,9 +1,9 @@
-//! Where the layers are tested: the processor, an emulated CUDA device, and every CUDA device that there is.
+//! Where the layers are tested: the processor, an emulated CUDA device, and every CUDA device of the machine.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::sync::OnceLock;
 
-// What the emulator is linked for.
+// Links the emulator.
 use densesiam_emulator as _;
 use tch::{Device, Kind, Tensor};
 
@@ -63,7 +63,7 @@ impl Drop for Place {
     }
 }
 
-/// One after the other, each to be dropped before the next.
+/// The places one after the other; each must be dropped before the next.
 pub(super) fn places() -> impl Iterator<Item = Place> {
     let cards = (0..cards()).map(Device::Cuda).map(Place::new);
     [Device::Cpu].map(Place::new).into_iter().chain(std::iter::once_with(Place::emulated)).chain(cards)

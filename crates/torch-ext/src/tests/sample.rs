@@ -8,8 +8,8 @@ fn sampling_agrees_with_libtorch() {
     for place in places() {
         let device = place.device;
         let noise = |shape: &[i64], seed: u64| noise(shape, seed).to_device(device);
-        // Points outside, on borders and between; maps of one cell; channels that fill no vector.
-        // The last has cells enough for a CUDA device to scatter rather than to gather.
+        // Points outside, on borders and between; maps of one cell; channels that do not fill a vector. The last shape
+        // has enough cells for a CUDA device to scatter instead of gathering.
         for (channels, height, width) in [(5, 4, 7), (32, 1, 1), (17, 3, 1), (64, 6, 5), (8, 50, 48)] {
             let grid = noise(&[3, 6, 5, 2], 2) * 0.8;
             for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 0.01)] {
