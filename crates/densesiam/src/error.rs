@@ -42,12 +42,12 @@ pub enum Error {
     /// The pictures cannot be read.
     #[error(transparent)]
     Load(#[from] densesiam_data::loader::LoadError),
-    /// None of the pictures looked at can be read.
+    /// None of the examined pictures can be read.
     #[error("{}: no readable picture among the {looked_at} files looked at; the first: {first}", shown(root))]
     NothingReadable {
         /// The folder.
         root: PathBuf,
-        /// How many files were looked at.
+        /// How many files were examined.
         looked_at: usize,
         /// What is wrong with the first.
         first: String,

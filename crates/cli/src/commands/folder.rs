@@ -15,7 +15,7 @@ use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::{builtin, load};
 use densesiam::run::{enough_to_train_on, look_at};
 
-/// How many pictures are looked at for their size.
+/// How many pictures are examined for their size.
 const LOOKED_AT: usize = 32;
 
 /// The run directory of the pictures below `root` with these settings.

@@ -1,4 +1,4 @@
-//! Why there is no labelled data set.
+//! Why a labelled data set cannot be opened.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use densesiam_text::{NotText, ReadError, shown};
 use super::{CLASS_FILE, Layout, TaxonomyError};
 use crate::index::IndexError;
 
-/// Why there is no labelled data set.
+/// Why a labelled data set cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DataSetError {
     /// No layout was recognised.

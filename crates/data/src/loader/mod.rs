@@ -87,7 +87,7 @@ impl<A: Default> Default for LoaderSettings<A> {
     }
 }
 
-/// Why there is no next batch.
+/// Why the next batch cannot be delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A setting is outside its range.

@@ -43,7 +43,7 @@ pub(crate) trait Production: Send + Sync + 'static {
     }
 }
 
-/// Why there is no next batch.
+/// Why the next batch cannot be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// A worker panicked with this message.

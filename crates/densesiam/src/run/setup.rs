@@ -95,7 +95,7 @@ pub struct When {
     pub checkpoint: Option<u64>,
 }
 
-/// How many pictures are looked at before a run directory is made.
+/// How many pictures are examined before a run directory is made.
 const LOOKED_AT: usize = 8;
 
 impl Run {
