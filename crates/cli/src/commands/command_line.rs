@@ -70,6 +70,20 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Classify pictures by their nearest neighbours in the features of encoders, and compare the accuracies
+    ///
+    /// The kind of a picture is the folder in which it lies; nothing is trained. Encoders and settings are given as for
+    /// `densesiam probe`.
+    ///
+    /// Example: densesiam knn random ours=runs/d1 data.root=CALTECH
+    Knn {
+        /// Encoders as [NAME=]ENCODER, and settings as key=value (data.root=DIR knn.features=c4); `densesiam keys` explains them
+        #[arg(required = true, value_name = "ENCODERS")]
+        arguments: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Write label maps and overlays of pictures of any size
     ///
     /// For each picture NAME.png, an indexed PNG whose values are classes and whose palette has the colours of
@@ -135,7 +149,7 @@ pub(crate) enum Command {
     ///
     /// Example: densesiam keys pretrain grid
     Keys {
-        /// pretrain, segment or probe; all three where it is left out
+        /// pretrain, segment, probe or knn; all of them where it is left out
         task: Option<String>,
         /// A part of the key or of its meaning (grid, "learning rate"), or what other programs call it (lr)
         pattern: Option<String>,
@@ -268,6 +282,7 @@ impl Command {
                 | Self::Ablate(_)
                 | Self::Evaluate { .. }
                 | Self::Probe { .. }
+                | Self::Knn { .. }
                 | Self::Predict(_)
                 | Self::Demo { .. }
                 | Self::Bench(_)
@@ -301,7 +316,7 @@ mod tests {
         let takers: Vec<_> = all(&CommandLine::command()).into_iter().filter(takes_settings).collect();
         let names: Vec<_> = takers.iter().map(clap::Command::get_name).collect();
         for name in [
-            "pretrain", "segment", "ablate", "evaluate", "probe", "predict", "views", "demo", "step",
+            "pretrain", "segment", "ablate", "evaluate", "probe", "knn", "predict", "views", "demo", "step",
             "memory",
         ] {
             assert!(names.contains(&name), "{name} is not among {names:?}");

@@ -9,6 +9,7 @@ use terminal_size::{Width, terminal_size_of};
 use super::takes_settings;
 use crate::answer::answer;
 use densesiam::error::Error;
+use densesiam::recipe::knn::KnnRecipe;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::probe::ProbeRecipe;
 use densesiam::recipe::reference::{self, Key};
@@ -17,10 +18,11 @@ use densesiam_settings::keys::nearest;
 use densesiam_settings::usual::keys_meant;
 
 /// The tasks that have recipes, and the keys of each.
-const TASKS: [(&str, Keys); 3] = [
+const TASKS: [(&str, Keys); 4] = [
     ("pretrain", reference::keys::<PretrainRecipe>),
     ("segment", reference::keys::<SegmentRecipe>),
     ("probe", reference::keys::<ProbeRecipe>),
+    ("knn", reference::keys::<KnnRecipe>),
 ];
 
 type Keys = fn() -> Vec<Key>;
@@ -166,10 +168,10 @@ mod tests {
             let same = all.iter().filter(|entry| entry.key.name == key);
             same.map(|entry| (entry.tasks.clone(), entry.key.default.as_str())).collect()
         };
-        assert_eq!(of("run.seed"), [(vec!["pretrain", "segment", "probe"], "1")]);
+        assert_eq!(of("run.seed"), [(vec!["pretrain", "segment", "probe", "knn"], "1")]);
         assert_eq!(
             of("run.precision"),
-            [(vec!["pretrain", "segment"], "\"auto\""), (vec!["probe"], "\"fp32\"")]
+            [(vec!["pretrain", "segment"], "\"auto\""), (vec!["probe", "knn"], "\"fp32\"")]
         );
         assert_eq!(of("pixsim.grid"), [(vec!["pretrain"], "7")]);
         assert!(all.iter().all(|entry| !entry.key.meaning.is_empty() && !entry.key.allowed.is_empty()));

@@ -11,6 +11,7 @@ mod folder;
 mod hours;
 mod inspect;
 mod keys;
+mod knn;
 mod predict;
 mod pretrain;
 mod probe;
@@ -44,6 +45,7 @@ pub(crate) fn run(command: Command) -> Result<(), Error> {
         Command::Pretrain(arguments) => pretrain::run(&arguments),
         Command::Evaluate { checkpoint, settings, json } => evaluate::run(&checkpoint, &settings, json),
         Command::Probe { arguments, seeds, json } => probe::run(&arguments, seeds, json),
+        Command::Knn { arguments, json } => knn::run(&arguments, json),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Segment(arguments) => segment::run(&arguments),
         Command::Ablate(arguments) => ablate::run(&arguments),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use densesiam::recipe::knn::KnnRecipe;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::probe::ProbeRecipe;
 use densesiam::recipe::reference::{self, Row};
@@ -91,11 +92,18 @@ fn the_page_of_recipes_is_what_the_program_knows() {
     explained::<PretrainRecipe>();
     explained::<SegmentRecipe>();
     explained::<ProbeRecipe>();
+    explained::<KnnRecipe>();
 
     let mut probe = defaults_of(&ProbeRecipe::default().to_toml());
     probe.retain(|key, _| key.starts_with("probe."));
     same(&rows("Probe"), &probe);
     ranges_are::<ProbeRecipe>(&rows("Probe"));
+
+    let mut knn = defaults_of(&KnnRecipe::default().to_toml());
+    knn.retain(|key, _| key.starts_with("knn."));
+    same(&rows("k-NN"), &knn);
+    choices_are::<KnnRecipe>(&rows("k-NN"));
+    ranges_are::<KnnRecipe>(&rows("k-NN"));
 }
 
 /// Values of a key that the page allows, and such that it does not.

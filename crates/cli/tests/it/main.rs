@@ -13,6 +13,7 @@ mod fuzz;
 mod golden;
 mod interop;
 mod interop_webdataset;
+mod knn;
 mod predict;
 mod probe;
 mod program;

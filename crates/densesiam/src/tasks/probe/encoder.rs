@@ -25,7 +25,7 @@ pub enum Source {
 
 /// An encoder under the name of its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Encoder {
+pub struct NamedEncoder {
     /// The name of the group that the encoder belongs to.
     pub name: String,
     /// Where its weights come from.
@@ -37,17 +37,17 @@ pub struct Encoder {
 ///
 /// # Errors
 /// When an argument is neither, or when there is no encoder.
-pub fn encoders_and_settings(arguments: &[String]) -> Result<(Vec<Encoder>, Vec<String>), Error> {
+pub fn encoders_and_settings(arguments: &[String]) -> Result<(Vec<NamedEncoder>, Vec<String>), Error> {
     let (mut encoders, mut settings) = (Vec::new(), Vec::new());
     for argument in arguments {
         match argument.split_once('=') {
             // A path may hold both: `./run=1`.
             Some((key, _)) if key.contains(['/', '\\']) || key.is_empty() => {
-                encoders.push(Encoder::new(argument, argument)?);
+                encoders.push(NamedEncoder::new(argument, argument)?);
             }
             Some((key, _)) if key.contains('.') => settings.push(argument.clone()),
-            Some((name, encoder)) => encoders.push(Encoder::new(name, encoder)?),
-            None => encoders.push(Encoder::new(argument, argument)?),
+            Some((name, encoder)) => encoders.push(NamedEncoder::new(name, encoder)?),
+            None => encoders.push(NamedEncoder::new(argument, argument)?),
         }
     }
     if encoders.is_empty() {
@@ -56,7 +56,7 @@ pub fn encoders_and_settings(arguments: &[String]) -> Result<(Vec<Encoder>, Vec<
     Ok((encoders, settings))
 }
 
-impl Encoder {
+impl NamedEncoder {
     fn new(name: &str, encoder: &str) -> Result<Self, Error> {
         let path = &home::expand(Path::new(encoder))?;
         let source = match encoder {

@@ -19,7 +19,7 @@ use densesiam_settings::duration::Horizon;
 use densesiam_settings::schedule::{LearningRate, ScheduleSettings};
 use tch::{Kind, Reduction, Tensor};
 
-pub use encoder::{Encoder, Source, encoders_and_settings};
+pub use encoder::{NamedEncoder, Source, encoders_and_settings};
 pub use plan::Plan;
 pub use summary::{Group, summarise};
 
@@ -66,7 +66,12 @@ pub fn probe(plan: &Plan, voice: &Voice) -> Result<Vec<Figure>, Error> {
 }
 
 /// Probes one encoder, with a layer for each of the seeds.
-fn probe_encoder(plan: &Plan, encoder: &Encoder, seeds: &[u64], voice: &Voice) -> Result<Vec<Figure>, Error> {
+fn probe_encoder(
+    plan: &Plan,
+    encoder: &NamedEncoder,
+    seeds: &[u64],
+    voice: &Voice,
+) -> Result<Vec<Figure>, Error> {
     let (probe, classes) = (&plan.recipe.probe, plan.training.taxonomy.classes.len());
 
     // ---- frozen features of the training pictures, once

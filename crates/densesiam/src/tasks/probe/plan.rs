@@ -11,7 +11,7 @@ use densesiam_engine::device::{Precision, resolve_threads};
 use densesiam_nn::Architecture;
 use tch::Device;
 
-use super::encoder::Encoder;
+use super::encoder::NamedEncoder;
 use crate::error::Error;
 use crate::recipe::Recipe;
 use crate::recipe::probe::ProbeRecipe;
@@ -26,7 +26,7 @@ pub struct Plan {
     /// The complete recipe.
     pub recipe: ProbeRecipe,
     /// What is probed, in the order of the command line.
-    pub encoders: Vec<Encoder>,
+    pub encoders: Vec<NamedEncoder>,
     /// The seeds of the layers, and of random encoders.
     pub seeds: Vec<u64>,
     /// The device that computes.
@@ -50,7 +50,7 @@ impl Plan {
     ///
     /// # Errors
     /// A setting that is not allowed, with its key; or labels, a device or weights that are not available.
-    pub fn new(recipe: ProbeRecipe, encoders: Vec<Encoder>, seeds: u64) -> Result<Self, Error> {
+    pub fn new(recipe: ProbeRecipe, encoders: Vec<NamedEncoder>, seeds: u64) -> Result<Self, Error> {
         recipe.validate()?;
         if seeds == 0 {
             return Err(Error::Usage("--seeds has to be at least 1".into()));
