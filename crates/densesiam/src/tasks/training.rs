@@ -76,8 +76,7 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         let full = journal.keep(pending.with(&[("epoch", epoch), ("learning_rate", learning_rate)]));
         loader.recycle(batch);
 
-        // ---- what is due: numbers, scores, picture, checkpoint, in this order, so that a bad state is never saved as
-        // a good one
+        // ---- what is due, in this order, so that a bad state is never saved as a good one
         let signal = interrupt.requested();
         let score = is_due(state.step, when.score, total) && signal.is_none();
         let draw = is_due(state.step, when.pictures, total);
