@@ -11,9 +11,6 @@ use crate::error::Error;
 use crate::import::{fill_encoder, matchings, read_weights};
 use crate::run::{Contents, locate};
 
-/// The prefix of an encoder's names in a store.
-const PREFIX: &str = "encoder";
-
 /// A trained encoder.
 ///
 /// ```no_run
@@ -76,11 +73,9 @@ pub(crate) fn of_checkpoint(path: &Path, device: Device) -> Result<(ResNet, Arch
     let (_, checkpoint) = locate(path)?;
     let contents = Contents::read(&checkpoint)?;
     let store = Store::new(Kind::Float, device, 0);
-    let resnet = ResNet::new(&(&store.root() / PREFIX), contents.architecture, false);
-    let tensors = contents.encoder_tensors(&checkpoint.model).into_iter();
-    let named: Vec<_> = tensors.map(|(name, tensor)| (format!("{PREFIX}.{name}"), tensor)).collect();
+    let resnet = ResNet::new(&store.root(), contents.architecture, false);
     store
-        .load(&named)
+        .load(&contents.encoder_tensors(&checkpoint.model))
         .map_err(|error| Error::Weights { path: checkpoint.path.clone(), reason: error.to_string() })?;
     Ok((resnet, contents.architecture))
 }
@@ -92,7 +87,7 @@ fn of_file(path: &Path, device: Device) -> Result<(ResNet, Architecture), Error>
     let none = || refused("it does not hold a supported encoder; `densesiam inspect` says what it is".into());
     let (architecture, _) = fitting.ok_or_else(none)?;
     let store = Store::new(Kind::Float, device, 0);
-    let resnet = ResNet::new(&(&store.root() / PREFIX), architecture, false);
-    fill_encoder(&store, &format!("{PREFIX}."), path, &file)?;
+    let resnet = ResNet::new(&store.root(), architecture, false);
+    fill_encoder(&store, "", path, &file)?;
     Ok((resnet, architecture))
 }

@@ -32,8 +32,8 @@ pub fn check_encoder(recipe: &impl Training) -> Result<(), Error> {
     let (architecture, weights) = (recipe.architecture(), &recipe.beginning().weights);
     let store = Store::new(Kind::Float, Device::Cpu, 0);
     if !weights.is_empty() {
-        ResNet::new(&(&store.root() / "encoder"), architecture, false);
-        import_encoder(&store, "encoder.", weights.as_ref())?;
+        ResNet::new(&store.root(), architecture, false);
+        import_encoder(&store, "", weights.as_ref())?;
     }
     Ok(())
 }

@@ -10,10 +10,13 @@ use densesiam_settings::duration::{Duration, Length};
 use densesiam_settings::schedule::ScheduleSettings;
 
 use super::bench;
+use crate::answer::answer;
 use densesiam::error::Error;
+use densesiam::import::check_encoder;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::recipe::{Common, Training, find};
+use densesiam::run::Run;
 use densesiam::tasks::{pretrain, segment};
 
 /// The most pictures in a trial step: on a processor their number hardly changes the rate, but it changes the memory.
@@ -90,6 +93,22 @@ impl<R: Timed> Measured<R> {
     }
 }
 
+/// `--dry-run`: prints the complete recipe and what would be done, and how long that takes here.
+///
+/// # Errors
+/// The errors with which a training would fail to begin.
+pub(super) fn dry_run<R: Timed>(measured: &Measured<R>, plan: &impl Display, run: &Run) -> Result<(), Error> {
+    check_encoder(&measured.recipe)?;
+    answer(&run.recipe)?;
+    let (horizon, rate) = (&run.horizon, measured.rate()?);
+    let seconds = (horizon.total_steps * horizon.batch_size) as f64 / rate;
+    say(format_args!(
+        "\n{plan}time        about {} at {rate:.1} pictures a second, measured here; evaluations apart",
+        spoken(seconds as u64)
+    ));
+    Ok(())
+}
+
 impl Timed for PretrainRecipe {
     fn steps_rate(self) -> Result<f64, Error> {
         bench::pretrain_rate(pretrain::Plan::new(self)?)
@@ -100,13 +119,4 @@ impl Timed for SegmentRecipe {
     fn steps_rate(self) -> Result<f64, Error> {
         bench::segment_rate(segment::Plan::new(self)?)
     }
-}
-
-/// The time that this number of pictures takes at this rate, as a line of a plan.
-pub(super) fn time_line(pictures: u64, rate: f64) -> impl Display {
-    let seconds = pictures as f64 / rate;
-    format!(
-        "time        about {} at {rate:.1} pictures a second, measured here; evaluations apart",
-        spoken(seconds as u64)
-    )
 }

@@ -5,13 +5,11 @@ use std::path::Path;
 use densesiam_data::index::names_shards;
 use densesiam_engine::log::{Voice, say};
 
-use super::hours::{Measured, time_line};
+use super::hours::{Measured, dry_run};
 use super::{TrainArguments, folder, interrupt};
-use crate::answer::answer;
 use densesiam::error::Error;
-use densesiam::import::check_encoder;
+use densesiam::recipe::find;
 use densesiam::recipe::pretrain::PretrainRecipe;
-use densesiam::recipe::{Recipe, find};
 use densesiam::tasks::pretrain::{Plan, pretrain};
 
 /// Finds, resolves and runs the recipe.
@@ -20,12 +18,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let measured = measured.in_steps(arguments.resume)?;
     let plan = Plan::new(measured.recipe.clone())?;
     if arguments.dry_run {
-        check_encoder(&plan.recipe)?;
-        answer(plan.recipe.to_toml())?;
-        let horizon = &plan.run.horizon;
-        let time = time_line(horizon.total_steps * horizon.batch_size, measured.rate()?);
-        say(format_args!("\n{plan}{time}"));
-        return Ok(());
+        return dry_run(&measured, &plan, &plan.run);
     }
     say(&plan);
     pretrain(&plan, arguments.start(), &Voice::Terminal, &interrupt()?)

@@ -3,12 +3,10 @@
 use super::{TrainArguments, interrupt};
 use densesiam_engine::log::{Voice, say};
 
-use super::hours::{Measured, time_line};
-use crate::answer::answer;
+use super::hours::{Measured, dry_run};
 use densesiam::error::Error;
-use densesiam::import::check_encoder;
+use densesiam::recipe::find;
 use densesiam::recipe::segment::SegmentRecipe;
-use densesiam::recipe::{Recipe, find};
 use densesiam::tasks::segment::{Plan, segment};
 
 /// Finds, resolves and runs the recipe.
@@ -17,12 +15,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let measured = Measured::not_yet(recipe).in_steps(arguments.resume)?;
     let plan = Plan::new(measured.recipe.clone())?;
     if arguments.dry_run {
-        check_encoder(&plan.recipe)?;
-        answer(plan.recipe.to_toml())?;
-        let horizon = &plan.run.horizon;
-        let time = time_line(horizon.total_steps * horizon.batch_size, measured.rate()?);
-        say(format_args!("\n{plan}{time}"));
-        return Ok(());
+        return dry_run(&measured, &plan, &plan.run);
     }
     say(&plan);
     segment(&plan, arguments.start(), &Voice::Terminal, &interrupt()?)

@@ -185,15 +185,12 @@ fn read_features(
     Ok((Tensor::cat(&features, 0), kinds))
 }
 
-/// Appends the centred square of `size` pixels a side. Where a thin picture has fewer, its edge is repeated.
+/// Appends the centred square of a picture whose shorter side is `size` pixels.
 fn push_square(picture: &RgbImage, size: u32, squares: &mut Vec<u8>) {
-    let start = |length: u32| length.saturating_sub(size) / 2;
-    let (left, top) = (start(picture.width), start(picture.height));
-    for row in 0..size {
-        for column in 0..size {
-            let (x, y) = ((left + column).min(picture.width - 1), (top + row).min(picture.height - 1));
-            squares.extend(picture.pixel(x, y));
-        }
+    let (left, top) = ((picture.width - size) / 2, (picture.height - size) / 2);
+    let row_bytes = picture.width as usize * 3;
+    for row in picture.pixels.chunks_exact(row_bytes).skip(top as usize).take(size as usize) {
+        squares.extend_from_slice(&row[left as usize * 3..][..size as usize * 3]);
     }
 }
 

@@ -100,13 +100,6 @@ pub(crate) struct StepArguments {
     no_limits: bool,
 }
 
-impl StepArguments {
-    /// Steps before and while they are measured.
-    fn steps(&self) -> (usize, usize) {
-        (self.warmup, self.steps)
-    }
-}
-
 /// The options of a data path's measurement
 #[derive(Debug, Args)]
 pub(crate) struct PictureArguments {

@@ -6,7 +6,7 @@ use densesiam::error::Error;
 use densesiam::memory::views_fit;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::segment::SegmentRecipe;
-use densesiam::recipe::{Common, builtin, load};
+use densesiam::recipe::{Common, Training, builtin, load};
 use densesiam::run::{Run, State};
 use densesiam::tasks::learner::{Drawn, Learner};
 use densesiam::tasks::pretrain::{self, PretrainLearner};
@@ -55,66 +55,64 @@ pub(super) fn noise(count: usize, view: u32) -> Vec<u8> {
 /// `densesiam bench step`, with RegionSim started.
 pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
     let mut recipe = pretrain_recipe(&arguments.settings)?;
-    if recipe.model.has_regionsim() {
-        recipe.model.regionsim.start = Duration::Steps(0);
-    }
-    let place = Place::new(&recipe.common, recipe.augment.size)?;
-    let store = place.store(&recipe.common);
-    let mut learner = PretrainLearner::new(&recipe, &store, place.precision.kind());
-    let mut state = place.state(&recipe.common, store)?;
-    let batch = noisy_batch(&place, overlapping_views());
-    let timed = timed_steps(
-        (place.device, place.batch),
-        (&mut learner, &mut state),
-        arguments.steps(),
-        batch,
-        |_| Ok(()),
-    )?;
-    print("step", &place, recipe.model.encoder.architecture, &timed, arguments)
+    start_at(&mut recipe.model.regionsim.start, 0);
+    let place = Place::new(&recipe, recipe.augment.size)?;
+    let store = place.store();
+    let learner = PretrainLearner::new(&recipe, &store, place.precision.kind());
+    bench("step", &place, (learner, store), overlapping_views(), arguments)
 }
 
 /// `densesiam bench segment-step`
 pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Error> {
     let (mut recipe, categories) = segment_recipe(&arguments.settings)?;
-    if recipe.model.has_regionsim() {
-        recipe.model.regionsim.start = Duration::Steps(if regions { 0 } else { u64::MAX });
-    }
-    let place = Place::new(&recipe.common, recipe.augment.size)?;
-    let store = place.store(&recipe.common);
-    let mut learner = SegmentLearner::new(&recipe, categories, &store, place.precision.kind());
-    let mut state = place.state(&recipe.common, store)?;
-    let batch = noisy_batch(&place, aligned_views());
-    let timed = timed_steps(
-        (place.device, place.batch),
-        (&mut learner, &mut state),
-        arguments.steps(),
-        batch,
-        |_| Ok(()),
-    )?;
-    print("segment-step", &place, recipe.model.encoder.architecture, &timed, arguments)
+    start_at(&mut recipe.model.regionsim.start, if regions { 0 } else { u64::MAX });
+    let place = Place::new(&recipe, recipe.augment.size)?;
+    let store = place.store();
+    let learner = SegmentLearner::new(&recipe, categories, &store, place.precision.kind());
+    bench("segment-step", &place, (learner, store), aligned_views(), arguments)
 }
 
 /// Pictures a second of a pre-training as planned.
 pub(in crate::commands) fn pretrain_rate(mut plan: pretrain::Plan) -> Result<f64, Error> {
     // The rate is measured with RegionSim on, as in the longer part of a training.
-    if plan.recipe.model.has_regionsim() {
-        plan.recipe.model.regionsim.start = Duration::Steps(0);
-    }
+    start_at(&mut plan.recipe.model.regionsim.start, 0);
     let store = plan.run.store();
-    let mut learner = PretrainLearner::new(&plan.recipe, &store, plan.run.precision.kind());
-    let mut state = plan.run.state(store, plan.recipe.model.predictors())?;
-    rate(&plan.run, (&mut learner, plan.augmentation()), &mut state)
+    let learner = PretrainLearner::new(&plan.recipe, &store, plan.run.precision.kind());
+    let state = plan.run.state(store, plan.recipe.model.predictors())?;
+    rate(&plan.run, (learner, plan.augmentation()), state)
 }
 
-/// Pictures a second of a segmentation as planned.
+/// Pictures a second of a segmentation as planned, with RegionSim on.
 pub(in crate::commands) fn segment_rate(mut plan: segment::Plan) -> Result<f64, Error> {
-    if plan.recipe.model.has_regionsim() {
-        plan.recipe.model.regionsim.start = Duration::Steps(0);
-    }
+    start_at(&mut plan.recipe.model.regionsim.start, 0);
     let store = plan.run.store();
-    let mut learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
-    let mut state = plan.run.state(store, plan.recipe.model.predictors())?;
-    rate(&plan.run, (&mut learner, plan.recipe.augment.clone()), &mut state)
+    let learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
+    let state = plan.run.state(store, plan.recipe.model.predictors())?;
+    rate(&plan.run, (learner, plan.recipe.augment), state)
+}
+
+/// Lets what starts at `start` start at this step. What never starts still does not.
+fn start_at(start: &mut Duration, step: u64) {
+    if *start != Duration::Never {
+        *start = Duration::Steps(step);
+    }
+}
+
+/// Measures the steps of a learner on noise, all pictures with the views `drawn`, and prints the times.
+fn bench<L: Learner>(
+    name: &str,
+    place: &Place,
+    (mut learner, store): (L, Store),
+    drawn: Drawn<L>,
+    arguments: &StepArguments,
+) -> Result<(), Error> {
+    let mut state = place.state(store)?;
+    let batch = noisy_batch(place, drawn);
+    let steps = (arguments.warmup, arguments.steps);
+    let learning = (&mut learner, &mut state);
+    let times =
+        timed_steps((place.device, place.common.train.batch_size), learning, steps, batch, |_| Ok(()))?;
+    print(name, place, &times, arguments)
 }
 
 /// The number of steps before a rate is measured, and while it is measured.
@@ -123,56 +121,60 @@ const TRIAL: (usize, usize) = (1, 3);
 /// Pictures a second of steps with the batches of a training.
 fn rate<L: Learner>(
     run: &Run,
-    (learner, views): (&mut L, L::Augmentation),
-    state: &mut State,
+    (mut learner, views): (L, L::Augmentation),
+    mut state: State,
 ) -> Result<f64, Error> {
     let batch_size = run.common.train.batch_size;
     let mut loader = run.loader(views, 0, &[])?;
     let none = || Error::Internal("the loader ended before the trial".into());
     let first = loader.next()?.ok_or_else(none)?;
-    let timed = timed_steps((run.device, batch_size), (learner, state), TRIAL, first, |batch| {
+    let learning = (&mut learner, &mut state);
+    let times = timed_steps((run.device, batch_size), learning, TRIAL, first, |batch| {
         if let Some(next) = loader.next()? {
             loader.recycle(std::mem::replace(batch, next));
         }
         Ok(())
     })?;
-    Ok(batch_size as f64 / median(&timed.seconds[0]))
+    Ok(batch_size as f64 / median(&times.seconds[0]))
 }
 
 /// Where steps run, and how large they are.
 struct Place {
+    common: Common,
+    architecture: Architecture,
     device: Device,
     precision: Precision,
     threads: usize,
-    batch: usize,
     size: u32,
 }
 
 impl Place {
-    fn new(common: &Common, size: u32) -> Result<Self, Error> {
-        let (run, batch) = (&common.run, common.train.batch_size);
-        views_fit(batch, 1, size)?;
-        let device = run.device.resolve()?;
-        let (precision, _) = run.precision.resolve(device);
+    fn new(recipe: &impl Training, size: u32) -> Result<Self, Error> {
+        let (common, architecture) = (recipe.clone().common().clone(), recipe.architecture());
+        views_fit(common.train.batch_size, 1, size)?;
+        let device = common.run.device.resolve()?;
+        let (precision, _) = common.run.precision.resolve(device);
         search_convolutions(device, precision);
-        Ok(Self { device, precision, threads: resolve_threads(run.threads), batch, size })
+        let threads = resolve_threads(common.run.threads);
+        Ok(Self { common, architecture, device, precision, threads, size })
     }
 
-    fn store(&self, common: &Common) -> Store {
+    fn store(&self) -> Store {
         set_threads(self.threads);
-        Store::new(Kind::Float, self.device, common.run.seed)
+        Store::new(Kind::Float, self.device, self.common.run.seed)
     }
 
-    fn state(&self, common: &Common, store: Store) -> Result<State, Error> {
+    fn state(&self, store: Store) -> Result<State, Error> {
+        let (settings, batch_size) = (&self.common.optimizer, self.common.train.batch_size as u64);
         let rules = [GroupRule::scheduled("all", "*")];
-        let optimizer = Optimizer::new(&common.optimizer, self.batch as u64, &store.parameters(), &rules)
+        let optimizer = Optimizer::new(settings, batch_size, &store.parameters(), &rules)
             .map_err(|error| Error::Internal(error.to_string()))?;
         Ok(State { store, optimizer, step: 0 })
     }
 }
 
 /// What was measured.
-struct Timed {
+struct StepTimes {
     /// Seconds of each measured step: total, forward, backward, optimizer. On a CUDA device the total is the mean of
     /// all steps, and the others are the time that the host needs to start the work.
     seconds: [Vec<f64>; 4],
@@ -188,7 +190,7 @@ fn timed_steps<L: Learner>(
     (warmup, steps): (usize, usize),
     mut batch: Batch<Drawn<L>>,
     mut before: impl FnMut(&mut Batch<Drawn<L>>) -> Result<(), Error>,
-) -> Result<Timed, Error> {
+) -> Result<StepTimes, Error> {
     let total_steps = (warmup + steps) as u64;
     let horizon = Horizon { steps_per_epoch: total_steps, batch_size: batch_size as u64, total_steps };
     let learning_rate = state.optimizer.peak_learning_rate();
@@ -218,24 +220,23 @@ fn timed_steps<L: Learner>(
         .iter()
         .flat_map(|step| std::iter::once(&step.loss).chain(step.parts.iter().map(|(_, part)| part)));
     let losses = losses.map(|loss| loss.double_value(&[])).collect();
-    Ok(Timed { seconds, losses })
+    Ok(StepTimes { seconds, losses })
 }
 
 fn print(
     name: &str,
     place: &Place,
-    architecture: Architecture,
-    Timed { seconds, losses }: &Timed,
+    StepTimes { seconds, losses }: &StepTimes,
     arguments: &StepArguments,
 ) -> Result<(), Error> {
     let [step, forward, backward, optimizer] = seconds.each_ref().map(|seconds| median(seconds));
-    let with_limits = !arguments.no_limits;
+    let (with_limits, batch_size) = (!arguments.no_limits, place.common.train.batch_size);
     // Read before the limits are measured, because their memory does not belong to the step.
     let (peak, peak_on_device) = (peak_memory_megabytes(), peak_device_memory_megabytes(place.device));
     let line = json!({
-        "bench": name, "program": "densesiam", "architecture": architecture, "size": place.size,
-        "batch": place.batch, "precision": place.precision, "device": format!("{:?}", place.device),
-        "threads": place.threads, "pictures_per_second": place.batch as f64 / step,
+        "bench": name, "program": "densesiam", "architecture": place.architecture, "size": place.size,
+        "batch": batch_size, "precision": place.precision, "device": format!("{:?}", place.device),
+        "threads": place.threads, "pictures_per_second": batch_size as f64 / step,
         "seconds": {"step": step, "forward": forward, "backward": backward, "optimizer": optimizer,
                     "minimum": least(&seconds[0])},
         "losses": losses, "peak_memory_megabytes": peak,
@@ -249,13 +250,14 @@ fn print(
 
 /// A batch of two views that show noise, all drawn alike.
 fn noisy_batch<D: Clone>(place: &Place, drawn: D) -> Batch<D> {
-    let views = [0, 1].map(|view| noise(place.batch * (place.size * place.size * 3) as usize, view));
+    let batch_size = place.common.train.batch_size;
+    let views = [0, 1].map(|view| noise(batch_size * (place.size * place.size * 3) as usize, view));
     Batch {
         step: 0,
         epoch: 0,
-        samples: vec![0; place.batch],
+        samples: vec![0; batch_size],
         views: views.into(),
-        drawn: vec![drawn; place.batch],
+        drawn: vec![drawn; batch_size],
     }
 }
 

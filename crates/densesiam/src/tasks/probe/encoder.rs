@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use densesiam_nn::pretrain::densesiam::EncoderSettings;
+use densesiam_nn::pretrain::densesiam::{ENCODER, EncoderSettings};
 use densesiam_nn::{Architecture, ResNet, Store};
 use tch::{Device, Kind};
 
@@ -91,16 +91,14 @@ impl NamedEncoder {
     ) -> Result<(ResNet, Architecture), Error> {
         // The weights of a random encoder depend only on the seed and this name; they are those that a pre-training
         // starts from.
-        const PREFIX: &str = "encoder";
         let store = Store::new(Kind::Float, device, seed);
-        let scope = &store.root() / PREFIX;
+        let scope = &store.root() / ENCODER.trim_end_matches('.');
         let build = |architecture| ResNet::new(&scope, architecture, settings.zero_residual);
-        let below = format!("{PREFIX}.");
         Ok(match &self.source {
             Source::Random => (build(settings.architecture), settings.architecture),
             Source::Weights(path) => {
                 let encoder = build(settings.architecture);
-                import_encoder(&store, &below, path)?;
+                import_encoder(&store, ENCODER, path)?;
                 (encoder, settings.architecture)
             }
             Source::Checkpoint(path) => of_checkpoint(path, device)?,
