@@ -4,6 +4,7 @@ use std::path::Path;
 
 use densesiam_data::image::RgbImage;
 use densesiam_nn::input::Input;
+use densesiam_nn::pretrain::densesiam::EncoderSettings;
 use densesiam_nn::{Architecture, Features, Mode, ResNet, Store};
 use tch::{Device, Kind};
 
@@ -40,8 +41,11 @@ impl Encoder {
     /// # Errors
     /// When there is none, or it is not of a supported architecture.
     pub fn open(path: &Path, device: Device) -> Result<Self, Error> {
-        let (resnet, architecture) =
-            if path.is_dir() { of_checkpoint(path, device)? } else { of_file(path, device)? };
+        let (resnet, architecture) = if path.is_dir() {
+            of_checkpoint(path, device, EncoderSettings::default().output_stride)?
+        } else {
+            of_file(path, device)?
+        };
         Ok(Self { resnet, architecture, input: Input::new(Kind::Float, device) })
     }
 
@@ -65,15 +69,19 @@ impl Encoder {
     }
 }
 
-/// The encoder of a run directory or checkpoint. It keeps the element type of its weights.
+/// The encoder of a run directory or checkpoint, with maps no coarser than `output_stride`. It keeps the element type of its weights.
 ///
 /// # Errors
 /// When there is no checkpoint, or it does not hold a whole encoder.
-pub(crate) fn of_checkpoint(path: &Path, device: Device) -> Result<(ResNet, Architecture), Error> {
+pub(crate) fn of_checkpoint(
+    path: &Path,
+    device: Device,
+    output_stride: u32,
+) -> Result<(ResNet, Architecture), Error> {
     let (_, checkpoint) = locate(path)?;
     let contents = Contents::read(&checkpoint)?;
     let store = Store::new(Kind::Float, device, 0);
-    let resnet = ResNet::new(&store.root(), contents.architecture, false);
+    let resnet = ResNet::with_output_stride(&store.root(), contents.architecture, false, output_stride);
     store
         .load(&contents.encoder_tensors(&checkpoint.model))
         .map_err(|error| Error::Weights { path: checkpoint.path.clone(), reason: error.to_string() })?;

@@ -44,15 +44,15 @@ pub struct Convolution {
     weight: Tensor,
     bias: Option<Tensor>,
     stride: i64,
-    padding: i64,
+    dilation: i64,
 }
 
 impl Convolution {
-    /// An encoder's convolution: no bias, padding `kernel / 2`, Kaiming normal fan-out.
-    pub fn of_encoder(scope: &Scope, channels: [i64; 2], kernel: i64, stride: i64) -> Self {
+    /// An encoder's convolution: no bias, padding `dilation * (kernel / 2)`, Kaiming normal fan-out.
+    pub fn of_encoder(scope: &Scope, channels: [i64; 2], kernel: i64, [stride, dilation]: [i64; 2]) -> Self {
         let shape = [channels[1], channels[0], kernel, kernel];
         let weight = scope.parameter("weight", &shape, Initial::KaimingNormalFanOut);
-        Self { weight, bias: None, stride, padding: kernel / 2 }
+        Self { weight, bias: None, stride, dilation }
     }
 
     /// A head's 1x1 convolution, uniform in `+-1/sqrt(in)`.
@@ -60,13 +60,13 @@ impl Convolution {
         let initial = Initial::UniformFanIn(channels[0]);
         let weight = scope.parameter("weight", &[channels[1], channels[0], 1, 1], initial);
         let bias = bias.then(|| scope.parameter("bias", &[channels[1]], initial));
-        Self { weight, bias, stride: 1, padding: 0 }
+        Self { weight, bias, stride: 1, dilation: 1 }
     }
 
     /// `[B, in, h, w]` to `[B, out, h', w']`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (weight, bias) = self.parameters(x.kind());
-        convolution(x, &weight, bias.as_ref(), [self.stride, self.padding])
+        convolution(x, &weight, bias.as_ref(), [self.stride, self.dilation])
     }
 
     /// An affine norm, ReLU, and then this convolution. If there are kernels for the processor, the map in between is
@@ -74,7 +74,7 @@ impl Convolution {
     pub fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
         let (weight, bias) = self.parameters(x.kind());
         let norm = norm.count_and_describe(mode, None, true);
-        norm_convolution(x, norm, &weight, bias.as_ref(), [self.stride, self.padding])
+        norm_convolution(x, norm, &weight, bias.as_ref(), [self.stride, self.dilation])
     }
 
     fn parameters(&self, kind: Kind) -> (Tensor, Option<Tensor>) {
@@ -107,7 +107,7 @@ impl Linear {
     /// An affine norm, ReLU, and then this layer, as in [`Convolution::forward_after`].
     pub fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
         let (weight, bias) = self.parameters(x.kind());
-        norm_convolution(x, norm.count_and_describe(mode, None, true), &weight, bias.as_ref(), [1, 0])
+        norm_convolution(x, norm.count_and_describe(mode, None, true), &weight, bias.as_ref(), [1, 1])
     }
 
     fn parameters(&self, kind: Kind) -> (Tensor, Option<Tensor>) {

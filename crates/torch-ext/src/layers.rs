@@ -13,7 +13,7 @@ unsafe extern "C" {
         weight: *const c_void,
         bias: *const c_void,
         stride: i64,
-        padding: i64,
+        dilation: i64,
         output: *mut *mut c_void,
     ) -> *mut c_char;
     fn torch_ext_batch_norm(
@@ -43,7 +43,7 @@ unsafe extern "C" {
         weight: *const c_void,
         bias: *const c_void,
         stride: i64,
-        padding: i64,
+        dilation: i64,
         output: *mut *mut c_void,
     ) -> *mut c_char;
     fn torch_ext_sample(map: *const c_void, grid: *const c_void, output: *mut *mut c_void) -> *mut c_char;
@@ -57,10 +57,10 @@ unsafe extern "C" {
     fn torch_ext_cross_entropy(p: *const c_void, z: *const c_void, output: *mut *mut c_void) -> *mut c_char;
 }
 
-/// A convolution of `input` `[B, in, H, W]` with `weight` `[out, in, k, k]` and `bias` `[out]`, with gradients. On a
-/// processor with AVX2, a 3x3 convolution in float32 with stride 1, padding 1 and multiples of 16 channels uses
-/// Winograd's F(4x4, 3x3), which takes a quarter of the products and is exact to about 1e-5 of the outputs' deviation;
-/// the gradient of the weights of a 1x1 convolution in bfloat16 uses one matrix product. On a CUDA device the 7x7
+/// A convolution of `input` `[B, in, H, W]` with `weight` `[out, in, k, k]` and `bias` `[out]`, padded by `dilation *
+/// (k / 2)`, with gradients. On a processor with AVX2, a 3x3 convolution in float32 with stride 1 and multiples of 16
+/// channels uses Winograd's F(4x4, 3x3), which takes a quarter of the products and is exact to about 1e-5 of the
+/// outputs' deviation; the gradient of the weights of a 1x1 convolution in bfloat16 uses one matrix product. On a CUDA device the 7x7
 /// convolution of a ResNet's stem is computed as a 4x4 one. Everything else uses libtorch.
 ///
 /// # Panics
@@ -69,12 +69,12 @@ pub fn convolution(
     input: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
-    [stride, padding]: [i64; 2],
+    [stride, dilation]: [i64; 2],
 ) -> Tensor {
     // SAFETY: pointers to tensors that outlive the call, or null; C++ throws are returned.
     tensor_from("convolution", |output| unsafe {
         let (input, weight) = (pointer(Some(input)), pointer(Some(weight)));
-        torch_ext_convolution(input, weight, pointer(bias), stride, padding, output)
+        torch_ext_convolution(input, weight, pointer(bias), stride, dilation, output)
     })
 }
 
@@ -142,7 +142,7 @@ pub fn norm_convolution(
     norm: BatchNorm<'_>,
     weight: &Tensor,
     bias: Option<&Tensor>,
-    [stride, padding]: [i64; 2],
+    [stride, dilation]: [i64; 2],
 ) -> Tensor {
     assert!(norm.residual.is_none(), "norm_convolution: a residual");
     // SAFETY: pointers to tensors that outlive the call, or null; C++ throws are returned.
@@ -160,7 +160,7 @@ pub fn norm_convolution(
             pointer(Some(weight)),
             pointer(bias),
             stride,
-            padding,
+            dilation,
             output,
         )
     })

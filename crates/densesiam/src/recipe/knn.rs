@@ -32,7 +32,11 @@ impl Default for KnnRecipe {
         Self {
             run: RunSettings { precision: PrecisionRequest::Fp32, ..RunSettings::default() },
             data: DataSettings::default(),
-            encoder: EncoderSettings { architecture: Architecture::ResNet18, zero_residual: false },
+            encoder: EncoderSettings {
+                architecture: Architecture::ResNet18,
+                zero_residual: false,
+                ..EncoderSettings::default()
+            },
             knn: KnnSettings::default(),
         }
     }
@@ -94,6 +98,7 @@ impl Recipe for KnnRecipe {
     fn validate(&self) -> Result<(), SettingError> {
         self.run.validate()?;
         self.data.validate()?;
+        self.encoder.validate()?;
         self.knn.validate()
     }
 }

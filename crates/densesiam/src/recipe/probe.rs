@@ -24,8 +24,8 @@ pub struct ProbeRecipe {
     pub data: DataSettings,
     /// The layout of the labelled set, and its splits.
     pub labels: LabelSettings,
-    /// The settings of encoders that do not state their own: random ones and those from files. By default a ResNet-18
-    /// as in torchvision.
+    /// The encoders. Those that do not state their architecture, random ones and those from files, have the one set here:
+    /// by default a ResNet-18 as in torchvision. The output stride holds for all.
     pub encoder: EncoderSettings,
     /// The linear layer.
     pub probe: ProbeSettings,
@@ -37,7 +37,11 @@ impl Default for ProbeRecipe {
             run: RunSettings { precision: PrecisionRequest::Fp32, ..RunSettings::default() },
             data: DataSettings::default(),
             labels: LabelSettings::default(),
-            encoder: EncoderSettings { architecture: Architecture::ResNet18, zero_residual: false },
+            encoder: EncoderSettings {
+                architecture: Architecture::ResNet18,
+                zero_residual: false,
+                ..EncoderSettings::default()
+            },
             probe: ProbeSettings::default(),
         }
     }
@@ -113,9 +117,9 @@ impl ProbeFeatures {
     }
 
     /// Channels and side of each map that is read, of pictures of `size` pixels a side.
-    pub fn shapes(self, architecture: Architecture, size: u32) -> Vec<[i64; 2]> {
-        let shape =
-            |&stage: &usize| [architecture.channels()[stage], i64::from(architecture.sides(size)[stage])];
+    pub fn shapes(self, encoder: &EncoderSettings, size: u32) -> Vec<[i64; 2]> {
+        let (channels, sides) = (encoder.architecture.channels(), encoder.sides(size));
+        let shape = |&stage: &usize| [channels[stage], i64::from(sides[stage])];
         self.stages().iter().map(shape).collect()
     }
 }
@@ -160,6 +164,7 @@ impl Recipe for ProbeRecipe {
         self.run.validate()?;
         self.data.validate()?;
         self.labels.validate()?;
+        self.encoder.validate()?;
         self.probe.validate()
     }
 }

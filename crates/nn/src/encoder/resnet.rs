@@ -22,8 +22,22 @@ impl ResNet {
     /// Builds the encoder below `scope`. With `zero_residual` the last batch norm of each residual block starts at
     /// weight 0, so that every block starts as the identity (the paper, section 5.1; Goyal et al. 2017).
     pub fn new(scope: &Scope, architecture: Architecture, zero_residual: bool) -> Self {
+        Self::with_output_stride(scope, architecture, zero_residual, architecture.stride())
+    }
+
+    /// The same encoder with maps no coarser than `output_stride`, a power of two from 8. Beyond it a stage is dilated
+    /// instead of having a stride (Yu and Koltun 2016): its map has the cells of the undilated map, and others between
+    /// them. The weights fit both.
+    pub fn with_output_stride(
+        scope: &Scope,
+        architecture: Architecture,
+        zero_residual: bool,
+        output_stride: u32,
+    ) -> Self {
+        let strides = architecture.strides().map(|stride| stride.min(output_stride));
+        let dilation = |stage: usize| i64::from(architecture.strides()[stage] / strides[stage]);
         let stem = (
-            Convolution::of_encoder(&(scope / "conv1"), [3, 64], 7, 2),
+            Convolution::of_encoder(&(scope / "conv1"), [3, 64], 7, [2, 1]),
             BatchNorm::affine(&(scope / "bn1"), 64, 1.0),
         );
         let mut from = 64;
@@ -31,14 +45,19 @@ impl ResNet {
             let scope = scope / format!("layer{}", stage + 1).as_str();
             let to = architecture.channels()[stage];
             let blocks = (0..architecture.blocks()[stage]).map(|index| {
-                let stride = if index == 0 && stage > 0 { 2 } else { 1 };
+                let before = if index == 0 { stage.saturating_sub(1) } else { stage };
+                let spacing = Spacing {
+                    stride: i64::from(strides[stage] / strides[before]),
+                    before: dilation(before),
+                    after: dilation(stage),
+                };
                 let scope = &scope / index.to_string().as_str();
                 let bottleneck = architecture.has_bottlenecks();
-                Block::new(&scope, [std::mem::replace(&mut from, to), to], stride, bottleneck, zero_residual)
+                Block::new(&scope, [std::mem::replace(&mut from, to), to], spacing, bottleneck, zero_residual)
             });
             blocks.collect()
         });
-        Self { stem, stages, strides: architecture.strides() }
+        Self { stem, stages, strides }
     }
 
     /// `[B, 3, H, W]` to the maps of the four stages.
@@ -56,6 +75,17 @@ impl ResNet {
     }
 }
 
+/// How far apart the cells are that a block reads and writes.
+#[derive(Clone, Copy, Debug)]
+struct Spacing {
+    /// Of its first 3x3 convolution and of its shortcut.
+    stride: i64,
+    /// The dilation of its first 3x3 convolution.
+    before: i64,
+    /// The dilation of the 3x3 convolutions after that.
+    after: i64,
+}
+
 /// A residual block: two 3x3 convolutions (basic), or 1x1, 3x3, 1x1 (bottleneck), and a projection where the shape
 /// changes.
 #[derive(Debug)]
@@ -65,22 +95,29 @@ struct Block {
 }
 
 impl Block {
-    fn new(scope: &Scope, [from, to]: [i64; 2], stride: i64, bottleneck: bool, zero_residual: bool) -> Self {
-        // (channels in, channels out, kernel, stride) of each convolution.
+    fn new(
+        scope: &Scope,
+        [from, to]: [i64; 2],
+        spacing: Spacing,
+        bottleneck: bool,
+        zero_residual: bool,
+    ) -> Self {
+        let Spacing { stride, before, after } = spacing;
+        // (channels in, channels out, kernel, [stride, dilation]) of each convolution.
         let table = if bottleneck {
             let width = to / 4;
-            vec![(from, width, 1, 1), (width, width, 3, stride), (width, to, 1, 1)]
+            vec![(from, width, 1, [1, 1]), (width, width, 3, [stride, before]), (width, to, 1, [1, 1])]
         } else {
-            vec![(from, to, 3, stride), (to, to, 3, 1)]
+            vec![(from, to, 3, [stride, before]), (to, to, 3, [1, after])]
         };
         let last = table.len();
-        let layer = |(index, &(from, to, kernel, stride)): (usize, &(i64, i64, i64, i64))| {
+        let layer = |(index, &(from, to, kernel, spacing)): (usize, &(i64, i64, i64, [i64; 2]))| {
             let number = index + 1;
             let weight = if zero_residual && number == last { 0.0 } else { 1.0 };
             let convolution = scope / format!("conv{number}").as_str();
             let norm = scope / format!("bn{number}").as_str();
             (
-                Convolution::of_encoder(&convolution, [from, to], kernel, stride),
+                Convolution::of_encoder(&convolution, [from, to], kernel, spacing),
                 BatchNorm::affine(&norm, to, weight),
             )
         };
@@ -88,7 +125,7 @@ impl Block {
         let downsample = (stride != 1 || from != to).then(|| {
             let scope = scope / "downsample";
             (
-                Convolution::of_encoder(&(&scope / "0"), [from, to], 1, stride),
+                Convolution::of_encoder(&(&scope / "0"), [from, to], 1, [stride, 1]),
                 BatchNorm::affine(&(&scope / "1"), to, 1.0),
             )
         });

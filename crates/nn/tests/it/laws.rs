@@ -1,9 +1,10 @@
 //! Laws that hold for any weights: what is left out, what has a gradient, what a strategy may pair.
 
 use densesiam_geometry::{Region, View};
+use densesiam_nn::pretrain::Method;
 use densesiam_nn::pretrain::densesiam::{
-    Correspondence, CorrespondenceStrategy, DenseSiam, Link, Output, Pairing, PointStrategy, RegionLoss,
-    Settings,
+    Correspondence, CorrespondenceStrategy, DenseFeatures, DenseSiam, EncoderSettings, Link, Output, Pairing,
+    PointStrategy, RegionLoss, Settings,
 };
 use densesiam_nn::{Architecture, Mode, Store, collapse, contrast};
 use densesiam_random::{Key, Purpose, RngExt};
@@ -245,6 +246,56 @@ fn a_bfloat16_input_gives_nearly_the_losses_of_float32_and_float32_gradients() {
             assert!((half - single).abs() < 0.05 * single.abs().max(1.0), "{half} is not nearly {single}");
         }
     }
+}
+
+/// A dilated stage has the cells of the undilated one at every second, or fourth, place.
+#[test]
+fn an_output_stride_adds_cells_between_those_of_the_undilated_maps() {
+    for architecture in [Architecture::ResNet18, Architecture::ResNet50] {
+        // 96 pixels give even sides, 72 odd ones.
+        for size in [96, 72] {
+            let maps = |output_stride: u32| {
+                let settings = EncoderSettings { architecture, zero_residual: false, output_stride };
+                let store = Store::new(Kind::Double, Device::Cpu, 5);
+                let encoder = settings.build(&store.root());
+                let features = encoder.forward(&noise(&[2, 3, size, size], 0), Mode::Evaluate);
+                let sides = features.maps.iter().map(|map| map.size()[3] as u32).collect::<Vec<_>>();
+                assert_eq!(sides, settings.sides(size as u32));
+                assert_eq!(features.strides, architecture.strides().map(|stride| stride.min(output_stride)));
+                features.maps
+            };
+            let undilated = maps(32);
+            for (output_stride, steps) in [(16, [1, 1, 1, 2]), (8, [1, 1, 2, 4])] {
+                for ((found, expected), step) in maps(output_stride).iter().zip(&undilated).zip(steps) {
+                    let found = found.slice(2, 0, i64::MAX, step).slice(3, 0, i64::MAX, step);
+                    assert!(
+                        found.allclose(expected, 1e-9, 1e-12, false),
+                        "{architecture}, {output_stride}, {size}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn dense_losses_from_c4_have_a_gradient_up_to_c4_and_no_further() {
+    let mut settings = settings();
+    settings.pixsim.features = DenseFeatures::C4;
+    settings.global.weight = 0.0;
+    let store = Store::new(Kind::Float, Device::Cpu, 7);
+    let model = DenseSiam::new(&store, &settings);
+    let place = (Kind::Float, Device::Cpu);
+    let correspondence = Correspondence::new(&settings, &[overlapping(); 4], &keys(4), 4, place);
+    let views = [0, 1].map(|view| noise(&[4, 3, 64, 64], view).to_kind(Kind::Float));
+    let output = model.forward(views.each_ref(), correspondence.as_ref(), true);
+    output.losses.total.backward();
+    for (name, parameter) in store.parameters() {
+        let beyond = name.starts_with("encoder.layer4.");
+        assert_eq!(parameter.grad().defined(), !beyond, "{name}");
+    }
+    let sides = model.categories(&views[0], 4).unwrap().size();
+    assert_eq!(sides, [4, 4, 4]);
 }
 
 #[test]

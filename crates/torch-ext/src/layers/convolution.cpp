@@ -15,7 +15,7 @@ using torch::autograd::variable_list;
 
 namespace {
 
-enum class Way { winograd, rows, float32, libtorch };
+enum class Way { winograd, lattices, rows, float32, libtorch };
 
 bool are(at::ScalarType kind, const at::Tensor& input, const at::Tensor& weight) {
   return input.is_cpu() && input.scalar_type() == kind && weight.scalar_type() == kind;
@@ -32,14 +32,16 @@ bool suits_winograd(const at::Tensor& input, const at::Tensor& weight) {
 // Whether a stride reduces the map to one column. In that case oneDNN's kernels for bfloat16 read beyond the map and
 // return what they find there (libtorch 2.11.0, processors with AMX).
 bool has_one_column(const Convolution& convolution, const at::Tensor& input, const at::Tensor& weight) {
-  const int64_t reach = input.size(3) + 2 * convolution.padding - weight.size(3);
+  const int64_t reach = input.size(3) + 2 * convolution.padding(weight) - weight.size(3);
   return convolution.stride > 1 && weight.size(3) > 1 && reach < convolution.stride;
 }
 
 Way way_of(const Convolution& convolution, const at::Tensor& input, const at::Tensor& weight) {
   auto has_kernel = [&](int64_t size) { return weight.size(2) == size && weight.size(3) == size; };
-  const bool in_place = convolution.stride == 1 && 2 * convolution.padding + 1 == weight.size(2);
-  if (in_place && has_kernel(3) && suits_winograd(input, weight)) return Way::winograd;
+  const bool in_place = convolution.stride == 1 && weight.size(2) % 2 == 1;
+  if (in_place && has_kernel(3) && suits_winograd(input, weight)) {
+    return convolution.dilation == 1 ? Way::winograd : Way::lattices;
+  }
   // oneDNN's gradient of the weights is slow for 1x1 kernels; it is one matrix product.
   if (in_place && has_kernel(1) && are(at::kBFloat16, input, weight)) return Way::rows;
   if (are(at::kBFloat16, input, weight) && has_one_column(convolution, input, weight)) return Way::float32;
@@ -62,6 +64,35 @@ at::Tensor product_of_rows(const at::Tensor& gradient, const at::Tensor& input) 
   return shares(gradient).transpose(1, 2).bmm(shares(input)).sum(0);
 }
 
+// A dilated convolution reads and writes each of `dilation` squared lattices of cells by itself. Here every lattice
+// becomes a map of its own: [B, C, H, W] to [dilation * dilation * B, C, H / dilation, W / dilation], rounded up, with
+// zeros beyond the map as the padding has them.
+at::Tensor lattices_of(const at::Tensor& map, int64_t dilation) {
+  const int64_t batch = map.size(0), channels = map.size(1);
+  const auto cells = [&](int axis) { return (map.size(axis) + dilation - 1) / dilation; };
+  const int64_t height = cells(2), width = cells(3);
+  const auto whole = at::constant_pad_nd(map, {0, width * dilation - map.size(3), 0, height * dilation - map.size(2)});
+  return channels_last(whole)
+      .permute({0, 2, 3, 1})
+      .reshape({batch, height, dilation, width, dilation, channels})
+      .permute({2, 4, 0, 1, 3, 5})
+      .reshape({-1, height, width, channels})
+      .permute({0, 3, 1, 2});
+}
+
+// The map of `height` and `width` that these lattices make.
+at::Tensor map_of(const at::Tensor& lattices, int64_t dilation, int64_t height, int64_t width) {
+  const int64_t batch = lattices.size(0) / (dilation * dilation), channels = lattices.size(1);
+  const int64_t rows = lattices.size(2), columns = lattices.size(3);
+  return lattices.permute({0, 2, 3, 1})
+      .reshape({dilation, dilation, batch, rows, columns, channels})
+      .permute({2, 3, 0, 4, 1, 5})
+      .reshape({batch, rows * dilation, columns * dilation, channels})
+      .narrow(1, 0, height)
+      .narrow(2, 0, width)
+      .permute({0, 3, 1, 2});
+}
+
 }  // namespace
 
 at::Tensor Convolution::forward(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias) const {
@@ -69,9 +100,13 @@ at::Tensor Convolution::forward(const at::Tensor& input, const at::Tensor& weigh
   const Way way = way_of(*this, input, weight);
   if (way == Way::float32) {
     const auto wide = [](const at::Tensor& tensor) { return tensor.defined() ? tensor.to(at::kFloat) : tensor; };
-    return at::conv2d(wide(input), wide(weight), wide(bias), stride, padding).to(input.scalar_type());
+    return at::conv2d(wide(input), wide(weight), wide(bias), stride, padding(weight), dilation).to(input.scalar_type());
   }
-  if (way != Way::winograd) return at::conv2d(input, weight, bias, stride, padding);
+  if (way == Way::lattices) {
+    const auto output = Convolution{1, 1}.forward(lattices_of(input, dilation), weight, bias);
+    return channels_last(map_of(output, dilation, input.size(2), input.size(3)));
+  }
+  if (way != Way::winograd) return at::conv2d(input, weight, bias, stride, padding(weight), dilation);
   const auto x = channels_last(input), w = channels_last(weight);
   const auto shape = shape_of(x, w);
   auto output =
@@ -91,14 +126,19 @@ std::array<at::Tensor, 3> Convolution::gradients(const at::Tensor& given, const 
   const auto gradient = channels_last(given);
   auto by_libtorch = [&](std::array<bool, 3> mask) {
     auto [of_input, of_weight, of_bias] = at::convolution_backward(
-        gradient, input, weight, at::OptionalIntArrayRef({weight.size(0)}), {stride, stride}, {padding, padding}, {1, 1},
-        false, {0, 0}, 1, mask);
+        gradient, input, weight, at::OptionalIntArrayRef({weight.size(0)}), {stride, stride},
+        {padding(weight), padding(weight)}, {dilation, dilation}, false, {0, 0}, 1, mask);
     return std::array<at::Tensor, 3>{of_input, of_weight, of_bias};
   };
   const Way way = way_of(*this, input, weight);
   if (way == Way::float32) {
     auto found = gradients(given.to(at::kFloat), input.to(at::kFloat), weight.to(at::kFloat), wanted);
     for (auto& of : found) of = of.defined() ? of.to(input.scalar_type()) : of;
+    return found;
+  }
+  if (way == Way::lattices) {
+    auto found = Convolution{1, 1}.gradients(lattices_of(gradient, dilation), lattices_of(input, dilation), weight, wanted);
+    if (of_input_wanted) found[0] = channels_last(map_of(found[0], dilation, input.size(2), input.size(3)));
     return found;
   }
   if (way == Way::libtorch) return by_libtorch(wanted);
@@ -133,14 +173,14 @@ struct Convolving : Function<Convolving> {
     context->save_for_backward({input, weight});
     context->saved_data["bias"] = bias.has_value();
     context->saved_data["stride"] = convolution.stride;
-    context->saved_data["padding"] = convolution.padding;
+    context->saved_data["dilation"] = convolution.dilation;
     return convolution.forward(input, weight, bias.value_or(at::Tensor()));
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
     auto& data = context->saved_data;
-    const Convolution convolution{data["stride"].toInt(), data["padding"].toInt()};
+    const Convolution convolution{data["stride"].toInt(), data["dilation"].toInt()};
     const std::array<bool, 3> wanted{context->needs_input_grad(0), context->needs_input_grad(1), data["bias"].toBool()};
     const auto [of_input, of_weight, of_bias] = convolution.gradients(gradients[0], saved[0], saved[1], wanted);
     return {of_input, of_weight, of_bias, {}};
@@ -150,11 +190,11 @@ struct Convolving : Function<Convolving> {
 }  // namespace
 
 at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
-                       int64_t padding) {
+                       int64_t dilation) {
   TORCH_CHECK(input.dim() == 4 && weight.dim() == 4 && input.size(1) == weight.size(1), "a weight of ", weight.sizes(),
               " cannot convolve ", input.sizes());
-  if (suits_cuda_stem(input, weight, bias, stride, padding)) return cuda_stem(input, weight);
-  const Convolution convolution{stride, padding};
-  if (way_of(convolution, input, weight) == Way::libtorch) return at::conv2d(input, weight, bias, stride, padding);
+  if (suits_cuda_stem(input, weight, bias, stride, dilation)) return cuda_stem(input, weight);
+  const Convolution convolution{stride, dilation};
+  if (way_of(convolution, input, weight) == Way::libtorch) return convolution.forward(input, weight, bias);
   return Convolving::apply(input, weight, optional(bias), convolution);
 }

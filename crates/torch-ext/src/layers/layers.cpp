@@ -6,9 +6,9 @@
 extern "C" {
 
 // Null stands for an undefined tensor. The caller owns the tensors that they return.
-char* torch_ext_convolution(void* input, void* weight, void* bias, int64_t stride, int64_t padding, void** output) {
+char* torch_ext_convolution(void* input, void* weight, void* bias, int64_t stride, int64_t dilation, void** output) {
   return message_of([&] {
-    *output = new at::Tensor(convolution(tensor(input), tensor(weight), tensor(bias), stride, padding));
+    *output = new at::Tensor(convolution(tensor(input), tensor(weight), tensor(bias), stride, dilation));
   });
 }
 
@@ -25,11 +25,11 @@ char* torch_ext_batch_norm(void* input, void* weight, void* bias, void* running_
 
 char* torch_ext_norm_convolution(void* input, void* norm_weight, void* norm_bias, void* running_mean, void* running_var,
                                  bool relu, int64_t views, double momentum, double epsilon, void* weight, void* bias,
-                                 int64_t stride, int64_t padding, void** output) {
+                                 int64_t stride, int64_t dilation, void** output) {
   return message_of([&] {
     const BatchNorm norm{tensor(norm_weight), tensor(norm_bias), tensor(running_mean), tensor(running_var),
                          at::Tensor(),        relu,              views,                momentum, epsilon};
-    *output = new at::Tensor(norm_convolution(tensor(input), norm, tensor(weight), tensor(bias), stride, padding));
+    *output = new at::Tensor(norm_convolution(tensor(input), norm, tensor(weight), tensor(bias), stride, dilation));
   });
 }
 

@@ -7,9 +7,9 @@
 #include <array>
 #include <optional>
 
-// A convolution: input [B, in, H, W], weight [out, in, k, k], bias [out] or undefined.
+// A convolution: input [B, in, H, W], weight [out, in, k, k], bias [out] or undefined; padded by dilation * (k / 2).
 at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
-                       int64_t padding);
+                       int64_t dilation);
 
 // What batch norm over all axes but the second does.
 struct BatchNorm {
@@ -30,7 +30,7 @@ std::array<at::Tensor, 2> batch_norm(const at::Tensor& input, const BatchNorm& n
 // `norm`, affine and without residual, and then a convolution, or a linear layer if the input is [rows, in]: the same
 // as the two calls, but with less memory kept.
 at::Tensor norm_convolution(const at::Tensor& input, const BatchNorm& norm, const at::Tensor& weight,
-                            const at::Tensor& bias, int64_t stride, int64_t padding);
+                            const at::Tensor& bias, int64_t stride, int64_t dilation);
 
 // A map [B, C, h, w] at a grid [B, H, W, 2] of (x, y) from -1 to 1: bilinear, border padding, align_corners off; in the
 // map's kind.

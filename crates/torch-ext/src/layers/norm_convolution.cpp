@@ -27,7 +27,7 @@ struct NormConvolving : Function<NormConvolving> {
     data["statistics"] = c10::IValue::make_capsule(statistics);
     data["bias"] = bias.has_value();
     data["stride"] = convolution.stride;
-    data["padding"] = convolution.padding;
+    data["dilation"] = convolution.dilation;
     return convolution.forward(statistics->normalise(x, at::Tensor(), norm_weight, norm_bias), weight,
                                bias.value_or(at::Tensor()));
   }
@@ -37,7 +37,7 @@ struct NormConvolving : Function<NormConvolving> {
     const auto &x = saved[0], &norm_weight = saved[1], &norm_bias = saved[2], &weight = saved[3];
     auto& data = context->saved_data;
     const auto statistics = c10::static_intrusive_pointer_cast<BatchStatistics>(data["statistics"].toCapsule());
-    const Convolution convolution{data["stride"].toInt(), data["padding"].toInt()};
+    const Convolution convolution{data["stride"].toInt(), data["dilation"].toInt()};
     auto y = statistics->normalise(x, at::Tensor(), norm_weight, norm_bias);
     const auto [of_y, of_weight, of_bias] =
         convolution.gradients(gradients[0], y, weight, {true, true, data["bias"].toBool()});
@@ -50,16 +50,16 @@ struct NormConvolving : Function<NormConvolving> {
 }  // namespace
 
 at::Tensor norm_convolution(const at::Tensor& input, const BatchNorm& norm, const at::Tensor& weight,
-                            const at::Tensor& bias, int64_t stride, int64_t padding) {
+                            const at::Tensor& bias, int64_t stride, int64_t dilation) {
   TORCH_CHECK(!norm.residual.defined() && norm.weight.defined(), "a norm before a convolution is affine, without residual");
   check_norm(input, norm);
   // On a CUDA device memory is not scarce, and a sweep takes a tenth of the layer's time.
   if (CudaKernels::of(input) || !suits_batch_norm_kernels(input, norm)) {
     const auto y = batch_norm(input, norm)[0];
-    return y.dim() == 2 ? at::linear(y, weight, optional(bias)) : convolution(y, weight, bias, stride, padding);
+    return y.dim() == 2 ? at::linear(y, weight, optional(bias)) : convolution(y, weight, bias, stride, dilation);
   }
   TORCH_CHECK(weight.dim() == input.dim() && input.size(1) == weight.size(1), "a weight of ", weight.sizes(),
               " cannot be applied to ", input.sizes());
   return NormConvolving::apply(input, norm.weight, norm.bias, weight, optional(bias), norm,
-                               Convolution{stride, padding});
+                               Convolution{stride, dilation});
 }

@@ -7,8 +7,8 @@
 #include "../processor/processor.h"
 
 bool suits_cuda_stem(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
-                     int64_t padding) {
-  const bool shape = weight.size(1) == 3 && weight.size(2) == 7 && weight.size(3) == 7 && stride == 2 && padding == 3;
+                     int64_t dilation) {
+  const bool shape = weight.size(1) == 3 && weight.size(2) == 7 && weight.size(3) == 7 && stride == 2 && dilation == 1;
   const bool even = input.size(2) % 2 == 0 && input.size(3) % 2 == 0 && input.numel() > 0;
   return shape && even && !bias.defined() && !input.requires_grad() && CudaKernels::of(input);
 }

@@ -32,6 +32,36 @@ fn a_3x3_convolution_in_float32_agrees_with_the_definition_in_float64() {
 }
 
 #[test]
+fn a_dilated_convolution_agrees_with_libtorchs_in_float64() {
+    // Channels that suit Winograd's kernels and others; sides that the dilation divides and others.
+    for (channels, out, height, width, dilation) in
+        [(16, 32, 6, 6, 2), (32, 16, 7, 5, 2), (16, 16, 9, 3, 4), (3, 5, 6, 7, 2), (16, 16, 1, 1, 2)]
+    {
+        let input = noise(&[3, channels, height, width], 1);
+        let weight = noise(&[out, channels, 3, 3], 2) / (9.0 * channels as f64).sqrt();
+        let bias = noise(&[out], 3);
+        let results = |kind: Kind, convolved: &dyn Fn([&Tensor; 3]) -> Tensor| {
+            let [input, weight, bias] = [&input, &weight, &bias]
+                .map(|tensor| tensor.to_kind(kind).detach().copy().set_requires_grad(true));
+            let output = convolved([&input, &weight, &bias]);
+            (&output * &output).sum(kind).backward();
+            [output.detach(), input.grad(), weight.grad(), bias.grad()].map(|x| x.to_kind(Kind::Double))
+        };
+        let found = results(Kind::Float, &|[input, weight, bias]| {
+            convolution(input, weight, Some(bias), [1, dilation])
+        });
+        let expected = results(Kind::Double, &|[input, weight, bias]| {
+            input.conv2d(weight, Some(bias), [1; 2], [dilation; 2], [dilation; 2], 1)
+        });
+        for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let error = (found - expected).abs().max().double_value(&[]);
+            let scale = expected.abs().max().double_value(&[]);
+            assert!(error < 1e-4 * scale, "{place} of {height} x {width}: {error:e} of {scale:e}");
+        }
+    }
+}
+
+#[test]
 fn the_result_is_the_same_each_time() {
     let (input, weight) = (noise(&[8, 32, 20, 20], 1), noise(&[32, 32, 3, 3], 2));
     let first = results(&input, &weight, Kind::Float);
@@ -49,7 +79,7 @@ fn the_stem_agrees_with_the_definition_in_float64() {
         let (input, weight) = (noise(&[3, 3, height, width], 1), noise(&[16, 3, 7, 7], 2) / 12.0);
         let results = |kind: Kind, device: Device| {
             let weight = weight.to_kind(kind).to_device(device).copy().set_requires_grad(true);
-            let output = convolution(&input.to_kind(kind).to_device(device), &weight, None, [2, 3]);
+            let output = convolution(&input.to_kind(kind).to_device(device), &weight, None, [2, 1]);
             (&output * &output).sum(kind).backward();
             [output.detach(), weight.grad()].map(|tensor| tensor.to_kind(Kind::Double).to_device(Device::Cpu))
         };
@@ -120,8 +150,8 @@ fn a_1x1_convolution_in_bfloat16_agrees_with_the_definition_in_float64() {
         let results = |kind: Kind| {
             let [input, weight, bias] =
                 given.each_ref().map(|tensor| tensor.to_kind(kind).detach().copy().set_requires_grad(true));
-            let unbiased = convolution(&input, &weight, None, [1, 0]);
-            let output = convolution(&input, &weight, Some(&bias), [1, 0]) + unbiased * 0.25;
+            let unbiased = convolution(&input, &weight, None, [1, 1]);
+            let output = convolution(&input, &weight, Some(&bias), [1, 1]) + unbiased * 0.25;
             (&output * &output).to_kind(Kind::Double).sum(Kind::Double).backward();
             [output.detach(), input.grad(), weight.grad(), bias.grad()].map(|x| x.to_kind(Kind::Double))
         };

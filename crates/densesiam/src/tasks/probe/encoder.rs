@@ -93,15 +93,14 @@ impl NamedEncoder {
         // starts from.
         let store = Store::new(Kind::Float, device, seed);
         let scope = &store.root() / ENCODER.trim_end_matches('.');
-        let build = |architecture| ResNet::new(&scope, architecture, settings.zero_residual);
         Ok(match &self.source {
-            Source::Random => (build(settings.architecture), settings.architecture),
+            Source::Random => (settings.build(&scope), settings.architecture),
             Source::Weights(path) => {
-                let encoder = build(settings.architecture);
+                let encoder = settings.build(&scope);
                 import_encoder(&store, ENCODER, path)?;
                 (encoder, settings.architecture)
             }
-            Source::Checkpoint(path) => of_checkpoint(path, device)?,
+            Source::Checkpoint(path) => of_checkpoint(path, device, settings.output_stride)?,
         })
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use densesiam_data::labelled::{LabelledBatch, LabelledLoader};
 use densesiam_engine::log::Progress;
+use densesiam_nn::pretrain::densesiam::EncoderSettings;
 use densesiam_nn::{Architecture, Features, Mode, ResNet};
 use tch::{Device, Kind, Tensor};
 
@@ -55,7 +56,8 @@ impl Examples {
         progress: &Progress,
     ) -> Result<Self, Error> {
         let (size, pictures) = (plan.recipe.probe.size, plan.training.len() as i64);
-        let shapes = extractor.features.shapes(architecture, size);
+        let encoder = EncoderSettings { architecture, ..plan.recipe.encoder };
+        let shapes = extractor.features.shapes(&encoder, size);
         let kept = (Kind::Float, plan.device);
         let empty = |&[channels, side]: &[i64; 2]| Tensor::empty([pictures, channels, side, side], kept);
         let maps: Vec<Tensor> = shapes.iter().map(empty).collect();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use densesiam_data::labelled::{LabelFinding, LabelSurvey, LabelledSet, ReadingSettings};
 use densesiam_engine::device::{Precision, resolve_threads};
-use densesiam_nn::Architecture;
+use densesiam_nn::pretrain::densesiam::EncoderSettings;
 use tch::Device;
 
 use super::encoder::NamedEncoder;
@@ -78,16 +78,16 @@ impl Plan {
                 true => plan.recipe.encoder.architecture,
                 false => encoder.open(&plan.recipe.encoder, device, plan.recipe.run.seed)?.1,
             };
-            plan.fits_memory(architecture)?;
+            plan.fits_memory(&EncoderSettings { architecture, ..plan.recipe.encoder })?;
         }
         Ok(plan)
     }
 
-    fn fits_memory(&self, architecture: Architecture) -> Result<(), Error> {
+    fn fits_memory(&self, encoder: &EncoderSettings) -> Result<(), Error> {
         let probe = &self.recipe.probe;
         let values = |[channels, side]: [i64; 2]| channels * side * side;
         let of_one =
-            4 * probe.features.shapes(architecture, probe.size).into_iter().map(values).sum::<i64>() as u64;
+            4 * probe.features.shapes(encoder, probe.size).into_iter().map(values).sum::<i64>() as u64;
         let pictures = self.training.len() as u64;
         if of_one * pictures <= MOST_BYTES {
             return Ok(());

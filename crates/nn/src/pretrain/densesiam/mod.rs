@@ -23,11 +23,11 @@ use pixsim::at;
 pub use pixsim::{DenseOutputs, Link, PixSim};
 pub use regionsim::{RegionOutputs, RegionSim};
 pub use settings::{
-    CorrespondenceStrategy, EncoderSettings, GlobalRegion, GlobalSettings, Order, PixSimSettings,
-    PointStrategy, RegionLoss, RegionSimSettings, Settings,
+    CorrespondenceStrategy, DenseFeatures, EncoderSettings, GlobalRegion, GlobalSettings, Order,
+    PixSimSettings, PointStrategy, RegionLoss, RegionSimSettings, Settings,
 };
 
-use crate::encoder::ResNet;
+use crate::encoder::{Features, ResNet};
 use crate::heads::{Form, Head};
 use crate::layers::{Mode, both_views};
 use crate::losses::{Distance, contrast, loss_kind, zero_like};
@@ -82,7 +82,7 @@ impl DenseSiam {
     /// Builds the model in `store`: names start with `encoder`, `global_`, `pixel_` or `region_`.
     pub fn new(store: &Store, settings: &Settings) -> Self {
         let root = store.root();
-        let (encoder, channels) = (&settings.encoder, settings.encoder_channels());
+        let channels = settings.encoder_channels();
         let or = |value: i64, default: i64| if value == 0 { default } else { value };
         let global = (settings.global.weight > 0.0).then(|| {
             let dim = or(settings.global.dim, channels);
@@ -94,16 +94,12 @@ impl DenseSiam {
         });
         let dense = settings.has_pixsim() || settings.has_regionsim();
         Self {
-            encoder: ResNet::new(
-                &(&root / ENCODER.trim_end_matches('.')),
-                encoder.architecture,
-                encoder.zero_residual,
-            ),
+            encoder: settings.encoder.build(&(&root / ENCODER.trim_end_matches('.'))),
             global,
             pixsim: dense.then(|| PixSim::new(&root, settings)),
             regionsim: settings
                 .has_regionsim()
-                .then(|| RegionSim::new(&root, "region", channels, settings.regionsim.dim)),
+                .then(|| RegionSim::new(&root, "region", settings.dense_channels(), settings.regionsim.dim)),
             settings: settings.clone(),
         }
     }
@@ -116,20 +112,38 @@ impl DenseSiam {
         correspondence: Option<&Correspondence>,
         regions: bool,
     ) -> Output {
-        let [f] = both_views(views.map(Tensor::shallow_clone), |view, mode| {
-            [self.encoder.forward(view, mode).last()]
-        });
+        let [f, dense_f] = self.features_of(views);
         // Without a PixSim loss the projector is only needed by RegionSim, and is not used until RegionSim has started.
         let wanted = self.settings.has_pixsim() || regions;
         let dense = correspondence.filter(|_| wanted).zip(self.pixsim.as_ref());
         let (global, global_z) = self.global_loss(&f, correspondence);
         let (pixel, region, pixel_z) = match dense {
-            Some((correspondence, pixsim)) => self.dense_losses(pixsim, &f, correspondence, regions),
+            Some((correspondence, pixsim)) => self.dense_losses(pixsim, &dense_f, correspondence, regions),
             None => (zero_like(&global), zero_like(&global), None),
         };
         let Settings { global: of_global, pixsim: of_pixel, regionsim: of_region, .. } = &self.settings;
         let total = of_global.weight * &global + of_pixel.weight * &pixel + of_region.weight * &region;
         Output { losses: Losses { global, pixel, region, total }, global_z, pixel_z }
+    }
+
+    /// The encoder's last map, and the map that the dense losses compare, of both views.
+    fn features_of(&self, views: [&Tensor; 2]) -> [[Tensor; 2]; 2] {
+        let views = views.map(Tensor::shallow_clone);
+        match self.settings.pixsim.features {
+            DenseFeatures::C5 => {
+                let [f] = both_views(views, |view, mode| [self.encoder.forward(view, mode).last()]);
+                [f.each_ref().map(Tensor::shallow_clone), f]
+            }
+            DenseFeatures::C4 => both_views(views, |view, mode| {
+                let features = self.encoder.forward(view, mode);
+                [features.last(), self.dense_of(&features)]
+            }),
+        }
+    }
+
+    /// The map that the dense losses compare.
+    fn dense_of(&self, features: &Features) -> Tensor {
+        features.maps[self.settings.pixsim.features.stage()].shallow_clone()
     }
 
     /// `L_global`: SimSiam on the pooled features.
@@ -202,10 +216,10 @@ impl Method for DenseSiam {
     fn step(&mut self, views: &Views, now: Now) -> Step {
         let [one, two] = &views.pixels[..] else { panic!("DenseSiam compares two views") };
         let geometry: Vec<[View; 2]> = views.cuts.iter().map(|cuts| [cuts[0], cuts[1]]).collect();
-        let [.., cells] = self.settings.encoder.architecture.sides(one.size()[2] as u32);
+        let sides = self.settings.encoder.sides(one.size()[2] as u32);
+        let cells = sides[self.settings.pixsim.features.stage()] as usize;
         let place = (Kind::Float, one.device());
-        let correspondence =
-            Correspondence::new(&self.settings, &geometry, views.keys, cells as usize, place);
+        let correspondence = Correspondence::new(&self.settings, &geometry, views.keys, cells, place);
         let regions = self.settings.regionsim_has_started(now);
         let Output { losses, global_z, pixel_z } = self.forward([one, two], correspondence.as_ref(), regions);
         let no_dense_loss = self.settings.needs_overlap() && correspondence.is_none();
@@ -230,8 +244,10 @@ impl Method for DenseSiam {
     /// The argmax over the channels of PixSim's projector.
     fn categories(&self, pictures: &Tensor, side: i64) -> Option<Tensor> {
         let pixsim = self.pixsim.as_ref()?;
-        let features = self.features(pictures);
-        Some(tch::no_grad(|| pixsim.categories(&features, side)))
+        Some(tch::no_grad(|| {
+            let features = self.encoder.forward(pictures, Mode::Evaluate);
+            pixsim.categories(&self.dense_of(&features), side)
+        }))
     }
 }
 

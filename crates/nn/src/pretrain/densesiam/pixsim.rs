@@ -54,7 +54,7 @@ pub(super) fn at(maps: &[Tensor; 2], grid: &[Tensor; 2]) -> [Tensor; 2] {
 impl PixSim {
     /// `pixel_projector` and, if PixSim itself is on, `pixel_predictor`.
     pub fn new(scope: &Scope, settings: &Settings) -> Self {
-        let (channels, dim) = (settings.encoder_channels(), settings.pixsim.dim);
+        let (channels, dim) = (settings.dense_channels(), settings.pixsim.dim);
         let predictor = || Head::predictor(&(scope / "pixel_predictor"), Form::Maps, dim, dim);
         Self {
             projector: Head::projector(&(scope / "pixel_projector"), Form::Maps, channels, dim, dim),

@@ -4,9 +4,10 @@ use densesiam_settings::duration::{Duration, Now};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::Architecture;
+use crate::encoder::{Architecture, ResNet};
 use crate::losses::Distance;
 use crate::step::Predictors;
+use crate::store::Scope;
 
 /// Encoder, global branch, PixSim and RegionSim: the tables of a recipe that this method reads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,18 +24,66 @@ pub struct Settings {
 }
 
 /// The encoder `F`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EncoderSettings {
     /// Which ResNet.
     pub architecture: Architecture,
     /// Start the last batch norm of each residual block at 0 (the paper, section 5.1).
     pub zero_residual: bool,
+    /// Pixels along a picture's side for one cell of the last map: 32, 16 or 8. Below 32 the last stages are dilated
+    /// instead of having a stride; the same weights fit every value (ours).
+    pub output_stride: u32,
 }
 
 impl Default for EncoderSettings {
     fn default() -> Self {
-        Self { architecture: Architecture::ResNet50, zero_residual: true }
+        Self { architecture: Architecture::ResNet50, zero_residual: true, output_stride: 32 }
+    }
+}
+
+impl EncoderSettings {
+    /// The encoder below `scope`.
+    pub fn build(&self, scope: &Scope) -> ResNet {
+        ResNet::with_output_stride(scope, self.architecture, self.zero_residual, self.output_stride)
+    }
+
+    /// Sides of the maps of a square picture of `size` pixels a side.
+    pub fn sides(&self, size: u32) -> [u32; 4] {
+        self.architecture.strides().map(|stride| size.div_ceil(stride.min(self.output_stride)))
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// A stride that is not allowed.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        require(
+            [8, 16, 32].contains(&self.output_stride),
+            "encoder.output_stride",
+            &self.output_stride,
+            "8, 16 or 32",
+        )
+    }
+}
+
+/// A map of the encoder that the dense losses can compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DenseFeatures {
+    /// The last stage's, as in the paper.
+    C5,
+    /// That of the stage before: twice the cells along a side, half the channels (ours).
+    C4,
+}
+
+impl DenseFeatures {
+    /// Its place in C2, C3, C4, C5.
+    pub fn stage(self) -> usize {
+        match self {
+            Self::C5 => 3,
+            Self::C4 => 2,
+        }
     }
 }
 
@@ -130,6 +179,8 @@ pub struct PixSimSettings {
     pub weight: f64,
     /// Points along each side of the grid, `K`; 0 turns all dense losses off (table 4a).
     pub grid: usize,
+    /// The map that PixSim and RegionSim compare.
+    pub features: DenseFeatures,
     /// `D` of eq. 1.
     pub distance: Distance,
     /// Where the grid is sampled.
@@ -147,6 +198,7 @@ impl Default for PixSimSettings {
         Self {
             weight: 1.0,
             grid: 7,
+            features: DenseFeatures::C5,
             distance: Distance::CrossEntropy,
             order: Order::ProjectorPredictorGrid,
             points: PointStrategy::RegularGrid,
@@ -232,12 +284,18 @@ impl Settings {
         self.encoder.architecture.channels()[3]
     }
 
+    /// Channels of the map that the dense losses compare.
+    pub fn dense_channels(&self) -> i64 {
+        self.encoder.architecture.channels()[self.pixsim.features.stage()]
+    }
+
     /// Checks every value and every combination.
     ///
     /// # Errors
     /// The first setting that is not allowed.
     pub fn validate(&self) -> Result<(), SettingError> {
         let (pixsim, regionsim) = (&self.pixsim, &self.regionsim);
+        self.encoder.validate()?;
         let weight = |key, weight: f64| {
             require(weight >= 0.0 && weight.is_finite(), key, &weight, "a finite number from 0")
         };
