@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 /// The folders of C++ in `src`. They hold no Rust, so that a change of Rust alone compiles no C++ again.
-const FOLDERS: [&str; 4] = ["layers", "processor", "cuda", "libtorch"];
+const FOLDERS: [&str; 5] = ["layers", "processor", "cuda", "libtorch", "group"];
 
 /// What reads libtorch's headers, for any processor.
-const WITH_LIBTORCH: [&str; 15] = [
+const WITH_LIBTORCH: [&str; 18] = [
     "libtorch/calls",
     "layers/layers",
     "layers/convolution",
@@ -14,6 +14,7 @@ const WITH_LIBTORCH: [&str; 15] = [
     "layers/batch_norm",
     "layers/batch_norm_processor",
     "layers/batch_norm_cuda",
+    "layers/batch_norm_group",
     "layers/norm_convolution",
     "layers/sample",
     "layers/max_pool",
@@ -22,6 +23,8 @@ const WITH_LIBTORCH: [&str; 15] = [
     "processor/processor",
     "cuda/cuda",
     "cuda/cuda_module",
+    "group/group",
+    "group/buckets",
 ];
 
 /// The kernels of `src/processor`, which read none and are compiled once for each instruction set.
@@ -53,6 +56,7 @@ fn main() {
         .std("c++17")
         .warnings(false)
         .include(&out)
+        .include("src/group")
         .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"));

@@ -11,7 +11,7 @@ mod answer;
 mod commands;
 mod exit_code;
 
-use commands::{command_line, run};
+use commands::{command_line, name, run, speaks};
 use exit_code::ExitCode;
 
 /// libtorch uses this allocator too. Its settings in .cargo/config.toml keep freed memory for the next step, in huge
@@ -26,9 +26,9 @@ fn main() -> std::process::ExitCode {
             let code = ExitCode::of(&error);
             // A request to stop is not a fault; neither is a reader that closes the answer early (`| head`).
             match error {
-                asked if asked.was_asked_for() => say(asked),
+                asked if asked.was_asked_for() => speaks().then(|| say(asked)).unwrap_or_default(),
                 _ if code == ExitCode::Unread => {}
-                fault => say(format_args!("error: {fault}")),
+                fault => say(format_args!("{}error: {fault}", name())),
             }
             code
         }

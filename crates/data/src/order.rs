@@ -1,5 +1,7 @@
 //! The order in which an epoch visits its samples: a shuffle that seed and epoch determine.
 
+use std::ops::Range;
+
 use densesiam_random::{Key, Purpose, RngExt};
 
 /// One epoch's permutation of the samples `0..n`.
@@ -26,6 +28,26 @@ impl Order {
     }
 }
 
+/// One of several parts of every batch, whose sizes differ by at most one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which, counted from 0.
+    pub number: usize,
+    /// How many there are.
+    pub parts: usize,
+}
+
+impl Part {
+    /// The whole batch.
+    pub const WHOLE: Self = Self { number: 0, parts: 1 };
+
+    /// The places in a batch that this part has.
+    pub fn places(self, batch_size: usize) -> Range<usize> {
+        let first = |number: usize| batch_size * number / self.parts;
+        first(self.number)..first(self.number + 1)
+    }
+}
+
 /// Whole batches in an epoch of `n` samples; the rest of the shuffle is left out (a different rest in every epoch).
 pub fn steps_per_epoch(n: usize, batch_size: usize) -> u64 {
     (n / batch_size) as u64
@@ -44,6 +66,15 @@ mod tests {
         assert_eq!(first, Order::new(1000, 7, 0));
         assert_ne!(first, Order::new(1000, 7, 1));
         assert_ne!(first, Order::new(1000, 8, 0));
+    }
+
+    #[test]
+    fn parts_are_equal_but_for_one_and_make_the_whole() {
+        for (batch_size, parts) in [(7, 3), (8, 3), (64, 7), (4, 4), (5, 1)] {
+            let of = |number| Part { number, parts }.places(batch_size);
+            assert!((0..parts).flat_map(of).eq(0..batch_size));
+            assert!((0..parts).all(|number| of(number).len().abs_diff(batch_size / parts) <= 1));
+        }
     }
 
     #[test]

@@ -135,6 +135,20 @@ pub enum Error {
         /// What the monitors report.
         why: String,
     },
+    /// Another process of the training has ended, or does not answer.
+    #[error(
+        "another process of this training is lost ({why}); go on from its last checkpoint, in {}, with --resume",
+        shown(checkpoints)
+    )]
+    Lost {
+        /// What that process said, or what the connection to it says.
+        why: String,
+        /// The folder of the checkpoints.
+        checkpoints: PathBuf,
+    },
+    /// Another process of the training could not go on; all is saved.
+    #[error("another process of this training cannot go on: {0}")]
+    Elsewhere(String),
     /// A signal asked the run to stop; all is saved.
     #[error("{0}")]
     Interrupted(Box<Stop>),

@@ -35,7 +35,8 @@ impl fmt::Display for Signal {
     }
 }
 
-const SIGNALS: [(Signal, i32); 4] = [
+/// The signals, with their numbers.
+pub const SIGNALS: [(Signal, i32); 4] = [
     (Signal::Interrupt, SIGINT),
     (Signal::Terminate, SIGTERM),
     (Signal::User1, SIGUSR1),

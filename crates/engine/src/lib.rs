@@ -9,5 +9,6 @@ pub mod environment;
 pub mod interrupt;
 pub mod log;
 pub mod optimizer;
+pub mod processes;
 pub mod run_dir;
 pub mod waiting;

@@ -1,6 +1,6 @@
 //! The three layers that all networks are made of, with PyTorch's semantics and names.
 
-use densesiam_torch_ext::{BatchNorm as Norm, batch_norm, convolution, norm_convolution};
+use densesiam_torch_ext::{BatchNorm as Norm, Group, batch_norm, convolution, norm_convolution};
 use tch::{Kind, Tensor};
 
 use crate::store::{Initial, Scope};
@@ -122,6 +122,7 @@ pub struct BatchNorm {
     running_mean: Tensor,
     running_var: Tensor,
     batches_tracked: Tensor,
+    group: Group,
 }
 
 impl BatchNorm {
@@ -144,6 +145,7 @@ impl BatchNorm {
             running_var: scope.buffer("running_var", &[channels], 1.0),
             // Only kept because torchvision's strict loading requires it.
             batches_tracked: scope.counter("num_batches_tracked"),
+            group: scope.group().clone(),
         }
     }
 
@@ -176,6 +178,15 @@ impl BatchNorm {
         }
         let (affine, running) =
             (self.affine.as_ref().map(|(w, b)| (w, b)), (&self.running_mean, &self.running_var));
-        Norm { affine, running, views, momentum: 0.1, epsilon: 1e-5, residual, relu }
+        Norm {
+            affine,
+            running,
+            views,
+            momentum: 0.1,
+            epsilon: 1e-5,
+            residual,
+            relu,
+            group: Some(&self.group),
+        }
     }
 }

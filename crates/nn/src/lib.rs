@@ -21,6 +21,7 @@ pub mod segment;
 mod step;
 mod store;
 
+pub use densesiam_torch_ext::Group;
 pub use encoder::{Architecture, Features, Pyramid, ResNet};
 pub use heads::{Form, Head};
 pub use layers::{BatchNorm, Convolution, Linear, Mode};

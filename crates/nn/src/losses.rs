@@ -2,9 +2,6 @@
 //!
 //! No function here stops a gradient; that is done visibly where a loss is put together.
 
-/// Eq. 6, `-log(exp(cos(q_i, r_i) / t) / sum_j exp(cos(q_i, r_j) / t))`, which keeps no similarities for the backward
-/// pass.
-pub use densesiam_torch_ext::contrast;
 use densesiam_torch_ext::cross_entropy;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -47,6 +44,7 @@ impl Distance {
     pub fn mean(self, p: &Tensor, z: &Tensor) -> Tensor {
         let kind = loss_kind(p.kind());
         match self {
+            _ if p.numel() == 0 => of_nothing(p),
             Self::Cosine => self.at_each(&p.to_kind(kind), &z.to_kind(kind)).mean(kind),
             Self::CrossEntropy => cross_entropy(p, z),
         }
@@ -57,6 +55,27 @@ impl Distance {
 pub(crate) fn normalised(x: &Tensor, axis: i64) -> Tensor {
     let norm = x.norm_scalaropt_dim(2.0, [axis], true).clamp_min(1e-12);
     x / norm
+}
+
+/// Eq. 6, `-log(exp(cos(q_i, r_i) / t) / sum_j exp(cos(q_i, r_j) / t))`, which keeps no similarities for the backward
+/// pass; mean over all rows.
+pub fn contrast(q: &Tensor, r: &Tensor, temperature: f64) -> Tensor {
+    if q.numel() == 0 {
+        of_nothing(q) + of_nothing(r)
+    } else {
+        densesiam_torch_ext::contrast(q, r, temperature)
+    }
+}
+
+/// The loss of outputs that belong to no sample, in a process without one: 0, with a backward pass through the same layers as
+/// in the other processes, which wait in each of them.
+fn of_nothing(outputs: &Tensor) -> Tensor {
+    outputs.sum(loss_kind(outputs.kind()))
+}
+
+/// The part of a loss that a process adds to the loss of all: the mean over its own samples, times their share of all samples.
+pub(crate) fn weighed(mean: Tensor, share: f64) -> Tensor {
+    if share == 1.0 { mean } else { mean * share }
 }
 
 /// Zero, for a loss that has no input to be computed from.

@@ -1,10 +1,12 @@
 //! What a training needs to know about a method: the output of a step, and which tensors are predictors.
 
+use densesiam_torch_ext::Group;
 use tch::Tensor;
 
 use crate::collapse::{CategoryUse, category_use, spread};
 
-/// One step of a method, before its gradients. Nothing in it has been read from the device.
+/// One step of a method, before its gradients. Nothing in it has been read from the device. With several processes, loss and
+/// parts are this process's shares, and their sums over the processes are the losses of the batch.
 #[derive(Debug)]
 pub struct Step {
     /// The weighted sum, a scalar to be differentiated. It has no gradient if no loss with a weight is computed.
@@ -37,12 +39,12 @@ pub enum Watched {
 }
 
 impl Watched {
-    /// The numbers of the monitor, scalars with their names in the log.
-    pub fn numbers(&self) -> Vec<(&'static str, Tensor)> {
+    /// The numbers of the monitor for the batch of all processes, scalars with their names in the log.
+    pub fn numbers(&self, group: &Group) -> Vec<(&'static str, Tensor)> {
         match self {
-            Self::Spread(z) => vec![("spread", spread(z))],
+            Self::Spread(z) => vec![("spread", spread(z, group))],
             Self::Categories(z) => {
-                let CategoryUse { entropy, used } = category_use(z);
+                let CategoryUse { entropy, used } = category_use(z, group);
                 vec![("category_entropy", entropy), ("categories_used", used)]
             }
         }

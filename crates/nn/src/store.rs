@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::ops::Div;
 
 use densesiam_random::{Key, Purpose, hash};
+use densesiam_torch_ext::Group;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use tch::{Device, Kind, Tensor};
 
@@ -60,13 +61,24 @@ pub struct Store {
     kind: Kind,
     device: Device,
     seed: u64,
+    group: Group,
     entries: RefCell<Vec<Entry>>,
 }
 
 impl Store {
     /// An empty store; parameters will be of `kind`, on `device`, drawn from `seed`.
     pub fn new(kind: Kind, device: Device, seed: u64) -> Self {
-        Self { kind, device, seed, entries: RefCell::default() }
+        Self { kind, device, seed, group: Group::alone(), entries: RefCell::default() }
+    }
+
+    /// The same store for a model that several processes train together.
+    pub fn with_group(self, group: Group) -> Self {
+        Self { group, ..self }
+    }
+
+    /// The processes that train the model.
+    pub fn group(&self) -> &Group {
+        &self.group
     }
 
     /// The device of the tensors.
@@ -146,6 +158,11 @@ impl<'s> Div<&str> for &Scope<'s> {
 }
 
 impl Scope<'_> {
+    /// The processes that train the model.
+    pub fn group(&self) -> &Group {
+        &self.store.group
+    }
+
     fn full_name(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
     }

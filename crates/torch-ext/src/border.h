@@ -6,7 +6,15 @@
 
 #include <cstring>
 #include <exception>
+#include <stdexcept>
+#include <string>
 #include <vector>
+
+// A process of the group that does not answer. Its message begins with a character of its own, by which Rust knows it
+// also when it has come through code of libtorch.
+struct LostProcess : std::runtime_error {
+  explicit LostProcess(const std::string& message) : std::runtime_error("\x1f" + message) {}
+};
 
 // Runs `body`; returns null, or the message of its exception (to be freed by torch_ext_free).
 template <typename Body>

@@ -29,10 +29,22 @@ pub(crate) fn owned(text: *mut c_char) -> Option<String> {
 pub(crate) fn tensor_from(name: &str, call: impl FnOnce(*mut *mut c_void) -> *mut c_char) -> Tensor {
     let mut tensor = std::ptr::null_mut();
     if let Some(message) = owned(call(&mut tensor)) {
+        unwind_if_lost(&message);
         panic!("{name}: {message}");
     }
     // SAFETY: no failure, so `tensor` is a new at::Tensor that nobody else owns.
     unsafe { Tensor::from_ptr(tensor.cast()) }
+}
+
+/// What the message of a lost process begins with.
+pub(crate) const LOST: char = '\x1f';
+
+/// Leaves the step if a process of the group is lost, without the message of a panic: it is no fault of the program, and the
+/// training loop reports it.
+pub(crate) fn unwind_if_lost(message: &str) {
+    if message.contains(LOST) {
+        std::panic::resume_unwind(Box::new(message.to_owned()));
+    }
 }
 
 pub(crate) fn pointer(tensor: Option<&Tensor>) -> *const c_void {

@@ -6,6 +6,7 @@ use std::ffi::{c_char, c_void};
 use tch::Tensor;
 
 use crate::border::{pointer, tensor_from};
+use crate::group::Group;
 
 unsafe extern "C" {
     fn torch_ext_convolution(
@@ -27,6 +28,7 @@ unsafe extern "C" {
         views: i64,
         momentum: f64,
         epsilon: f64,
+        group: *const c_void,
         output: *mut *mut c_void,
         again: *mut *mut c_void,
     ) -> *mut c_char;
@@ -40,6 +42,7 @@ unsafe extern "C" {
         views: i64,
         momentum: f64,
         epsilon: f64,
+        group: *const c_void,
         weight: *const c_void,
         bias: *const c_void,
         stride: i64,
@@ -97,6 +100,9 @@ pub struct BatchNorm<'t> {
     pub residual: Option<&'t Tensor>,
     /// Whether ReLU follows.
     pub relu: bool,
+    /// The processes whose batches have common statistics in training, if there are others. A process may then have no value
+    /// at all.
+    pub group: Option<&'t Group>,
 }
 
 /// Normalises `input` `[B, C, H, W]` or `[rows, C]`, adds the residual, applies ReLU, with gradients. On a processor
@@ -123,6 +129,7 @@ pub fn batch_norm(input: &Tensor, norm: BatchNorm<'_>) -> [Tensor; 2] {
             norm.views,
             norm.momentum,
             norm.epsilon,
+            norm.group.map_or(std::ptr::null(), Group::pointer),
             output,
             &mut again,
         )
@@ -157,6 +164,7 @@ pub fn norm_convolution(
             norm.views,
             norm.momentum,
             norm.epsilon,
+            norm.group.map_or(std::ptr::null(), Group::pointer),
             pointer(Some(weight)),
             pointer(bias),
             stride,

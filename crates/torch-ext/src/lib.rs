@@ -1,21 +1,24 @@
 //! Functions of libtorch that Rust needs and tch lacks, and layers that are faster than libtorch's, through C++. The
-//! code is in four folders, each with one Rust file of the same name:
+//! code is in five folders, each with one Rust file of the same name:
 //!
 //! * `layers`: functions with gradients, by kernels where they can compute them and by libtorch everywhere else
 //! * `processor`: the kernels on the processor, compiled for each instruction set, and the choice among those
 //! * `cuda`: the kernels for CUDA devices, compiled at run time
 //! * `libtorch`: calls of libtorch's own
+//! * `group`: several processes that train one model
 //!
 //! Layers know the kernels, but kernels know no layers. `border` passes tensors and errors between the languages. All
 //! unsafe code of the workspace is in this crate.
 
 mod border;
 mod cuda;
+mod group;
 mod layers;
 mod libtorch;
 mod processor;
 
 pub use cuda::cuda_kernels;
+pub use group::{Buckets, Group, GroupError, StoreServer};
 pub use layers::{
     BatchNorm, batch_norm, contrast, convolution, cross_entropy, max_pool, norm_convolution, sample,
 };

@@ -7,6 +7,7 @@ mod contrast;
 mod convolution;
 mod cross_entropy;
 mod cuda;
+mod group;
 mod libtorch;
 mod max_pool;
 mod moments;

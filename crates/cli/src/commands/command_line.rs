@@ -9,6 +9,7 @@ use densesiam::export::Format;
 use densesiam::home::expand;
 use densesiam_engine::run_dir::Start;
 
+use super::processes::ProcessArguments;
 use super::{ablate, bench, data, keys};
 use crate::answer::answer;
 
@@ -183,6 +184,9 @@ pub(crate) struct TrainArguments {
     /// Print the resolved recipe and what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Several processes that train together
+    #[command(flatten)]
+    pub processes: ProcessArguments,
 }
 
 /// `densesiam predict`

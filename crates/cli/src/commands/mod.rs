@@ -15,6 +15,7 @@ mod knn;
 mod predict;
 mod pretrain;
 mod probe;
+mod processes;
 mod segment;
 mod views;
 
@@ -29,6 +30,7 @@ use densesiam_engine::waiting::bound_spinning;
 use densesiam_text::shown;
 
 pub(crate) use command_line::{Command, command_line};
+pub(crate) use processes::{name, speaks};
 
 use crate::answer::{answer, answer_line};
 use command_line::{CommandLine, PredictArguments, TrainArguments, ViewsArguments, path, takes_settings};

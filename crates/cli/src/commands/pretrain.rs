@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use densesiam_data::index::names_shards;
-use densesiam_engine::log::{Voice, say};
 
 use super::hours::{Measured, dry_run};
-use super::{TrainArguments, folder, interrupt};
+use super::{TrainArguments, folder, interrupt, processes};
 use densesiam::error::Error;
 use densesiam::recipe::find;
 use densesiam::recipe::pretrain::PretrainRecipe;
@@ -14,14 +13,20 @@ use densesiam::tasks::pretrain::{Plan, pretrain};
 
 /// Finds, resolves and runs the recipe.
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
+    let membership = if arguments.dry_run { None } else { processes::start(&arguments.processes)? };
     let measured = load(&arguments.recipe, &arguments.settings, arguments.resume)?;
+    if membership.is_some() {
+        processes::refuse_measured(&measured.recipe)?;
+    }
     let measured = measured.in_steps(arguments.resume)?;
-    let plan = Plan::new(measured.recipe.clone())?;
+    let mut plan = Plan::new(measured.recipe.clone())?;
     if arguments.dry_run {
         return dry_run(&measured, &plan, &plan.run);
     }
-    say(&plan);
-    pretrain(&plan, arguments.start(), &Voice::Terminal, &interrupt()?)
+    plan.run = processes::join(plan.run, membership.as_ref())?;
+    let (voice, start) = (processes::voice(), processes::start_of(&plan.run, arguments.start())?);
+    voice.say(&plan);
+    pretrain(&plan, start, &voice, &interrupt()?)
 }
 
 /// A recipe, or the folder recipe for a folder of pictures or tar shards, with the settings of the command line

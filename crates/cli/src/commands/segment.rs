@@ -1,7 +1,6 @@
 //! `densesiam segment`: finds the recipe and runs it.
 
-use super::{TrainArguments, interrupt};
-use densesiam_engine::log::{Voice, say};
+use super::{TrainArguments, interrupt, processes};
 
 use super::hours::{Measured, dry_run};
 use densesiam::error::Error;
@@ -11,12 +10,18 @@ use densesiam::tasks::segment::{Plan, segment};
 
 /// Finds, resolves and runs the recipe.
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
+    let membership = if arguments.dry_run { None } else { processes::start(&arguments.processes)? };
     let recipe: SegmentRecipe = find(&arguments.recipe, &arguments.settings)?;
+    if membership.is_some() {
+        processes::refuse_measured(&recipe)?;
+    }
     let measured = Measured::not_yet(recipe).in_steps(arguments.resume)?;
-    let plan = Plan::new(measured.recipe.clone())?;
+    let mut plan = Plan::new(measured.recipe.clone())?;
     if arguments.dry_run {
         return dry_run(&measured, &plan, &plan.run);
     }
-    say(&plan);
-    segment(&plan, arguments.start(), &Voice::Terminal, &interrupt()?)
+    plan.run = processes::join(plan.run, membership.as_ref())?;
+    let (voice, start) = (processes::voice(), processes::start_of(&plan.run, arguments.start())?);
+    voice.say(&plan);
+    segment(&plan, start, &voice, &interrupt()?)
 }

@@ -16,6 +16,7 @@ mod interop_webdataset;
 mod knn;
 mod predict;
 mod probe;
+mod processes;
 mod program;
 mod resume;
 mod segment;

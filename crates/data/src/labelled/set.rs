@@ -7,6 +7,7 @@ use super::layout::picture_folders;
 use super::spelling::Spelling;
 use super::{DataSetError, Layout, Taxonomy};
 use crate::index::{ImageIndex, Place};
+use crate::order::Part;
 
 /// One split of a data set whose pictures all have a label map.
 #[derive(Clone, Debug)]
@@ -79,6 +80,15 @@ impl LabelledSet {
         if count < all {
             self.samples = (0..count).map(|number| self.samples[number * all / count].clone()).collect();
         }
+    }
+
+    /// One of several parts of the set; `None` if that part has no picture.
+    pub fn part(self: &Arc<Self>, part: Part) -> Option<Arc<Self>> {
+        if part == Part::WHOLE {
+            return Some(Arc::clone(self));
+        }
+        let samples = self.samples[part.places(self.len())].to_vec();
+        (!samples.is_empty()).then(|| Arc::new(Self { samples, ..Self::clone(self) }))
     }
 
     /// Number of pictures, at least 1.

@@ -21,6 +21,7 @@ use densesiam_text::shown;
 
 use crate::decode::DecodeLimits;
 use crate::index::ImageIndex;
+use crate::order::Part;
 use crate::views::Augmentation;
 use bad::BadFiles;
 use prefetch::{Failure, Prefetch};
@@ -42,6 +43,8 @@ pub struct LoaderSettings<A> {
     pub augmentation: A,
     /// Samples in a batch, at least 1.
     pub batch_size: usize,
+    /// The part of each batch that is made here; other processes make the others.
+    pub part: Part,
     /// Seed of the run.
     pub seed: u64,
     /// Worker threads, at least 1.
@@ -73,6 +76,7 @@ impl<A: Default> Default for LoaderSettings<A> {
         Self {
             augmentation: A::default(),
             batch_size: 64,
+            part: Part::WHOLE,
             seed: 0,
             workers: 1,
             prefetch_batches: 2,
@@ -214,10 +218,24 @@ impl<A: Augmentation> Loader<A> {
         // Counted on delivery, not when a worker finds them, so that the failing step does not depend on the workers.
         let used = if draft.exhausted { &[][..] } else { &draft.samples };
         self.bad.met(std::mem::take(&mut draft.bad), used);
-        let BatchMaker { index, settings, .. } = self.prefetch.production();
         if draft.exhausted {
             return Err(LoadError::NothingReadable { count: self.bad.len(), first: self.first_bad() });
         }
+        self.check_bad()?;
+        Ok(Some(draft.finish()))
+    }
+
+    /// Adds the unreadable files that other processes have met.
+    ///
+    /// # Errors
+    /// [`LoadError::TooManyBad`] if too much of the data set is unreadable.
+    pub fn met_elsewhere(&mut self, bad: Vec<(u64, String)>) -> Result<(), LoadError> {
+        self.bad.met(bad, &[]);
+        self.check_bad()
+    }
+
+    fn check_bad(&self) -> Result<(), LoadError> {
+        let BatchMaker { index, settings, .. } = self.prefetch.production();
         if self.bad.len() as f64 > settings.max_bad_share * index.len() as f64 {
             return Err(LoadError::TooManyBad {
                 count: self.bad.len(),
@@ -226,7 +244,7 @@ impl<A: Augmentation> Loader<A> {
                 first: self.first_bad(),
             });
         }
-        Ok(Some(draft.finish()))
+        Ok(())
     }
 
     /// Returns the memory of a batch, so that the next batch does not need to allocate.

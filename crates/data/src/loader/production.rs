@@ -92,7 +92,7 @@ impl<A: Augmentation> Production for BatchMaker<A> {
     type Scratch = SampleScratch;
 
     fn batch_size(&self) -> usize {
-        self.settings.batch_size
+        self.settings.part.places(self.settings.batch_size).len()
     }
 
     fn patience(&self) -> Duration {
@@ -108,21 +108,22 @@ impl<A: Augmentation> Production for BatchMaker<A> {
     }
 
     fn open(&self, step: u64, recycled: Option<Self::Batch>) -> Self::Batch {
-        let LoaderSettings { batch_size, seed, ref augmentation, .. } = self.settings;
+        let LoaderSettings { batch_size, part, seed, ref augmentation, .. } = self.settings;
         let steps = steps_per_epoch(self.index.len(), batch_size);
         let epoch = step / steps;
         let mut order = lock(&self.order);
         if order.0 != epoch {
             *order = (epoch, Order::new(self.index.len(), seed, epoch));
         }
-        let samples = order.1.batch(step % steps, batch_size);
+        let samples = order.1.batch(step % steps, batch_size)[part.places(batch_size)].to_vec();
+        let count = samples.len();
         let sizes = augmentation.sizes();
         let mut views = recycled.map(|draft| draft.views).unwrap_or_default();
         views.resize(sizes.len(), Vec::new());
         for (view, side) in views.iter_mut().zip(sizes) {
-            view.resize(batch_size * side as usize * side as usize * 3, 0);
+            view.resize(count * side as usize * side as usize * 3, 0);
         }
-        Draft { step, epoch, samples, drawn: vec![None; batch_size], ..Draft::recycled(views) }
+        Draft { step, epoch, samples, drawn: vec![None; count], ..Draft::recycled(views) }
     }
 
     fn produce(&self, slot: usize, scratch: &mut SampleScratch, draft: &Mutex<Self::Batch>) {

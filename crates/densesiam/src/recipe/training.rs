@@ -68,6 +68,8 @@ pub struct RunSettings {
     pub precision: PrecisionRequest,
     /// Threads of the processor that libtorch uses; 0 for all cores.
     pub threads: usize,
+    /// Seconds to wait for another process of the training.
+    pub timeout: u64,
 }
 
 impl Default for RunSettings {
@@ -79,6 +81,7 @@ impl Default for RunSettings {
             device: DeviceRequest::Auto,
             precision: PrecisionRequest::Auto,
             threads: 0,
+            timeout: 600,
         }
     }
 }
@@ -90,7 +93,8 @@ impl RunSettings {
     /// [`SettingError`] with the first key that is out of range.
     pub fn validate(&self) -> Result<(), SettingError> {
         within("run.seed", self.seed, 0..=(1 << 53) - 1, "(exact in JSON)")?;
-        within("run.threads", self.threads, 0..=1024, "threads")
+        within("run.threads", self.threads, 0..=1024, "threads")?;
+        within("run.timeout", self.timeout, 1..=1_000_000, "seconds")
     }
 }
 

@@ -25,16 +25,24 @@ use densesiam_report::pictures;
 /// Writes a run directory.
 pub(crate) struct Journal<'p> {
     run: &'p Run,
-    directory: RunDirectory,
-    checkpoints: CheckpointFolder,
-    metrics: MetricsLog,
-    evaluations: MetricsLog,
+    layout: RunLayout,
+    /// `None` in a process that writes nothing, because another one writes.
+    files: Option<Files>,
     best: Option<Best>,
-    events: EventFile,
     progress: Progress,
     pending: Vec<Pending>,
     warnings: BTreeMap<&'static str, String>,
     bad_files: Vec<(u64, String)>,
+}
+
+/// The files that a training keeps open.
+struct Files {
+    /// Locked as long as this exists.
+    directory: RunDirectory,
+    checkpoints: CheckpointFolder,
+    metrics: MetricsLog,
+    evaluations: MetricsLog,
+    events: EventFile,
 }
 
 impl<'p> Journal<'p> {
@@ -48,44 +56,17 @@ impl<'p> Journal<'p> {
         state: &State,
         voice: &Voice,
     ) -> Result<Self, Error> {
-        let (step, resumed, said) = (state.step, origin.is_restored(), std::mem::take(&mut origin.said));
-        let (directory, restored) = origin.take(&run.common.run)?;
-        let layout = directory.layout();
-        // The recipe is written first: a folder without a recipe belongs to a run that has not begun.
-        write_bytes(&layout.recipe(), run.recipe.as_bytes())?;
-        let checkpoints = CheckpointFolder::open(&layout.checkpoints())?;
-        let log = |path: &Path| {
-            if resumed { MetricsLog::resume(path, step) } else { MetricsLog::create(path) }
-        };
-        let metrics = log(&layout.metrics())?;
-        let evaluations = log(&layout.evaluations())?;
-        let root = layout.root();
-        let events = if resumed { EventFile::resume(root, step)? } else { EventFile::create(root)? };
-        let environment =
-            Environment::collect(env!("CARGO_PKG_VERSION"), run.device, run.precision, run.threads);
-        let environment = serde_json::to_string_pretty(&environment).unwrap_or_default();
-        write_bytes(&layout.environment(), environment.as_bytes())?;
-        let pictures = layout.pictures();
-        fs::create_dir_all(&pictures).map_err(|source| Error::file(pictures, source))?;
-        let total = run.horizon.total_steps;
-        let progress = Progress::new(voice, run.task.name, step, total, run.horizon.batch_size);
+        let (step, said) = (state.step, std::mem::take(&mut origin.said));
+        let voice = if run.writes() { voice } else { &Voice::Nobody };
+        let (total, batch_size) = (run.horizon.total_steps, run.horizon.batch_size);
+        let progress = Progress::new(voice, run.task.name, step, total, batch_size);
+        let Contents { bad_files, best, .. } =
+            origin.contents().cloned().unwrap_or_else(|| Contents::of(run));
+        let files = run.writes().then(|| Files::open(run, origin, step)).transpose()?;
+        let layout = run.layout();
         let (pending, warnings) = (vec![], BTreeMap::new());
-        let (bad_files, best) =
-            restored.map(|contents| (contents.bad_files, contents.best)).unwrap_or_default();
-        let journal = Self {
-            run,
-            directory,
-            checkpoints,
-            metrics,
-            evaluations,
-            best,
-            events,
-            progress,
-            pending,
-            warnings,
-            bad_files,
-        };
-        if let Some(why) = journal.directory.unlocked() {
+        let journal = Self { run, layout, files, best, progress, pending, warnings, bad_files };
+        if let Some(why) = journal.files.as_ref().and_then(|files| files.directory.unlocked()) {
             journal.say(&format!(
                 "warning: the file system gives no lock for the run directory ({why}): see to it that no other process \
                  writes there"
@@ -102,7 +83,12 @@ impl<'p> Journal<'p> {
 
     /// Where things lie.
     pub(crate) fn layout(&self) -> &RunLayout {
-        self.directory.layout()
+        &self.layout
+    }
+
+    /// Whether this process writes, and another one does not.
+    pub(crate) fn writes(&self) -> bool {
+        self.files.is_some()
     }
 
     /// What the monitors have complained of, the first time for each number.
@@ -167,8 +153,10 @@ impl<'p> Journal<'p> {
         score: f64,
         scores: &serde_json::Value,
     ) -> Result<(), Error> {
-        self.evaluations.append(scores)?;
-        self.events.scalars(step, &[("evaluation/score", score)])?;
+        if let Some(files) = &mut self.files {
+            files.evaluations.append(scores)?;
+            files.events.scalars(step, &[("evaluation/score", score)])?;
+        }
         if self.best.is_none_or(|best| score > best.score) {
             self.best = Some(Best { step, score });
         }
@@ -196,10 +184,9 @@ impl<'p> Journal<'p> {
         let (mut last, mut seconds, mut not_finite, mut collapsed) = (None, 0.0, None, None);
         let steps = std::mem::take(&mut self.pending);
         for (row, pending) in Pending::read_all(&steps).into_iter().zip(steps) {
-            self.metrics.append(&row.to_json())?;
-            let tagged = row.tagged();
-            let tagged: Vec<_> = tagged.iter().map(|(tag, value)| (tag.as_str(), *value)).collect();
-            self.events.scalars(row.step, &tagged)?;
+            if let Some(files) = &mut self.files {
+                files.write(&row)?;
+            }
             if !row.is_finite() {
                 not_finite.get_or_insert(Trouble::NotFinite { step: row.step, samples: pending.samples });
             }
@@ -256,6 +243,9 @@ impl<'p> Journal<'p> {
         let text: String = self.bad_files.iter().map(line).collect();
         let count = self.bad_files.len();
         self.say(&format!("warning: {count} unreadable pictures so far, listed in bad_files.txt"));
+        if !self.writes() {
+            return Ok(());
+        }
         write_bytes(&self.layout().root().join("bad_files.txt"), text.as_bytes())
     }
 
@@ -264,10 +254,11 @@ impl<'p> Journal<'p> {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn picture(&mut self, name: &str, step: u64, picture: &RgbImage) -> Result<(), Error> {
+        let Some(files) = &mut self.files else { return Ok(()) };
         let bytes = pictures::png(picture).map_err(|error| Error::Internal(error.to_string()))?;
-        write_bytes(&self.layout().pictures().join(format!("{name}-{step:09}.png")), &bytes)?;
+        write_bytes(&self.layout.pictures().join(format!("{name}-{step:09}.png")), &bytes)?;
         let png = Png { width: picture.width(), height: picture.height(), bytes: &bytes };
-        Ok(self.events.image(step, name, png)?)
+        Ok(files.events.image(step, name, png)?)
     }
 
     /// Writes a checkpoint of the state, and deletes old checkpoints beyond the number to keep.
@@ -275,9 +266,10 @@ impl<'p> Journal<'p> {
     /// # Errors
     /// When it cannot be written; then those before are as they were.
     pub(crate) fn save(&self, state: &State) -> Result<(), Error> {
-        self.save_into(&self.checkpoints, state)?;
+        let Some(Files { checkpoints, .. }) = &self.files else { return Ok(()) };
+        self.save_into(checkpoints, state)?;
         let best = self.best.iter().map(|best| best.step).collect();
-        self.checkpoints.rotate(self.run.common.train.keep_last, &best)?;
+        checkpoints.rotate(self.run.common.train.keep_last, &best)?;
         Ok(())
     }
 
@@ -300,6 +292,9 @@ impl<'p> Journal<'p> {
             self.export(state)?;
         }
         match trouble {
+            Trouble::NotFinite { step, .. } if !self.writes() => {
+                Ok(Error::NotFinite { step, state: self.layout.nonfinite() })
+            }
             Trouble::NotFinite { step, samples } => {
                 let folder = self.layout().nonfinite();
                 self.save_into(&CheckpointFolder::open(&folder)?, state)?;
@@ -310,6 +305,7 @@ impl<'p> Journal<'p> {
             }
             Trouble::Collapsed { step, why } => Ok(Error::Collapsed { step, why }),
             Trouble::NoPictures(error) => Ok(error.into()),
+            Trouble::Elsewhere(why) => Ok(Error::Elsewhere(why)),
             Trouble::Signal(signal) => {
                 let layout = self.layout();
                 Ok(Error::Interrupted(Box::new(Stop {
@@ -329,6 +325,9 @@ impl<'p> Journal<'p> {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn export(&self, state: &State) -> Result<(), Error> {
+        if !self.writes() {
+            return Ok(());
+        }
         let architecture = self.run.architecture.key();
         let metadata =
             [("architecture".to_owned(), architecture), ("step".to_owned(), state.step.to_string())];
@@ -351,6 +350,39 @@ impl<'p> Journal<'p> {
         let encoder = layout.encoder();
         self.say(&format!("encoder: {}\nreport:  {}", encoder.display(), layout.report().display()));
         self.progress.finish();
+    }
+}
+
+impl Files {
+    /// Makes the run directory, or continues the one of `origin`.
+    fn open(run: &Run, origin: Origin, step: u64) -> Result<Self, Error> {
+        let resumed = origin.is_restored();
+        let directory = origin.take(&run.common.run)?;
+        let layout = directory.layout();
+        // The recipe is written first: a folder without a recipe belongs to a run that has not begun.
+        write_bytes(&layout.recipe(), run.recipe.as_bytes())?;
+        let checkpoints = CheckpointFolder::open(&layout.checkpoints())?;
+        let log = |path: &Path| {
+            if resumed { MetricsLog::resume(path, step) } else { MetricsLog::create(path) }
+        };
+        let metrics = log(&layout.metrics())?;
+        let evaluations = log(&layout.evaluations())?;
+        let root = layout.root();
+        let events = if resumed { EventFile::resume(root, step)? } else { EventFile::create(root)? };
+        let environment =
+            Environment::collect(env!("CARGO_PKG_VERSION"), run.device, run.precision, run.threads);
+        let environment = serde_json::to_string_pretty(&environment).unwrap_or_default();
+        write_bytes(&layout.environment(), environment.as_bytes())?;
+        let pictures = layout.pictures();
+        fs::create_dir_all(&pictures).map_err(|source| Error::file(pictures, source))?;
+        Ok(Self { directory, checkpoints, metrics, evaluations, events })
+    }
+
+    fn write(&mut self, row: &Row) -> Result<(), Error> {
+        self.metrics.append(&row.to_json())?;
+        let tagged = row.tagged();
+        let tagged: Vec<_> = tagged.iter().map(|(tag, value)| (tag.as_str(), *value)).collect();
+        Ok(self.events.scalars(row.step, &tagged)?)
     }
 }
 

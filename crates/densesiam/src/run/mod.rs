@@ -4,6 +4,7 @@
 mod contents;
 mod journal;
 mod numbers;
+mod processes;
 mod resume;
 mod setup;
 mod table;
@@ -11,13 +12,11 @@ mod trouble;
 
 use std::path::{Path, PathBuf};
 
-use densesiam_data::loader::{Batch, Loader};
-use densesiam_data::views::Augmentation;
 use densesiam_engine::checkpoint::{Checkpoint, latest, load};
-use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::optimizer::Optimizer;
 use densesiam_engine::run_dir::RunLayout;
-use densesiam_nn::Store;
+use densesiam_nn::{Group, Store};
+use densesiam_torch_ext::Buckets;
 
 use crate::error::Error;
 
@@ -29,6 +28,7 @@ pub use trouble::Trouble;
 
 pub(crate) use journal::Journal;
 pub(crate) use numbers::Stopwatch;
+pub(crate) use processes::{next_batch, signal_after_step, with_losses_of_all};
 pub(crate) use resume::Origin;
 
 /// All that a resume needs: everything else is a function of the step.
@@ -39,22 +39,27 @@ pub struct State {
     pub optimizer: Optimizer,
     /// Steps done.
     pub step: u64,
+    /// The sums of the gradients over all processes, if there are others.
+    gradients: Option<Buckets>,
 }
 
-/// The batch of the next step, `None` after the last. A signal is noticed even while the storage does not answer.
-///
-/// # Errors
-/// A [`Trouble`] where there is none to be had, or a signal came before it.
-pub(crate) fn next_batch<A: Augmentation>(
-    loader: &mut Loader<A>,
-    interrupt: &Interrupt,
-) -> Result<Option<Batch<A::Drawn>>, Trouble> {
-    while !loader.ready().map_err(Trouble::NoPictures)? {
-        if let Some(signal) = interrupt.requested() {
-            return Err(Trouble::Signal(signal));
-        }
+impl State {
+    /// A model and its optimizer before the first step.
+    pub fn new(store: Store, optimizer: Optimizer) -> Self {
+        let parameters: Vec<_> = store.parameters().into_iter().map(|(_, parameter)| parameter).collect();
+        let gradients = Buckets::new(store.group(), &parameters);
+        Self { store, optimizer, step: 0, gradients }
     }
-    loader.next().map_err(Trouble::NoPictures)
+
+    /// The processes that train the model.
+    pub fn group(&self) -> &Group {
+        self.store.group()
+    }
+
+    /// Waits until the gradients are those of the whole batch.
+    pub(crate) fn sum_gradients(&self) {
+        self.gradients.iter().for_each(Buckets::finish);
+    }
 }
 
 /// The run and the checkpoint that `path` refers to. `path` is a run directory, whose newest checkpoint is taken, or a

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use densesiam_nn::{Step, Watched};
+use densesiam_nn::{Group, Step, Watched};
 use serde_json::{Map, Value, json};
 use tch::{Device, Kind, Tensor};
 
@@ -13,8 +13,10 @@ use crate::recipe::MonitorSettings;
 pub(crate) struct Pending {
     /// Steps done after it.
     pub step: u64,
-    /// Samples of its batch, which are named if the loss is not finite.
+    /// Samples of this process's part of the batch, which are named if the loss is not finite.
     pub samples: Vec<u64>,
+    /// Pictures in the batch of all processes.
+    pictures: u64,
     names: Vec<&'static str>,
     numbers: Tensor,
     known: Vec<(&'static str, f64)>,
@@ -25,12 +27,16 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// Keeps the scalars of a step without waiting for them.
-    pub(crate) fn new(step: u64, samples: Vec<u64>, scalars: &[(&'static str, Tensor)]) -> Self {
+    pub(crate) fn new(
+        step: u64,
+        (samples, pictures): (Vec<u64>, u64),
+        scalars: &[(&'static str, Tensor)],
+    ) -> Self {
         let numbers: Vec<_> =
             scalars.iter().map(|(_, scalar)| scalar.detach().to_kind(Kind::Float)).collect();
         let names = scalars.iter().map(|(name, _)| *name).collect();
         let numbers = Tensor::stack(&numbers, 0);
-        Self { step, samples, names, numbers, known: Vec::new(), counts: Vec::new(), began: None }
+        Self { step, samples, pictures, names, numbers, known: Vec::new(), counts: Vec::new(), began: None }
     }
 
     /// Adds numbers that are known without asking the device.
@@ -47,7 +53,7 @@ impl Pending {
             self.began = Instant::now().checked_sub(Duration::from_secs_f64(seconds));
             return self.with(&[("seconds_data", data)]);
         }
-        let pictures_per_second = self.samples.len() as f64 / seconds;
+        let pictures_per_second = self.pictures as f64 / seconds;
         self.with(&[
             ("pictures_per_second", pictures_per_second),
             ("seconds_data", data),
@@ -63,7 +69,7 @@ impl Pending {
         let mut rows: Vec<Row> = steps.iter().map(Self::read).collect();
         if let Some(began) = steps.first().and_then(|first| first.began) {
             let seconds = began.elapsed().as_secs_f64();
-            let pictures: usize = steps.iter().map(|step| step.samples.len()).sum();
+            let pictures: u64 = steps.iter().map(|step| step.pictures).sum();
             let times = [
                 ("pictures_per_second", pictures as f64 / seconds),
                 ("seconds_step", seconds / steps.len() as f64),
@@ -168,27 +174,29 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// What the log keeps of the step; `seconds_data` is how long its batch was waited for.
+    /// What the log keeps of the step; `seconds_data` is how long its batch was waited for, and `monitored` are the processes
+    /// whose monitors are due.
     pub(crate) fn pending(
         &self,
         step: u64,
-        samples: &[u64],
+        (samples, pictures): (&[u64], u64),
         (device, seconds_data): (Device, f64),
-        is_monitored: bool,
+        monitored: Option<&Group>,
     ) -> Pending {
         let [forward, backward, optimizer] = self.seconds;
-        let pending = Pending::new(step, samples.to_vec(), &self.numbers(is_monitored))
+        let pending = Pending::new(step, (samples.to_vec(), pictures), &self.numbers(monitored))
             .timed(device, [seconds_data, forward, backward, optimizer]);
         Pending { counts: self.output.counts.clone(), ..pending }
     }
 
-    /// The scalars of the step by their names in the log, those of the monitors where they are due.
-    fn numbers(&self, is_monitored: bool) -> Vec<(&'static str, Tensor)> {
+    /// The scalars of the step by their names in the log, those of the monitors, over all processes, where they are due.
+    fn numbers(&self, monitored: Option<&Group>) -> Vec<(&'static str, Tensor)> {
         let mut numbers = vec![("loss", self.output.loss.shallow_clone())];
         numbers.extend(self.output.parts.iter().map(|(name, part)| (*name, part.shallow_clone())));
         numbers.push(("gradient_norm", self.gradient_norm.shallow_clone()));
-        let watched = self.output.watched.iter().filter(|_| is_monitored);
-        numbers.extend(watched.flat_map(Watched::numbers));
+        let watched =
+            monitored.into_iter().flat_map(|group| self.output.watched.iter().map(move |seen| (seen, group)));
+        numbers.extend(watched.flat_map(|(seen, group)| Watched::numbers(seen, group)));
         numbers
     }
 }
@@ -217,7 +225,7 @@ mod tests {
     fn steps(device: Device) -> Vec<Row> {
         let step = |step| {
             let loss = Tensor::from_slice(&[step as f32]).get(0);
-            Pending::new(step, vec![0; 4], &[("loss", loss)]).timed(device, [0.25, 0.5, 1.0, 0.25])
+            Pending::new(step, (vec![0; 4], 4), &[("loss", loss)]).timed(device, [0.25, 0.5, 1.0, 0.25])
         };
         Pending::read_all(&[step(1), step(2)])
     }

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 
 use super::State;
 use super::contents::{Contents, fingerprint};
+use super::processes::{exchange, say_why};
 use super::setup::Run;
 use crate::error::Error;
 use crate::recipe::RunSettings;
 use densesiam_engine::checkpoint::{Checkpoint, CheckpointFolder, Latest};
 use densesiam_engine::run_dir::{RunDirectory, RunLayout, Start};
+use densesiam_nn::Group;
 use densesiam_settings::tables::differences;
 
 /// Where a training begins.
@@ -27,11 +29,12 @@ pub(crate) struct Origin {
 
 /// Keys that may differ between a run and its resumption: they change only where and how fast it runs, and what it
 /// writes. Another device or number of threads changes the last bits of what it computes, and nothing else.
-const MAY_CHANGE: [&str; 16] = [
+const MAY_CHANGE: [&str; 17] = [
     "run.name",
     "run.dir",
     "run.device",
     "run.threads",
+    "run.timeout",
     "data.root",
     "data.workers",
     "data.prefetch",
@@ -56,7 +59,8 @@ impl Origin {
     /// damaged or gone: to start it over would destroy it.
     pub(crate) fn find(run: &Run, start: Start, state: &mut State) -> Result<Self, Error> {
         let mut origin = Self { start, directory: None, restored: None, said: Vec::new() };
-        if start != Start::Resume {
+        // The other processes are told what is found, because they need not see the same files.
+        if start != Start::Resume || !run.writes() {
             return Ok(origin);
         }
         let directory = RunDirectory::create(Path::new(&run.common.run.dir), &run.common.run.name, start)?;
@@ -80,21 +84,42 @@ impl Origin {
         Ok(origin)
     }
 
+    /// The origin and the state that the first process has found, in every process.
+    ///
+    /// # Errors
+    /// When the first process does not say.
+    pub(crate) fn shared(mut self, group: &Group, state: &mut State) -> Result<Self, Error> {
+        if group.is_alone() {
+            return Ok(self);
+        }
+        let found =
+            exchange(group, "origin", &self.restored.as_ref().map(|contents| (state.step, contents.clone())));
+        let first = found.map_err(Error::Elsewhere)?.into_iter().next().flatten();
+        (state.step, self.restored) = first.map_or((0, None), |(step, contents)| (step, Some(contents)));
+        let tensors = state.store.state().into_iter().chain(state.optimizer.state());
+        tensors.for_each(|(_, tensor)| group.broadcast(&tensor));
+        Ok(self)
+    }
+
     /// Whether model and optimizer came from a checkpoint. Otherwise they have to be initialised.
     pub(crate) fn is_restored(&self) -> bool {
         self.restored.is_some()
     }
 
-    /// The run directory, which is created unless the run is resumed, and what its checkpoint records.
+    /// What the checkpoint records that was restored.
+    pub(super) fn contents(&self) -> Option<&Contents> {
+        self.restored.as_ref()
+    }
+
+    /// The run directory, which is created unless the run is resumed.
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub(super) fn take(self, run: &RunSettings) -> Result<(RunDirectory, Option<Contents>), Error> {
-        let directory = match self.directory {
-            Some(directory) => directory,
-            None => RunDirectory::create(Path::new(&run.dir), &run.name, self.start)?,
-        };
-        Ok((directory, self.restored))
+    pub(super) fn take(self, run: &RunSettings) -> Result<RunDirectory, Error> {
+        match self.directory {
+            Some(directory) => Ok(directory),
+            None => Ok(RunDirectory::create(Path::new(&run.dir), &run.name, self.start)?),
+        }
     }
 }
 
@@ -150,6 +175,35 @@ fn same_recipe(path: &Path, run: &Run) -> Result<(), Error> {
          run.name",
         fixed.join(", ")
     )))
+}
+
+impl Run {
+    /// Fails if another process has another training than the first one: other settings, pictures or program.
+    ///
+    /// # Errors
+    /// What differs, in the process where it does.
+    pub(super) fn same_everywhere(&self) -> Result<(), Error> {
+        let own = (env!("CARGO_PKG_VERSION").to_owned(), fingerprint(&self.index), self.recipe.clone());
+        let all = exchange(&self.group, "training", &own).map_err(Error::Elsewhere)?;
+        let Some((version, pictures, recipe)) = all.into_iter().next() else { return Ok(()) };
+        let mut differ = differences(&recipe, &self.recipe)?;
+        differ.retain(|key| !may_change(key));
+        if version != own.0 {
+            differ.push(format!("the program ({version} and {})", own.0));
+        }
+        if pictures != own.1 {
+            differ.push(format!("the pictures below {}", self.common.data.root));
+        }
+        if differ.is_empty() {
+            return Ok(());
+        }
+        let (rank, differ) = (self.group.rank(), differ.join(", "));
+        let why = format!(
+            "process {rank} differs from process 0 in {differ}; give all processes the same training"
+        );
+        say_why(&self.group, &why);
+        Err(Error::Usage(why))
+    }
 }
 
 fn may_change(key: &str) -> bool {

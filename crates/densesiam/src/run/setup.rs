@@ -3,20 +3,22 @@
 
 use std::fmt;
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{Loader, LoaderSettings};
-use densesiam_data::order::steps_per_epoch;
+use densesiam_data::order::{Part, steps_per_epoch};
 use densesiam_data::survey::Survey;
 use densesiam_data::views::Augmentation;
 use densesiam_engine::device::{
     CudaSupport, DeviceRequest, Precision, cuda, resolve_threads, search_convolutions, set_threads,
 };
 use densesiam_engine::optimizer::{FixedPredictor, GroupRule, Optimizer};
-use densesiam_nn::{Architecture, Predictors, Store};
+use densesiam_engine::run_dir::RunLayout;
+use densesiam_nn::{Architecture, Group, Predictors, Store};
 use densesiam_settings::duration::{Horizon, Length, Now};
 use densesiam_settings::keys::RecipeError;
 use densesiam_settings::schedule::LearningRate;
@@ -25,7 +27,7 @@ use tch::{Device, Kind};
 
 use super::State;
 use crate::error::Error;
-use crate::recipe::{Beginning, Common, DataSettings, TrainSettings, Training, complete};
+use crate::recipe::{Beginning, Common, DataSettings, RunSettings, TrainSettings, Training, complete};
 
 /// Facts about a task, for checkpoints and the progress bar.
 #[derive(Debug)]
@@ -78,6 +80,8 @@ pub struct Run {
     pub learning_rate: LearningRate,
     /// Everything that happens at certain steps.
     pub when: When,
+    /// The processes that train together.
+    pub group: Group,
 }
 
 /// Steps between which something happens; `None` is never.
@@ -154,15 +158,51 @@ impl Run {
             horizon,
             when,
             common,
+            group: Group::alone(),
         };
         Ok((recipe, resolved))
+    }
+
+    /// The same run for one of several processes, of which `on_this_machine` share its cores. Each has a part of every batch.
+    ///
+    /// # Errors
+    /// When a part would have fewer than two pictures, or when the processes were not given the same training.
+    pub fn with_group(mut self, group: Group, on_this_machine: usize) -> Result<Self, Error> {
+        let (batch_size, processes) = (self.common.train.batch_size, group.world());
+        if batch_size < 2 * processes {
+            return Err(Error::Usage(format!(
+                "train.batch_size = {batch_size} is divided among {processes} processes, of which each needs two pictures; set \
+                 train.batch_size={} or higher",
+                2 * processes
+            )));
+        }
+        if self.common.run.threads == 0 {
+            self.threads = (self.threads / on_this_machine).max(1);
+        }
+        if self.common.data.workers == 0 {
+            self.workers = (self.workers / on_this_machine).max(1);
+        }
+        self.group = group;
+        self.same_everywhere()?;
+        Ok(self)
+    }
+
+    /// Where the run's files lie.
+    pub fn layout(&self) -> RunLayout {
+        let RunSettings { dir, name, .. } = &self.common.run;
+        RunLayout::new(Path::new(dir).join(name))
+    }
+
+    /// Whether this process writes the run's files and messages.
+    pub fn writes(&self) -> bool {
+        self.group.rank() == 0
     }
 
     /// The store of a new model, with random weights that are functions of the seed. The number of threads is limited
     /// before anything computes.
     pub fn store(&self) -> Store {
         set_threads(self.threads);
-        Store::new(Kind::Float, self.device, self.common.run.seed)
+        Store::new(Kind::Float, self.device, self.common.run.seed).with_group(self.group.clone())
     }
 
     /// The training at this step.
@@ -214,7 +254,7 @@ impl Run {
         rules.push(GroupRule::scheduled("scheduled", "*"));
         let optimizer = Optimizer::new(settings, self.horizon.batch_size, &parameters, &rules)
             .map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(State { store, optimizer, step: 0 })
+        Ok(State::new(store, optimizer))
     }
 
     /// The loader of all batches from `step` on; `known_bad` are the unreadable pictures met before.
@@ -231,6 +271,7 @@ impl Run {
         let settings = LoaderSettings {
             augmentation,
             batch_size: self.horizon.batch_size as usize,
+            part: Part { number: self.group.rank(), parts: self.group.world() },
             seed: run.seed,
             workers: self.workers,
             prefetch_batches: data.prefetch,

@@ -26,6 +26,9 @@ pub enum Trouble {
     /// The loader could not deliver the next batch.
     #[error(transparent)]
     NoPictures(LoadError),
+    /// Another process could not go on, and said why.
+    #[error("another process cannot go on: {0}")]
+    Elsewhere(String),
     /// A signal asked the run to stop.
     #[error("stopped by {0}")]
     Signal(Signal),

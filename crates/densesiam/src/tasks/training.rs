@@ -12,7 +12,9 @@ use tch::Device;
 use super::learner::{Drawn, Learner, Observer};
 use crate::error::Error;
 use crate::import::begin_encoder;
-use crate::run::{Journal, Origin, Run, State, Stopwatch, Taken, Trouble, next_batch};
+use crate::run::{
+    Journal, Origin, Run, State, Stopwatch, Taken, Trouble, next_batch, signal_after_step, with_losses_of_all,
+};
 
 /// Trains from the first step, or from the newest checkpoint, until the end, a signal or trouble. `state` is the new model and
 /// its optimizer; `observe` makes the observer once the run directory is open.
@@ -27,10 +29,11 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
 
     // ---- run directory, resumed or new
     let origin = Origin::find(run, start, state)?;
-    let begins = !origin.is_restored();
-    if begins {
+    if run.writes() && !origin.is_restored() {
         begin_encoder(&state.store, run.task.encoder, &run.beginning.weights, voice)?;
     }
+    let origin = origin.shared(&run.group, state)?;
+    let begins = !origin.is_restored();
     let mut journal = Journal::open(run, origin, state, voice)?;
     let observer = &mut observe(learner);
     let mut loader = run.loader(views, state.step, journal.bad_files())?;
@@ -41,11 +44,13 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
     if begins {
         // The initial weights are the baseline.
         observer.score(learner, &mut journal, 0)?;
-        if let Some((name, sheet)) = when.pictures.and_then(|_| observer.draw(learner)) {
+        if let Some((name, sheet)) =
+            when.pictures.filter(|_| journal.writes()).and_then(|_| observer.draw(learner))
+        {
             journal.picture(name, 0, &sheet)?;
         }
         journal.save(state)?;
-        journal.report(&observer.report(&journal, Status::Running)?)?;
+        report(&journal, observer, Status::Running)?;
     }
 
     // ---- training
@@ -53,7 +58,9 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         let now = run.now(step);
         observer.notice(now).into_iter().for_each(|notice| journal.say(notice));
         let mut watch = Stopwatch::start();
-        let batch = match learner.prepare(run, now).and_then(|()| next_batch(&mut loader, interrupt)) {
+        let others = (&run.group, step);
+        let batch = match learner.prepare(run, now).and_then(|()| next_batch(&mut loader, others, interrupt))
+        {
             Ok(Some(batch)) => batch,
             Ok(None) => break,
             Err(trouble) => {
@@ -68,18 +75,18 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         let spoilt = run.device == Device::Cpu && taken.skip.double_value(&[]) > 0.0;
         let pending = taken.pending(
             state.step,
-            &batch.samples,
+            (&batch.samples, run.horizon.batch_size),
             (run.device, seconds_data),
-            is_due(state.step, when.monitor, total),
+            is_due(state.step, when.monitor, total).then_some(&run.group),
         );
         let epoch = state.step as f64 / run.horizon.steps_per_epoch as f64;
         let full = journal.keep(pending.with(&[("epoch", epoch), ("learning_rate", learning_rate)]));
         loader.recycle(batch);
 
         // ---- what is due, in this order, so that a bad state is never saved as a good one
-        let signal = interrupt.requested();
+        let signal = signal_after_step(&run.group, interrupt);
         let score = is_due(state.step, when.score, total) && signal.is_none();
-        let draw = is_due(state.step, when.pictures, total);
+        let draw = is_due(state.step, when.pictures, total) && journal.writes();
         let save = is_due(state.step, when.checkpoint, total) || score || signal.is_some();
         if is_due(state.step, when.log, total) || save || draw || spoilt || full {
             journal.list_bad_files(loader.bad_files())?;
@@ -100,11 +107,11 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         }
         if save {
             journal.save(state)?;
-            journal.report(&observer.report(&journal, Status::Running)?)?;
+            report(&journal, observer, Status::Running)?;
         }
     }
     journal.export(state)?;
-    journal.report(&observer.report(&journal, Status::Finished)?)?;
+    report(&journal, observer, Status::Finished)?;
     journal.finish();
     Ok(())
 }
@@ -118,8 +125,13 @@ fn end<L>(
 ) -> Result<Error, Error> {
     let status = trouble.status();
     let error = journal.save_for(trouble, state)?;
-    journal.report(&observer.report(journal, status)?)?;
+    report(journal, observer, status)?;
     Ok(error)
+}
+
+/// Writes the page of the run.
+fn report<L>(journal: &Journal, observer: &impl Observer<L>, status: Status) -> Result<(), Error> {
+    if journal.writes() { journal.report(&observer.report(journal, status)?) } else { Ok(()) }
 }
 
 /// Takes one step: forward, backward, optimizer. Training and `densesiam bench step` both call this.
@@ -135,9 +147,14 @@ pub fn take_step<L: Learner>(
     let forward = watch.lap();
     state.optimizer.zero_gradients();
     // Nothing has a gradient where no loss that has a weight is computed: before its start, or without overlap.
-    if output.loss.requires_grad() {
-        output.loss.backward();
+    if output.loss.requires_grad()
+        && let Err(error) = output.loss.f_backward()
+    {
+        // A lost process, or a fault of the program: the caller of the loop tells them apart.
+        std::panic::resume_unwind(Box::new(error.to_string()));
     }
+    state.sum_gradients();
+    let output = with_losses_of_all(state.group(), output);
     let backward = watch.lap();
     let gradient_norm = state.optimizer.gradient_norm();
     // A step whose loss or gradient is not finite changes no parameter; that it was so is read at the next log, or at once
@@ -148,3 +165,6 @@ pub fn take_step<L: Learner>(
     state.step = now.step + 1;
     Taken { output, gradient_norm, skip, seconds: [forward, backward, watch.lap()] }
 }
+
+#[cfg(test)]
+mod law;

@@ -18,6 +18,8 @@ pub struct Views<'b> {
     pub cuts: &'b [Vec<View>],
     /// The key of each sample, for the points that a method draws.
     pub keys: &'b [Key],
+    /// The share of the batch's pictures that these are: 1 unless other processes have the others.
+    pub share: f64,
 }
 
 /// A way to pre-train an encoder.

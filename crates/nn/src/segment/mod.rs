@@ -9,7 +9,7 @@ mod settings;
 
 use densesiam_geometry::Fraction;
 use densesiam_settings::duration::Now;
-use densesiam_torch_ext::{sample, upload};
+use densesiam_torch_ext::{Group, sample, upload};
 use tch::{Kind, Tensor};
 
 pub use settings::{
@@ -20,7 +20,7 @@ use crate::collapse::category_counts;
 use crate::encoder::{Pyramid, ResNet};
 use crate::heads::{Form, Head};
 use crate::layers::{Mode, both_views};
-use crate::losses::{loss_kind, zero_like};
+use crate::losses::{loss_kind, weighed, zero_like};
 use crate::pretrain::densesiam::{RegionSim, region_loss};
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
@@ -40,6 +40,7 @@ pub struct Segmenter {
     /// The weights of PixSim and of the auxiliary head.
     weights: (f64, f64),
     settings: Settings,
+    group: Group,
 }
 
 /// The weighted losses of one step, scalars on the device; one that is off is 0.
@@ -95,20 +96,25 @@ impl Segmenter {
             regionsim: settings.has_regionsim().then(|| RegionSim::new(&root, "kernel", width, width)),
             weights: settings.weights(categories),
             settings: settings.clone(),
+            group: store.group().clone(),
         }
     }
 
-    /// One step in training mode, up to the loss: [`Segmenter::forward`] in the form that a training uses.
-    pub fn step(&self, [view1, view2]: [&Tensor; 2], align: &Tensor, now: Now) -> Step {
+    /// One step in training mode, up to the loss: [`Segmenter::forward`] in the form that a training uses. `share` is that of
+    /// the batch which these views are, 1 for one process.
+    pub fn step(&self, [view1, view2]: [&Tensor; 2], align: &Tensor, now: Now, share: f64) -> Step {
         let regions = self.settings.regionsim_has_started(now);
         let Output { losses, z } = self.forward(view1, view2, Some(align), regions);
+        let Losses { pixel, auxiliary, labelling, region, total } = losses;
+        let [pixel, auxiliary, labelling, region, total] =
+            [pixel, auxiliary, labelling, region, total].map(|loss| weighed(loss, share));
         Step {
-            loss: losses.total,
+            loss: total,
             parts: vec![
-                ("loss_pixel", losses.pixel),
-                ("loss_auxiliary", losses.auxiliary),
-                ("loss_labelling", losses.labelling),
-                ("loss_region", losses.region),
+                ("loss_pixel", pixel),
+                ("loss_auxiliary", auxiliary),
+                ("loss_labelling", labelling),
+                ("loss_region", region),
             ],
             counts: Vec::new(),
             watched: vec![Watched::Categories(z)],
@@ -175,11 +181,15 @@ impl Segmenter {
         self.pyramid.forward(&self.encoder.forward(pictures, mode))
     }
 
-    /// Cross-entropy of `z` `[B, N, h, w]` against its own argmax, with the weights of the classes.
+    /// Cross-entropy of `z` `[B, N, h, w]` against its own argmax, with the weights of the classes in the batch of all processes.
     fn labelling_loss(&self, z: &Tensor) -> Tensor {
         let labels = z.detach().argmax(1, false);
         let entropy = -z.log_softmax(1, z.kind()).gather(1, &labels.unsqueeze(1), false).squeeze_dim(1);
-        let counts = || category_counts(&labels, z.size()[1]).to_kind(z.kind());
+        let counts = || {
+            let counts = category_counts(&labels, z.size()[1]);
+            self.group.sum(&counts);
+            counts.to_kind(z.kind())
+        };
         let weights = match self.settings.labelling.rebalance {
             Rebalance::None => return entropy.mean(z.kind()),
             Rebalance::Frequency => {

@@ -4,7 +4,7 @@
 use densesiam_geometry::{Fraction, Region, View};
 use densesiam_nn::pretrain::densesiam::{Correspondence, DenseSiam, Settings};
 use densesiam_nn::segment::{self, Segmenter};
-use densesiam_nn::{Architecture, Store};
+use densesiam_nn::{Architecture, Group, Store};
 use densesiam_random::{Key, Purpose, RngExt};
 use tch::{Device, Kind, Tensor};
 
@@ -50,10 +50,11 @@ fn pretraining(device: Device, parameters: Kind, maps: Kind) -> (Vec<f64>, Tenso
         View { crop: Region { x0: 50.0, y0: 10.0, x1: 300.0, y1: 150.0 }, flip: true },
     ];
     let keys = vec![Key::new(1, Purpose::Points); BATCH];
-    let correspondence = Correspondence::new(&settings, &[views; BATCH], &keys, 3, (parameters, device))
-        .expect("views that overlap");
+    let correspondence =
+        Correspondence::new(&settings, &[views; BATCH], &keys, 3, (parameters, device), &Group::alone())
+            .expect("views that overlap");
     let [one, two] = [0, 1].map(|view| pictures(view, 96).to_device(device).to_kind(maps));
-    let losses = model.forward([&one, &two], Some(&correspondence), true).losses;
+    let losses = model.forward([&one, &two], Some(&correspondence), true, 1.0).losses;
     outcome(&store, &[&losses.total, &losses.global, &losses.pixel, &losses.region])
 }
 

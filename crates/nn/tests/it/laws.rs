@@ -6,7 +6,7 @@ use densesiam_nn::pretrain::densesiam::{
     Correspondence, CorrespondenceStrategy, DenseFeatures, DenseSiam, EncoderSettings, Link, Output, Pairing,
     PointStrategy, RegionLoss, Settings,
 };
-use densesiam_nn::{Architecture, Mode, Store, collapse, contrast};
+use densesiam_nn::{Architecture, Group, Mode, Store, collapse, contrast};
 use densesiam_random::{Key, Purpose, RngExt};
 use tch::{Device, Kind, Tensor};
 
@@ -49,12 +49,13 @@ fn step(settings: &Settings, geometry: &[[View; 2]], samples: &[u64], regions: b
     let store = Store::new(Kind::Double, Device::Cpu, 7);
     let model = DenseSiam::new(&store, settings);
     let place = (Kind::Double, Device::Cpu);
-    let correspondence = Correspondence::new(settings, geometry, &keys(geometry.len()), 2, place);
+    let correspondence =
+        Correspondence::new(settings, geometry, &keys(geometry.len()), 2, place, &Group::alone());
     let stack = |view: u64| {
         let pictures: Vec<_> = samples.iter().map(|sample| noise(&[3, 64, 64], sample * 2 + view)).collect();
         Tensor::stack(&pictures, 0)
     };
-    let output = model.forward([&stack(0), &stack(1)], correspondence.as_ref(), regions);
+    let output = model.forward([&stack(0), &stack(1)], correspondence.as_ref(), regions, 1.0);
     (store, output)
 }
 
@@ -70,8 +71,13 @@ fn has_gradient(store: &Store, prefix: &str) -> Vec<bool> {
 #[test]
 fn a_batch_without_any_overlap_has_no_dense_loss() {
     let place = (Kind::Double, Device::Cpu);
-    assert!(Correspondence::new(&settings(), &[apart(), apart()], &keys(2), 2, place).is_none());
-    assert!(Correspondence::new(&settings(), &[overlapping(), apart()], &keys(2), 2, place).is_none());
+    assert!(
+        Correspondence::new(&settings(), &[apart(), apart()], &keys(2), 2, place, &Group::alone()).is_none()
+    );
+    assert!(
+        Correspondence::new(&settings(), &[overlapping(), apart()], &keys(2), 2, place, &Group::alone())
+            .is_none()
+    );
     let (store, output) = step(&settings(), &[apart(), apart()], &[0, 1], true);
     assert_eq!((value(&output.losses.pixel), value(&output.losses.region)), (0.0, 0.0));
     output.losses.total.backward();
@@ -83,7 +89,8 @@ fn a_batch_without_any_overlap_has_no_dense_loss() {
 fn samples_without_overlap_are_left_out_of_the_dense_losses() {
     let place = (Kind::Double, Device::Cpu);
     let geometry = [overlapping(), apart(), overlapping()];
-    let correspondence = Correspondence::new(&settings(), &geometry, &keys(3), 2, place).unwrap();
+    let correspondence =
+        Correspondence::new(&settings(), &geometry, &keys(3), 2, place, &Group::alone()).unwrap();
     assert_eq!(correspondence.left_out, 1);
     assert_eq!(Vec::<i64>::try_from(correspondence.kept.unwrap()).unwrap(), [0, 2]);
     assert_eq!(correspondence.grid[0].size(), [2, 3, 3, 2]);
@@ -167,7 +174,8 @@ fn the_same_view_twice_pairs_each_cell_with_itself() {
     settings.pixsim.correspondence = CorrespondenceStrategy::CoordinateDistance;
     let view = overlapping()[0];
     let place = (Kind::Double, Device::Cpu);
-    let correspondence = Correspondence::new(&settings, &[[view, view]; 2], &keys(2), 4, place).unwrap();
+    let correspondence =
+        Correspondence::new(&settings, &[[view, view]; 2], &keys(2), 4, place, &Group::alone()).unwrap();
     let Pairing::Pairs(pairs) = correspondence.pairing else { panic!("not pairs") };
     // Neighbours are a cell's side apart, which is below 0.7 of its diagonal where the cell is not a square.
     let diagonal = pairs.get(0).diagonal(0, 0, 1);
@@ -180,7 +188,8 @@ fn hard_points_are_candidates_or_filling() {
     let mut settings = settings();
     settings.pixsim.points = PointStrategy::MildlyBiased;
     let place = (Kind::Double, Device::Cpu);
-    let correspondence = Correspondence::new(&settings, &[overlapping(); 2], &keys(2), 2, place).unwrap();
+    let correspondence =
+        Correspondence::new(&settings, &[overlapping(); 2], &keys(2), 2, place, &Group::alone()).unwrap();
     let Pairing::HardPoints(hard) = correspondence.pairing else { panic!("not hard points") };
     assert_eq!(hard.candidates[0].size(), [2, 27, 1, 2]);
     assert_eq!((hard.chosen, hard.filling[0].size()), (7, vec![2, 2, 1, 2]));
@@ -192,8 +201,8 @@ fn a_link_by_index_takes_the_target_at_that_index() {
     let pixsim = densesiam_nn::pretrain::densesiam::PixSim::new(&store.root(), &settings());
     let (p, z) = (noise(&[2, 16, 5], 1), noise(&[2, 16, 5], 2));
     let index = Tensor::from_slice(&[4i64, 3, 2, 1, 0]).expand([2, 5], false);
-    let linked = pixsim.compare(&p, &z, &Link::Index(index));
-    let reversed = pixsim.compare(&p, &z.flip([2]), &Link::SameIndex);
+    let linked = pixsim.compare(&p, &z, &Link::Index(index), 1.0);
+    let reversed = pixsim.compare(&p, &z.flip([2]), &Link::SameIndex, 1.0);
     assert!((value(&linked) - value(&reversed)).abs() < 1e-12);
 }
 
@@ -206,15 +215,15 @@ fn contrast_of_equal_regions_is_the_logarithm_of_their_number() {
 #[test]
 fn spread_is_one_on_the_sphere_and_zero_when_collapsed() {
     let even = noise(&[4096, 32], 9);
-    assert!((value(&collapse::spread(&even)) - 1.0).abs() < 0.02);
+    assert!((value(&collapse::spread(&even, &Group::alone())) - 1.0).abs() < 0.02);
     let collapsed = noise(&[1, 32], 9).expand([64, 32], false);
-    assert!(value(&collapse::spread(&collapsed)) < 1e-6);
+    assert!(value(&collapse::spread(&collapsed, &Group::alone())) < 1e-6);
 }
 
 #[test]
 fn category_use_counts_what_occurs() {
     let z = Tensor::from_slice(&[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).view([4, 3]);
-    let found = collapse::category_use(&z);
+    let found = collapse::category_use(&z, &Group::alone());
     assert_eq!(value(&found.used), 2.0);
     assert!((value(&found.entropy) - 2f64.ln() / 3f64.ln()).abs() < 1e-6);
 }
@@ -230,9 +239,10 @@ fn a_bfloat16_input_gives_nearly_the_losses_of_float32_and_float32_gradients() {
         let store = Store::new(Kind::Float, Device::Cpu, 7);
         let model = DenseSiam::new(&store, settings);
         let place = (Kind::Float, Device::Cpu);
-        let correspondence = Correspondence::new(settings, &[overlapping(); 4], &keys(4), 2, place);
+        let correspondence =
+            Correspondence::new(settings, &[overlapping(); 4], &keys(4), 2, place, &Group::alone());
         let view = |sample| noise(&[4, 3, 64, 64], sample).to_kind(kind);
-        let output = model.forward([&view(0), &view(1)], correspondence.as_ref(), true);
+        let output = model.forward([&view(0), &view(1)], correspondence.as_ref(), true, 1.0);
         output.losses.total.backward();
         let parameters = store.parameters();
         assert!(parameters.iter().all(|(_, parameter)| parameter.grad().kind() == Kind::Float));
@@ -286,9 +296,10 @@ fn dense_losses_from_c4_have_a_gradient_up_to_c4_and_no_further() {
     let store = Store::new(Kind::Float, Device::Cpu, 7);
     let model = DenseSiam::new(&store, &settings);
     let place = (Kind::Float, Device::Cpu);
-    let correspondence = Correspondence::new(&settings, &[overlapping(); 4], &keys(4), 4, place);
+    let correspondence =
+        Correspondence::new(&settings, &[overlapping(); 4], &keys(4), 4, place, &Group::alone());
     let views = [0, 1].map(|view| noise(&[4, 3, 64, 64], view).to_kind(Kind::Float));
-    let output = model.forward(views.each_ref(), correspondence.as_ref(), true);
+    let output = model.forward(views.each_ref(), correspondence.as_ref(), true, 1.0);
     output.losses.total.backward();
     for (name, parameter) in store.parameters() {
         let beyond = name.starts_with("encoder.layer4.");

@@ -4,7 +4,7 @@ use densesiam_geometry::{Region, View};
 use densesiam_nn::pretrain::densesiam::{
     Correspondence, DenseSiam, EncoderSettings, Order, Output, Settings,
 };
-use densesiam_nn::{Architecture, Distance, Store};
+use densesiam_nn::{Architecture, Distance, Group, Store};
 use densesiam_random::{Key, Purpose};
 use tch::{Device, Kind, Tensor};
 
@@ -70,9 +70,10 @@ fn run(fixture: &Fixture, kind: Kind) -> Run {
     let geometry = geometry(fixture);
     let keys = vec![Key::new(0, Purpose::Points); geometry.len()];
     let cells = (views[0].size()[2] / 32) as usize;
-    let correspondence = Correspondence::new(&settings, &geometry, &keys, cells, (kind, Device::Cpu));
+    let correspondence =
+        Correspondence::new(&settings, &geometry, &keys, cells, (kind, Device::Cpu), &Group::alone());
     let correspondence = correspondence.expect("the fixture's views overlap");
-    let output = model.forward([&views[0], &views[1]], Some(&correspondence), true);
+    let output = model.forward([&views[0], &views[1]], Some(&correspondence), true, 1.0);
     output.losses.total.backward();
     Run { store, correspondence, output }
 }

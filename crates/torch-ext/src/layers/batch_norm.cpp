@@ -22,7 +22,7 @@ at::Tensor in_form_of(const at::Tensor& x, const at::Tensor& map) {
 bool suits_batch_norm_kernels(const at::Tensor& input, const BatchNorm& norm) {
   const bool shape = (input.dim() == 2 || input.dim() == 4) && input.numel() > 0;
   auto floats = [](const at::Tensor& values) { return !values.defined() || values.scalar_type() == at::kFloat; };
-  const bool kernels = batch_norm_kernels(input) || CudaKernels::of_vectors(input);
+  const bool kernels = batch_norm_kernels(input) || (!norm.group && CudaKernels::of_vectors(input));
   return norm.views > 0 && shape && kernels && floats(norm.running_mean) && floats(norm.running_var) &&
          floats(norm.weight) && floats(norm.bias);
 }
@@ -41,7 +41,7 @@ void check_norm(const at::Tensor& input, const BatchNorm& norm) {
 }
 
 c10::intrusive_ptr<BatchStatistics> BatchStatistics::of(const at::Tensor& x, const BatchNorm& norm) {
-  TORCH_CHECK(x.numel() / x.size(1) / norm.views > 1, "batch norm needs more than one value a channel to train");
+  TORCH_CHECK(norm.group || x.numel() / x.size(1) / norm.views > 1, MORE_THAN_ONE_VALUE);
   const auto* cuda = CudaKernels::of_vectors(x);
   return cuda ? cuda_statistics(*cuda, x, norm) : processor_statistics(x, norm);
 }
@@ -81,7 +81,8 @@ struct Normalisation : Function<Normalisation> {
 
 // By libtorch.
 at::Tensor plain(const at::Tensor& input, const at::Tensor& residual, const BatchNorm& norm) {
-  auto y = at::batch_norm(input, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.views > 0,
+  const bool grouped = norm.group && norm.views > 0;
+  auto y = grouped ? group_norm(input, norm) : at::batch_norm(input, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.views > 0,
                           norm.momentum, norm.epsilon, true);
   if (residual.defined()) y = y.add_(residual);
   return norm.relu ? y.relu_() : y;
@@ -96,7 +97,7 @@ std::array<at::Tensor, 2> batch_norm(const at::Tensor& input, const BatchNorm& n
         Normalisation::apply(input, optional(norm.weight), optional(norm.bias), optional(norm.residual), norm);
     return {outputs[0], outputs[1]};
   }
-  if (norm.views <= 1) {
+  if (norm.views <= 1 || norm.group) {
     auto y = plain(input, norm.residual, norm);
     return {y, y};
   }

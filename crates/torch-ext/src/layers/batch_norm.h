@@ -10,6 +10,8 @@
 
 class CudaKernels;
 
+constexpr const char* MORE_THAN_ONE_VALUE = "batch norm needs more than one value a channel to train";
+
 // Throws if shapes or devices do not fit together.
 void check_norm(const at::Tensor& input, const BatchNorm& norm);
 
@@ -40,6 +42,13 @@ struct BatchStatistics : torch::CustomClassHolder {
   virtual Gradients gradients(const at::Tensor& gradient, const at::Tensor& second, const at::Tensor& x,
                               const at::Tensor& y, const at::Tensor& weight, const at::Tensor& bias, bool of_x) const = 0;
 };
+
+// Sums over the processes of a group what is added up for each view and channel, float64 [V, 2, C], and the count of values of
+// a channel in a view.
+double sum_over(const Group& group, const at::Tensor& sums, double count);
+
+// In training with a group, by libtorch's operations: for what the kernels do not compute, and for no value at all.
+at::Tensor group_norm(const at::Tensor& input, const BatchNorm& norm);
 
 // The statistics of a map on the processor, and of a map on a CUDA device.
 c10::intrusive_ptr<BatchStatistics> processor_statistics(const at::Tensor& x, const BatchNorm& norm);

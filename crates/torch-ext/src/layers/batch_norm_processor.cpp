@@ -37,6 +37,8 @@ struct ProcessorStatistics : BatchStatistics {
 
   ProcessorStatistics(const at::Tensor& x, const BatchNorm& norm);
 
+  void add_moments_of_others();
+
   // Updates the running statistics by those of each view, in order.
   void move_running(const BatchNorm& norm) const;
 
@@ -46,8 +48,11 @@ struct ProcessorStatistics : BatchStatistics {
                       const at::Tensor& weight, const at::Tensor& bias, bool of_x) const override;
 
   Rows rows;
+  // The values of a channel in a view, of all processes.
+  double count;
   double epsilon;
   bool relu;
+  const Group* group;
   std::vector<Moments> moments;
 };
 
@@ -68,17 +73,45 @@ struct Affine {
 
 ProcessorStatistics::ProcessorStatistics(const at::Tensor& x, const BatchNorm& norm)
     : rows{size_t(x.numel() / x.size(1) / norm.views), int(x.size(1)), at::get_num_threads()},
+      count(rows.count),
       epsilon(norm.epsilon),
       relu(norm.relu),
+      group(norm.group),
       moments(norm.views, {std::vector<double>(x.size(1)), std::vector<double>(x.size(1))}) {
   for (size_t view = 0; view < moments.size(); view++)
     batch_norm_kernels(x)->moments(part_of(x, rows, view), rows, moments[view].mean.data(),
                                    moments[view].variance.data());
+  if (group) add_moments_of_others();
+}
+
+// Sums about 0 in float64 can be added, and lose digits only where the mean is many orders of magnitude beyond the deviation.
+void ProcessorStatistics::add_moments_of_others() {
+  const auto sums = at::empty({int64_t(moments.size()), 2, rows.channels}, at::kDouble);
+  auto of = [&, values = sums.mutable_data_ptr<double>()](size_t view, int which) {
+    return values + (2 * view + which) * rows.channels;
+  };
+  for (size_t view = 0; view < moments.size(); view++) {
+    const auto& [mean, variance] = moments[view];
+    for (int c = 0; c < rows.channels; c++) {
+      of(view, 0)[c] = count * mean[c];
+      of(view, 1)[c] = count * (variance[c] + mean[c] * mean[c]);
+    }
+  }
+  count = sum_over(*group, sums, count);
+  for (size_t view = 0; view < moments.size(); view++) {
+    auto& [mean, variance] = moments[view];
+    for (int c = 0; c < rows.channels; c++) {
+      mean[c] = of(view, 0)[c] / count;
+      const double spread = of(view, 1)[c] / count - mean[c] * mean[c];
+      // A value that is not a number stays one.
+      variance[c] = spread < 0 ? 0 : spread;
+    }
+  }
 }
 
 void ProcessorStatistics::move_running(const BatchNorm& norm) const {
   auto *means = norm.running_mean.mutable_data_ptr<float>(), *variances = norm.running_var.mutable_data_ptr<float>();
-  const double unbiased = double(rows.count) / (rows.count - 1), keep = 1 - norm.momentum;
+  const double unbiased = count / (count - 1), keep = 1 - norm.momentum;
   for (const auto& [mean, variance] : moments) {
     for (int c = 0; c < rows.channels; c++) {
       means[c] = float(keep * means[c] + norm.momentum * mean[c]);
@@ -111,26 +144,36 @@ BatchStatistics::Gradients ProcessorStatistics::gradients(const at::Tensor& give
                          bias.defined() ? at::zeros_like(bias) : bias, passed};
   const auto weights = floats_of(weight, rows.channels, 1), biases = floats_of(bias, rows.channels, 0);
   const BatchNormKernels& kernels = *batch_norm_kernels(x);
+  const auto sums = at::empty({int64_t(moments.size()), 2, rows.channels}, at::kDouble);
+  auto sums_of = [&](size_t view) {
+    double* sum = sums.mutable_data_ptr<double>() + 2 * view * rows.channels;
+    return std::pair(sum, sum + rows.channels);
+  };
   for (size_t view = 0; view < moments.size(); view++) {
     const auto& [mean, biased_variance] = moments[view];
     const Affine affine(moments[view], epsilon, weights, biases);
     const std::vector<float> centre(mean.begin(), mean.end());
-    std::vector<double> sum(rows.channels), sum_centred(rows.channels);
+    const auto [sum, sum_centred] = sums_of(view);
     kernels.gradient_sums(part_of(gradient, rows, view), part_of(second, rows, view), part_of(x, rows, view),
                           part_of(y, rows, view), affine.scale.data(), affine.shift.data(), centre.data(), relu, rows,
-                          differs ? mutable_part_of(passed, rows, view) : nullptr, sum.data(), sum_centred.data());
+                          differs ? mutable_part_of(passed, rows, view) : nullptr, sum, sum_centred);
+    for (int c = 0; c < rows.channels && weight.defined(); c++) {
+      result.weight.mutable_data_ptr<float>()[c] += float(sum_centred[c] / std::sqrt(biased_variance[c] + epsilon));
+      result.bias.mutable_data_ptr<float>()[c] += float(sum[c]);
+    }
+  }
+  // The gradients of weight and bias are of this process alone, and are summed with all other gradients.
+  if (group) sum_over(*group, sums, 0);
+  for (size_t view = 0; of_x && view < moments.size(); view++) {
+    const auto& [mean, biased_variance] = moments[view];
+    const Affine affine(moments[view], epsilon, weights, biases);
+    const auto [sum, sum_centred] = sums_of(view);
     std::vector<float> by_x(rows.channels), offset(rows.channels);
     for (int c = 0; c < rows.channels; c++) {
-      const double variance = biased_variance[c] + epsilon;
-      if (weight.defined()) {
-        result.weight.mutable_data_ptr<float>()[c] += float(sum_centred[c] / std::sqrt(variance));
-        result.bias.mutable_data_ptr<float>()[c] += float(sum[c]);
-      }
-      const double slope = -double(affine.scale[c]) * sum_centred[c] / variance / rows.count;
+      const double slope = -double(affine.scale[c]) * sum_centred[c] / (biased_variance[c] + epsilon) / count;
       by_x[c] = float(slope);
-      offset[c] = float(-double(affine.scale[c]) * sum[c] / rows.count - slope * mean[c]);
+      offset[c] = float(-double(affine.scale[c]) * sum[c] / count - slope * mean[c]);
     }
-    if (!of_x) continue;
     kernels.input_gradient(part_of(passed, rows, view), part_of(x, rows, view), affine.scale.data(),
                            affine.shift.data(), relu && !differs, by_x.data(), offset.data(), rows,
                            mutable_part_of(result.x, rows, view));

@@ -13,10 +13,10 @@ char* torch_ext_convolution(void* input, void* weight, void* bias, int64_t strid
 }
 
 char* torch_ext_batch_norm(void* input, void* weight, void* bias, void* running_mean, void* running_var, void* residual,
-                           bool relu, int64_t views, double momentum, double epsilon, void** output, void** again) {
+                           bool relu, int64_t views, double momentum, double epsilon, const void* group, void** output, void** again) {
   return message_of([&] {
     const BatchNorm norm{tensor(weight),   tensor(bias), tensor(running_mean), tensor(running_var),
-                         tensor(residual), relu,         views,                momentum, epsilon};
+                         tensor(residual), relu,         views,                momentum, epsilon, static_cast<const Group*>(group)};
     auto outputs = batch_norm(tensor(input), norm);
     *output = new at::Tensor(outputs[0]);
     *again = new at::Tensor(outputs[1]);
@@ -24,11 +24,11 @@ char* torch_ext_batch_norm(void* input, void* weight, void* bias, void* running_
 }
 
 char* torch_ext_norm_convolution(void* input, void* norm_weight, void* norm_bias, void* running_mean, void* running_var,
-                                 bool relu, int64_t views, double momentum, double epsilon, void* weight, void* bias,
+                                 bool relu, int64_t views, double momentum, double epsilon, const void* group, void* weight, void* bias,
                                  int64_t stride, int64_t dilation, void** output) {
   return message_of([&] {
     const BatchNorm norm{tensor(norm_weight), tensor(norm_bias), tensor(running_mean), tensor(running_var),
-                         at::Tensor(),        relu,              views,                momentum, epsilon};
+                         at::Tensor(),        relu,              views,                momentum, epsilon, static_cast<const Group*>(group)};
     *output = new at::Tensor(norm_convolution(tensor(input), norm, tensor(weight), tensor(bias), stride, dilation));
   });
 }

@@ -7,6 +7,8 @@
 #include <array>
 #include <optional>
 
+class Group;
+
 // A convolution: input [B, in, H, W], weight [out, in, k, k], bias [out] or undefined; padded by dilation * (k / 2).
 at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
                        int64_t dilation);
@@ -22,6 +24,8 @@ struct BatchNorm {
   // statistics by `momentum`; 0 is evaluation.
   int64_t views;
   double momentum, epsilon;
+  // The processes whose batches have common statistics in training; null if this is the only one.
+  const Group* group;
 };
 
 // The output twice over the same memory, for two uses: their gradients are summed in the sweep that takes them.

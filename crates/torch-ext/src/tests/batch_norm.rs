@@ -21,6 +21,7 @@ fn norm_results(input: &Tensor, residual: Option<&Tensor>, relu: bool, kind: Kin
         epsilon: 1e-5,
         residual: residual.as_ref(),
         relu,
+        group: None,
     };
     let [output, _] = batch_norm(&input, norm);
     (&output * &output * &output).to_kind(kind).sum(kind).backward();
@@ -90,6 +91,7 @@ fn a_bfloat16_map_stays_one_and_rounds_once() {
             epsilon: 1e-5,
             residual,
             relu: false,
+            group: None,
         };
         let [found, _] = batch_norm(&input, norm(Some(&input)));
         let whole = input.to_kind(Kind::Float);
@@ -123,6 +125,7 @@ fn views_are_normalised_apart_and_gradients_of_two_uses_are_summed() {
                     epsilon: 1e-5,
                     residual: Some(&residual),
                     relu: true,
+                    group: None,
                 };
                 let [one, two] = batch_norm(&input, norm);
                 ((&one * &one).sum(kind) + two.sum(kind) * 0.3).backward();
@@ -178,6 +181,7 @@ fn a_norm_and_a_convolution_together_are_the_two_apart() {
                 epsilon: 1e-5,
                 residual: None,
                 relu: true,
+                group: None,
             };
             let by = [stride, 1];
             let output = if together {
@@ -218,6 +222,7 @@ fn a_number_that_is_none_passes_relu() {
             epsilon: 1e-5,
             residual: None,
             relu: true,
+            group: None,
         };
         let [output, _] = batch_norm(&input, norm);
         assert_eq!(
@@ -242,6 +247,7 @@ fn a_residual_of_another_shape_is_refused() {
         epsilon: 1e-5,
         residual: Some(&residual),
         relu: true,
+        group: None,
     };
     let _ = batch_norm(&input, norm);
 }

@@ -35,6 +35,7 @@ fn normalised(map: &Tensor) -> Vec<Tensor> {
         epsilon: 1e-5,
         residual: None,
         relu: true,
+        group: None,
     };
     let [output, _] = batch_norm(map, norm);
     running.into_iter().chain([output]).collect()
@@ -137,6 +138,7 @@ fn maps_and_gradients_may_begin_anywhere_in_memory() {
                         epsilon: 1e-5,
                         residual: maps.get(1),
                         relu,
+                        group: None,
                     };
                     batch_norm(&maps[0], norm)[0].shallow_clone()
                 });

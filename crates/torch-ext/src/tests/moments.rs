@@ -17,6 +17,7 @@ fn recorded(map: &Tensor) -> [Tensor; 2] {
         epsilon: 1e-5,
         residual: None,
         relu: false,
+        group: None,
     };
     let _ = batch_norm(map, norm);
     running.map(|of| of.to_kind(Kind::Double).to_device(Device::Cpu))

@@ -169,7 +169,7 @@ impl Place {
         let rules = [GroupRule::scheduled("all", "*")];
         let optimizer = Optimizer::new(settings, batch_size, &store.parameters(), &rules)
             .map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(State { store, optimizer, step: 0 })
+        Ok(State::new(store, optimizer))
     }
 }
 

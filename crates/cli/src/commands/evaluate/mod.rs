@@ -11,6 +11,7 @@ use densesiam::segmentation::Segmentation;
 use densesiam::tasks::segment::{evaluate, evaluation_settings, labelled_set};
 use densesiam_data::labelled::LabelSurvey;
 use densesiam_engine::log::say;
+use densesiam_nn::Group;
 
 /// Scores the model, and prints the scores as a table or as JSON.
 pub(super) fn run(checkpoint: &Path, settings: &[String], json: bool) -> Result<(), Error> {
@@ -22,7 +23,8 @@ pub(super) fn run(checkpoint: &Path, settings: &[String], json: bool) -> Result<
     if let Some(doubt) = LabelSurvey::of(&set, &settings.limits).finding() {
         say(format_args!("WARNING: {doubt}"));
     }
-    let evaluation = evaluate(&set, settings, (&trained.model, trained.categories), &trained.input)?;
+    let evaluation =
+        evaluate(&set, settings, (&trained.model, trained.categories), &trained.input, &Group::alone())?;
     if json {
         return answer_line(evaluation.to_json(trained.step, &set.taxonomy));
     }

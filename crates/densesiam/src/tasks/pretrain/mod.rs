@@ -15,7 +15,7 @@ use densesiam_engine::run_dir::Start;
 use densesiam_nn::input::Input;
 use densesiam_nn::pretrain::densesiam::DenseSiam;
 use densesiam_nn::pretrain::{Method, Views};
-use densesiam_nn::{Step, Store};
+use densesiam_nn::{Group, Step, Store};
 use densesiam_random::{Key, Purpose};
 use densesiam_report::page::Status;
 use densesiam_settings::duration::Now;
@@ -41,7 +41,7 @@ pub fn pretrain(plan: &Plan, start: Start, voice: &Voice, interrupt: &Interrupt)
     let mut state = plan.run.state(store, plan.recipe.model.predictors())?;
     let shown = |learner: &PretrainLearner| Shown { plan, sheet: ContactSheet::new(plan, &learner.input) };
     let learning = (&mut learner, plan.augmentation());
-    train(&plan.run, (start, voice, interrupt), learning, shown, &mut state)
+    plan.run.together(|| train(&plan.run, (start, voice, interrupt), learning, shown, &mut state))
 }
 
 /// A method and its input, which turns batches into tensors.
@@ -50,6 +50,9 @@ pub struct PretrainLearner {
     input: Input,
     size: u32,
     seed: u64,
+    /// Pictures in the batch of all processes.
+    batch_size: usize,
+    group: Group,
 }
 
 impl PretrainLearner {
@@ -60,6 +63,8 @@ impl PretrainLearner {
             input: Input::new(kind, store.device()),
             size: recipe.augment.size,
             seed: recipe.common.run.seed,
+            batch_size: recipe.common.train.batch_size,
+            group: store.group().clone(),
         }
     }
 }
@@ -72,10 +77,14 @@ impl Learner for PretrainLearner {
         let cuts: Vec<_> = batch.drawn.iter().map(|pair| pair.geometry().to_vec()).collect();
         let key = Key::new(self.seed, Purpose::Points).epoch(batch.epoch);
         let keys: Vec<_> = batch.samples.iter().map(|&sample| key.sample(sample)).collect();
-        let mut step = self.method.step(&Views { pixels, cuts: &cuts, keys: &keys }, now);
+        let share = batch.samples.len() as f64 / self.batch_size as f64;
+        let mut step = self.method.step(&Views { pixels, cuts: &cuts, keys: &keys, share }, now);
         let without_overlap = batch.drawn.iter().filter(|pair| pair.overlap.is_none()).count();
-        let redraws = batch.drawn.iter().map(|pair| u64::from(pair.redraws)).sum();
-        step.counts.extend([("without_overlap", without_overlap as u64), ("redrawn_views", redraws)]);
+        let redraws: u64 = batch.drawn.iter().map(|pair| u64::from(pair.redraws)).sum();
+        let mut counts = [without_overlap as i64, redraws as i64];
+        self.group.sum_counts(&mut counts);
+        let [without_overlap, redraws] = counts.map(|count| count as u64);
+        step.counts.extend([("without_overlap", without_overlap), ("redrawn_views", redraws)]);
         step
     }
 

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use densesiam_data::labelled::{LabelledLoader, LabelledSet, ReadingSettings, Taxonomy, VOID};
+use densesiam_data::order::Part;
 use densesiam_metrics::{ConfusionMatrix, Matching, SegmentationScores};
+use densesiam_nn::Group;
 use densesiam_nn::segment::Segmenter;
 use serde_json::{Value, json};
 use tch::Kind;
@@ -121,7 +123,7 @@ impl fmt::Display for Evaluation {
 }
 
 /// Scores the model on the labelled pictures: pictures at the settings' size, the projector's argmax over `categories`
-/// at the labels' size.
+/// at the labels' size. Each process of the group has a part of the pictures, and all have the scores of the whole set.
 ///
 /// # Errors
 /// When a picture or label map cannot be read.
@@ -130,14 +132,21 @@ pub fn evaluate(
     settings: ReadingSettings,
     (model, categories): (&Segmenter, usize),
     input: &Input,
+    group: &Group,
 ) -> Result<Evaluation, Error> {
     let classes = set.taxonomy.classes.len();
+    let part = set.part(Part { number: group.rank(), parts: group.world() });
     let mut confusion = ConfusionMatrix::new(classes, categories, i64::from(VOID));
-    for batch in LabelledLoader::new(Arc::clone(set), settings)? {
+    for batch in part.map(|part| LabelledLoader::new(part, settings)).transpose()?.into_iter().flatten() {
         let batch = batch?;
         let clusters = pixel_categories(model, input, &batch.images, [batch.width, batch.height])?;
         confusion.update(&batch.labels, &clusters).map_err(|error| Error::Internal(error.to_string()))?;
     }
+    let mut counts: Vec<i64> = confusion.counts().iter().map(|&count| count as i64).collect();
+    group.sum_counts(&mut counts);
+    let counts = counts.into_iter().map(|count| count as u64).collect();
+    let confusion = ConfusionMatrix::from_counts(classes, categories, i64::from(VOID), counts)
+        .map_err(|error| Error::Internal(error.to_string()))?;
     Evaluation::new(confusion, &set.taxonomy)
 }
 

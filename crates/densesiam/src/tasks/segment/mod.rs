@@ -19,7 +19,7 @@ use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::Start;
 use densesiam_nn::input::Input;
 use densesiam_nn::segment::{Segmenter, alignment};
-use densesiam_nn::{Step, Store};
+use densesiam_nn::{Group, Step, Store};
 use densesiam_report::page::Status;
 use densesiam_settings::duration::Now;
 use tch::Kind;
@@ -49,7 +49,7 @@ pub fn segment(plan: &Plan, start: Start, voice: &Voice, interrupt: &Interrupt) 
         Scored { plan, validation: plan.validation.as_ref().map(sheet) }
     };
     let learning = (&mut learner, plan.recipe.augment.clone());
-    train(&plan.run, (start, voice, interrupt), learning, scored, &mut state)
+    plan.run.together(|| train(&plan.run, (start, voice, interrupt), learning, scored, &mut state))
 }
 
 /// The model and its input, which turns batches into tensors.
@@ -59,6 +59,9 @@ pub struct SegmentLearner {
     size: u32,
     /// Side of the pyramid's map.
     cells: usize,
+    /// Pictures in the batch of all processes.
+    batch_size: usize,
+    group: Group,
 }
 
 impl SegmentLearner {
@@ -69,6 +72,8 @@ impl SegmentLearner {
             input: Input::new(kind, store.device()),
             size: recipe.augment.size,
             cells: recipe.model.encoder.architecture.sides(recipe.augment.size)[0] as usize,
+            batch_size: recipe.common.train.batch_size,
+            group: store.group().clone(),
         }
     }
 }
@@ -81,7 +86,8 @@ impl Learner for SegmentLearner {
         let (boxes, flips): (Vec<_>, Vec<_>) =
             batch.drawn.iter().map(|pair| (pair.feature_box, pair.flip)).unzip();
         let align = alignment(&boxes, &flips, self.cells, Kind::Float, one.device());
-        self.model.step([&one, &two], &align, now)
+        let share = batch.samples.len() as f64 / self.batch_size as f64;
+        self.model.step([&one, &two], &align, now, share)
     }
 }
 
@@ -100,9 +106,12 @@ impl Observer<SegmentLearner> for Scored<'_> {
     /// Evaluates, prints and records the scores, and draws the contact sheet.
     fn score(&mut self, learner: &SegmentLearner, journal: &mut Journal, step: u64) -> Result<(), Error> {
         let Some((set, sheet)) = &self.validation else { return Ok(()) };
-        let SegmentLearner { model, input, .. } = learner;
+        let SegmentLearner { model, input, group, .. } = learner;
         let categories = self.plan.categories as usize;
-        let evaluation = evaluate(set, self.plan.evaluation(), (model, categories), input)?;
+        let evaluation = evaluate(set, self.plan.evaluation(), (model, categories), input, group)?;
+        if !journal.writes() {
+            return Ok(());
+        }
         let when = if step == 0 { "before training".to_owned() } else { format!("step {step}") };
         journal.say(&format!("{when}: {evaluation}"));
         journal.evaluated(step, evaluation.miou(), &evaluation.to_json(step, &set.taxonomy))?;

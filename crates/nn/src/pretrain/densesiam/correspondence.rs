@@ -5,7 +5,7 @@
 
 use densesiam_geometry::{Point, Region, View};
 use densesiam_random::{Key, RngExt};
-use densesiam_torch_ext::upload;
+use densesiam_torch_ext::{Group, upload};
 use tch::{Device, Kind, Tensor};
 
 use super::settings::{CorrespondenceStrategy, PointStrategy, Settings};
@@ -48,11 +48,14 @@ pub struct Correspondence {
     pub pairing: Pairing,
     /// How many samples were left out.
     pub left_out: usize,
+    /// The share of all processes' samples with an overlap that these are: 1 for one process.
+    pub share: f64,
 }
 
 impl Correspondence {
     /// The correspondence of a batch, or `None` when no dense loss can be computed from it: nothing is sampled in
-    /// the overlap, or fewer than two samples have one (batch norm needs two rows, whatever the map's size).
+    /// the overlap, or fewer than two samples have one (batch norm needs two rows, whatever the map's size). The samples of
+    /// all processes count, so that all decide alike; a process may have none of them.
     ///
     /// `keys` holds the key of each sample (purpose points), for the strategies that draw; `cells` is the side of
     /// the encoder's map; `kind` the model's kind.
@@ -62,12 +65,20 @@ impl Correspondence {
         keys: &[Key],
         cells: usize,
         (kind, device): (Kind, Device),
+        group: &Group,
     ) -> Option<Self> {
         let overlap = |(index, views): (usize, &[View; 2])| Some((index, views[0].overlap(&views[1])?));
         let overlaps: Vec<(usize, Region)> = geometry.iter().enumerate().filter_map(overlap).collect();
-        if !settings.needs_overlap() || overlaps.len() < 2 {
+        if !settings.needs_overlap() {
             return None;
         }
+        let mut of_all = [overlaps.len() as i64];
+        group.sum_counts(&mut of_all);
+        let [of_all] = of_all;
+        if of_all < 2 {
+            return None;
+        }
+        let share = overlaps.len() as f64 / of_all as f64;
         let batch = Batch { overlaps, geometry, keys, kind: loss_kind(kind), device };
         let left_out = geometry.len() - batch.overlaps.len();
         let k = settings.pixsim.grid;
@@ -81,7 +92,7 @@ impl Correspondence {
             CorrespondenceStrategy::CoordinateDistance => Pairing::Pairs(batch.pairs(cells)),
             CorrespondenceStrategy::CandidateRegions => Pairing::Windows(batch.windows()),
         };
-        Some(Self { kept: (left_out > 0).then(|| batch.kept()), grid, pairing, left_out })
+        Some(Self { kept: (left_out > 0).then(|| batch.kept()), grid, pairing, left_out, share })
     }
 }
 

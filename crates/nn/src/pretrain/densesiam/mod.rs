@@ -16,7 +16,8 @@ mod settings;
 
 use densesiam_geometry::View;
 use densesiam_settings::duration::Now;
-use tch::{Kind, Tensor};
+use densesiam_torch_ext::Group;
+use tch::Tensor;
 
 pub use correspondence::{Correspondence, Hard, Pairing};
 use pixsim::at;
@@ -30,7 +31,7 @@ pub use settings::{
 use crate::encoder::{Features, ResNet};
 use crate::heads::{Form, Head};
 use crate::layers::{Mode, both_views};
-use crate::losses::{Distance, contrast, loss_kind, zero_like};
+use crate::losses::{Distance, contrast, loss_kind, weighed, zero_like};
 use crate::pretrain::{Method, Views};
 use crate::step::{Step, Watched};
 use crate::store::Store;
@@ -46,6 +47,7 @@ pub struct DenseSiam {
     pixsim: Option<PixSim>,
     regionsim: Option<RegionSim>,
     settings: Settings,
+    group: Group,
 }
 
 #[derive(Debug)]
@@ -101,22 +103,25 @@ impl DenseSiam {
                 .has_regionsim()
                 .then(|| RegionSim::new(&root, "region", settings.dense_channels(), settings.regionsim.dim)),
             settings: settings.clone(),
+            group: store.group().clone(),
         }
     }
 
     /// One step in training mode: both views `[B, 3, H, W]` to the losses. `correspondence` is `None` if no dense loss
-    /// can be computed; `regions` says whether RegionSim has started.
+    /// can be computed; `regions` says whether RegionSim has started; `share` is that of the batch which these views are, 1 for
+    /// one process.
     pub fn forward(
         &self,
         views: [&Tensor; 2],
         correspondence: Option<&Correspondence>,
         regions: bool,
+        share: f64,
     ) -> Output {
         let [f, dense_f] = self.features_of(views);
         // Without a PixSim loss the projector is only needed by RegionSim, and is not used until RegionSim has started.
         let wanted = self.settings.has_pixsim() || regions;
         let dense = correspondence.filter(|_| wanted).zip(self.pixsim.as_ref());
-        let (global, global_z) = self.global_loss(&f, correspondence);
+        let (global, global_z) = self.global_loss(&f, correspondence, share);
         let (pixel, region, pixel_z) = match dense {
             Some((correspondence, pixsim)) => self.dense_losses(pixsim, &dense_f, correspondence, regions),
             None => (zero_like(&global), zero_like(&global), None),
@@ -151,6 +156,7 @@ impl DenseSiam {
         &self,
         f: &[Tensor; 2],
         correspondence: Option<&Correspondence>,
+        share: f64,
     ) -> (Tensor, Option<Tensor>) {
         let Some((global, pooled)) = self.global.as_ref().zip(self.pool(f, correspondence)) else {
             return (zero_like(&f[0]), None);
@@ -164,7 +170,11 @@ impl DenseSiam {
         let [[z1, z2], [p1, p2]] = outputs.map(|views| views.map(|view| view.to_kind(kind)));
         let loss =
             (Distance::Cosine.mean(&p1, &z2.detach()) + Distance::Cosine.mean(&p2, &z1.detach())) * 0.5;
-        (loss, Some(z1.detach()))
+        let share = match self.settings.global.region {
+            GlobalRegion::Whole => share,
+            GlobalRegion::Overlap => correspondence.map_or(share, |correspondence| correspondence.share),
+        };
+        (weighed(loss, share), Some(z1.detach()))
     }
 
     /// The input of the global branch for each view, `[B, C]`; `None` if no sample has the overlap that the branch
@@ -188,12 +198,13 @@ impl DenseSiam {
         correspondence: &Correspondence,
         regions: bool,
     ) -> (Tensor, Tensor, Option<Tensor>) {
-        let f = keep(f, correspondence);
+        let (f, share) = (keep(f, correspondence), correspondence.share);
         let DenseOutputs { z, p, links, grid, z_at_grid } = pixsim.forward(&f, correspondence);
         let pixel = match &p {
             Some([p1, p2]) => {
                 let [z1, z2] = &z;
-                (pixsim.compare(p1, &z2.detach(), &links[0]) + pixsim.compare(p2, &z1.detach(), &links[1]))
+                (pixsim.compare(p1, &z2.detach(), &links[0], share)
+                    + pixsim.compare(p2, &z1.detach(), &links[1], share))
                     * 0.5
             }
             None => zero_like(&z[0]),
@@ -203,7 +214,7 @@ impl DenseSiam {
                 let [one, two] = regionsim.forward(&z_at_grid, &at(&f, &grid));
                 let RegionSimSettings { loss, temperature, stop_gradient, .. } = self.settings.regionsim;
                 let distance = self.settings.pixsim.distance;
-                region_loss([&one, &two], loss, (temperature, stop_gradient), distance)
+                weighed(region_loss([&one, &two], loss, (temperature, stop_gradient), distance), share)
             }
             None => zero_like(&z[0]),
         };
@@ -218,10 +229,12 @@ impl Method for DenseSiam {
         let geometry: Vec<[View; 2]> = views.cuts.iter().map(|cuts| [cuts[0], cuts[1]]).collect();
         let sides = self.settings.encoder.sides(one.size()[2] as u32);
         let cells = sides[self.settings.pixsim.features.stage()] as usize;
-        let place = (Kind::Float, one.device());
-        let correspondence = Correspondence::new(&self.settings, &geometry, views.keys, cells, place);
+        let place = (loss_kind(one.kind()), one.device());
+        let correspondence =
+            Correspondence::new(&self.settings, &geometry, views.keys, cells, place, &self.group);
         let regions = self.settings.regionsim_has_started(now);
-        let Output { losses, global_z, pixel_z } = self.forward([one, two], correspondence.as_ref(), regions);
+        let Output { losses, global_z, pixel_z } =
+            self.forward([one, two], correspondence.as_ref(), regions, views.share);
         let no_dense_loss = self.settings.needs_overlap() && correspondence.is_none();
         let mut parts = vec![("loss_global", losses.global)];
         if !no_dense_loss {

@@ -1,13 +1,13 @@
 //! PixSim: the same point of a picture should have similar outputs in both views (section 3.2, eq. 1).
 
-use densesiam_torch_ext::sample;
+use densesiam_torch_ext::{Group, sample};
 use tch::{Kind, Tensor};
 
 use super::correspondence::{Correspondence, Hard, Pairing};
 use super::settings::{Order, Settings};
 use crate::heads::{Form, Head};
 use crate::layers::{Mode, both_views};
-use crate::losses::{Distance, normalised};
+use crate::losses::{Distance, normalised, weighed};
 use crate::store::Scope;
 
 /// Projector and predictor of PixSim. The predictor is missing if only RegionSim needs the projector.
@@ -17,6 +17,7 @@ pub struct PixSim {
     predictor: Option<Head>,
     distance: Distance,
     order: Order,
+    group: Group,
 }
 
 /// Dense outputs of both views, in the kind of the losses; `..` are the positions that are compared.
@@ -41,7 +42,7 @@ pub enum Link {
     SameIndex,
     /// The one at this index: `[B', P]`.
     Index(Tensor),
-    /// Several, with weights that sum to 1 over the batch: `[B', P, P]`.
+    /// Several, with weights that sum to 1 over the batch of all processes: `[B', P, P]`.
     Weights(Tensor),
 }
 
@@ -61,6 +62,7 @@ impl PixSim {
             predictor: settings.has_pixsim().then(predictor),
             distance: settings.pixsim.distance,
             order: settings.pixsim.order,
+            group: scope.group().clone(),
         }
     }
 
@@ -87,14 +89,15 @@ impl PixSim {
         z.upsample_bilinear2d([side, side], false, None, None).argmax(1, false)
     }
 
-    /// Eq. 1, one direction: `D(p, z)` of linked positions, mean over positions and batch.
-    pub fn compare(&self, p: &Tensor, z: &Tensor, link: &Link) -> Tensor {
+    /// Eq. 1, one direction: `D(p, z)` of linked positions, mean over positions and batch. Of a batch that several processes
+    /// have, this is the process's part of that mean, if its samples are `share` of all.
+    pub fn compare(&self, p: &Tensor, z: &Tensor, link: &Link, share: f64) -> Tensor {
         match link {
-            Link::SameIndex => self.distance.mean(p, z),
+            Link::SameIndex => weighed(self.distance.mean(p, z), share),
             Link::Index(index) => {
                 let (p, z) = (p.flatten(2, -1), z.flatten(2, -1));
                 let z = z.gather(2, &index.unsqueeze(1).expand_as(&z), false);
-                self.distance.mean(&p, &z)
+                weighed(self.distance.mean(&p, &z), share)
             }
             Link::Weights(weights) => {
                 let p = self.distance.encode_prediction(&p.flatten(2, -1), 1);
@@ -152,7 +155,7 @@ impl PixSim {
                 (mean(&z_maps), p_maps.as_ref().map(mean), [Link::SameIndex, Link::SameIndex])
             }
             Pairing::Features => (z_maps, p_maps, feature_links(features)),
-            Pairing::Pairs(pairs) => (z_maps, p_maps, pair_links(pairs)),
+            Pairing::Pairs(pairs) => (z_maps, p_maps, pair_links(pairs, &self.group)),
         };
         DenseOutputs { z, p, links, grid, z_at_grid }
     }
@@ -162,10 +165,10 @@ impl PixSim {
         let [[p1, p2], [z1, z2]] = [p, z].map(|maps| at(maps, &hard.candidates));
         let differ = self.distance.at_each(&p1, &z2) + self.distance.at_each(&p2, &z1);
         let (_, index) = differ.squeeze_dim(2).topk(hard.chosen, 1, true, false);
-        let index = index.view([-1, hard.chosen, 1, 1]).expand([-1, -1, 1, 2], false);
+        let index = index.view([index.size()[0], hard.chosen, 1, 1]).expand([-1, -1, 1, 2], false);
         [0, 1].map(|view: usize| {
             let chosen = hard.candidates[view].gather(1, &index, false);
-            Tensor::cat(&[&chosen, &hard.filling[view]], 1).view([-1, k, k, 2])
+            Tensor::cat(&[&chosen, &hard.filling[view]], 1).view([chosen.size()[0], k, k, 2])
         })
     }
 }
@@ -177,10 +180,13 @@ fn feature_links(features: &[Tensor; 2]) -> [Link; 2] {
     [Link::Index(cosine.argmax(2, false)), Link::Index(cosine.argmax(1, false))]
 }
 
-/// Weights that average over the close pairs of a sample, then over the samples that have any (as PixPro does).
-fn pair_links(pairs: &Tensor) -> [Link; 2] {
+/// Weights that average over the close pairs of a sample, then over the samples of all processes that have any (as PixPro
+/// does).
+fn pair_links(pairs: &Tensor, group: &Group) -> [Link; 2] {
     let count = pairs.sum_dim_intlist([1i64, 2].as_slice(), true, pairs.kind());
-    let samples = count.gt(0).sum(pairs.kind()).clamp_min(1);
+    let samples = count.gt(0).sum(pairs.kind());
+    group.sum(&samples);
+    let samples = samples.clamp_min(1);
     let weights = pairs / count.clamp_min(1) / samples;
     [Link::Weights(weights.shallow_clone()), Link::Weights(weights.transpose(1, 2))]
 }

@@ -58,7 +58,7 @@ impl RegionSim {
             let q = self.predictor.forward(&r, mode);
             [r, q]
         });
-        let per_image = |x: &Tensor| x.view([-1, regions, x.size()[1]]);
+        let per_image = |x: &Tensor| x.view([z[0].size()[0], regions, x.size()[1]]);
         [0, 1].map(|view: usize| RegionOutputs { r: per_image(&r[view]), q: per_image(&q[view]) })
     }
 
@@ -71,6 +71,6 @@ impl RegionSim {
             return self.projector.first(&region_embeddings(z, f).flatten(0, 1));
         }
         let first = self.projector.first(&positions(f).flatten(0, 1));
-        masks(z, f).bmm(&first.view([-1, cells, first.size()[1]])).flatten(0, 1)
+        masks(z, f).bmm(&first.view([z.size()[0], cells, first.size()[1]])).flatten(0, 1)
     }
 }

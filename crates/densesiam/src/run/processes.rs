@@ -1,0 +1,174 @@
+//! What the processes of one training tell each other beside sums of tensors: whether all have a batch, whether one was asked
+//! to stop, which pictures could not be read, and why one has failed. All end in the same step.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use densesiam_data::loader::{Batch, Loader};
+use densesiam_data::views::Augmentation;
+use densesiam_engine::interrupt::{Interrupt, SIGNALS, Signal};
+use densesiam_nn::{Group, Step};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tch::{Kind, Tensor};
+
+use super::{Run, Trouble};
+use crate::error::Error;
+
+/// The batch of the next step, `None` after the last, once every process has its part. A signal is noticed even while the
+/// storage does not answer.
+///
+/// # Errors
+/// A [`Trouble`] of any process, for all processes in the same step.
+pub(crate) fn next_batch<A: Augmentation>(
+    loader: &mut Loader<A>,
+    (group, step): (&Group, u64),
+    interrupt: &Interrupt,
+) -> Result<Option<Batch<A::Drawn>>, Trouble> {
+    let known = loader.bad_files().len();
+    let own = own_batch(loader, interrupt);
+    if group.is_alone() {
+        return own;
+    }
+    if let Err(trouble) = &own {
+        say_why(group, &trouble.to_string());
+    }
+    let found = loader.bad_files().split_off(known.min(loader.bad_files().len()));
+    let signal = interrupt.requested();
+    let failed = matches!(&own, Err(trouble) if !matches!(trouble, Trouble::Signal(_)));
+    let mut counts = [i64::from(failed), found.len() as i64, 0, 0, 0, 0];
+    for (count, (known, _)) in counts[2..].iter_mut().zip(SIGNALS) {
+        *count = i64::from(signal == Some(known));
+    }
+    group.sum_counts(&mut counts);
+    let [failed, found_by_all, signals @ ..] = counts;
+    if failed > 0 {
+        return own.and_then(|_| Err(Trouble::Elsewhere(reasons(group))));
+    }
+    if found_by_all > 0 {
+        let lists = exchange(group, &format!("bad/{step}"), &found).map_err(Trouble::Elsewhere)?;
+        loader.met_elsewhere(lists.concat()).map_err(Trouble::NoPictures)?;
+    }
+    match SIGNALS.into_iter().zip(signals).find(|(_, count)| *count > 0) {
+        Some(((signal, _), _)) => Err(Trouble::Signal(signal)),
+        None => own,
+    }
+}
+
+/// This process's part of the batch.
+fn own_batch<A: Augmentation>(
+    loader: &mut Loader<A>,
+    interrupt: &Interrupt,
+) -> Result<Option<Batch<A::Drawn>>, Trouble> {
+    while !loader.ready().map_err(Trouble::NoPictures)? {
+        if let Some(signal) = interrupt.requested() {
+            return Err(Trouble::Signal(signal));
+        }
+    }
+    loader.next().map_err(Trouble::NoPictures)
+}
+
+/// The signal that ends the run after a step. Several processes agree on it before the next step instead.
+pub(crate) fn signal_after_step(group: &Group, interrupt: &Interrupt) -> Option<Signal> {
+    interrupt.requested().filter(|_| group.is_alone())
+}
+
+/// The step with the losses of the whole batch, once its gradients are computed: each process has its share of them.
+pub(crate) fn with_losses_of_all(group: &Group, step: Step) -> Step {
+    if group.is_alone() {
+        return step;
+    }
+    let Step { loss, parts, .. } = &step;
+    let losses: Vec<_> =
+        [loss].into_iter().chain(parts.iter().map(|(_, part)| part)).map(|loss| loss.detach()).collect();
+    let sums = Tensor::stack(&losses, 0).to_kind(Kind::Double);
+    group.sum(&sums);
+    let names = step.parts.iter().map(|(name, _)| *name);
+    let parts = names.zip(1..).map(|(name, place)| (name, sums.get(place))).collect();
+    Step { loss: sums.get(0), parts, ..step }
+}
+
+/// The value of each process, in their order.
+///
+/// # Errors
+/// When a process does not give one: why it has ended, if it has said so.
+pub(crate) fn exchange<T: Serialize + DeserializeOwned>(
+    group: &Group,
+    key: &str,
+    own: &T,
+) -> Result<Vec<T>, String> {
+    let written = serde_json::to_vec(own).map_err(|error| error.to_string())?;
+    group.set(&format!("{key}/{}", group.rank()), &written).map_err(|error| error.to_string())?;
+    let of = |rank| {
+        let key = format!("{key}/{rank}");
+        wait_for(group, &key, rank)?;
+        let read = group.get(&key).map_err(|error| error.to_string())?;
+        serde_json::from_slice(&read).map_err(|error| error.to_string())
+    };
+    (0..group.world()).map(of).collect()
+}
+
+/// Waits until a process has set a value, or some process has said why it ends.
+fn wait_for(group: &Group, key: &str, rank: usize) -> Result<(), String> {
+    let begun = Instant::now();
+    while !group.has(key).map_err(|error| error.to_string())? {
+        let reasons = reasons(group);
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        if begun.elapsed() > group.timeout() {
+            return Err(format!("process {rank} has said nothing for {} s", group.timeout().as_secs()));
+        }
+        sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// Leaves the reason for which this process ends, for the others to report. If the store is gone too, they report that they have
+/// lost this one.
+pub(crate) fn say_why(group: &Group, why: &str) {
+    let _ = group.set(&format!("failure/{}", group.rank()), why.as_bytes());
+}
+
+/// The reasons that other processes have left.
+fn reasons(group: &Group) -> String {
+    let of = |rank: usize| {
+        let key = format!("failure/{rank}");
+        let why = group.has(&key).ok().filter(|&has| has).and_then(|_| group.get(&key).ok())?;
+        Some(format!("process {rank}: {}", String::from_utf8_lossy(&why)))
+    };
+    (0..group.world()).filter(|&rank| rank != group.rank()).filter_map(of).collect::<Vec<_>>().join("; ")
+}
+
+impl Run {
+    /// Does `work`, which takes steps together with the other processes.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when another process is lost: in the middle of a step there is no state that could be saved. Others are
+    /// told why this process ends.
+    pub(crate) fn together(&self, work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        let group = &self.group;
+        let result = match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(result) => result,
+            Err(panic) => match group.failure() {
+                None => resume_unwind(panic),
+                Some(error) => {
+                    let reasons = reasons(group);
+                    let why = if reasons.is_empty() { error.to_string() } else { reasons };
+                    return Err(Error::Lost { why, checkpoints: self.checkpoints() });
+                }
+            },
+        };
+        if let (Err(error), false) = (&result, group.is_alone()) {
+            say_why(group, &error.to_string());
+        }
+        result
+    }
+
+    /// The folder of the run's checkpoints.
+    fn checkpoints(&self) -> PathBuf {
+        self.layout().checkpoints()
+    }
+}

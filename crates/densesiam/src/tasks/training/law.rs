@@ -1,0 +1,247 @@
+//! The law of several processes: together they compute what one process computes with the whole batch, up to the order of sums.
+//! Each process is a thread here, with a model of its own in float64.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration as Timeout;
+
+use densesiam_data::decode::DecodeLimits;
+use densesiam_data::demo::{DemoSettings, write_demo};
+use densesiam_data::index::ImageIndex;
+use densesiam_data::loader::{Loader, LoaderSettings};
+use densesiam_data::order::Part;
+use densesiam_data::views::random::RandomViews;
+use densesiam_engine::interrupt::Interrupt;
+use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
+use densesiam_nn::{Group, Store};
+use densesiam_settings::duration::{Duration, Horizon};
+use densesiam_torch_ext::StoreServer;
+use tch::{Device, Kind, Tensor};
+
+use super::*;
+use crate::recipe::load;
+use crate::recipe::pretrain::PretrainRecipe;
+use crate::recipe::segment::SegmentRecipe;
+use crate::tasks::pretrain::PretrainLearner;
+use crate::tasks::segment::SegmentLearner;
+
+const STEPS: u64 = 20;
+/// Small, because training is chaotic: at 0.05 rounding errors of 1e-16 are 1e-11 after four steps. An error of a ten-millionth of
+/// the gradients is found all the same.
+const LEARNING_RATE: f64 = 1e-5;
+/// The step whose parameters are not finite in one process.
+const SPOILT: u64 = 7;
+
+/// What a process knows after its steps.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    /// Names and values of parameters, running statistics and momentum.
+    tensors: Vec<(String, Vec<f64>)>,
+    /// The numbers of each step.
+    numbers: Vec<Vec<(&'static str, f64)>>,
+    counts: Vec<Vec<(&'static str, u64)>>,
+    bad_files: Vec<(u64, String)>,
+}
+
+/// Trains `world` processes together.
+fn train_together<L: Learner>(
+    world: usize,
+    batch_size: usize,
+    pictures: &Arc<ImageIndex>,
+    learner: impl Fn(&Store) -> (L, L::Augmentation) + Sync,
+) -> Vec<Outcome> {
+    let server = StoreServer::start(0).unwrap();
+    let (learner, port) = (&learner, server.port());
+    std::thread::scope(|scope| {
+        let start = |rank| {
+            scope.spawn(move || {
+                let group = match world {
+                    1 => Group::alone(),
+                    _ => Group::join(("127.0.0.1", port), false, [rank, world], Timeout::from_secs(60))
+                        .unwrap(),
+                };
+                let store = Store::new(Kind::Double, Device::Cpu, 3).with_group(group);
+                let (learner, views) = learner(&store);
+                take_steps(learner, views, store, batch_size, pictures)
+            })
+        };
+        let threads: Vec<_> = (0..world).map(start).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+fn take_steps<L: Learner>(
+    mut learner: L,
+    augmentation: L::Augmentation,
+    store: Store,
+    batch_size: usize,
+    pictures: &Arc<ImageIndex>,
+) -> Outcome {
+    let group = store.group().clone();
+    let rules = [GroupRule::scheduled("all", "*")];
+    let settings = OptimizerSettings::default();
+    let optimizer = Optimizer::new(&settings, batch_size as u64, &store.parameters(), &rules).unwrap();
+    let mut state = State::new(store, optimizer);
+    let loading = LoaderSettings {
+        augmentation,
+        batch_size,
+        part: Part { number: group.rank(), parts: group.world() },
+        seed: 5,
+        max_bad_share: 0.5,
+        workers: 1,
+        prefetch_batches: 1,
+        min_side: 8,
+        limits: DecodeLimits::default(),
+        patience: Timeout::from_secs(600),
+        start_step: 0,
+        total_steps: STEPS,
+        known_bad: Vec::new(),
+    };
+    let mut loader = Loader::new(Arc::clone(pictures), loading).unwrap();
+    let horizon =
+        Horizon::new(Duration::Steps(STEPS), (pictures.len() / batch_size) as u64, batch_size as u64)
+            .unwrap();
+    let (mut numbers, mut counts) = (Vec::new(), Vec::new());
+    for step in 0..STEPS {
+        let batch = next_batch(&mut loader, (&group, step), &Interrupt::never()).unwrap().unwrap();
+        let parameters = state.store.parameters();
+        let (_, stem) = parameters.iter().find(|(name, _)| name.ends_with(".conv1.weight")).unwrap();
+        let before = stem.copy();
+        if step == SPOILT && group.rank() == 0 {
+            tch::no_grad(|| drop(stem.shallow_clone().fill_(f64::NAN)));
+        }
+        let taken = take_step(&mut learner, &mut state, &batch, Now { step, horizon }, LEARNING_RATE);
+        assert_eq!(taken.skip.double_value(&[]) > 0.0, step == SPOILT, "{step}");
+        if step == SPOILT {
+            tch::no_grad(|| stem.shallow_clone().copy_(&before));
+        }
+        let watched = taken.output.watched.iter().flat_map(|watched| watched.numbers(&group));
+        let scalars = [("loss", taken.output.loss.shallow_clone())]
+            .into_iter()
+            .chain(taken.output.parts.iter().map(|(name, part)| (*name, part.shallow_clone())))
+            .chain(watched);
+        numbers.push(scalars.map(|(name, scalar)| (name, scalar.double_value(&[]))).collect());
+        counts.push(taken.output.counts);
+    }
+    let tensors = state.store.state().into_iter().chain(state.optimizer.state());
+    let values = |tensor: &Tensor| Vec::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).unwrap();
+    let tensors = tensors.map(|(name, tensor)| (name, values(&tensor))).collect();
+    Outcome { tensors, numbers, counts, bad_files: loader.bad_files() }
+}
+
+fn close(found: f64, expected: f64, tolerance: f64) -> bool {
+    (found - expected).abs() <= tolerance || (found.is_nan() && expected.is_nan())
+}
+
+/// Requires that all processes have the same, to the bit, and what one process has, nearly.
+fn assert_law(together: &[Outcome], alone: &Outcome, tolerance: f64) {
+    for outcome in together {
+        for ((name, found), (_, expected)) in outcome.tensors.iter().zip(&alone.tensors) {
+            let scale = expected.iter().fold(1.0, |most: f64, value| most.max(value.abs()));
+            let differ = found
+                .iter()
+                .zip(expected)
+                .find(|(found, expected)| !close(**found, **expected, tolerance * scale));
+            assert!(differ.is_none(), "{name}: {differ:?}, {scale}");
+        }
+        let bits = |outcome: &Outcome| -> Vec<u64> {
+            outcome
+                .tensors
+                .iter()
+                .flat_map(|(_, values)| values.iter().map(|value| value.to_bits()))
+                .collect()
+        };
+        assert!(bits(outcome) == bits(&together[0]), "the processes differ");
+        for (step, (found, expected)) in outcome.numbers.iter().zip(&alone.numbers).enumerate() {
+            for ((name, found), (_, expected)) in found.iter().zip(expected) {
+                // The monitors compute in float32, and count the category of nearly equal outputs.
+                let scale = if name.starts_with("loss") { expected.abs().max(1.0) } else { 1e6 };
+                assert!(
+                    close(*found, *expected, tolerance * scale),
+                    "{name} of step {step}: {found}, {expected}"
+                );
+            }
+        }
+        assert_eq!(outcome.counts, alone.counts);
+        assert_eq!(outcome.bad_files, alone.bad_files);
+    }
+}
+
+/// 40 pictures, one of which cannot be read.
+fn pictures(folder: &Path) -> Arc<ImageIndex> {
+    let settings = DemoSettings { train: 40, ..DemoSettings::default() };
+    write_demo(folder, &settings).unwrap();
+    let index = ImageIndex::scan(&folder.join("train/images")).unwrap();
+    let damaged = index.place(11).to_string();
+    std::fs::write(damaged, b"no picture").unwrap();
+    Arc::new(index)
+}
+
+const SMALL: [&str; 9] = [
+    "encoder.architecture=resnet18",
+    "augment.size=32",
+    "augment.scale=[0.05, 0.2]",
+    "augment.overlap_tries=0",
+    "pixsim.dim=12",
+    "pixsim.grid=3",
+    "regionsim.dim=12",
+    "global.dim=16",
+    "regionsim.start=10 steps",
+];
+
+fn pretraining(settings: &[&str], store: &Store, batch_size: usize) -> (PretrainLearner, RandomViews) {
+    let mut all: Vec<String> = SMALL.iter().chain(settings).map(|&setting| setting.to_owned()).collect();
+    all.push(format!("train.batch_size={batch_size}"));
+    let recipe: PretrainRecipe = load("", "the test", &all).unwrap();
+    (PretrainLearner::new(&recipe, store, Kind::Double), recipe.augment.clone())
+}
+
+#[test]
+fn processes_pretrain_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures(folder.path());
+    let variants: [(usize, usize, f64, &[&str]); 4] = [
+        (7, 2, 1e-12, &[]),
+        (9, 3, 1e-12, &["pixsim.distance=cosine", "pixsim.features=c4"]),
+        (9, 4, 1e-12, &["global.region=overlap", "encoder.output_stride=16"]),
+        (7, 2, 1e-10, &["pixsim.correspondence=coordinate_distance"]),
+    ];
+    for (batch_size, world, tolerance, settings) in variants {
+        let learner = |store: &Store| pretraining(settings, store, batch_size);
+        let [alone, together] = [1, world].map(|world| train_together(world, batch_size, &pictures, learner));
+        let left_out: u64 = alone[0]
+            .counts
+            .iter()
+            .flatten()
+            .filter(|(name, _)| *name == "without_overlap")
+            .map(|(_, count)| count)
+            .sum();
+        assert!(left_out > 5, "{left_out} pictures without an overlap");
+        assert_eq!(alone[0].bad_files.len(), 1);
+        assert_law(&together, &alone[0], tolerance);
+    }
+}
+
+#[test]
+fn processes_segment_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures(folder.path());
+    for (rebalance, world) in [("frequency", 2), ("inverse", 3)] {
+        let batch_size = 7;
+        let learner = |store: &Store| {
+            let settings = [
+                "augment.base_size=48".to_owned(),
+                "augment.size=32".to_owned(),
+                "encoder.width=16".to_owned(),
+                "auxiliary.classes=12".to_owned(),
+                "regionsim.start=10 steps".to_owned(),
+                format!("labelling.rebalance={rebalance}"),
+                format!("train.batch_size={batch_size}"),
+            ];
+            let recipe: SegmentRecipe = load("", "the test", &settings).unwrap();
+            (SegmentLearner::new(&recipe, 5, store, Kind::Double), recipe.augment.clone())
+        };
+        let [alone, together] = [1, world].map(|world| train_together(world, batch_size, &pictures, learner));
+        assert_law(&together, &alone[0], 1e-12);
+    }
+}
