@@ -26,7 +26,9 @@ fn main() -> std::process::ExitCode {
             let code = ExitCode::of(&error);
             // A request to stop is not a fault; neither is a reader that closes the answer early (`| head`).
             match error {
-                asked if asked.was_asked_for() => speaks().then(|| say(asked)).unwrap_or_default(),
+                // One process says it for all.
+                asked if asked.was_asked_for() && !speaks() => {}
+                asked if asked.was_asked_for() => say(asked),
                 _ if code == ExitCode::Unread => {}
                 fault => say(format_args!("{}error: {fault}", name())),
             }

@@ -165,6 +165,9 @@ pub(crate) enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Whether several processes meet, and how fast they sum
+        #[command(flatten)]
+        processes: ProcessArguments,
     },
 }
 

@@ -12,17 +12,23 @@ use densesiam_text::shown;
 use serde_json::{Value, json};
 use tch::Device;
 
-use super::bench::matrix_product_rate;
-use super::folder;
+use super::bench::{matrix_product_rate, sum_seconds};
+use super::processes::ProcessArguments;
+use super::{folder, processes};
 use crate::answer::{answer, answer_line};
 use densesiam::error::Error;
+use densesiam::run::exchange;
 use densesiam::tasks::pretrain::Plan;
+use densesiam_engine::processes::Membership;
 
 /// How many pictures of a folder are decoded.
 const LOOKED_AT: usize = 64;
 
 /// Prints the findings, as lines or as JSON.
-pub(super) fn run(pictures: Option<&Path>, json: bool) -> Result<(), Error> {
+pub(super) fn run(pictures: Option<&Path>, json: bool, several: &ProcessArguments) -> Result<(), Error> {
+    if let Some(membership) = processes::start(several)? {
+        return together(&membership, json);
+    }
     let device = DeviceRequest::Auto.resolve()?;
     let (precision, why) = PrecisionRequest::Auto.resolve(device);
     let threads = resolve_threads(0);
@@ -52,6 +58,32 @@ pub(super) fn run(pictures: Option<&Path>, json: bool) -> Result<(), Error> {
     answer(findings.iter().map(|(key, value)| lines(key, value)).collect::<String>())?;
     answer_line(format_args!("\n{conclusion}"))
 }
+
+/// Lets the processes of a launcher meet, and prints where they are and how fast they sum.
+fn together(membership: &Membership, json: bool) -> Result<(), Error> {
+    let group = processes::group(Some(membership), PATIENCE)?;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    let place = format!("{} of {host}, {}", membership.local_rank, cuda());
+    let places = exchange(&group, "doctor", &place).map_err(Error::Elsewhere)?;
+    let (latency, large) = (sum_seconds(&group, 4 << 10, 200), sum_seconds(&group, 100 << 20, 5));
+    if group.rank() > 0 {
+        return Ok(());
+    }
+    let findings = json!({
+        "launcher": membership.launcher.to_string(),
+        "processes": places,
+        "sum_4kb_microseconds": (1e6 * latency).round(),
+        "sum_100mb_seconds": (1e3 * large).round() / 1e3,
+    });
+    if json {
+        return answer_line(format_args!("{findings:#}"));
+    }
+    let findings = findings.as_object().into_iter().flatten();
+    answer(findings.map(|(key, value)| lines(key, value)).collect::<String>())
+}
+
+/// Seconds to wait for the processes that are to meet.
+const PATIENCE: u64 = 60;
 
 /// What a device is suitable for.
 fn suits(device: Device) -> &'static str {

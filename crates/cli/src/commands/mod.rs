@@ -72,7 +72,7 @@ pub(crate) fn run(command: Command) -> Result<(), Error> {
         Command::Recipes { name } => recipes(name.as_deref()),
         Command::Keys { task, pattern } => keys::run(task.as_deref(), pattern.as_deref()),
         Command::Bench(bench) => bench::run(&bench),
-        Command::Doctor { pictures, json } => doctor::run(pictures.as_deref(), json),
+        Command::Doctor { pictures, json, processes } => doctor::run(pictures.as_deref(), json, &processes),
     }
 }
 

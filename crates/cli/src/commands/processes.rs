@@ -13,6 +13,7 @@ use densesiam_engine::processes::membership::started_without_srun;
 use densesiam_engine::processes::parent::{self, Ending, end_with_parent, supervise};
 use densesiam_engine::processes::{Membership, membership};
 use densesiam_engine::run_dir::Start;
+use densesiam_nn::Group;
 use densesiam_settings::duration::Length;
 use densesiam_torch_ext::StoreServer;
 
@@ -108,11 +109,15 @@ pub(super) fn refuse_measured<R: Training>(recipe: &R) -> Result<(), Error> {
 /// The run as one of the membership's processes, all of which are then there.
 pub(super) fn join(run: Run, membership: Option<&Membership>) -> Result<Run, Error> {
     let Some(membership) = membership else { return Ok(run) };
-    let timeout = Duration::from_secs(run.common.run.timeout);
-    let lost =
-        |error: &dyn std::fmt::Display| Error::Elsewhere(format!("not all processes have come: {error}"));
-    let group = membership.join(timeout).map_err(|error| lost(&error))?;
-    run.with_group(group, membership.local_world)
+    let group = group(Some(membership), run.common.run.timeout)?;
+    run.with_group(group, [membership.local_rank, membership.local_world])
+}
+
+/// The membership's processes, all of which are then there; `timeout` in seconds is the longest wait for one.
+pub(super) fn group(membership: Option<&Membership>, timeout: u64) -> Result<Group, Error> {
+    let Some(membership) = membership else { return Ok(Group::alone()) };
+    let missing = |error| Error::Elsewhere(format!("not all processes have come: {error}"));
+    membership.join(Duration::from_secs(timeout)).map_err(missing)
 }
 
 /// How the run starts: a launcher that starts it again after a failure means it to go on.

@@ -336,12 +336,12 @@ impl<'p> Journal<'p> {
         Ok(())
     }
 
-    /// Writes the report.
+    /// Writes the report, which `render` makes where it is wanted.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn report(&self, page: &str) -> Result<(), Error> {
-        write_bytes(&self.layout().report(), page.as_bytes())
+    pub(crate) fn report(&self, render: impl FnOnce(&Self) -> Result<String, Error>) -> Result<(), Error> {
+        if self.writes() { write_bytes(&self.layout().report(), render(self)?.as_bytes()) } else { Ok(()) }
     }
 
     /// The run is over.

@@ -10,6 +10,7 @@ mod setup;
 mod table;
 mod trouble;
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
 use densesiam_engine::checkpoint::{Checkpoint, latest, load};
@@ -17,11 +18,13 @@ use densesiam_engine::optimizer::Optimizer;
 use densesiam_engine::run_dir::RunLayout;
 use densesiam_nn::{Group, Store};
 use densesiam_torch_ext::Buckets;
+use tch::Tensor;
 
 use crate::error::Error;
 
 pub use contents::{Best, Contents};
 pub use numbers::Taken;
+pub use processes::exchange;
 pub use setup::{Run, TaskNames, When, enough_to_train_on, look_at, workers};
 pub use table::Table;
 pub use trouble::Trouble;
@@ -56,8 +59,25 @@ impl State {
         self.store.group()
     }
 
-    /// Waits until the gradients are those of the whole batch.
-    pub(crate) fn sum_gradients(&self) {
+    /// From now on each process keeps its own gradients: only to measure what it costs to sum them.
+    pub fn leave_gradients(&mut self) {
+        self.gradients = None;
+    }
+
+    /// The backward pass, after which the gradients are those of the whole batch.
+    ///
+    /// # Panics
+    /// When another process is lost, as in all that processes do together ([`Run::together`]).
+    pub(crate) fn backward(&self, loss: &Tensor) {
+        // Nothing has a gradient where no loss that has a weight is computed: before its start, or without overlap.
+        if loss.requires_grad()
+            && let Err(error) = loss.f_backward()
+        {
+            match self.group().failure() {
+                Some(lost) => resume_unwind(Box::new(lost.to_string())),
+                None => panic!("{error}"),
+            }
+        }
         self.gradients.iter().for_each(Buckets::finish);
     }
 }

@@ -94,7 +94,7 @@ pub(crate) fn with_losses_of_all(group: &Group, step: Step) -> Step {
 ///
 /// # Errors
 /// When a process does not give one: why it has ended, if it has said so.
-pub(crate) fn exchange<T: Serialize + DeserializeOwned>(
+pub fn exchange<T: Serialize + DeserializeOwned>(
     group: &Group,
     key: &str,
     own: &T,

@@ -163,11 +163,17 @@ impl Run {
         Ok((recipe, resolved))
     }
 
-    /// The same run for one of several processes, of which `on_this_machine` share its cores. Each has a part of every batch.
+    /// The same run for one of several processes. Each has a part of every batch; the processes of a machine, of which this is
+    /// number `local_rank`, share its cores and have a CUDA device each, if there are any.
     ///
     /// # Errors
-    /// When a part would have fewer than two pictures, or when the processes were not given the same training.
-    pub fn with_group(mut self, group: Group, on_this_machine: usize) -> Result<Self, Error> {
+    /// When a part would have fewer than two pictures, when there are too few CUDA devices, or when the processes were not given
+    /// the same training.
+    pub fn with_group(
+        mut self,
+        group: Group,
+        [local_rank, on_this_machine]: [usize; 2],
+    ) -> Result<Self, Error> {
         let (batch_size, processes) = (self.common.train.batch_size, group.world());
         if batch_size < 2 * processes {
             return Err(Error::Usage(format!(
@@ -181,6 +187,16 @@ impl Run {
         }
         if self.common.data.workers == 0 {
             self.workers = (self.workers / on_this_machine).max(1);
+        }
+        // A launcher may let each process see its own device alone.
+        if let (Device::Cuda(_), &CudaSupport::Devices(seen @ 2..)) = (self.device, cuda()) {
+            if on_this_machine > seen {
+                return Err(Error::Usage(format!(
+                    "{on_this_machine} processes of this machine share {seen} CUDA devices; start {seen}, or set \
+                     CUDA_VISIBLE_DEVICES"
+                )));
+            }
+            self.device = Device::Cuda(local_rank);
         }
         self.group = group;
         self.same_everywhere()?;

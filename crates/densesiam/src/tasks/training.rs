@@ -50,7 +50,7 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
             journal.picture(name, 0, &sheet)?;
         }
         journal.save(state)?;
-        report(&journal, observer, Status::Running)?;
+        journal.report(|journal| observer.report(journal, Status::Running))?;
     }
 
     // ---- training
@@ -107,11 +107,11 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         }
         if save {
             journal.save(state)?;
-            report(&journal, observer, Status::Running)?;
+            journal.report(|journal| observer.report(journal, Status::Running))?;
         }
     }
     journal.export(state)?;
-    report(&journal, observer, Status::Finished)?;
+    journal.report(|journal| observer.report(journal, Status::Finished))?;
     journal.finish();
     Ok(())
 }
@@ -125,13 +125,8 @@ fn end<L>(
 ) -> Result<Error, Error> {
     let status = trouble.status();
     let error = journal.save_for(trouble, state)?;
-    report(journal, observer, status)?;
+    journal.report(|journal| observer.report(journal, status))?;
     Ok(error)
-}
-
-/// Writes the page of the run.
-fn report<L>(journal: &Journal, observer: &impl Observer<L>, status: Status) -> Result<(), Error> {
-    if journal.writes() { journal.report(&observer.report(journal, status)?) } else { Ok(()) }
 }
 
 /// Takes one step: forward, backward, optimizer. Training and `densesiam bench step` both call this.
@@ -146,14 +141,7 @@ pub fn take_step<L: Learner>(
     let output = learner.step(batch, now);
     let forward = watch.lap();
     state.optimizer.zero_gradients();
-    // Nothing has a gradient where no loss that has a weight is computed: before its start, or without overlap.
-    if output.loss.requires_grad()
-        && let Err(error) = output.loss.f_backward()
-    {
-        // A lost process, or a fault of the program: the caller of the loop tells them apart.
-        std::panic::resume_unwind(Box::new(error.to_string()));
-    }
-    state.sum_gradients();
+    state.backward(&output.loss);
     let output = with_losses_of_all(state.group(), output);
     let backward = watch.lap();
     let gradient_norm = state.optimizer.gradient_norm();

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
+use densesiam_nn::Group;
 use tch::{Cuda, Device, Kind, Tensor};
+
+use super::median;
 
 /// GFLOP/s of a product of two matrices of 2048 x 2048, the best of five.
 pub(in crate::commands) fn matrix_product_rate(kind: Kind, device: Device) -> f64 {
@@ -15,6 +18,17 @@ pub(in crate::commands) fn matrix_product_rate(kind: Kind, device: Device) -> f6
     };
     let small = rate(256);
     if small < SLOW { small } else { rate(2048) }
+}
+
+/// Seconds in which the processes of a group sum so many bytes of float32, the median of `times`.
+pub(in crate::commands) fn sum_seconds(group: &Group, bytes: i64, times: usize) -> f64 {
+    let numbers = Tensor::zeros([bytes / 4], (Kind::Float, Device::Cpu));
+    let laps = (0..times).map(|_| {
+        let start = Instant::now();
+        group.sum(&numbers);
+        start.elapsed().as_secs_f64()
+    });
+    median(&laps.collect::<Vec<_>>())
 }
 
 /// GB/s of a copy of a tensor of 256 MiB, bytes read and bytes written together, the best of five.

@@ -14,9 +14,10 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, value_parser};
 
-pub(super) use limits::matrix_product_rate;
+pub(super) use limits::{matrix_product_rate, sum_seconds};
 pub(super) use step::{pretrain_rate, segment_rate};
 
+use super::processes::ProcessArguments;
 use densesiam::error::Error;
 
 /// What is measured. One JSON object a line.
@@ -98,6 +99,9 @@ pub(crate) struct StepArguments {
     /// Leave the machine's limits out, so that the command's own time is that of its steps
     #[arg(long)]
     no_limits: bool,
+    /// Several processes that train together
+    #[command(flatten)]
+    processes: ProcessArguments,
 }
 
 /// The options of a data path's measurement

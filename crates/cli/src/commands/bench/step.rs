@@ -13,23 +13,27 @@ use densesiam::tasks::pretrain::{self, PretrainLearner};
 use densesiam::tasks::segment::{self, SegmentLearner};
 use densesiam::tasks::training::take_step;
 use densesiam_data::loader::Batch;
+use densesiam_data::order::Part;
 use densesiam_data::views::aligned::AlignedPair;
 use densesiam_data::views::random::RandomPair;
 use densesiam_data::views::{Photometric, ViewParameters};
 use densesiam_engine::device::{Precision, resolve_threads, search_convolutions, set_threads};
 use densesiam_engine::optimizer::{GroupRule, Optimizer};
+use densesiam_engine::processes::Membership;
 use densesiam_geometry::{Fraction, Region, View};
-use densesiam_nn::{Architecture, Store};
+use densesiam_nn::{Architecture, Group, Store};
 use densesiam_random::{Key, Purpose, RngExt};
 use densesiam_settings::duration::{Duration, Horizon, Now};
 use serde_json::json;
 use tch::{Device, Kind};
 
 use super::limits::{
-    copy_rate, matrix_product_rate, peak_device_memory_megabytes, peak_memory_megabytes, wait_for,
+    copy_rate, matrix_product_rate, peak_device_memory_megabytes, peak_memory_megabytes, sum_seconds,
+    wait_for,
 };
 use super::{StepArguments, least, median};
 use crate::answer::answer_line;
+use crate::commands::processes;
 
 /// The paper's recipe with a batch that fits a small machine, with `settings` applied.
 pub(super) fn pretrain_recipe(settings: &[String]) -> Result<PretrainRecipe, Error> {
@@ -54,9 +58,10 @@ pub(super) fn noise(count: usize, view: u32) -> Vec<u8> {
 
 /// `densesiam bench step`, with RegionSim started.
 pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
+    let membership = processes::start(&arguments.processes)?;
     let mut recipe = pretrain_recipe(&arguments.settings)?;
     start_at(&mut recipe.model.regionsim.start, 0);
-    let place = Place::new(&recipe, recipe.augment.size)?;
+    let place = Place::new(&recipe, recipe.augment.size, membership.as_ref())?;
     let store = place.store();
     let learner = PretrainLearner::new(&recipe, &store, place.precision.kind());
     bench("step", &place, (learner, store), overlapping_views(), arguments)
@@ -64,9 +69,10 @@ pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
 
 /// `densesiam bench segment-step`
 pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Error> {
+    let membership = processes::start(&arguments.processes)?;
     let (mut recipe, categories) = segment_recipe(&arguments.settings)?;
     start_at(&mut recipe.model.regionsim.start, if regions { 0 } else { u64::MAX });
-    let place = Place::new(&recipe, recipe.augment.size)?;
+    let place = Place::new(&recipe, recipe.augment.size, membership.as_ref())?;
     let store = place.store();
     let learner = SegmentLearner::new(&recipe, categories, &store, place.precision.kind());
     bench("segment-step", &place, (learner, store), aligned_views(), arguments)
@@ -109,10 +115,47 @@ fn bench<L: Learner>(
     let mut state = place.state(store)?;
     let batch = noisy_batch(place, drawn);
     let steps = (arguments.warmup, arguments.steps);
-    let learning = (&mut learner, &mut state);
-    let times =
-        timed_steps((place.device, place.common.train.batch_size), learning, steps, batch, |_| Ok(()))?;
-    print(name, place, &times, arguments)
+    let whole = (place.device, place.common.train.batch_size);
+    let times = timed_steps(whole, (&mut learner, &mut state), steps, batch.clone(), |_| Ok(()))?;
+    let together = (!place.group.is_alone()).then(|| {
+        let mut costs = Costs::of_sums(&place.group, &state.store);
+        state.leave_gradients();
+        let apart = timed_steps(whole, (&mut learner, &mut state), steps, batch, |_| Ok(()))?;
+        costs.exposed_seconds = median(&times.seconds[0]) - median(&apart.seconds[0]);
+        Ok::<_, Error>(costs)
+    });
+    let together = together.transpose()?;
+    if place.group.rank() > 0 { Ok(()) } else { print(name, place, &times, together.as_ref(), arguments) }
+}
+
+/// What it costs that several processes train together.
+#[derive(serde::Serialize)]
+struct Costs {
+    processes: usize,
+    gradient_bytes: i64,
+    /// Of summing so many bytes while nothing else is computed.
+    gradient_seconds: f64,
+    /// By how much a step is longer than one that leaves the gradients apart.
+    exposed_seconds: f64,
+    /// The machine's own: a sum of 64 kB, as a batch norm needs, and of 100 MB.
+    sum_64kb_microseconds: f64,
+    sum_100mb_seconds: f64,
+}
+
+impl Costs {
+    fn of_sums(group: &Group, store: &Store) -> Self {
+        let seconds = |bytes, times| sum_seconds(group, bytes, times);
+        let values: usize = store.parameters().iter().map(|(_, parameter)| parameter.numel()).sum();
+        let gradient_bytes = 4 * values as i64;
+        Self {
+            processes: group.world(),
+            gradient_bytes,
+            gradient_seconds: seconds(gradient_bytes, 5),
+            exposed_seconds: 0.0,
+            sum_64kb_microseconds: 1e6 * seconds(64 << 10, 100),
+            sum_100mb_seconds: seconds(100 << 20, 3),
+        }
+    }
 }
 
 /// The number of steps before a rate is measured, and while it is measured.
@@ -146,22 +189,28 @@ struct Place {
     precision: Precision,
     threads: usize,
     size: u32,
+    group: Group,
 }
 
 impl Place {
-    fn new(recipe: &impl Training, size: u32) -> Result<Self, Error> {
+    fn new(recipe: &impl Training, size: u32, membership: Option<&Membership>) -> Result<Self, Error> {
         let (common, architecture) = (recipe.clone().common().clone(), recipe.architecture());
         views_fit(common.train.batch_size, 1, size)?;
         let device = common.run.device.resolve()?;
         let (precision, _) = common.run.precision.resolve(device);
         search_convolutions(device, precision);
-        let threads = resolve_threads(common.run.threads);
-        Ok(Self { common, architecture, device, precision, threads, size })
+        let on_this_machine = membership.map_or(1, |membership| membership.local_world);
+        let threads = match common.run.threads {
+            0 => (resolve_threads(0) / on_this_machine).max(1),
+            given => given,
+        };
+        let group = processes::group(membership, common.run.timeout)?;
+        Ok(Self { common, architecture, device, precision, threads, size, group })
     }
 
     fn store(&self) -> Store {
         set_threads(self.threads);
-        Store::new(Kind::Float, self.device, self.common.run.seed)
+        Store::new(Kind::Float, self.device, self.common.run.seed).with_group(self.group.clone())
     }
 
     fn state(&self, store: Store) -> Result<State, Error> {
@@ -227,6 +276,7 @@ fn print(
     name: &str,
     place: &Place,
     StepTimes { seconds, losses }: &StepTimes,
+    together: Option<&Costs>,
     arguments: &StepArguments,
 ) -> Result<(), Error> {
     let [step, forward, backward, optimizer] = seconds.each_ref().map(|seconds| median(seconds));
@@ -239,7 +289,7 @@ fn print(
         "threads": place.threads, "pictures_per_second": batch_size as f64 / step,
         "seconds": {"step": step, "forward": forward, "backward": backward, "optimizer": optimizer,
                     "minimum": least(&seconds[0])},
-        "losses": losses, "peak_memory_megabytes": peak,
+        "losses": losses, "together": together, "peak_memory_megabytes": peak,
         "peak_device_memory_megabytes": peak_on_device,
         "matrix_product_gflops":
             with_limits.then(|| matrix_product_rate(place.precision.kind(), place.device)),
@@ -250,7 +300,8 @@ fn print(
 
 /// A batch of two views that show noise, all drawn alike.
 fn noisy_batch<D: Clone>(place: &Place, drawn: D) -> Batch<D> {
-    let batch_size = place.common.train.batch_size;
+    let part = Part { number: place.group.rank(), parts: place.group.world() };
+    let batch_size = part.places(place.common.train.batch_size).len();
     let views = [0, 1].map(|view| noise(batch_size * (place.size * place.size * 3) as usize, view));
     Batch {
         step: 0,
