@@ -18,6 +18,7 @@ unsafe extern "C" {
         host: *const c_char,
         port: u16,
         serves: bool,
+        name: *const c_char,
         rank: c_int,
         world: c_int,
         timeout_ms: i64,
@@ -101,18 +102,19 @@ impl Group {
         Self::default()
     }
 
-    /// Meets the other processes at the store of this host and port, which one of them serves, or a process that is not one of
-    /// them. `timeout` is the longest wait for them, here and in every collective.
+    /// Meets the other processes of the group `name` at the store of this host and port, which one of them serves, or a process
+    /// that is not one of them. A store can serve several groups, one after the other. `timeout` is the longest wait for them, here and in every collective.
     ///
     /// # Errors
     /// When the store is not there, or a process does not come.
     pub fn join(
         (host, port): (&str, u16),
         serves: bool,
+        name: &str,
         [rank, world]: [usize; 2],
         timeout: Duration,
     ) -> Result<Self, GroupError> {
-        let host = text(host)?;
+        let (host, name) = (text(host)?, text(name)?);
         let mut group = std::ptr::null_mut();
         // SAFETY: a string that outlives the call; C++ throws are returned.
         checked(unsafe {
@@ -121,6 +123,7 @@ impl Group {
                 host.as_ptr(),
                 port,
                 serves,
+                name.as_ptr(),
                 rank as c_int,
                 world as c_int,
                 timeout.as_millis() as i64,

@@ -200,3 +200,19 @@ fn a_picture_that_cannot_be_read_is_met_by_all() {
     let ended = place.pretrain("few", &few).exited(3);
     ended.says(&["are unreadable, more than"]);
 }
+
+#[test]
+fn the_doctor_and_the_benchmark_measure_several_processes() {
+    let place = Place::new();
+    place
+        .run(&["doctor", "--nproc", "2", "--json"])
+        .succeeded()
+        .prints(&["densesiam --nproc", "sum_100mb_seconds"]);
+    let small = ["encoder.architecture=resnet18", "augment.size=32", "pixsim.dim=8", "regionsim.dim=8"];
+    let bench =
+        [&["bench", "step", "--nproc", "2", "--no-limits", "--steps", "1", "--warmup", "1"], &small[..]];
+    let answer = place.run(&bench.concat()).succeeded().stdout();
+    assert_eq!(answer.lines().count(), 1, "{answer}");
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((&answer["together"]["processes"], &answer["batch"]), (&2.into(), &16.into()));
+}

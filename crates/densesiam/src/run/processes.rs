@@ -27,17 +27,17 @@ pub(crate) fn next_batch<A: Augmentation>(
     (group, step): (&Group, u64),
     interrupt: &Interrupt,
 ) -> Result<Option<Batch<A::Drawn>>, Trouble> {
-    let known = loader.bad_files().len();
-    let own = own_batch(loader, interrupt);
     if group.is_alone() {
-        return own;
+        return own_batch(loader, interrupt);
     }
-    if let Err(trouble) = &own {
-        say_why(group, &trouble.to_string());
-    }
-    let found = loader.bad_files().split_off(known.min(loader.bad_files().len()));
+    let known = loader.bad_files();
+    let own = own_batch(loader, interrupt);
+    let mut found = loader.bad_files();
+    found.retain(|file| !known.contains(file));
     let signal = interrupt.requested();
-    let failed = matches!(&own, Err(trouble) if !matches!(trouble, Trouble::Signal(_)));
+    let failure = own.as_ref().err().filter(|trouble| !matches!(trouble, Trouble::Signal(_)));
+    failure.iter().for_each(|trouble| say_why(group, &trouble.to_string()));
+    let failed = failure.is_some();
     let mut counts = [i64::from(failed), found.len() as i64, 0, 0, 0, 0];
     for (count, (known, _)) in counts[2..].iter_mut().zip(SIGNALS) {
         *count = i64::from(signal == Some(known));

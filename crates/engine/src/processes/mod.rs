@@ -26,6 +26,8 @@ impl Membership {
     /// When a process does not come.
     pub fn join(&self, timeout: Duration) -> Result<Group, GroupError> {
         let serves = self.store.served_by == ServedBy::RankZero && self.rank == 0;
-        Group::join((&self.store.host, self.store.port), serves, [self.rank, self.world], timeout)
+        // What an earlier attempt has left in a launcher's store is not read.
+        let name = format!("densesiam/{}", self.restarts);
+        Group::join((&self.store.host, self.store.port), serves, &name, [self.rank, self.world], timeout)
     }
 }

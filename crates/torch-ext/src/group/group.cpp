@@ -92,16 +92,17 @@ struct Group::Parts {
   }
 };
 
-Group::Group(const char* host, uint16_t port, bool serves, int rank, int world, int64_t timeout_ms)
+Group::Group(const char* host, uint16_t port, bool serves, const char* name, int rank, int world, int64_t timeout_ms)
     : parts(std::make_unique<Parts>()) {
   const std::chrono::milliseconds timeout(timeout_ms);
-  parts->store = c10::make_intrusive<c10d::TCPStore>(host, store_options(port, serves, timeout));
-  auto collectives = [&](const char* name) {
+  parts->store = c10::make_intrusive<c10d::PrefixStore>(
+      name, c10::make_intrusive<c10d::TCPStore>(host, store_options(port, serves, timeout)));
+  auto collectives = [&](const char* kind) {
     auto options = ProcessGroupGloo::Options::create(timeout);
     const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
     options->devices.push_back(interface ? ProcessGroupGloo::createDeviceForInterface(interface)
                                          : ProcessGroupGloo::createDeviceForHostname(own_address(host, port)));
-    return c10::make_intrusive<ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(name, parts->store), rank, world,
+    return c10::make_intrusive<ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(kind, parts->store), rank, world,
                                                  options);
   };
   parts->direct = collectives("direct");
@@ -169,9 +170,9 @@ char* torch_ext_store_serve(uint16_t* port, void** store) {
 
 void torch_ext_store_free(void* store) { delete static_cast<c10d::TCPStore*>(store); }
 
-char* torch_ext_group_join(const char* host, uint16_t port, bool serves, int rank, int world, int64_t timeout_ms,
-                           void** group) {
-  return message_of([&] { *group = new Group(host, port, serves, rank, world, timeout_ms); });
+char* torch_ext_group_join(const char* host, uint16_t port, bool serves, const char* name, int rank, int world,
+                           int64_t timeout_ms, void** group) {
+  return message_of([&] { *group = new Group(host, port, serves, name, rank, world, timeout_ms); });
 }
 
 void torch_ext_group_free(void* group) { delete static_cast<Group*>(group); }

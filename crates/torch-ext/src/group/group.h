@@ -11,7 +11,8 @@
 // The processes of a training, seen from one of them.
 class Group {
  public:
-  Group(const char* host, uint16_t port, bool serves, int rank, int world, int64_t timeout_ms);
+  // Keys in the store begin with `name`.
+  Group(const char* host, uint16_t port, bool serves, const char* name, int rank, int world, int64_t timeout_ms);
   ~Group();
 
   // Replaces a dense tensor by its sum over all processes; all receive the same bits.

@@ -14,7 +14,8 @@ fn with_group<T: Send>(world: usize, work: impl Fn(&Group) -> T + Sync) -> Vec<T
         let start = |rank| {
             let work = &work;
             scope.spawn(move || {
-                let group = Group::join(store, false, [rank, world], Duration::from_secs(20)).unwrap();
+                let group =
+                    Group::join(store, false, "test", [rank, world], Duration::from_secs(20)).unwrap();
                 work(&group)
             })
         };
@@ -61,7 +62,7 @@ fn one_process_is_left_alone() {
 fn a_process_that_does_not_come_or_leaves_is_an_error() {
     let server = StoreServer::start(0).unwrap();
     let store = ("127.0.0.1", server.port());
-    assert!(Group::join(store, false, [0, 2], Duration::from_secs(1)).is_err(), "nobody else comes");
+    assert!(Group::join(store, false, "test", [0, 2], Duration::from_secs(1)).is_err(), "nobody else comes");
     let failures = with_group(2, |group| {
         let tensor = Tensor::from_slice(&[1.0]);
         group.sum(&tensor);

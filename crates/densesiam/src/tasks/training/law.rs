@@ -29,6 +29,8 @@ const STEPS: u64 = 20;
 /// Small, because training is chaotic: at 0.05 rounding errors of 1e-16 are 1e-11 after four steps. An error of a ten-millionth of
 /// the gradients is found all the same.
 const LEARNING_RATE: f64 = 1e-5;
+/// Of the largest value of a tensor. Seen were 7e-13 for the first pre-training and 1e-13 for all others.
+const TOLERANCE: f64 = 1e-11;
 /// The step whose parameters are not finite in one process.
 const SPOILT: u64 = 7;
 
@@ -57,8 +59,10 @@ fn train_together<L: Learner>(
             scope.spawn(move || {
                 let group = match world {
                     1 => Group::alone(),
-                    _ => Group::join(("127.0.0.1", port), false, [rank, world], Timeout::from_secs(60))
-                        .unwrap(),
+                    _ => {
+                        Group::join(("127.0.0.1", port), false, "law", [rank, world], Timeout::from_secs(60))
+                            .unwrap()
+                    }
                 };
                 let store = Store::new(Kind::Double, Device::Cpu, 3).with_group(group);
                 let (learner, views) = learner(&store);
@@ -134,14 +138,14 @@ fn close(found: f64, expected: f64, tolerance: f64) -> bool {
 }
 
 /// Requires that all processes have the same, to the bit, and what one process has, nearly.
-fn assert_law(together: &[Outcome], alone: &Outcome, tolerance: f64) {
+fn assert_law(together: &[Outcome], alone: &Outcome) {
     for outcome in together {
         for ((name, found), (_, expected)) in outcome.tensors.iter().zip(&alone.tensors) {
             let scale = expected.iter().fold(1.0, |most: f64, value| most.max(value.abs()));
             let differ = found
                 .iter()
                 .zip(expected)
-                .find(|(found, expected)| !close(**found, **expected, tolerance * scale));
+                .find(|(found, expected)| !close(**found, **expected, TOLERANCE * scale));
             assert!(differ.is_none(), "{name}: {differ:?}, {scale}");
         }
         let bits = |outcome: &Outcome| -> Vec<u64> {
@@ -157,7 +161,7 @@ fn assert_law(together: &[Outcome], alone: &Outcome, tolerance: f64) {
                 // The monitors compute in float32, and count the category of nearly equal outputs.
                 let scale = if name.starts_with("loss") { expected.abs().max(1.0) } else { 1e6 };
                 assert!(
-                    close(*found, *expected, tolerance * scale),
+                    close(*found, *expected, TOLERANCE * scale),
                     "{name} of step {step}: {found}, {expected}"
                 );
             }
@@ -200,12 +204,12 @@ fn pretraining(settings: &[&str], store: &Store, batch_size: usize) -> (Pretrain
 fn processes_pretrain_as_one() {
     let folder = tempfile::tempdir().unwrap();
     let pictures = pictures(folder.path());
-    let variants: [(usize, usize, f64, &[&str]); 3] = [
-        (7, 2, 1e-12, &[]),
-        (9, 4, 1e-12, &["global.region=overlap", "pixsim.distance=cosine", "pixsim.features=c4"]),
-        (7, 3, 1e-10, &["pixsim.correspondence=coordinate_distance", "encoder.output_stride=16"]),
+    let variants: [(usize, usize, &[&str]); 3] = [
+        (7, 2, &[]),
+        (9, 4, &["global.region=overlap", "pixsim.distance=cosine", "pixsim.features=c4"]),
+        (7, 3, &["pixsim.correspondence=coordinate_distance", "encoder.output_stride=16"]),
     ];
-    for (batch_size, world, tolerance, settings) in variants {
+    for (batch_size, world, settings) in variants {
         let learner = |store: &Store| pretraining(settings, store, batch_size);
         let [alone, together] = [1, world].map(|world| train_together(world, batch_size, &pictures, learner));
         let left_out: u64 = alone[0]
@@ -217,8 +221,7 @@ fn processes_pretrain_as_one() {
             .sum();
         assert!(left_out > 5, "{left_out} pictures without an overlap");
         assert_eq!(alone[0].bad_files.len(), 1);
-        println!("{settings:?}");
-        assert_law(&together, &alone[0], tolerance);
+        assert_law(&together, &alone[0]);
     }
 }
 
@@ -242,6 +245,6 @@ fn processes_segment_as_one() {
             (SegmentLearner::new(&recipe, 5, store, Kind::Double), recipe.augment.clone())
         };
         let [alone, together] = [1, world].map(|world| train_together(world, batch_size, &pictures, learner));
-        assert_law(&together, &alone[0], 1e-12);
+        assert_law(&together, &alone[0]);
     }
 }
