@@ -102,7 +102,7 @@ impl Interrupt {
 
 /// Whether the process was started to outlive the terminal: under `nohup` SIGHUP is ignored, and a handler would end
 /// that. Only Linux reports this.
-fn hang_up_is_ignored() -> bool {
+pub(crate) fn hang_up_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);

@@ -175,6 +175,14 @@ impl Group {
         tensor.copy_data(counts, counts.len());
     }
 
+    /// Waits for the other processes.
+    ///
+    /// # Panics
+    /// As [`Group::sum`].
+    pub fn wait_for_all(&self) {
+        self.sum_counts(&mut [0]);
+    }
+
     /// Replaces a tensor by that of process 0.
     ///
     /// # Panics

@@ -17,7 +17,7 @@ use super::processes::ProcessArguments;
 use super::{folder, processes};
 use crate::answer::{answer, answer_line};
 use densesiam::error::Error;
-use densesiam::run::exchange;
+use densesiam::run::{exchange, unless_lost};
 use densesiam::tasks::pretrain::Plan;
 use densesiam_engine::processes::Membership;
 
@@ -65,7 +65,8 @@ fn together(membership: &Membership, json: bool) -> Result<(), Error> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
     let place = format!("{} of {host}, {}", membership.local_rank, cuda());
     let places = exchange(&group, "doctor", &place).map_err(Error::Elsewhere)?;
-    let (latency, large) = (sum_seconds(&group, 4 << 10, 200), sum_seconds(&group, 100 << 20, 5));
+    let sums = || (sum_seconds(&group, 4 << 10, 200), sum_seconds(&group, 100 << 20, 5));
+    let (latency, large) = unless_lost(&group, sums).map_err(Error::Elsewhere)?;
     if group.rank() > 0 {
         return Ok(());
     }
@@ -99,7 +100,7 @@ fn suits(device: Device) -> &'static str {
 /// to begin it.
 fn fit(root: &Path) -> Result<String, Error> {
     let root = root.to_string_lossy();
-    let measured = folder::recipe(&root, &[])?;
+    let measured = folder::recipe(&root, &[], false)?;
     let rate = measured.rate()?;
     let plan = Plan::new(measured.recipe)?;
     let horizon = &plan.run.horizon;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_engine::device::resolve_threads;
-use densesiam_engine::log::say;
 use densesiam_text::{acts, shown};
 use tch::Device;
 
 use super::hours::{Measured, Timed};
+use super::processes::{MEASURED, voice};
 use densesiam::error::Error;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::{builtin, load};
@@ -53,8 +53,12 @@ pub(super) fn name(root: &str) -> String {
     if name.is_empty() { "pictures".into() } else { name }
 }
 
-/// The folder recipe for the pictures below `root`.
-pub(super) fn recipe(root: &str, settings: &[String]) -> Result<Measured<PretrainRecipe>, Error> {
+/// The folder recipe for the pictures below `root`; for one of `several` processes, which measure nothing.
+pub(super) fn recipe(
+    root: &str,
+    settings: &[String],
+    several: bool,
+) -> Result<Measured<PretrainRecipe>, Error> {
     let index = ImageIndex::scan(Path::new(root))?;
     enough_to_train_on(&index)?;
     let text = builtin::find("folder_r18").unwrap_or_default();
@@ -78,6 +82,9 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<Measured<Pretrai
         ("train.batch_size", batch.to_string(), "a power of two, with some steps an epoch".to_owned()),
     ];
     let mut known_rate = None;
+    if several && !given("train.duration") {
+        return Err(Error::Usage(MEASURED.into()));
+    }
     if !given("train.duration") {
         let so_far =
             chosen.iter().filter(|(key, ..)| !given(key)).map(|(key, value, _)| format!("{key}={value}"));
@@ -92,14 +99,15 @@ pub(super) fn recipe(root: &str, settings: &[String]) -> Result<Measured<Pretrai
             ),
         ));
     }
-    say(format_args!(
+    let voice = voice();
+    voice.say(format_args!(
         "chosen for {} pictures in {}; say otherwise with key=value:",
         index.len(),
         shown(root)
     ));
     let mut all = Vec::new();
     for (key, value, why) in chosen.into_iter().filter(|(key, ..)| !given(key)) {
-        say(format_args!("  {key}={}: {why}", shown(&value)));
+        voice.say(format_args!("  {key}={}: {why}", shown(&value)));
         all.push(format!("{key}={value}"));
     }
     all.extend_from_slice(settings);

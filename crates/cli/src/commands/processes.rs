@@ -1,6 +1,5 @@
 //! A training of several processes: `--nproc` starts them, and each finds the others, whoever has started it.
 
-use std::path::Path;
 use std::time::Duration;
 
 use crate::exit_code::ExitCode;
@@ -9,7 +8,7 @@ use densesiam::error::Error;
 use densesiam::recipe::Training;
 use densesiam::run::Run;
 use densesiam_engine::log::{Voice, say};
-use densesiam_engine::processes::membership::started_without_srun;
+use densesiam_engine::processes::membership::{Launcher, started_without_srun};
 use densesiam_engine::processes::parent::{self, Ending, end_with_parent, supervise};
 use densesiam_engine::processes::{Membership, membership};
 use densesiam_engine::run_dir::Start;
@@ -43,14 +42,21 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
 const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Starts the processes that the command line asks for, waits for them, and exits with the code of the one that failed first.
-/// Returns where this process is to train itself.
+/// In a process that is to train, returns its place.
 pub(super) fn start(arguments: &ProcessArguments) -> Result<Option<Membership>, Error> {
     let usage = |error: &dyn std::fmt::Display| Error::Usage(error.to_string());
     end_with_parent();
     let variables = |name: &str| std::env::var(name).ok();
     let membership = Membership::of_this_process().map_err(|error| usage(&error))?;
     let &ProcessArguments { nproc, nodes, node, ref master } = arguments;
-    if membership.is_some() || nproc * nodes == 1 {
+    let asked = nproc.saturating_mul(nodes);
+    if let Some(Membership { launcher, .. }) = &membership
+        && *launcher != Launcher::OwnParent
+        && asked > 1
+    {
+        return Err(usage(&format!("{launcher} has started this process; leave out --nproc")));
+    }
+    if membership.is_some() || asked == 1 {
         if membership.is_none() {
             started_without_srun(&variables)
                 .into_iter()
@@ -95,6 +101,10 @@ pub(super) fn voice() -> Voice {
     if speaks() { Voice::Terminal } else { Voice::Nobody }
 }
 
+/// Why a length that has to be measured is refused.
+pub(super) const MEASURED: &str =
+    "several processes would measure different lengths; give train.duration in epochs or steps";
+
 /// Fails where each process would choose the length of the training by itself.
 pub(super) fn refuse_measured<R: Training>(recipe: &R) -> Result<(), Error> {
     match recipe.clone().common().train.duration {
@@ -120,10 +130,13 @@ pub(super) fn group(membership: Option<&Membership>, timeout: u64) -> Result<Gro
     membership.join(Duration::from_secs(timeout)).map_err(missing)
 }
 
-/// How the run starts: a launcher that starts it again after a failure means it to go on.
-pub(super) fn start_of(run: &Run, asked: Start) -> Result<Start, Error> {
+/// Whether a launcher starts this training again after a failure, and so means it to go on.
+pub(super) fn restarted() -> Result<bool, Error> {
     let restarts = membership::restarts(&|name| std::env::var(name).ok());
-    let restarts = restarts.map_err(|error| Error::Usage(error.to_string()))?;
-    let begun = Path::new(&run.layout().recipe()).is_file();
-    Ok(if restarts > 0 && begun { Start::Resume } else { asked })
+    restarts.map(|restarts| restarts > 0).map_err(|error| Error::Usage(error.to_string()))
+}
+
+/// How the run starts: one that is to go on and has not begun begins.
+pub(super) fn start_of(run: &Run, restarted: bool, asked: Start) -> Start {
+    if restarted && run.layout().recipe().is_file() { Start::Resume } else { asked }
 }

@@ -11,17 +11,19 @@ use densesiam::tasks::segment::{Plan, segment};
 /// Finds, resolves and runs the recipe.
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let membership = if arguments.dry_run { None } else { processes::start(&arguments.processes)? };
+    let restarted = processes::restarted()?;
+    let resume = arguments.resume || restarted;
     let recipe: SegmentRecipe = find(&arguments.recipe, &arguments.settings)?;
     if membership.is_some() {
         processes::refuse_measured(&recipe)?;
     }
-    let measured = Measured::not_yet(recipe).in_steps(arguments.resume)?;
+    let measured = Measured::not_yet(recipe).in_steps(resume)?;
     let mut plan = Plan::new(measured.recipe.clone())?;
     if arguments.dry_run {
         return dry_run(&measured, &plan, &plan.run);
     }
     plan.run = processes::join(plan.run, membership.as_ref())?;
-    let (voice, start) = (processes::voice(), processes::start_of(&plan.run, arguments.start())?);
+    let (voice, start) = (processes::voice(), processes::start_of(&plan.run, restarted, arguments.start()));
     voice.say(&plan);
     segment(&plan, start, &voice, &interrupt()?)
 }

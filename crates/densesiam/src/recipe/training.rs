@@ -81,7 +81,7 @@ impl Default for RunSettings {
             device: DeviceRequest::Auto,
             precision: PrecisionRequest::Auto,
             threads: 0,
-            timeout: 600,
+            timeout: 900,
         }
     }
 }

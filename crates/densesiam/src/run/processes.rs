@@ -2,7 +2,6 @@
 //! to stop, which pictures could not be read, and why one has failed. All end in the same step.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -142,33 +141,43 @@ fn reasons(group: &Group) -> String {
     (0..group.world()).filter(|&rank| rank != group.rank()).filter_map(of).collect::<Vec<_>>().join("; ")
 }
 
+/// Does `work`, which takes part in sums of the group.
+///
+/// # Errors
+/// When another process is lost: why it has ended, or what the connection to it says.
+pub fn unless_lost<T>(group: &Group, work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| match group.failure() {
+        None => resume_unwind(panic),
+        Some(error) => {
+            Some(reasons(group)).filter(|why| !why.is_empty()).unwrap_or_else(|| error.to_string())
+        }
+    })
+}
+
+/// Fails in every process if one of them has failed.
+///
+/// # Errors
+/// The process's own error, or what the others say.
+pub(crate) fn all_succeed<T>(group: &Group, own: Result<T, Error>) -> Result<T, Error> {
+    if let (Err(error), false) = (&own, group.is_alone()) {
+        say_why(group, &error.to_string());
+    }
+    let mut failed = [i64::from(own.is_err())];
+    group.sum_counts(&mut failed);
+    if failed == [0] { own } else { own.and_then(|_| Err(Error::Elsewhere(reasons(group)))) }
+}
+
 impl Run {
-    /// Does `work`, which takes steps together with the other processes.
+    /// Does `work`, which takes steps together with the other processes. They are told why this process ends.
     ///
     /// # Errors
-    /// [`Error::Lost`] when another process is lost: in the middle of a step there is no state that could be saved. Others are
-    /// told why this process ends.
+    /// [`Error::Lost`] when another process is lost: in the middle of a step there is no state that could be saved.
     pub(crate) fn together(&self, work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
-        let group = &self.group;
-        let result = match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(result) => result,
-            Err(panic) => match group.failure() {
-                None => resume_unwind(panic),
-                Some(error) => {
-                    let reasons = reasons(group);
-                    let why = if reasons.is_empty() { error.to_string() } else { reasons };
-                    return Err(Error::Lost { why, checkpoints: self.checkpoints() });
-                }
-            },
-        };
-        if let (Err(error), false) = (&result, group.is_alone()) {
-            say_why(group, &error.to_string());
+        let lost = |why| Error::Lost { why, checkpoints: self.layout().checkpoints() };
+        let result = unless_lost(&self.group, work).map_err(lost)?;
+        if let (Err(error), false) = (&result, self.group.is_alone()) {
+            say_why(&self.group, &error.to_string());
         }
         result
-    }
-
-    /// The folder of the run's checkpoints.
-    fn checkpoints(&self) -> PathBuf {
-        self.layout().checkpoints()
     }
 }

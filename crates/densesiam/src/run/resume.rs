@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::State;
 use super::contents::{Contents, fingerprint};
-use super::processes::{exchange, say_why};
+use super::processes::exchange;
 use super::setup::Run;
 use crate::error::Error;
 use crate::recipe::RunSettings;
@@ -16,6 +16,8 @@ use densesiam_engine::checkpoint::{Checkpoint, CheckpointFolder, Latest};
 use densesiam_engine::run_dir::{RunDirectory, RunLayout, Start};
 use densesiam_nn::Group;
 use densesiam_settings::tables::differences;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Where a training begins.
 pub(crate) struct Origin {
@@ -166,7 +168,7 @@ fn restore(checkpoint: &Checkpoint, run: &Run, state: &mut State) -> Result<Cont
 fn same_recipe(path: &Path, run: &Run) -> Result<(), Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::file(path, source))?;
     let changed = differences(&(run.complete)(&text)?, &run.recipe)?;
-    let fixed: Vec<_> = changed.into_iter().filter(|key| !may_change(key)).collect();
+    let fixed: Vec<_> = changed.into_iter().filter(|key| !is_among(key, &MAY_CHANGE)).collect();
     if fixed.is_empty() {
         return Ok(());
     }
@@ -187,27 +189,56 @@ impl Run {
         let all = exchange(&self.group, "training", &own).map_err(Error::Elsewhere)?;
         let Some((version, pictures, recipe)) = all.into_iter().next() else { return Ok(()) };
         let mut differ = differences(&recipe, &self.recipe)?;
-        differ.retain(|key| !may_change(key));
+        differ.retain(|key| !is_among(key, &MAY_DIFFER));
         if version != own.0 {
             differ.push(format!("the program ({version} and {})", own.0));
         }
         if pictures != own.1 {
             differ.push(format!("the pictures below {}", self.common.data.root));
         }
-        if differ.is_empty() {
+        if differ.is_empty() { Ok(()) } else { Err(self.differs(&differ.join(", "))) }
+    }
+
+    /// Fails if another process sees something else than the first one.
+    ///
+    /// # Errors
+    /// That it differs, in the process where it does.
+    pub(crate) fn same<T: Serialize + DeserializeOwned + PartialEq>(
+        &self,
+        what: &str,
+        own: &T,
+    ) -> Result<(), Error> {
+        if self.group.is_alone() {
             return Ok(());
         }
-        let (rank, differ) = (self.group.rank(), differ.join(", "));
-        let why = format!(
-            "process {rank} differs from process 0 in {differ}; give all processes the same training"
-        );
-        say_why(&self.group, &why);
-        Err(Error::Usage(why))
+        let all = exchange(&self.group, what, own).map_err(Error::Elsewhere)?;
+        if all.first() == Some(own) { Ok(()) } else { Err(self.differs(what)) }
+    }
+
+    fn differs(&self, what: &str) -> Error {
+        let rank = self.group.rank();
+        Error::Usage(format!(
+            "process {rank} differs from process 0 in {what}; give all processes the same training"
+        ))
     }
 }
 
-fn may_change(key: &str) -> bool {
-    MAY_CHANGE
-        .iter()
-        .any(|allowed| key == *allowed || key.strip_prefix(allowed).is_some_and(|r| r.starts_with('.')))
+/// What may differ between the processes of one training: where each finds things, and how fast it is. Whatever decides what
+/// they do together is the same in all.
+const MAY_DIFFER: [&str; 9] = [
+    "run.name",
+    "run.dir",
+    "run.device",
+    "run.threads",
+    "run.timeout",
+    "data.root",
+    "data.workers",
+    "data.prefetch",
+    "data.patience",
+];
+
+/// Whether a key is one of these keys, or in one of these tables.
+fn is_among(key: &str, keys: &[&str]) -> bool {
+    keys.iter()
+        .any(|known| key == *known || key.strip_prefix(known).is_some_and(|rest| rest.starts_with('.')))
 }

@@ -26,6 +26,7 @@ use densesiam_text::shown;
 use tch::{Device, Kind};
 
 use super::State;
+use super::processes::say_why;
 use crate::error::Error;
 use crate::recipe::{Beginning, Common, DataSettings, RunSettings, TrainSettings, Training, complete};
 
@@ -169,12 +170,17 @@ impl Run {
     /// # Errors
     /// When a part would have fewer than two pictures, when there are too few CUDA devices, or when the processes were not given
     /// the same training.
-    pub fn with_group(
-        mut self,
-        group: Group,
-        [local_rank, on_this_machine]: [usize; 2],
-    ) -> Result<Self, Error> {
-        let (batch_size, processes) = (self.common.train.batch_size, group.world());
+    pub fn with_group(mut self, group: Group, local: [usize; 2]) -> Result<Self, Error> {
+        self.group = group;
+        if let Err(error) = self.divide(local) {
+            say_why(&self.group, &error.to_string());
+            return Err(error);
+        }
+        Ok(self)
+    }
+
+    fn divide(&mut self, [local_rank, on_this_machine]: [usize; 2]) -> Result<(), Error> {
+        let (batch_size, processes) = (self.common.train.batch_size, self.group.world());
         if batch_size < 2 * processes {
             return Err(Error::Usage(format!(
                 "train.batch_size = {batch_size} is divided among {processes} processes, of which each needs two pictures; set \
@@ -198,9 +204,7 @@ impl Run {
             }
             self.device = Device::Cuda(local_rank);
         }
-        self.group = group;
-        self.same_everywhere()?;
-        Ok(self)
+        self.same_everywhere()
     }
 
     /// Where the run's files lie.

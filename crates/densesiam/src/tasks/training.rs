@@ -86,7 +86,7 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         // ---- what is due, in this order, so that a bad state is never saved as a good one
         let signal = signal_after_step(&run.group, interrupt);
         let score = is_due(state.step, when.score, total) && signal.is_none();
-        let draw = is_due(state.step, when.pictures, total) && journal.writes();
+        let draw = is_due(state.step, when.pictures, total);
         let save = is_due(state.step, when.checkpoint, total) || score || signal.is_some();
         if is_due(state.step, when.log, total) || save || draw || spoilt || full {
             journal.list_bad_files(loader.bad_files())?;
@@ -99,7 +99,7 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
             journal.save(state)?;
             return Err(error);
         }
-        if let Some((name, sheet)) = draw.then(|| observer.draw(learner)).flatten() {
+        if let Some((name, sheet)) = (draw && journal.writes()).then(|| observer.draw(learner)).flatten() {
             journal.picture(name, state.step, &sheet)?;
         }
         if let Some(signal) = signal {
@@ -113,6 +113,7 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
     journal.export(state)?;
     journal.report(|journal| observer.report(journal, Status::Finished))?;
     journal.finish();
+    run.group.wait_for_all();
     Ok(())
 }
 
@@ -126,6 +127,8 @@ fn end<L>(
     let status = trouble.status();
     let error = journal.save_for(trouble, state)?;
     journal.report(|journal| observer.report(journal, status))?;
+    // Until the first process has saved, because launchers end the others when one has ended.
+    state.group().wait_for_all();
     Ok(error)
 }
 

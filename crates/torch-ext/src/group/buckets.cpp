@@ -20,7 +20,8 @@ struct Bucket {
 struct Place {
   size_t bucket;
   int64_t offset;
-  // Whether the parameter had a gradient in the step before; the sum of its buffer waits for it only then.
+  // Whether the parameter had a gradient in the step before; the sum of its buffer waits for it only then, and otherwise it
+  // is summed by itself.
   bool expected;
   bool ready;
 };
@@ -98,10 +99,12 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
     std::lock_guard<std::mutex> lock(mutex);
     at::NoGradGuard no_gradient;
     auto& place = places[number];
-    if (place.bucket < launched) return late.push_back(number);
+    // Whether its buffer has been launched by now depends on the order of gradients within a layer, which is another one in a
+    // process without samples; what was expected is the same in all.
+    if (!place.expected) return late.push_back(number);
     part(number).copy_(parameters[number].grad());
     place.ready = true;
-    if (place.expected) buckets[place.bucket].missing--;
+    buckets[place.bucket].missing--;
     // In the order of the buffers, which is the same in every process; the order of the gradients need not be.
     while (launched < buckets.size() && buckets[launched].missing == 0) launch();
   }
@@ -136,7 +139,7 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
   std::vector<Place> places;
   std::vector<Bucket> buckets;
   size_t launched = 0;
-  // Parameters whose gradients came after the sum of their buffer had begun: those that had none in the step before.
+  // Parameters that have a gradient and had none in the step before.
   std::vector<size_t> late;
   std::mutex mutex;
 };

@@ -155,8 +155,11 @@ extern "C" {
 
 // Without this c10d prints the stack of every failed collective.
 void torch_ext_group_quiet() {
-  setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);
-  c10::initLogging();
+  static std::once_flag once;
+  std::call_once(once, [] {
+    setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);
+    c10::initLogging();
+  });
 }
 
 char* torch_ext_store_serve(uint16_t* port, void** store) {

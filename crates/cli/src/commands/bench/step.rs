@@ -7,7 +7,7 @@ use densesiam::memory::views_fit;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::recipe::{Common, Training, builtin, load};
-use densesiam::run::{Run, State};
+use densesiam::run::{Run, State, unless_lost};
 use densesiam::tasks::learner::{Drawn, Learner};
 use densesiam::tasks::pretrain::{self, PretrainLearner};
 use densesiam::tasks::segment::{self, SegmentLearner};
@@ -116,15 +116,18 @@ fn bench<L: Learner>(
     let batch = noisy_batch(place, drawn);
     let steps = (arguments.warmup, arguments.steps);
     let whole = (place.device, place.common.train.batch_size);
-    let times = timed_steps(whole, (&mut learner, &mut state), steps, batch.clone(), |_| Ok(()))?;
-    let together = (!place.group.is_alone()).then(|| {
+    let measured = unless_lost(&place.group, || {
+        let times = timed_steps(whole, (&mut learner, &mut state), steps, batch.clone(), |_| Ok(()))?;
+        if place.group.is_alone() {
+            return Ok::<_, Error>((times, None));
+        }
         let mut costs = Costs::of_sums(&place.group, &state.store);
         state.leave_gradients();
-        let apart = timed_steps(whole, (&mut learner, &mut state), steps, batch, |_| Ok(()))?;
-        costs.exposed_seconds = median(&times.seconds[0]) - median(&apart.seconds[0]);
-        Ok::<_, Error>(costs)
+        let unsummed = timed_steps(whole, (&mut learner, &mut state), steps, batch, |_| Ok(()))?;
+        costs.exposed_seconds = median(&times.seconds[0]) - median(&unsummed.seconds[0]);
+        Ok((times, Some(costs)))
     });
-    let together = together.transpose()?;
+    let (times, together) = measured.map_err(Error::Elsewhere)??;
     if place.group.rank() > 0 { Ok(()) } else { print(name, place, &times, together.as_ref(), arguments) }
 }
 
@@ -135,7 +138,7 @@ struct Costs {
     gradient_bytes: i64,
     /// Of summing so many bytes while nothing else is computed.
     gradient_seconds: f64,
-    /// By how much a step is longer than one that leaves the gradients apart.
+    /// By how much a step is longer than one that does not sum the gradients.
     exposed_seconds: f64,
     /// The machine's own: a sum of 64 kB, as a batch norm needs, and of 100 MB.
     sum_64kb_microseconds: f64,
@@ -205,6 +208,9 @@ impl Place {
             given => given,
         };
         let group = processes::group(membership, common.run.timeout)?;
+        if common.train.batch_size < 2 * group.world() {
+            return Err(Error::Usage("train.batch_size gives some process fewer than two pictures".into()));
+        }
         Ok(Self { common, architecture, device, precision, threads, size, group })
     }
 

@@ -14,6 +14,7 @@ use tch::Kind;
 
 use super::absent::Absent;
 use crate::error::Error;
+use crate::run::all_succeed;
 use crate::segmentation::MatchedClasses;
 use densesiam_nn::input::Input;
 use densesiam_report::pictures::Palette;
@@ -134,20 +135,33 @@ pub fn evaluate(
     input: &Input,
     group: &Group,
 ) -> Result<Evaluation, Error> {
-    let classes = set.taxonomy.classes.len();
-    let part = set.part(Part { number: group.rank(), parts: group.world() });
-    let mut confusion = ConfusionMatrix::new(classes, categories, i64::from(VOID));
-    for batch in part.map(|part| LabelledLoader::new(part, settings)).transpose()?.into_iter().flatten() {
-        let batch = batch?;
-        let clusters = pixel_categories(model, input, &batch.images, [batch.width, batch.height])?;
-        confusion.update(&batch.labels, &clusters).map_err(|error| Error::Internal(error.to_string()))?;
-    }
+    let (classes, part) = (set.taxonomy.classes.len(), Part { number: group.rank(), parts: group.world() });
+    let own = match set.part(part) {
+        Some(part) => confusion_of(part, settings, (model, categories), input),
+        None => Ok(ConfusionMatrix::new(classes, categories, i64::from(VOID))),
+    };
+    let confusion = all_succeed(group, own)?;
     let mut counts: Vec<i64> = confusion.counts().iter().map(|&count| count as i64).collect();
     group.sum_counts(&mut counts);
     let counts = counts.into_iter().map(|count| count as u64).collect();
     let confusion = ConfusionMatrix::from_counts(classes, categories, i64::from(VOID), counts)
         .map_err(|error| Error::Internal(error.to_string()))?;
     Evaluation::new(confusion, &set.taxonomy)
+}
+
+fn confusion_of(
+    set: Arc<LabelledSet>,
+    settings: ReadingSettings,
+    (model, categories): (&Segmenter, usize),
+    input: &Input,
+) -> Result<ConfusionMatrix, Error> {
+    let mut confusion = ConfusionMatrix::new(set.taxonomy.classes.len(), categories, i64::from(VOID));
+    for batch in LabelledLoader::new(set, settings)? {
+        let batch = batch?;
+        let clusters = pixel_categories(model, input, &batch.images, [batch.width, batch.height])?;
+        confusion.update(&batch.labels, &clusters).map_err(|error| Error::Internal(error.to_string()))?;
+    }
+    Ok(confusion)
 }
 
 /// The pseudo-category of each pixel of pictures `[B, height, width, 3]` of one size: the projector's argmax there.

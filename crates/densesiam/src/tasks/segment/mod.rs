@@ -49,7 +49,10 @@ pub fn segment(plan: &Plan, start: Start, voice: &Voice, interrupt: &Interrupt) 
         Scored { plan, validation: plan.validation.as_ref().map(sheet) }
     };
     let learning = (&mut learner, plan.recipe.augment.clone());
-    plan.run.together(|| train(&plan.run, (start, voice, interrupt), learning, scored, &mut state))
+    plan.run.together(|| {
+        plan.run.same("the labelled pictures", &plan.validation.as_ref().map(|set| set.len()))?;
+        train(&plan.run, (start, voice, interrupt), learning, scored, &mut state)
+    })
 }
 
 /// The model and its input, which turns batches into tensors.

@@ -5,6 +5,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Instant;
 
+use crate::interrupt::hang_up_is_ignored;
+
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
 
@@ -43,12 +45,4 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.handle.close();
     }
-}
-
-/// Whether the process was started to outlive the terminal. Only Linux reports this.
-fn hang_up_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    ignored >> (SIGHUP - 1) & 1 == 1
 }
