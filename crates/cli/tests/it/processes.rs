@@ -186,6 +186,13 @@ fn processes_that_do_not_fit_together_say_so() {
         .pretrain("timed", &["train.duration=1 minute", "--nproc", "2"])
         .exited(2)
         .says(&["epochs or steps"]);
+    let folder = place.pictures().display().to_string();
+    place.run(&["pretrain", &folder, "--nproc", "2"]).exited(2).says(&["epochs or steps"]);
+    let port = free_port();
+    let [first, other] = [(0, "monitor.every=1 steps"), (1, "monitor.every=2 steps")]
+        .map(|(rank, setting)| by_torchrun(&place, [rank, 2], port, &[setting, "run.timeout=5"]));
+    Finished::of(other).exited(2).says(&["process 1 differs from process 0 in monitor.every"]);
+    Finished::of(first).exited(8);
     assert!(!Path::new(&place.path("runs/many")).exists());
 }
 
