@@ -217,6 +217,12 @@ fn processor_bf16() -> Option<&'static str> {
     amx.then_some("the processor has AMX")
 }
 
+/// The threads of each of the processes that share this machine: what `run.threads` says, or for 0 an equal part of what it
+/// means for one. At least 1.
+pub fn threads_of_each(requested: usize, processes: usize) -> usize {
+    if requested > 0 { requested } else { (resolve_threads(0) / processes).max(1) }
+}
+
 /// The number of threads that `run.threads` means: itself, or for 0 the physical cores that this process may use,
 /// within its affinity and its control group's share. At least 1.
 pub fn resolve_threads(requested: usize) -> usize {

@@ -29,19 +29,10 @@ pub(crate) struct Origin {
     pub(super) said: Vec<String>,
 }
 
-/// Keys that may differ between a run and its resumption: they change only where and how fast it runs, and what it
-/// writes. Another device or number of threads changes the last bits of what it computes, and nothing else.
-const MAY_CHANGE: [&str; 17] = [
-    "run.name",
-    "run.dir",
-    "run.device",
-    "run.threads",
-    "run.timeout",
-    "data.root",
-    "data.workers",
-    "data.prefetch",
+/// Keys that may differ between a run and its resumption besides [`MAY_DIFFER`]: they change only how it is watched, and what
+/// it writes. Another device or number of threads changes the last bits of what it computes, and nothing else.
+const MAY_CHANGE: [&str; 8] = [
     "data.max_bad_share",
-    "data.patience",
     "train.log_every",
     "train.checkpoint_every",
     "train.keep_last",
@@ -168,7 +159,10 @@ fn restore(checkpoint: &Checkpoint, run: &Run, state: &mut State) -> Result<Cont
 fn same_recipe(path: &Path, run: &Run) -> Result<(), Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::file(path, source))?;
     let changed = differences(&(run.complete)(&text)?, &run.recipe)?;
-    let fixed: Vec<_> = changed.into_iter().filter(|key| !is_among(key, &MAY_CHANGE)).collect();
+    let fixed: Vec<_> = changed
+        .into_iter()
+        .filter(|key| !is_among(key, &MAY_DIFFER) && !is_among(key, &MAY_CHANGE))
+        .collect();
     if fixed.is_empty() {
         return Ok(());
     }

@@ -15,6 +15,7 @@ use densesiam_data::survey::Survey;
 use densesiam_data::views::Augmentation;
 use densesiam_engine::device::{
     CudaSupport, DeviceRequest, Precision, cuda, resolve_threads, search_convolutions, set_threads,
+    threads_of_each,
 };
 use densesiam_engine::optimizer::{FixedPredictor, GroupRule, Optimizer};
 use densesiam_engine::run_dir::RunLayout;
@@ -188,9 +189,7 @@ impl Run {
                 2 * processes
             )));
         }
-        if self.common.run.threads == 0 {
-            self.threads = (self.threads / on_this_machine).max(1);
-        }
+        self.threads = threads_of_each(self.common.run.threads, on_this_machine);
         if self.common.data.workers == 0 {
             self.workers = (self.workers / on_this_machine).max(1);
         }

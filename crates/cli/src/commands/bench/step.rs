@@ -17,7 +17,7 @@ use densesiam_data::order::Part;
 use densesiam_data::views::aligned::AlignedPair;
 use densesiam_data::views::random::RandomPair;
 use densesiam_data::views::{Photometric, ViewParameters};
-use densesiam_engine::device::{Precision, resolve_threads, search_convolutions, set_threads};
+use densesiam_engine::device::{Precision, search_convolutions, set_threads, threads_of_each};
 use densesiam_engine::optimizer::{GroupRule, Optimizer};
 use densesiam_engine::processes::Membership;
 use densesiam_geometry::{Fraction, Region, View};
@@ -203,10 +203,7 @@ impl Place {
         let (precision, _) = common.run.precision.resolve(device);
         search_convolutions(device, precision);
         let on_this_machine = membership.map_or(1, |membership| membership.local_world);
-        let threads = match common.run.threads {
-            0 => (resolve_threads(0) / on_this_machine).max(1),
-            given => given,
-        };
+        let threads = threads_of_each(common.run.threads, on_this_machine);
         let group = processes::group(membership, common.run.timeout)?;
         if common.train.batch_size < 2 * group.world() {
             return Err(Error::Usage("train.batch_size gives some process fewer than two pictures".into()));
