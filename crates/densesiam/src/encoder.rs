@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use densesiam_data::image::RgbImage;
+use densesiam_nn::EncoderSettings;
 use densesiam_nn::input::Input;
-use densesiam_nn::pretrain::densesiam::EncoderSettings;
 use densesiam_nn::{Architecture, Features, Mode, ResNet, Store};
 use tch::{Device, Kind};
 

@@ -46,15 +46,52 @@ impl Mapping {
     }
 }
 
-/// A stack of `mapping, batch norm, ReLU` layers with a last layer of its own kind.
+/// A stack of `mapping, batch norm, ReLU` layers with a last layer of its own kind. The norms may be missing.
 #[derive(Debug)]
 pub struct Head {
-    hidden: Vec<(Mapping, BatchNorm)>,
+    hidden: Vec<(Mapping, Option<BatchNorm>)>,
     output: Mapping,
     output_norm: Option<BatchNorm>,
 }
 
+/// The layers of a [`Head::new`], of the form that the methods of other papers have.
+#[derive(Clone, Copy, Debug)]
+pub struct Layers {
+    /// Whether the hidden layers have a bias.
+    pub hidden_bias: bool,
+    /// Whether a batch norm follows each hidden layer.
+    pub norm: bool,
+    /// Whether the output has a bias.
+    pub output_bias: bool,
+    /// Whether an affine batch norm follows the output.
+    pub output_norm: bool,
+}
+
+impl Layers {
+    /// Linear, ReLU, linear, with biases: MoCo v2 and its relatives.
+    pub const PLAIN: Self = Self { hidden_bias: true, norm: false, output_bias: true, output_norm: false };
+    /// With a norm between, and a bias before it alone: BYOL and its relatives.
+    pub const NORMED: Self = Self { hidden_bias: true, norm: true, output_bias: false, output_norm: false };
+}
+
 impl Head {
+    /// A head whose first `channels` are its input's and whose last are its output's.
+    pub fn new(scope: &Scope, form: Form, channels: &[i64], layers: Layers) -> Self {
+        let places = if layers.norm { 3 } else { 2 };
+        let at = |place: usize| scope / place.to_string().as_str();
+        let pairs: Vec<_> = channels.windows(2).map(|pair| [pair[0], pair[1]]).collect();
+        let last = pairs.len().saturating_sub(1);
+        let hidden = pairs.iter().take(last).enumerate().map(|(index, &pair)| {
+            let mapping = Mapping::new(&at(index * places), form, pair, layers.hidden_bias);
+            (mapping, layers.norm.then(|| BatchNorm::affine(&at(index * places + 1), pair[1], 1.0)))
+        });
+        let hidden = hidden.collect();
+        let ends = [channels[last], channels[channels.len() - 1]];
+        let output = Mapping::new(&at(last * places), form, ends, layers.output_bias);
+        let output_norm = layers.output_norm.then(|| BatchNorm::affine(&at(last * places + 1), ends[1], 1.0));
+        Self { hidden, output, output_norm }
+    }
+
     /// A projector: two hidden layers, then an output without bias and batch norm without affine
     /// (the paper, section 5.1: `C - hidden - hidden - out`).
     pub fn projector(scope: &Scope, form: Form, channels: i64, hidden: i64, out: i64) -> Self {
@@ -63,7 +100,7 @@ impl Head {
     }
 
     fn with_output(scope: &Scope, form: Form, [channels, hidden, out]: [i64; 3], output: Mapping) -> Self {
-        let norm = |index: &str, channels| BatchNorm::affine(&(scope / index), channels, 1.0);
+        let norm = |index: &str, channels| Some(BatchNorm::affine(&(scope / index), channels, 1.0));
         Self {
             hidden: vec![
                 (Mapping::new(&(scope / "0"), form, [channels, hidden], false), norm("1", hidden)),
@@ -85,7 +122,7 @@ impl Head {
     pub fn predictor(scope: &Scope, form: Form, channels: i64, hidden: i64) -> Self {
         let norm = BatchNorm::affine(&(scope / "1"), hidden, 1.0);
         Self {
-            hidden: vec![(Mapping::new(&(scope / "0"), form, [channels, hidden], false), norm)],
+            hidden: vec![(Mapping::new(&(scope / "0"), form, [channels, hidden], false), Some(norm))],
             output: Mapping::new(&(scope / "3"), form, [hidden, channels], true),
             output_norm: None,
         }
@@ -96,19 +133,21 @@ impl Head {
         self.forward_from_first(&self.first(x), mode)
     }
 
-    /// Applies only the first layer. It is linear and has no bias, so it maps a sum of rows to the sum of their images.
+    /// Applies only the first layer. Without a bias it maps a sum of rows to the sum of their images.
     pub fn first(&self, x: &Tensor) -> Tensor {
-        self.hidden[0].0.forward(x)
+        self.hidden.first().map_or(&self.output, |(mapping, _)| mapping).forward(x)
     }
 
     /// As [`Head::forward`], but from the output of the first layer.
     pub fn forward_from_first(&self, first: &Tensor, mode: Mode) -> Tensor {
-        let (mut map, mut norm) = (first.shallow_clone(), &self.hidden[0].1);
-        for (mapping, next_norm) in &self.hidden[1..] {
-            map = mapping.forward_after(norm, &map, mode);
-            norm = next_norm;
+        let mut map = first.shallow_clone();
+        let next = self.hidden.iter().skip(1).map(|(mapping, _)| mapping).chain([&self.output]);
+        for ((_, norm), mapping) in self.hidden.iter().zip(next) {
+            map = match norm {
+                Some(norm) => mapping.forward_after(norm, &map, mode),
+                None => mapping.forward(&map.relu()),
+            };
         }
-        let output = self.output.forward_after(norm, &map, mode);
-        self.output_norm.as_ref().map_or(output.shallow_clone(), |norm| norm.forward(&output, mode))
+        self.output_norm.as_ref().map_or(map.shallow_clone(), |norm| norm.forward(&map, mode))
     }
 }

@@ -16,14 +16,15 @@ mod heads;
 pub mod input;
 mod layers;
 mod losses;
+pub mod parts;
 pub mod pretrain;
 pub mod segment;
 mod step;
 mod store;
 
 pub use densesiam_torch_ext::Group;
-pub use encoder::{Architecture, Features, Pyramid, ResNet};
-pub use heads::{Form, Head};
+pub use encoder::{Architecture, ENCODER, EncoderSettings, Features, Pyramid, ResNet};
+pub use heads::{Form, Head, Layers};
 pub use layers::{BatchNorm, Convolution, Linear, Mode};
 pub use losses::{Distance, contrast};
 pub use step::{Predictors, Step, Watched};

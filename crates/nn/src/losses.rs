@@ -69,7 +69,7 @@ pub fn contrast(q: &Tensor, r: &Tensor, temperature: f64) -> Tensor {
 
 /// The loss of outputs that belong to no sample, in a process without one: 0, with a backward pass through the same layers as
 /// in the other processes, which wait in each of them.
-fn of_nothing(outputs: &Tensor) -> Tensor {
+pub(crate) fn of_nothing(outputs: &Tensor) -> Tensor {
     outputs.sum(loss_kind(outputs.kind()))
 }
 

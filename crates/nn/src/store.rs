@@ -12,6 +12,11 @@ use densesiam_torch_ext::Group;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use tch::{Device, Kind, Tensor};
 
+use crate::losses::normalised;
+
+/// What the names of a teacher's tensors begin with.
+const TEACHER: &str = "key_";
+
 /// Initial value of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initial {
@@ -88,7 +93,31 @@ impl Store {
 
     /// The scope without a prefix.
     pub fn root(&self) -> Scope<'_> {
-        Scope { store: self, prefix: String::new() }
+        Scope { store: self, prefix: String::new(), teacher: false }
+    }
+
+    /// The scope of a teacher: a network built in it has the names of the student's tensors after `key_`, begins equal to the
+    /// student, and is not trained. `key_encoder.conv1.weight` belongs to `encoder.conv1.weight`.
+    pub fn teacher(&self) -> Scope<'_> {
+        Scope { store: self, prefix: String::new(), teacher: true }
+    }
+
+    /// Each tensor of the student that a teacher follows, and the teacher's: parameters, and with `buffers` also those.
+    pub fn student_and_teacher(&self, buffers: bool) -> Vec<[Tensor; 2]> {
+        let entries = self.entries();
+        let students = entries.iter().filter(|student| student.trainable || buffers);
+        let pair = |student: &Entry| {
+            let teacher =
+                entries.iter().find(|entry| entry.name.strip_prefix(TEACHER) == Some(&student.name))?;
+            Some([student.tensor.shallow_clone(), teacher.tensor.shallow_clone()])
+        };
+        students.filter_map(pair).collect()
+    }
+
+    /// Makes the teacher equal to the student, whose weights were read from a file.
+    pub fn begin_teacher(&self) {
+        let copy = |[student, mut teacher]: [Tensor; 2]| teacher.copy_(&student);
+        tch::no_grad(|| self.student_and_teacher(true).into_iter().for_each(copy));
     }
 
     /// All entries, in the order of their creation.
@@ -147,13 +176,14 @@ impl Store {
 pub struct Scope<'s> {
     store: &'s Store,
     prefix: String,
+    teacher: bool,
 }
 
 impl<'s> Div<&str> for &Scope<'s> {
     type Output = Scope<'s>;
 
     fn div(self, name: &str) -> Scope<'s> {
-        Scope { store: self.store, prefix: self.full_name(name) }
+        Scope { store: self.store, prefix: self.below(name), teacher: self.teacher }
     }
 }
 
@@ -163,15 +193,26 @@ impl Scope<'_> {
         &self.store.group
     }
 
-    fn full_name(&self, name: &str) -> String {
+    /// The student's name of a tensor of this scope.
+    fn below(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
     }
 
-    /// A new parameter. Four-dimensional ones are laid out channels last.
+    fn full_name(&self, name: &str) -> String {
+        if self.teacher { format!("{TEACHER}{}", self.below(name)) } else { self.below(name) }
+    }
+
+    /// A new parameter, or a teacher's copy of it. Four-dimensional ones are laid out channels last.
     pub fn parameter(&self, name: &str, shape: &[i64], initial: Initial) -> Tensor {
-        let name = self.full_name(name);
-        let value = initial_value(self.store, &name, shape, initial);
-        self.add(name, value.set_requires_grad(true), true)
+        let value = initial_value(self.store, &self.below(name), shape, initial);
+        let trained = !self.teacher;
+        self.add(self.full_name(name), value.set_requires_grad(trained), trained)
+    }
+
+    /// A new buffer of normal numbers `[D, K]`, of which each column has length 1.
+    pub fn unit_columns(&self, name: &str, shape: [i64; 2]) -> Tensor {
+        let value = initial_value(self.store, &self.below(name), &shape, Initial::KaimingNormalFanOut);
+        self.add(self.full_name(name), normalised(&value, 0), false)
     }
 
     /// A new buffer of the store's kind, filled with `value`.

@@ -28,6 +28,8 @@ pub enum Purpose {
     Weights = 6,
     /// Made-up pictures of the demonstration.
     Demo = 7,
+    /// The order in which a batch is normalised in parts; `sample` holds the step.
+    Shuffle = 8,
 }
 
 /// The key of one stream of random numbers.

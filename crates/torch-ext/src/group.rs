@@ -183,6 +183,35 @@ impl Group {
         self.sum_counts(&mut [0]);
     }
 
+    /// The rows of all processes, in the order of the processes, without a gradient. Their numbers may differ.
+    ///
+    /// # Panics
+    /// As [`Group::sum`].
+    pub fn gather(&self, rows: &Tensor) -> Tensor {
+        self.gather_with_place(rows).0
+    }
+
+    /// As [`Group::gather`], and where the rows of this process begin.
+    ///
+    /// # Panics
+    /// As [`Group::sum`].
+    pub fn gather_with_place(&self, rows: &Tensor) -> (Tensor, i64) {
+        if self.is_alone() {
+            return (rows.detach(), 0);
+        }
+        let mut shape = rows.size();
+        let mut counts = vec![0; self.world()];
+        counts[self.rank()] = shape[0];
+        self.sum_counts(&mut counts);
+        let first = counts[..self.rank()].iter().sum();
+        shape[0] = counts.iter().sum();
+        // A sum in which each row is not 0 in one process alone is exact.
+        let all = Tensor::zeros(&shape, (rows.kind(), rows.device()));
+        all.narrow(0, first, rows.size()[0]).copy_(&rows.detach());
+        self.sum(&all);
+        (all, first)
+    }
+
     /// Replaces a tensor by that of process 0.
     ///
     /// # Panics

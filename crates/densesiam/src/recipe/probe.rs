@@ -3,7 +3,7 @@
 use densesiam_data::labelled::ReadingSettings;
 use densesiam_engine::device::PrecisionRequest;
 use densesiam_nn::Architecture;
-use densesiam_nn::pretrain::densesiam::EncoderSettings;
+use densesiam_nn::EncoderSettings;
 use densesiam_settings::keys::RecipeError;
 use densesiam_settings::tables::{Tables, tables_of};
 use densesiam_settings::{SettingError, require, within};

@@ -3,6 +3,7 @@
 
 mod pyramid;
 mod resnet;
+mod settings;
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ use tch::Tensor;
 
 pub use pyramid::Pyramid;
 pub use resnet::ResNet;
+pub use settings::{ENCODER, EncoderSettings};
 
 /// The architecture of an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,5 +105,11 @@ impl Features {
     /// Never: every encoder has a map.
     pub fn last(&self) -> Tensor {
         self.maps[self.maps.len() - 1].shallow_clone()
+    }
+
+    /// The mean of the last map over its cells, `[B, C]`.
+    pub fn pooled(&self) -> Tensor {
+        let last = self.last();
+        last.mean_dim([2i64, 3].as_slice(), false, last.kind())
     }
 }

@@ -1,13 +1,27 @@
 //! Pre-training methods, one file each, and the interface that other code uses.
 
+pub mod byol;
+pub mod densecl;
 pub mod densesiam;
+pub mod moco_v2;
+pub mod pixpro;
+pub mod simclr;
+
+use std::fmt::Debug;
 
 use densesiam_geometry::View;
 use densesiam_random::Key;
-use densesiam_settings::duration::Now;
+use densesiam_settings::SettingError;
+use densesiam_settings::duration::{Horizon, Now};
+use densesiam_settings::keys::RecipeError;
+use densesiam_settings::tables::{Tables, tables_of};
 use tch::Tensor;
+use toml::Table;
 
-use crate::step::Step;
+use crate::encoder::{EncoderSettings, ResNet};
+use crate::layers::Mode;
+use crate::step::{Predictors, Step};
+use crate::store::Store;
 
 /// The views of a batch.
 #[derive(Debug)]
@@ -16,27 +30,191 @@ pub struct Views<'b> {
     pub pixels: Vec<Tensor>,
     /// How each view of each sample was cut from its picture, in image space.
     pub cuts: &'b [Vec<View>],
+    /// Width and height of each sample's picture in pixels.
+    pub pictures: &'b [[f64; 2]],
     /// The key of each sample, for the points that a method draws.
     pub keys: &'b [Key],
     /// The share of the batch's pictures that these are: 1 unless other processes have the others.
     pub share: f64,
 }
 
+impl Views<'_> {
+    /// Both views of a method that has two.
+    pub(crate) fn pair(&self) -> [&Tensor; 2] {
+        let [one, two] = &self.pixels[..] else { panic!("the method compares two views") };
+        [one, two]
+    }
+}
+
 /// A way to pre-train an encoder.
 pub trait Method {
-    /// One step in training mode, up to the loss. Every stop-gradient is a `detach` in the method's own file.
+    /// One step in training mode, up to the loss. Every stop-gradient is a `detach` or a `no_grad` in the method's own file.
     fn step(&mut self, views: &Views, now: Now) -> Step;
 
-    /// Updates what follows the parameters after a step has updated them: momentum encoders, queues. Nothing changes if
-    /// `skip`, a scalar on the device, is 1.
+    /// Updates what follows the parameters after a step has updated them: momentum encoders, queues. `now` is the step that was
+    /// taken. Nothing changes if `skip`, a scalar on the device, is 1.
     fn follow(&mut self, _now: Now, _skip: &Tensor) {}
 
+    /// The encoder that is trained.
+    fn encoder(&self) -> &ResNet;
+
     /// The dense features of pictures `[B, 3, H, W]`, in evaluation mode and without gradient: `[B, C, h, w]`.
-    fn features(&self, pictures: &Tensor) -> Tensor;
+    fn features(&self, pictures: &Tensor) -> Tensor {
+        tch::no_grad(|| self.encoder().forward(pictures, Mode::Evaluate).last())
+    }
 
     /// Pseudo-category of each cell of pictures `[B, 3, H, W]`, `[B, side, side]`, in evaluation mode; `None` if the
     /// method has none.
     fn categories(&self, _pictures: &Tensor, _side: i64) -> Option<Tensor> {
         None
+    }
+}
+
+/// One of a method's losses, for those who show it.
+#[derive(Clone, Copy, Debug)]
+pub struct NamedLoss {
+    /// Its name in the log.
+    pub name: &'static str,
+    /// What the progress line calls it.
+    pub short: &'static str,
+    /// What the page calls it.
+    pub title: &'static str,
+    /// What it measures, in a few words.
+    pub meaning: &'static str,
+}
+
+/// The settings of a method, which are implemented beside it.
+pub trait MethodSettings: Debug {
+    /// Its name, the value of the key `method`.
+    fn name(&self) -> &'static str;
+
+    /// The encoder that it trains.
+    fn encoder(&self) -> &EncoderSettings;
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first setting that is not allowed.
+    fn validate(&self) -> Result<(), SettingError>;
+
+    /// Checks whether a batch of all processes suits the method.
+    ///
+    /// # Errors
+    /// The setting that does not fit.
+    fn fits_batch(&self, _batch_size: usize, _processes: usize) -> Result<(), SettingError> {
+        Ok(())
+    }
+
+    /// Whether something is compared in the overlap of the views, so that views without one are drawn again.
+    fn needs_overlap(&self) -> bool {
+        false
+    }
+
+    /// The predictors to which `optimizer.fixed_predictor_learning_rate` refers.
+    fn predictors(&self) -> Predictors {
+        Predictors { global: &[], all: &[] }
+    }
+
+    /// Its losses, the most important one first.
+    fn losses(&self) -> &'static [NamedLoss];
+
+    /// Its number of pseudo-categories, if it has any.
+    fn categories(&self) -> Option<i64> {
+        None
+    }
+
+    /// What it compares in a training of this length, in a line.
+    fn summary(&self, horizon: &Horizon) -> String;
+
+    /// A message to the user before this step, if there is one.
+    fn notice(&self, _now: Now) -> Option<&'static str> {
+        None
+    }
+
+    /// The method in a new model.
+    fn build(&self, store: &Store) -> Box<dyn Method>;
+}
+
+/// A method that a recipe names, with its settings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Chosen {
+    /// Global, pixel and region consistency; the paper's. SimSiam is this with both dense weights 0.
+    DenseSiam(densesiam::Settings),
+    /// SimCLR
+    SimClr(simclr::Settings),
+    /// BYOL
+    Byol(byol::Settings),
+    /// MoCo v2
+    MoCoV2(moco_v2::Settings),
+    /// DenseCL
+    DenseCl(densecl::Settings),
+    /// PixPro
+    PixPro(pixpro::Settings),
+}
+
+impl Default for Chosen {
+    fn default() -> Self {
+        Self::DenseSiam(densesiam::Settings::default())
+    }
+}
+
+impl Chosen {
+    /// The values of the key `method`.
+    pub const NAMES: [&str; 7] = ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro"];
+
+    /// The method of this name with its default settings; `None` if there is none.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "densesiam" => Self::default(),
+            "simsiam" => Self::DenseSiam(densesiam::Settings::simsiam()),
+            "simclr" => Self::SimClr(Default::default()),
+            "byol" => Self::Byol(Default::default()),
+            "moco_v2" => Self::MoCoV2(Default::default()),
+            "densecl" => Self::DenseCl(Default::default()),
+            "pixpro" => Self::PixPro(Default::default()),
+            _ => return None,
+        })
+    }
+
+    /// The same method with the settings of a recipe.
+    ///
+    /// # Errors
+    /// With the key of a value that cannot be read.
+    pub fn read(&self, tables: &Tables) -> Result<Self, RecipeError> {
+        Ok(match self {
+            Self::DenseSiam(_) => Self::DenseSiam(tables.all()?),
+            Self::SimClr(_) => Self::SimClr(tables.all()?),
+            Self::Byol(_) => Self::Byol(tables.all()?),
+            Self::MoCoV2(_) => Self::MoCoV2(tables.all()?),
+            Self::DenseCl(_) => Self::DenseCl(tables.all()?),
+            Self::PixPro(_) => Self::PixPro(tables.all()?),
+        })
+    }
+
+    /// The tables of its settings.
+    ///
+    /// # Errors
+    /// [`RecipeError::Defaults`], a fault of the program.
+    pub fn tables(&self) -> Result<Table, RecipeError> {
+        match self {
+            Self::DenseSiam(settings) => tables_of(settings),
+            Self::SimClr(settings) => tables_of(settings),
+            Self::Byol(settings) => tables_of(settings),
+            Self::MoCoV2(settings) => tables_of(settings),
+            Self::DenseCl(settings) => tables_of(settings),
+            Self::PixPro(settings) => tables_of(settings),
+        }
+    }
+
+    /// Its settings, for everyone who does not need to know which method it is.
+    pub fn settings(&self) -> &dyn MethodSettings {
+        match self {
+            Self::DenseSiam(settings) => settings,
+            Self::SimClr(settings) => settings,
+            Self::Byol(settings) => settings,
+            Self::MoCoV2(settings) => settings,
+            Self::DenseCl(settings) => settings,
+            Self::PixPro(settings) => settings,
+        }
     }
 }

@@ -62,8 +62,8 @@ fn read(path: &Path) -> Fixture {
     Fixture { settings: header.metadata().clone().unwrap_or_default(), tensors, name }
 }
 
-/// The value that a parameter of this name has in every fixture of `seed` (FIXTURES: weights by name).
-pub(crate) fn weight_by_name(name: &str, shape: &[i64], is_norm: bool, seed: u64) -> Tensor {
+/// The numbers in `[-1, 1)` that belong to a name in every fixture of `seed` (FIXTURES: weights by name).
+fn numbers_by_name(name: &str, seed: u64, count: u64) -> Vec<f32> {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     let base = hash(name.as_bytes()).wrapping_add(seed.wrapping_mul(GOLDEN));
     let unit = |i: u64| {
@@ -73,6 +73,11 @@ pub(crate) fn weight_by_name(name: &str, shape: &[i64], is_norm: bool, seed: u64
         z ^= z >> 31;
         ((z >> 40) as f64 / f64::from(1u32 << 24) * 2.0 - 1.0) as f32
     };
+    (0..count).map(unit).collect()
+}
+
+/// The value that a parameter of this name has in every fixture of `seed`.
+pub(crate) fn weight_by_name(name: &str, shape: &[i64], is_norm: bool, seed: u64) -> Tensor {
     let fan_in: i64 = shape[1..].iter().product();
     let bound = (6.0 / fan_in as f64).sqrt() as f32;
     let value = |u: f32| match (shape.len(), is_norm && name.ends_with(".weight")) {
@@ -81,8 +86,14 @@ pub(crate) fn weight_by_name(name: &str, shape: &[i64], is_norm: bool, seed: u64
         _ => u * bound,
     };
     let count = shape.iter().product::<i64>() as u64;
-    let values: Vec<f32> = (0..count).map(|i| value(unit(i))).collect();
+    let values: Vec<f32> = numbers_by_name(name, seed, count).into_iter().map(value).collect();
     Tensor::from_slice(&values).reshape(shape)
+}
+
+/// A view of a rival's fixture, in float64 (RIVAL_FIXTURES: views are not stored).
+pub(crate) fn view_by_name(name: &str, shape: &[i64], seed: u64) -> Tensor {
+    let values = numbers_by_name(name, seed, shape.iter().product::<i64>() as u64);
+    Tensor::from_slice(&values).to_kind(Kind::Double).reshape(shape) * 2.0
 }
 
 /// Fills all parameters of a model. A one-dimensional weight is a batch norm's.

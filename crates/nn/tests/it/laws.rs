@@ -2,11 +2,12 @@
 
 use densesiam_geometry::{Region, View};
 use densesiam_nn::pretrain::Method;
+use densesiam_nn::pretrain::MethodSettings;
 use densesiam_nn::pretrain::densesiam::{
-    Correspondence, CorrespondenceStrategy, DenseFeatures, DenseSiam, EncoderSettings, Link, Output, Pairing,
-    PointStrategy, RegionLoss, Settings,
+    Correspondence, CorrespondenceStrategy, DenseFeatures, DenseSiam, Link, Output, Pairing, PointStrategy,
+    RegionLoss, Settings,
 };
-use densesiam_nn::{Architecture, Group, Mode, Store, collapse, contrast};
+use densesiam_nn::{Architecture, EncoderSettings, Group, Mode, Store, collapse, contrast};
 use densesiam_random::{Key, Purpose, RngExt};
 use tch::{Device, Kind, Tensor};
 

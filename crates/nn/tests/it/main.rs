@@ -9,4 +9,5 @@ mod laws;
 mod names;
 mod parity;
 mod pretrain_parity;
+mod rival_parity;
 mod segment_parity;

@@ -41,6 +41,32 @@ pub(crate) fn assert_parity(fixture: &Fixture, store: &Store, losses: &[Named]) 
     }
 }
 
+/// The parameters of a teacher, in float64.
+pub(crate) fn assert_teacher_parity(fixture: &Fixture, store: &Store) {
+    let state = store.state();
+    let names = fixture.names_under("keynorm.");
+    assert_eq!(
+        names.len(),
+        store.student_and_teacher(false).len(),
+        "{}: a teacher's parameters",
+        fixture.name
+    );
+    for name in names {
+        let expected = fixture.number(&format!("keynorm.{name}"));
+        assert_close(&format!("{} {name}", fixture.name), norm(&find(&state, name)), expected, 1e-8, 1e-6);
+    }
+}
+
+/// A tensor of the model or of a step, entry by entry, in float64.
+pub(crate) fn assert_same(fixture: &Fixture, name: &str, found: &Tensor) {
+    let expected = fixture.tensor(name).to_kind(Kind::Double);
+    assert_eq!(found.size(), expected.size(), "{} {name}", fixture.name);
+    let limit = expected.abs() * 1e-6 + 1e-8;
+    let excess = (found.to_kind(Kind::Double) - expected).abs() - limit;
+    let excess = excess.max().double_value(&[]);
+    assert!(excess <= 0.0, "{} {name}: {excess:e} too far", fixture.name);
+}
+
 fn assert_heads_agree(fixture: &Fixture, name: &str, gradient: &Tensor) {
     let head = fixture.tensor(&format!("gradhead.{name}")).to_kind(Kind::Double).flatten(0, -1);
     let found = gradient.contiguous().flatten(0, -1).narrow(0, 0, head.size()[0]);

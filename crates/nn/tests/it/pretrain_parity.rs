@@ -1,10 +1,9 @@
 //! The pre-training step against an independent statement of the method in PyTorch (`pretrain-*` test vectors).
 
 use densesiam_geometry::{Region, View};
-use densesiam_nn::pretrain::densesiam::{
-    Correspondence, DenseSiam, EncoderSettings, Order, Output, Settings,
-};
-use densesiam_nn::{Architecture, Distance, Group, Store};
+use densesiam_nn::pretrain::MethodSettings;
+use densesiam_nn::pretrain::densesiam::{Correspondence, DenseSiam, Order, Output, Settings};
+use densesiam_nn::{Architecture, Distance, EncoderSettings, Group, Store};
 use densesiam_random::{Key, Purpose};
 use tch::{Device, Kind, Tensor};
 

@@ -19,7 +19,7 @@ const FEW_PICTURES: usize = 10_000;
 const TASK: TaskNames = TaskNames {
     name: "pretrain",
     method: "densesiam",
-    encoder: densesiam_nn::pretrain::densesiam::ENCODER,
+    encoder: densesiam_nn::ENCODER,
     shown: &[
         ("loss", "loss"),
         ("loss_global", "global"),

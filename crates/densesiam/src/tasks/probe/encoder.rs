@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use densesiam_nn::pretrain::densesiam::{ENCODER, EncoderSettings};
 use densesiam_nn::{Architecture, ResNet, Store};
+use densesiam_nn::{ENCODER, EncoderSettings};
 use tch::{Device, Kind};
 
 use crate::encoder::of_checkpoint;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use densesiam_data::labelled::{LabelledBatch, LabelledLoader};
 use densesiam_engine::log::Progress;
-use densesiam_nn::pretrain::densesiam::EncoderSettings;
+use densesiam_nn::EncoderSettings;
 use densesiam_nn::{Architecture, Features, Mode, ResNet};
 use tch::{Device, Kind, Tensor};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use densesiam_data::labelled::{LabelFinding, LabelSurvey, LabelledSet, ReadingSettings};
 use densesiam_engine::device::{Precision, resolve_threads};
-use densesiam_nn::pretrain::densesiam::EncoderSettings;
+use densesiam_nn::EncoderSettings;
 use tch::Device;
 
 use super::encoder::NamedEncoder;

@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::settings::{CorrespondenceStrategy, PointStrategy, Settings};
 use crate::losses::loss_kind;
+use crate::pretrain::MethodSettings;
 
 /// How the pairs of PixSim are found, with the tensors it takes.
 #[derive(Debug)]

@@ -24,20 +24,17 @@ use pixsim::at;
 pub use pixsim::{DenseOutputs, Link, PixSim};
 pub use regionsim::{RegionOutputs, RegionSim};
 pub use settings::{
-    CorrespondenceStrategy, DenseFeatures, EncoderSettings, GlobalRegion, GlobalSettings, Order,
-    PixSimSettings, PointStrategy, RegionLoss, RegionSimSettings, Settings,
+    CorrespondenceStrategy, DenseFeatures, GlobalRegion, GlobalSettings, Order, PixSimSettings,
+    PointStrategy, REGIONSIM_STARTS, RegionLoss, RegionSimSettings, Settings,
 };
 
-use crate::encoder::{Features, ResNet};
+use crate::encoder::{ENCODER, Features, ResNet};
 use crate::heads::{Form, Head};
 use crate::layers::{Mode, both_views};
 use crate::losses::{Distance, contrast, loss_kind, weighed, zero_like};
-use crate::pretrain::{Method, Views};
+use crate::pretrain::{Method, MethodSettings, Views};
 use crate::step::{Step, Watched};
 use crate::store::Store;
-
-/// What the names of the encoder's tensors begin with.
-pub const ENCODER: &str = "encoder.";
 
 /// Encoder and heads. Heads exist only where their loss has a weight: with PixSim and RegionSim off this is SimSiam.
 #[derive(Debug)]
@@ -225,7 +222,7 @@ impl DenseSiam {
 
 impl Method for DenseSiam {
     fn step(&mut self, views: &Views, now: Now) -> Step {
-        let [one, two] = &views.pixels[..] else { panic!("DenseSiam compares two views") };
+        let [one, two] = views.pair();
         let geometry: Vec<[View; 2]> = views.cuts.iter().map(|cuts| [cuts[0], cuts[1]]).collect();
         let sides = self.settings.encoder.sides(one.size()[2] as u32);
         let cells = sides[self.settings.pixsim.features.stage()] as usize;
@@ -249,9 +246,8 @@ impl Method for DenseSiam {
         }
     }
 
-    /// The encoder's last map.
-    fn features(&self, pictures: &Tensor) -> Tensor {
-        tch::no_grad(|| self.encoder.forward(pictures, Mode::Evaluate).last())
+    fn encoder(&self) -> &ResNet {
+        &self.encoder
     }
 
     /// The argmax over the channels of PixSim's projector.

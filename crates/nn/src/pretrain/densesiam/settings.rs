@@ -1,13 +1,15 @@
 //! The settings of the model and its losses. Every ablation of the paper is one key here.
 
-use densesiam_settings::duration::{Duration, Now};
+use densesiam_settings::duration::{Duration, Horizon, Now};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::{Architecture, ResNet};
+use super::DenseSiam;
+use crate::encoder::EncoderSettings;
 use crate::losses::Distance;
+use crate::pretrain::{Method, MethodSettings, NamedLoss};
 use crate::step::Predictors;
-use crate::store::Scope;
+use crate::store::Store;
 
 /// Encoder, global branch, PixSim and RegionSim: the tables of a recipe that this method reads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,50 +23,6 @@ pub struct Settings {
     pub pixsim: PixSimSettings,
     /// `[regionsim]`
     pub regionsim: RegionSimSettings,
-}
-
-/// The encoder `F`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct EncoderSettings {
-    /// Which ResNet.
-    pub architecture: Architecture,
-    /// Start the last batch norm of each residual block at 0 (the paper, section 5.1).
-    pub zero_residual: bool,
-    /// Pixels along a picture's side for one cell of the last map: 32, 16 or 8. Below 32 the last stages are dilated
-    /// instead of having a stride; the same weights fit every value (ours).
-    pub output_stride: u32,
-}
-
-impl Default for EncoderSettings {
-    fn default() -> Self {
-        Self { architecture: Architecture::ResNet50, zero_residual: true, output_stride: 32 }
-    }
-}
-
-impl EncoderSettings {
-    /// The encoder below `scope`.
-    pub fn build(&self, scope: &Scope) -> ResNet {
-        ResNet::with_output_stride(scope, self.architecture, self.zero_residual, self.output_stride)
-    }
-
-    /// Sides of the maps of a square picture of `size` pixels a side.
-    pub fn sides(&self, size: u32) -> [u32; 4] {
-        self.architecture.strides().map(|stride| size.div_ceil(stride.min(self.output_stride)))
-    }
-
-    /// Checks every value.
-    ///
-    /// # Errors
-    /// A stride that is not allowed.
-    pub fn validate(&self) -> Result<(), SettingError> {
-        require(
-            [8, 16, 32].contains(&self.output_stride),
-            "encoder.output_stride",
-            &self.output_stride,
-            "8, 16 or 32",
-        )
-    }
 }
 
 /// A map of the encoder that the dense losses can compare.
@@ -266,22 +224,9 @@ impl Settings {
         self.has_regionsim() && now.is_past(self.regionsim.start)
     }
 
-    /// Whether anything is sampled in the overlap of the views.
-    pub fn needs_overlap(&self) -> bool {
-        self.has_pixsim() || self.has_regionsim() || self.global.region == GlobalRegion::Overlap
-    }
-
-    /// The predictors of its three branches.
-    pub fn predictors(&self) -> Predictors {
-        Predictors {
-            global: &["global_predictor"],
-            all: &["global_predictor", "pixel_predictor", "region_predictor"],
-        }
-    }
-
     /// Channels of the encoder's last stage.
     pub fn encoder_channels(&self) -> i64 {
-        self.encoder.architecture.channels()[3]
+        self.encoder.width()
     }
 
     /// Channels of the map that the dense losses compare.
@@ -289,11 +234,16 @@ impl Settings {
         self.encoder.architecture.channels()[self.pixsim.features.stage()]
     }
 
+    /// SimSiam (Chen and He 2021): the global branch alone.
+    pub fn simsiam() -> Self {
+        let mut settings = Self::default();
+        settings.pixsim.weight = 0.0;
+        settings.regionsim.weight = 0.0;
+        settings
+    }
+
     /// Checks every value and every combination.
-    ///
-    /// # Errors
-    /// The first setting that is not allowed.
-    pub fn validate(&self) -> Result<(), SettingError> {
+    fn check(&self) -> Result<(), SettingError> {
         let (pixsim, regionsim) = (&self.pixsim, &self.regionsim);
         self.encoder.validate()?;
         let weight = |key, weight: f64| {
@@ -337,5 +287,76 @@ impl Settings {
             "regular_grid and uniform; hard points are chosen by PixSim's outputs at locations and need pixsim.weight \
              above 0, pixsim.order = \"proj_pred_grid\" and pixsim.correspondence = \"location\"",
         )
+    }
+}
+
+/// The message of a run in which RegionSim starts after the first step.
+pub const REGIONSIM_STARTS: &str =
+    "RegionSim starts: the sum of the losses jumps by its share, and nothing is wrong";
+
+impl MethodSettings for Settings {
+    fn name(&self) -> &'static str {
+        "densesiam"
+    }
+
+    fn encoder(&self) -> &EncoderSettings {
+        &self.encoder
+    }
+
+    fn validate(&self) -> Result<(), SettingError> {
+        self.check()
+    }
+
+    fn needs_overlap(&self) -> bool {
+        self.has_pixsim() || self.has_regionsim() || self.global.region == GlobalRegion::Overlap
+    }
+
+    fn predictors(&self) -> Predictors {
+        Predictors {
+            global: &["global_predictor"],
+            all: &["global_predictor", "pixel_predictor", "region_predictor"],
+        }
+    }
+
+    fn losses(&self) -> &'static [NamedLoss] {
+        &[
+            NamedLoss {
+                name: "loss_global",
+                short: "global",
+                title: "Global loss",
+                meaning: "minus the cosine of whole views: 0 unlike, -1 alike",
+            },
+            NamedLoss {
+                name: "loss_pixel",
+                short: "pixel",
+                title: "PixSim loss",
+                meaning: "of corresponding points; it falls slowly",
+            },
+            NamedLoss {
+                name: "loss_region",
+                short: "region",
+                title: "RegionSim loss",
+                meaning: "of corresponding regions; 0 before it starts",
+            },
+        ]
+    }
+
+    fn categories(&self) -> Option<i64> {
+        Some(self.pixsim.dim)
+    }
+
+    fn summary(&self, horizon: &Horizon) -> String {
+        let regions = self.regionsim.start.resolve(horizon).filter(|_| self.has_regionsim());
+        let regions = regions.map_or("off".into(), |step| format!("at step {step}"));
+        let pixsim = if self.has_pixsim() { format!("{0} x {0}", self.pixsim.grid) } else { "off".into() };
+        format!("PixSim {pixsim}, RegionSim {regions}")
+    }
+
+    fn notice(&self, now: Now) -> Option<&'static str> {
+        (self.has_regionsim() && now.is_at(self.regionsim.start)).then_some(REGIONSIM_STARTS)
+    }
+
+    fn build(&self, store: &Store) -> Box<dyn Method> {
+        Box::new(DenseSiam::new(store, self))
     }
 }

@@ -1,0 +1,200 @@
+//! The methods of other papers against statements of them in PyTorch (`rival-*` test vectors).
+
+use densesiam_geometry::{Region, View};
+use densesiam_nn::pretrain::pixpro::Coordinates;
+use densesiam_nn::pretrain::{byol, densecl, moco_v2, pixpro, simclr};
+use densesiam_nn::{Architecture, EncoderSettings, Store};
+use tch::{Device, Kind, Tensor};
+
+use crate::fixtures::{Fixture, family, fill, view_by_name};
+use crate::parity::{assert_close, assert_parity, assert_same, assert_teacher_parity};
+
+fn encoder() -> EncoderSettings {
+    EncoderSettings { architecture: Architecture::ResNet18, ..EncoderSettings::default() }
+}
+
+fn new_store() -> Store {
+    Store::new(Kind::Double, Device::Cpu, 0)
+}
+
+/// Fills student and teacher by their names, and sets the queues.
+fn fill_all(fixture: &Fixture, store: &Store, queues: &[&str]) {
+    let of_pass = ["running_mean", "running_var", "num_batches_tracked"];
+    let is_weight = |name: &str| !of_pass.iter().any(|end| name.ends_with(end));
+    let teacher = |(name, _): &(String, Tensor)| name.starts_with("key_") && is_weight(name);
+    let mut weights = store.parameters();
+    weights.extend(store.state().into_iter().filter(teacher));
+    fill(&weights, fixture.setting("seed"));
+    for (name, mut tensor) in store.state() {
+        if queues.contains(&name.as_str()) {
+            tch::no_grad(|| tensor.copy_(&fixture.tensor(&name)));
+        } else if name.ends_with("_ptr") {
+            let pointer: i64 = fixture.setting("ptr");
+            tch::no_grad(|| tensor.copy_(&Tensor::from(pointer)));
+        }
+    }
+}
+
+fn views(fixture: &Fixture) -> [Tensor; 2] {
+    let size = fixture.setting("size");
+    ["view1", "view2"].map(|name| view_by_name(name, &[4, 3, size, size], fixture.setting("seed")))
+}
+
+fn cuts(fixture: &Fixture) -> Vec<Vec<View>> {
+    let (boxes, flips) = (fixture.tensor("boxes"), fixture.tensor("flips"));
+    let view = |sample: i64, view: i64| {
+        let edge = |index: i64| boxes.double_value(&[sample, view, index]);
+        let crop = Region { x0: edge(0), y0: edge(1), x1: edge(2), y1: edge(3) };
+        View { crop, flip: flips.int64_value(&[sample, view]) != 0 }
+    };
+    (0..boxes.size()[0]).map(|sample| vec![view(sample, 0), view(sample, 1)]).collect()
+}
+
+fn never() -> Tensor {
+    Tensor::from(0.0f32)
+}
+
+fn value(tensor: &Tensor) -> f64 {
+    tensor.double_value(&[])
+}
+
+/// Queues after the keys of the step, where the next keys go, and what happens in a step that is skipped.
+fn assert_queues(fixture: &Fixture, store: &Store, names: &[&str], mut follow: impl FnMut(&Tensor)) {
+    let find = |name: &str| store.state().into_iter().find(|(other, _)| other == name).unwrap().1;
+    follow(&never());
+    for name in names {
+        assert_same(fixture, &format!("{name}.after"), &find(name));
+        let pointer = find(&format!("{name}_ptr")).int64_value(&[]);
+        assert_eq!(pointer as f64, fixture.number("pointer_after"), "{} {name}", fixture.name);
+    }
+}
+
+#[test]
+fn parity_simclr() {
+    for fixture in family("rival-simclr") {
+        let store = new_store();
+        let simclr = simclr::SimClrSettings {
+            temperature: fixture.setting("t"),
+            layers: fixture.setting("layers"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+        };
+        let model = simclr::SimClr::new(&store, &simclr::Settings { encoder: encoder(), simclr });
+        fill_all(&fixture, &store, &[]);
+        let [one, two] = views(&fixture);
+        let (contrasted, _) = model.forward([&one, &two], 1.0);
+        contrasted.loss.backward();
+        assert_parity(&fixture, &store, &[("loss.total", value(&contrasted.loss))]);
+        assert_close("two sums", 2.0 * value(&contrasted.loss), fixture.number("loss.two_sums"), 1e-8, 1e-6);
+    }
+}
+
+#[test]
+fn parity_byol() {
+    for fixture in family("rival-byol") {
+        let store = new_store();
+        let byol = byol::ByolSettings {
+            momentum: fixture.setting("m0"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+        };
+        let model = byol::Byol::new(&store, &byol::Settings { encoder: encoder(), byol });
+        fill_all(&fixture, &store, &[]);
+        model.follow_by(fixture.setting("m"), &never());
+        let [view1, view2] = views(&fixture);
+        let ([one, two], _) = model.forward([&view1, &view2]);
+        let total = &one + &two;
+        total.backward();
+        let losses =
+            [("loss.total", value(&total)), ("loss.view1", value(&one)), ("loss.view2", value(&two))];
+        assert_parity(&fixture, &store, &losses);
+        assert_teacher_parity(&fixture, &store);
+    }
+}
+
+#[test]
+fn parity_moco_v2() {
+    for fixture in family("rival-moco") {
+        let store = new_store();
+        let moco_v2 = moco_v2::MoCoSettings {
+            temperature: fixture.setting("t"),
+            momentum: fixture.setting("m"),
+            queue: fixture.setting("queue"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+            groups: fixture.setting("groups"),
+        };
+        let mut model = moco_v2::MoCo::new(&store, &moco_v2::Settings { encoder: encoder(), moco_v2 });
+        fill_all(&fixture, &store, &["queue"]);
+        model.follow_by(fixture.setting("m"), &never());
+        let [query, key] = views(&fixture);
+        let (contrasted, _) = model.forward([&query, &key], &fixture.tensor("shuffle").to_kind(Kind::Int64));
+        contrasted.loss.backward();
+        assert_parity(&fixture, &store, &[("loss.total", value(&contrasted.loss))]);
+        assert_teacher_parity(&fixture, &store);
+        assert_queues(&fixture, &store, &["queue"], |skip| model.follow_by(1.0, skip));
+    }
+}
+
+#[test]
+fn parity_densecl() {
+    for fixture in family("rival-densecl") {
+        let store = new_store();
+        let densecl = densecl::DenseClSettings {
+            weight: fixture.setting("weight"),
+            temperature: fixture.setting("t"),
+            momentum: fixture.setting("m"),
+            queue: fixture.setting("queue"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+            groups: 1,
+        };
+        let mut model = densecl::DenseCl::new(&store, &densecl::Settings { encoder: encoder(), densecl });
+        fill_all(&fixture, &store, &["queue", "dense_queue"]);
+        model.follow_by(fixture.setting("m"), &never());
+        let [query, key] = views(&fixture);
+        let order = Tensor::arange(4, (Kind::Int64, Device::Cpu));
+        let (losses, matched, _) = model.forward([&query, &key], &order);
+        losses.total.backward();
+        let named = [
+            ("loss.total", value(&losses.total)),
+            ("loss.global", value(&losses.global.loss)),
+            ("loss.dense", value(&losses.dense.loss)),
+        ];
+        assert_parity(&fixture, &store, &named);
+        assert_same(&fixture, "match", &matched);
+        assert_teacher_parity(&fixture, &store);
+        assert_queues(&fixture, &store, &["queue", "dense_queue"], |skip| model.follow_by(1.0, skip));
+    }
+}
+
+#[test]
+fn parity_pixpro() {
+    for fixture in family("rival-pixpro") {
+        let store = new_store();
+        let pixpro = pixpro::PixProSettings {
+            momentum: fixture.setting("m"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+            gamma: fixture.setting("gamma"),
+            limit: fixture.setting("limit"),
+            coordinates: match fixture.setting::<String>("coordinates").as_str() {
+                "relative" => Coordinates::Relative,
+                _ => Coordinates::Pixels,
+            },
+        };
+        let model = pixpro::PixPro::new(&store, &pixpro::Settings { encoder: encoder(), pixpro });
+        fill_all(&fixture, &store, &[]);
+        model.follow_by(fixture.setting("m"), &never());
+        let [view1, view2] = views(&fixture);
+        let pairs = model.pairs(&cuts(&fixture), &[[500.0, 375.0]; 4], fixture.setting("size"), Device::Cpu);
+        assert_same(&fixture, "pairs", &pairs);
+        let ([one, two], _) = model.forward([&view1, &view2], &pairs);
+        let total = &one + &two;
+        total.backward();
+        let losses =
+            [("loss.total", value(&total)), ("loss.view1", value(&one)), ("loss.view2", value(&two))];
+        assert_parity(&fixture, &store, &losses);
+        assert_teacher_parity(&fixture, &store);
+    }
+}
