@@ -1,14 +1,26 @@
 //! One antialiased resampling from a crop box straight to the output size, without an image in between.
 //!
-//! Bilinear (triangle) kernel, widened where the picture shrinks, as Pillow and torchvision do with antialiasing.
+//! Bilinear (triangle) or bicubic kernel, widened where the picture shrinks, as Pillow and torchvision do with antialiasing.
 //! The box is continuous; pixels just outside it take part in the outermost samples, as in Pillow's `resize(box=)`.
 
 use densesiam_geometry::Region;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use serde::{Deserialize, Serialize};
 
 use crate::image::RgbImage;
+
+/// How pixels between pixels are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// A triangle of two pixels.
+    #[default]
+    Bilinear,
+    /// Pillow's cubic of four pixels.
+    Bicubic,
+}
 
 /// Why a resampling was refused: a bug of the caller, for crops are drawn inside their picture.
 #[derive(Debug, thiserror::Error)]
@@ -40,13 +52,33 @@ pub fn resize_region(
     scratch: &mut ResizeScratch,
     out: &mut [u8],
 ) -> Result<(), ResizeError> {
+    resize_region_by(Interpolation::Bilinear, image, region, (width, height), scratch, out)
+}
+
+/// As [`resize_region`], by another kernel.
+///
+/// # Errors
+/// As [`resize_region`].
+pub fn resize_region_by(
+    interpolation: Interpolation,
+    image: &RgbImage,
+    region: &Region,
+    (width, height): (u32, u32),
+    scratch: &mut ResizeScratch,
+    out: &mut [u8],
+) -> Result<(), ResizeError> {
+    let filter = match interpolation {
+        Interpolation::Bilinear => FilterType::Bilinear,
+        // Pillow's coefficient of -0.5 is that of Catmull and Rom.
+        Interpolation::Bicubic => FilterType::CatmullRom,
+    };
     let explain =
         |reason: String| ResizeError { region: *region, width: image.width, height: image.height, reason };
     let source = TypedImageRef::<U8x3>::from_buffer(image.width, image.height, &image.pixels)
         .map_err(|error| explain(error.to_string()))?;
     let mut target =
         TypedImage::<U8x3>::from_buffer(width, height, out).map_err(|error| explain(error.to_string()))?;
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).crop(
         region.x0,
         region.y0,
         region.width(),

@@ -14,7 +14,7 @@ use densesiam_engine::log::say;
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings, not_finite};
 use densesiam_nn::input::Input;
 use densesiam_nn::pretrain::densesiam::{DenseSiam, Settings};
-use densesiam_nn::pretrain::{Method, Views};
+use densesiam_nn::pretrain::{Method, MethodSettings, Views};
 use densesiam_nn::{Architecture, Store};
 use densesiam_random::{Key, Purpose};
 use densesiam_settings::duration::{Duration, Horizon, Now};
@@ -57,13 +57,15 @@ pub fn one_step(pictures: &Path) -> Result<Vec<(&'static str, f64)>, Box<dyn Err
     let input = Input::new(Kind::Float, Device::Cpu);
     let pixels = batch.views.iter().map(|bytes| input.normalised(bytes, [SIZE; 2])).collect();
     let cuts: Vec<_> = batch.drawn.iter().map(|pair| pair.geometry().to_vec()).collect();
+    let pictures: Vec<_> = batch.drawn.iter().map(|pair| pair.picture.map(f64::from)).collect();
     let key = Key::new(SEED, Purpose::Points).epoch(batch.epoch);
     let keys: Vec<_> = batch.samples.iter().map(|&sample| key.sample(sample)).collect();
 
     // ---- forward and backward
     let horizon = Horizon { steps_per_epoch: 1, batch_size: BATCH as u64, total_steps: 1 };
     let now = Now { step: 0, horizon };
-    let step = method.step(&Views { pixels, cuts: &cuts, keys: &keys, share: 1.0 }, now);
+    let views = Views { pixels, cuts: &cuts, pictures: &pictures, keys: &keys, share: 1.0 };
+    let step = method.step(&views, now);
     optimizer.zero_gradients();
     step.loss.backward();
 

@@ -19,6 +19,7 @@ use crate::recipe::Training;
 pub fn begin_encoder(store: &Store, prefix: &str, weights: &str, voice: &Voice) -> Result<(), Error> {
     if !weights.is_empty() {
         let imported = import_encoder(store, prefix, weights.as_ref())?;
+        store.begin_teacher();
         voice.say(format_args!("{weights}: {imported}"));
     }
     Ok(())

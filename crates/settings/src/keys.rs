@@ -159,6 +159,14 @@ fn merge_below(
                 *slot = Value::String(whole.to_string());
             }
             (Some(slot), value) if slot.same_type(value) => *slot = value.clone(),
+            // A number for each of two views: the type of the setting decides whether it may have two.
+            (Some(slot @ Value::Float(_)), Value::Array(each)) if is_pair(each) => *slot = value.clone(),
+            // One number for both, over an earlier pair.
+            (Some(slot @ Value::Array(_)), Value::Float(_) | Value::Integer(_))
+                if !was_array(&key, context) =>
+            {
+                *slot = value.clone();
+            }
             (Some(slot), value) => {
                 return Err(RecipeError::Type {
                     place: context.source.place(&key),
@@ -170,6 +178,16 @@ fn merge_below(
         }
     }
     Ok(())
+}
+
+/// Whether these are two numbers.
+fn is_pair(values: &[Value]) -> bool {
+    values.len() == 2 && values.iter().all(|value| value.is_float() || value.is_integer())
+}
+
+/// Whether the default of a key is an array.
+fn was_array(key: &str, context: &Context<'_>) -> bool {
+    find(context.defaults, key).is_none_or(Value::is_array)
 }
 
 fn found(value: &Value) -> String {

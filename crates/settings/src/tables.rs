@@ -69,6 +69,24 @@ impl Tables {
     }
 }
 
+/// The text that a recipe or, over it, the settings of the command line give to a key, before anything else is known about
+/// the recipe; `None` if neither does.
+///
+/// # Errors
+/// [`RecipeError::Syntax`] when the recipe is not valid TOML.
+pub fn written(
+    key: &str,
+    text: &str,
+    origin: &str,
+    settings: &[String],
+) -> Result<Option<String>, RecipeError> {
+    let in_text: Table = parse(text, origin)?;
+    let on_command_line = settings.iter().rev().filter_map(|setting| setting.split_once('='));
+    let over = on_command_line.filter(|(name, _)| name.trim() == key).map(|(_, value)| value).next();
+    let over = over.map(|value| value.trim().trim_matches(['"', '\'']).to_owned());
+    Ok(over.or_else(|| find(&in_text, key)?.as_str().map(str::to_owned)))
+}
+
 /// The tables of a struct whose fields are tables.
 ///
 /// # Errors

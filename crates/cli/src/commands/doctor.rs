@@ -109,7 +109,7 @@ fn fit(root: &Path) -> Result<String, Error> {
     Ok(format!(
         "fit for a {} on these {} pictures: about {time} at {rate:.1} pictures a second, measured. Type\n  \
          densesiam pretrain {}{outlook}",
-        plan.recipe.model.encoder.architecture,
+        plan.run.architecture,
         plan.run.index.len(),
         shown(&*root)
     ))

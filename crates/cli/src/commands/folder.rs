@@ -12,7 +12,7 @@ use super::hours::{Measured, Timed};
 use super::processes::{MEASURED, voice};
 use densesiam::error::Error;
 use densesiam::recipe::pretrain::PretrainRecipe;
-use densesiam::recipe::{builtin, load};
+use densesiam::recipe::{Training, builtin, load};
 use densesiam::run::{enough_to_train_on, look_at};
 
 /// How many pictures are examined for their size.
@@ -67,7 +67,7 @@ pub(super) fn recipe(
     let threads = resolve_threads(plain.common.run.threads);
     let limits = DecodeLimits { max_pixels: plain.common.data.max_pixels };
     let shorter_side = look_at(&index, LOOKED_AT, &limits)?.median_shorter_side().unwrap_or_default();
-    let stride = plain.model.encoder.architecture.stride();
+    let stride = plain.architecture().stride();
     let given = |key: &str| settings.iter().any(|setting| setting.split('=').next() == Some(key));
     let size = if given("augment.size") { plain.augment.size } else { size(shorter_side, stride, device) };
     let batch = batch_size(index.len(), device);

@@ -18,7 +18,9 @@ use densesiam_report::pictures::{self, Source};
 
 /// Draws the views that the picture would have with these settings.
 pub(super) fn run(arguments: &ViewsArguments) -> Result<(), Error> {
-    let recipe: PretrainRecipe = load("", "the defaults", &arguments.settings)?;
+    let mut recipe: PretrainRecipe = load("", "the defaults", &arguments.settings)?;
+    // Other methods compare no points; their views are shown without.
+    let grid = recipe.densesiam().map_or(0, |settings| settings.pixsim.grid);
     let ViewsArguments { image, out, .. } = arguments;
     let index = ImageIndex::single(image)?;
     refuse_existing(out, arguments.overwrite)?;
@@ -33,7 +35,7 @@ pub(super) fn run(arguments: &ViewsArguments) -> Result<(), Error> {
     let pair = load_sample(&source, 0, 0, &mut scratch)
         .map_err(|error| Error::Picture { path: image.clone(), reason: error.to_string() })?;
     let views = pair.geometry();
-    let points = pair.overlap.map_or(vec![], |overlap| overlap.cell_centres(recipe.model.pixsim.grid));
+    let points = pair.overlap.map_or(vec![], |overlap| overlap.cell_centres(grid));
     let in_view =
         |view: &View| points.iter().map(|&point| view.view_from_image(point)).collect::<Vec<Point>>();
     let (points1, points2) = (in_view(&views[0]), in_view(&views[1]));

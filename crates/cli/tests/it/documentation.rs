@@ -9,6 +9,7 @@ use densesiam::recipe::probe::ProbeRecipe;
 use densesiam::recipe::reference::{self, Row};
 use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::recipe::{self, Recipe, merged};
+use densesiam_nn::pretrain::Chosen;
 use toml::{Table, Value};
 
 /// The rows of all tables below a heading `## SECTION`, by key.
@@ -57,19 +58,24 @@ fn same(page: &BTreeMap<String, Row>, program: &BTreeMap<String, Value>) {
 fn explained<R: Recipe>() {
     let keys = reference::keys::<R>().into_iter();
     let explained: BTreeMap<_, _> = keys.map(|key| (key.name.to_owned(), key.default)).collect();
-    let known = defaults_of(&R::default().to_toml()).into_iter();
+    let known = leaves(&R::every_table().unwrap(), "").into_iter();
     assert_eq!(explained, known.map(|(key, default)| (key, default.to_string())).collect());
 }
 
 /// Every choice is taken, and where there are choices nothing else is; free text is checked where it is used.
 fn choices_are<R: Recipe>(page: &BTreeMap<String, Row>) {
+    choices_are_with::<R>(page, &[]);
+}
+
+fn choices_are_with<R: Recipe>(page: &BTreeMap<String, Row>, settings: &[String]) {
+    let merged = |setting: String| merged::<R>("", "", &[settings, &[setting]].concat());
     const CHECKED_LATER: [&str; 2] = ["labels.layout", "labels.taxonomy"];
     for (key, row) in page.iter().filter(|(_, row)| row.allowed.contains('`')) {
         for choice in choices(row) {
-            let read = merged::<R>("", "", &[format!("{key}={choice}")]);
+            let read = merged(format!("{key}={choice}"));
             assert!(read.is_ok(), "{key}={choice} in docs/recipes.md: {}", read.err().unwrap());
         }
-        let refused = merged::<R>("", "", &[format!("{key}=nonsense")]).is_err();
+        let refused = merged(format!("{key}=nonsense")).is_err();
         assert!(refused || CHECKED_LATER.contains(&key.as_str()), "{key}=nonsense was taken");
     }
 }
@@ -88,6 +94,20 @@ fn the_page_of_recipes_is_what_the_program_knows() {
     choices_are::<SegmentRecipe>(&segment);
     ranges_are::<PretrainRecipe>(&pretrain);
     ranges_are::<SegmentRecipe>(&segment);
+
+    let mut others = rows("Other methods");
+    for name in Chosen::NAMES {
+        let settings = [format!("method={name}")];
+        let recipe: PretrainRecipe = merged("", "", &settings).unwrap();
+        let of_method = |key: &str| key.starts_with(&format!("{name}."));
+        let mut known = defaults_of(&recipe.to_toml());
+        known.retain(|key, _| of_method(key));
+        let page = others.extract_if(.., |key, _| of_method(key)).collect();
+        same(&page, &known);
+        choices_are_with::<PretrainRecipe>(&page, &settings);
+        ranges_are_with::<PretrainRecipe>(&page, &settings);
+    }
+    assert!(others.is_empty(), "docs/recipes.md has {others:?} that no method has");
 
     explained::<PretrainRecipe>();
     explained::<SegmentRecipe>();
@@ -166,6 +186,10 @@ impl Probes {
 
 /// Every number is taken within the range that the page gives, and refused by its key beyond it.
 fn ranges_are<R: Recipe>(page: &BTreeMap<String, Row>) {
+    ranges_are_with::<R>(page, &[]);
+}
+
+fn ranges_are_with<R: Recipe>(page: &BTreeMap<String, Row>, settings: &[String]) {
     for (key, row) in page {
         let default: Table = format!("value = {}", row.default).parse().unwrap();
         let probes = match (&default["value"], row.allowed.strip_prefix("[low, high], ")) {
@@ -174,7 +198,8 @@ fn ranges_are<R: Recipe>(page: &BTreeMap<String, Row>) {
             (Value::Array(_), Some(allowed)) => Probes::of_range(allowed),
             _ => continue,
         };
-        let read = |value: &String| recipe::load::<R>("", "", &[format!("{key}={value}")]);
+        let read =
+            |value: &String| recipe::load::<R>("", "", &[settings, &[format!("{key}={value}")]].concat());
         for value in &probes.taken {
             assert!(
                 read(value).is_ok(),
@@ -197,7 +222,9 @@ fn every_key_that_an_error_names_is_one_that_a_recipe_has() {
         SegmentRecipe::default().to_toml(),
         ProbeRecipe::default().to_toml(),
     ];
-    let keys: BTreeSet<String> = recipes.iter().flat_map(|recipe| defaults_of(recipe).into_keys()).collect();
+    let mut keys: BTreeSet<String> =
+        recipes.iter().flat_map(|recipe| defaults_of(recipe).into_keys()).collect();
+    keys.extend(leaves(&PretrainRecipe::every_table().unwrap(), "").into_keys());
     let tables: BTreeSet<&str> = keys.iter().filter_map(|key| key.split('.').next()).collect();
     let mut named = 0;
     for source in sources() {

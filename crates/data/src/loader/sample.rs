@@ -131,7 +131,7 @@ pub fn load_sample<A: Augmentation>(
     let drawn = source.augmentation.draw((image.width, image.height), key);
     for (view, (&size, out)) in sizes.iter().zip(views).enumerate() {
         maker.set_size(size);
-        A::apply(&drawn, view, image, maker, out)?;
+        source.augmentation.apply(&drawn, view, image, maker, out)?;
     }
     Ok(drawn)
 }

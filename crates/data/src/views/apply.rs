@@ -3,7 +3,7 @@
 //! 1. The crop is resampled from the picture to the output size (8 bits, interleaved).
 //! 2. Strips of it become planar `f32`; the colour operations run on a strip while it is in cache. Contrast needs
 //!    the mean grey of the whole view, so the operations from contrast on form a second sweep.
-//! 3. Row by row: blur (of one plane if the view is grey), flip, back to interleaved 8 bits.
+//! 3. Row by row: blur (of one plane if the view is grey), flip, back to interleaved 8 bits, solarisation.
 
 use densesiam_geometry::Region;
 
@@ -11,7 +11,7 @@ use super::blur::{blur_row, gaussian};
 use super::colour::{self, Operation, STRIP, Strip};
 use super::{Jitter, JitterOperation, Photometric, ViewParameters};
 use crate::image::RgbImage;
-use crate::resize::{ResizeError, ResizeScratch, resize_region};
+use crate::resize::{Interpolation, ResizeError, ResizeScratch, resize_region_by};
 
 /// Why a view could not be made: a bug of the caller.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,7 @@ pub enum ApplyError {
 #[derive(Debug)]
 pub struct ViewMaker {
     size: usize,
+    interpolation: Interpolation,
     resize: ResizeScratch,
     crop: Vec<u8>,
     planes: [Vec<f32>; 3],
@@ -46,6 +47,7 @@ impl ViewMaker {
         let size = size as usize;
         Self {
             size,
+            interpolation: Interpolation::default(),
             resize: ResizeScratch::default(),
             crop: vec![0; size * size * 3],
             planes: std::array::from_fn(|_| vec![0.0; size * size]),
@@ -61,6 +63,11 @@ impl ViewMaker {
         self.crop.resize(size * size * 3, 0);
         self.planes.iter_mut().for_each(|plane| plane.resize(size * size, 0.0));
         self.rows.iter_mut().for_each(|row| row.resize(size, 0.0));
+    }
+
+    /// From now on, resamples crops by this kernel; bilinear until then.
+    pub fn set_interpolation(&mut self, interpolation: Interpolation) {
+        self.interpolation = interpolation;
     }
 
     /// Writes the view that `parameters` describe into `out`: `size * size * 3` bytes, interleaved RGB.
@@ -112,7 +119,8 @@ impl ViewMaker {
     /// Pass 1: from the picture to the crop.
     fn resample(&mut self, image: &RgbImage, region: &Region) -> Result<(), ResizeError> {
         let size = self.size as u32;
-        resize_region(image, region, (size, size), &mut self.resize, &mut self.crop)
+        let target = (size, size);
+        resize_region_by(self.interpolation, image, region, target, &mut self.resize, &mut self.crop)
     }
 
     /// Pass 2, up to contrast: from the crop to the planes. Returns their mean grey if contrast needs it.
@@ -165,6 +173,9 @@ impl ViewMaker {
                 if in_place { &planes[channel][row * *size..][..*size] } else { &rows[channel][..] }
             });
             colour::join(red, green, blue, out);
+            if photometric.solarize {
+                out.iter_mut().for_each(|level| *level = if *level < 128 { *level } else { 255 - *level });
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use densesiam_random::Key;
 use densesiam_settings::SettingError;
 
 pub use apply::{ApplyError, ViewMaker};
-pub use photometric::{Jitter, JitterOperation, Photometric};
+pub use photometric::{Jitter, JitterOperation, PerView, Photometric};
 
 use crate::image::RgbImage;
 
@@ -47,6 +47,7 @@ pub trait Augmentation: Clone + Debug + Send + Sync + 'static {
     /// # Errors
     /// An [`ApplyError`] if a crop lies outside the picture or `out` has another length.
     fn apply(
+        &self,
         drawn: &Self::Drawn,
         view: usize,
         image: &RgbImage,

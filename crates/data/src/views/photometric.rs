@@ -3,6 +3,7 @@
 
 use densesiam_random::{ChaCha8Rng, RngExt};
 use densesiam_settings::{SettingError, require, within};
+use serde::{Deserialize, Serialize};
 
 /// One of the four colour operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Jitter {
     }
 }
 
-/// What happens to the colours of one view after the crop: jitter, then grayscale, then blur.
+/// What happens to the colours of one view after the crop: jitter, then grayscale, then blur, then solarisation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Photometric {
     /// Colour jitter, or none.
@@ -53,11 +54,33 @@ pub struct Photometric {
     pub grayscale: bool,
     /// Standard deviation of the Gaussian blur in pixels of the view, or no blur.
     pub blur_sigma: Option<f64>,
+    /// Whether levels from 128 on are inverted, last of all.
+    pub solarize: bool,
 }
 
 impl Photometric {
     /// Leaves the colours unchanged.
-    pub const IDENTITY: Self = Self { jitter: None, grayscale: false, blur_sigma: None };
+    pub const IDENTITY: Self = Self { jitter: None, grayscale: false, blur_sigma: None, solarize: false };
+}
+
+/// A number that is the same for both views, or one for each.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PerView {
+    /// Of both views.
+    Both(f64),
+    /// Of the first and of the second view.
+    Each([f64; 2]),
+}
+
+impl PerView {
+    /// The number of a view, 0 or 1.
+    pub fn of(self, view: usize) -> f64 {
+        match self {
+            Self::Both(number) => number,
+            Self::Each(numbers) => numbers[view],
+        }
+    }
 }
 
 /// True with this probability; uses one number of the stream.

@@ -163,6 +163,7 @@ impl Augmentation for ThreeSizes {
     }
 
     fn apply(
+        &self,
         drawn: &Self::Drawn,
         view: usize,
         image: &RgbImage,

@@ -1,10 +1,50 @@
 //! The recipes that the program carries, so that it works without its repository.
 
 /// Name and text of each recipe. A recipe may be named in full or by its last part.
-pub const RECIPES: [(&str, &str); 8] = [
+pub const RECIPES: [(&str, &str); 18] = [
     ("pretrain/imagenet_r50_200ep", include_str!("../../../../recipes/pretrain/imagenet_r50_200ep.toml")),
     ("pretrain/coco_r50_800ep", include_str!("../../../../recipes/pretrain/coco_r50_800ep.toml")),
     ("pretrain/folder_r18", include_str!("../../../../recipes/pretrain/folder_r18.toml")),
+    (
+        "pretrain/rivals/simclr_imagenet_r50_200ep",
+        include_str!("../../../../recipes/pretrain/rivals/simclr_imagenet_r50_200ep.toml"),
+    ),
+    (
+        "pretrain/rivals/simclr_folder_r18",
+        include_str!("../../../../recipes/pretrain/rivals/simclr_folder_r18.toml"),
+    ),
+    (
+        "pretrain/rivals/byol_imagenet_r50_200ep",
+        include_str!("../../../../recipes/pretrain/rivals/byol_imagenet_r50_200ep.toml"),
+    ),
+    (
+        "pretrain/rivals/byol_folder_r18",
+        include_str!("../../../../recipes/pretrain/rivals/byol_folder_r18.toml"),
+    ),
+    (
+        "pretrain/rivals/moco_v2_imagenet_r50_200ep",
+        include_str!("../../../../recipes/pretrain/rivals/moco_v2_imagenet_r50_200ep.toml"),
+    ),
+    (
+        "pretrain/rivals/moco_v2_folder_r18",
+        include_str!("../../../../recipes/pretrain/rivals/moco_v2_folder_r18.toml"),
+    ),
+    (
+        "pretrain/rivals/densecl_imagenet_r50_200ep",
+        include_str!("../../../../recipes/pretrain/rivals/densecl_imagenet_r50_200ep.toml"),
+    ),
+    (
+        "pretrain/rivals/densecl_folder_r18",
+        include_str!("../../../../recipes/pretrain/rivals/densecl_folder_r18.toml"),
+    ),
+    (
+        "pretrain/rivals/pixpro_imagenet_r50_200ep",
+        include_str!("../../../../recipes/pretrain/rivals/pixpro_imagenet_r50_200ep.toml"),
+    ),
+    (
+        "pretrain/rivals/pixpro_folder_r18",
+        include_str!("../../../../recipes/pretrain/rivals/pixpro_folder_r18.toml"),
+    ),
     ("segment/coco27_r18_10ep", include_str!("../../../../recipes/segment/coco27_r18_10ep.toml")),
     ("segment/camvid_r18", include_str!("../../../../recipes/segment/camvid_r18.toml")),
     ("segment/folder", include_str!("../../../../recipes/segment/folder.toml")),

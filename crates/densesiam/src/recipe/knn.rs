@@ -83,7 +83,7 @@ impl KnnSettings {
 impl Recipe for KnnRecipe {
     const SECTIONS: &'static [&'static str] = &["Keys of both", "Segmentation", "k-NN"];
 
-    fn read(tables: &Tables) -> Result<Self, RecipeError> {
+    fn read(&self, tables: &Tables) -> Result<Self, RecipeError> {
         tables.all()
     }
 

@@ -31,17 +31,33 @@ pub trait Recipe: Default {
     /// The sections of `docs/recipes.md` that explain the recipe's keys.
     const SECTIONS: &'static [&'static str];
 
-    /// Reads a recipe from its tables.
+    /// Reads a recipe from its tables, which were merged over the defaults `self`.
     ///
     /// # Errors
     /// With the first key whose value cannot be read.
-    fn read(tables: &Tables) -> Result<Self, RecipeError>;
+    fn read(&self, tables: &Tables) -> Result<Self, RecipeError>;
 
-    /// Its tables, with every key. The keys of the default recipe are the only valid keys.
+    /// The tables of every recipe of this task, each key with its default.
+    ///
+    /// # Errors
+    /// [`RecipeError::Defaults`], a fault of the program.
+    fn every_table() -> Result<Table, RecipeError> {
+        Self::default().tables()
+    }
+
+    /// Its tables, with every key. The keys of [`Recipe::defaults`] are the only valid keys.
     ///
     /// # Errors
     /// [`RecipeError::Defaults`], a fault of the program.
     fn tables(&self) -> Result<Table, RecipeError>;
+
+    /// The defaults of a recipe that is written like this.
+    ///
+    /// # Errors
+    /// When a value on which the defaults depend is not allowed.
+    fn defaults(_text: &str, _origin: &str, _settings: &[String]) -> Result<Self, RecipeError> {
+        Ok(Self::default())
+    }
 
     /// The recipe's table `[run]`.
     fn run(&mut self) -> &mut RunSettings;
@@ -52,14 +68,14 @@ pub trait Recipe: Default {
     /// [`SettingError`] with the first key whose value is not allowed.
     fn validate(&self) -> Result<(), SettingError>;
 
-    /// The complete recipe as TOML; [`load`] reads it back to the same value. The tables are written in this order: run,
+    /// The complete recipe as TOML; [`load`] reads it back to the same value. The method comes first, then the tables in this order: run,
     /// data, labels, augment, encoder, losses, optimizer, train, evaluate, predict, monitor.
     ///
     /// # Panics
     /// If a setting cannot be written as TOML. That is a fault of the program and not of the recipe: a recipe that
     /// [`load`] returned can always be written.
     fn to_toml(&self) -> String {
-        const BEFORE_THE_MODEL: [&str; 5] = ["run", "data", "labels", "augment", "encoder"];
+        const BEFORE_THE_MODEL: [&str; 6] = ["method", "run", "data", "labels", "augment", "encoder"];
         const AFTER_IT: [&str; 5] = ["optimizer", "train", "evaluate", "predict", "monitor"];
         let place = |name: &str| match BEFORE_THE_MODEL.iter().position(|table| *table == name) {
             Some(place) => place,
@@ -99,7 +115,8 @@ pub fn complete<R: Recipe>(text: &str) -> Result<String, RecipeError> {
 /// # Errors
 /// When a key is unknown, or a value cannot be read.
 pub fn merged<R: Recipe>(text: &str, origin: &str, settings: &[String]) -> Result<R, RecipeError> {
-    R::read(&Tables::merge(&R::default().tables()?, text, origin, settings)?)
+    let defaults = R::defaults(text, origin, settings)?;
+    defaults.read(&Tables::merge(&defaults.tables()?, text, origin, settings)?)
 }
 
 /// An integer that its type cannot hold is refused with its range, like any other number out of range.

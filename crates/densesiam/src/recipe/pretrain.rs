@@ -1,12 +1,13 @@
-//! The recipe of pre-training (the paper, section 5.1): every ablation of the paper is one key of this recipe.
+//! The recipe of pre-training (the paper, section 5.1), by DenseSiam or by a method that it is compared with: every ablation of
+//! the paper is one key of this recipe.
 
 use densesiam_data::views::random::RandomViews;
 use densesiam_nn::Architecture;
-use densesiam_nn::pretrain::densesiam::Settings;
+use densesiam_nn::pretrain::{Chosen, MethodSettings, densesiam};
 use densesiam_settings::keys::RecipeError;
-use densesiam_settings::tables::{Tables, joined, table_of, tables_of};
+use densesiam_settings::tables::{Tables, joined, table_of, tables_of, written};
 use densesiam_settings::{SettingError, within};
-use toml::Table;
+use toml::{Table, Value};
 
 use super::{Beginning, Common, Recipe, RunSettings, Training};
 
@@ -19,28 +20,64 @@ pub struct PretrainRecipe {
     pub augment: RandomViews,
     /// `[encoder]`: what the encoder begins with.
     pub beginning: Beginning,
-    /// `[encoder]`, `[global]`, `[pixsim]`, `[regionsim]`: model and losses.
-    pub model: Settings,
+    /// `method`, and the tables of its settings: model and losses.
+    pub method: Chosen,
+}
+
+impl PretrainRecipe {
+    /// The settings of the method, whichever it is.
+    pub fn method(&self) -> &dyn MethodSettings {
+        self.method.settings()
+    }
+
+    /// The settings of DenseSiam, if that is the method.
+    pub fn densesiam(&mut self) -> Option<&mut densesiam::Settings> {
+        match &mut self.method {
+            Chosen::DenseSiam(settings) => Some(settings),
+            _ => None,
+        }
+    }
 }
 
 impl Recipe for PretrainRecipe {
-    const SECTIONS: &'static [&'static str] = &["Keys of both", "Pre-training"];
+    const SECTIONS: &'static [&'static str] = &["Keys of both", "Pre-training", "Other methods"];
 
-    fn read(tables: &Tables) -> Result<Self, RecipeError> {
+    /// The keys of a method are known only where the recipe names it.
+    fn defaults(text: &str, origin: &str, settings: &[String]) -> Result<Self, RecipeError> {
+        let Some(name) = written("method", text, origin, settings)? else { return Ok(Self::default()) };
+        let method = Chosen::named(&name).ok_or_else(|| RecipeError::Value {
+            key: "method".into(),
+            place: "the recipe or on the command line".into(),
+            message: format!("there is no method {name}; there are {}", Chosen::NAMES.join(", ")),
+        })?;
+        Ok(Self { method, ..Self::default() })
+    }
+
+    fn every_table() -> Result<Table, RecipeError> {
+        let methods = Chosen::NAMES.iter().rev().filter_map(|name| Chosen::named(name));
+        let tables = methods.map(|method| Self { method, ..Self::default() }.tables());
+        let all = tables.collect::<Result<Vec<_>, _>>()?;
+        // The first method is the default, and what it says of common tables stays.
+        Ok(joined(all))
+    }
+
+    fn read(&self, tables: &Tables) -> Result<Self, RecipeError> {
         Ok(Self {
             common: tables.all()?,
             augment: tables.read("augment")?,
             beginning: tables.read("encoder")?,
-            model: tables.all()?,
+            method: self.method.read(tables)?,
         })
     }
 
     fn tables(&self) -> Result<Table, RecipeError> {
+        let method = Value::String(self.method().name().to_owned());
         Ok(joined([
+            Table::from_iter([("method".to_owned(), method)]),
             tables_of(&self.common)?,
             table_of("augment", &self.augment)?,
             table_of("encoder", &self.beginning)?,
-            tables_of(&self.model)?,
+            self.method.tables()?,
         ]))
     }
 
@@ -52,10 +89,10 @@ impl Recipe for PretrainRecipe {
         self.common.run.validate()?;
         self.common.data.validate()?;
         self.augment.validate()?;
-        let stride = self.model.encoder.architecture.stride();
+        let stride = self.architecture().stride();
         let unit = format!("pixels; the encoder's stride is {stride}");
         within("augment.size", self.augment.size, stride..=8192, &unit)?;
-        self.model.validate()?;
+        self.method().validate()?;
         self.common.validate_training()
     }
 }
@@ -66,7 +103,7 @@ impl Training for PretrainRecipe {
     }
 
     fn architecture(&self) -> Architecture {
-        self.model.encoder.architecture
+        self.method().encoder().architecture
     }
 
     fn beginning(&self) -> &Beginning {

@@ -148,7 +148,7 @@ impl ProbeSettings {
 impl Recipe for ProbeRecipe {
     const SECTIONS: &'static [&'static str] = &["Keys of both", "Segmentation", "Probe"];
 
-    fn read(tables: &Tables) -> Result<Self, RecipeError> {
+    fn read(&self, tables: &Tables) -> Result<Self, RecipeError> {
         tables.all()
     }
 

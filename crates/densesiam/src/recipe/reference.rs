@@ -52,7 +52,7 @@ fn row(section: &'static str, line: &'static str) -> Option<Row> {
 /// The keys of a recipe that the page explains, in the page's order.
 pub fn keys<R: Recipe>() -> Vec<Key> {
     // A default recipe that is not TOML is a fault of the program, and every function that reads a recipe reports it.
-    let defaults = R::default().tables().unwrap_or_default();
+    let defaults = R::every_table().unwrap_or_default();
     let known = leaves(&defaults, "");
     let of_recipe =
         rows().filter(|row| R::SECTIONS.contains(&row.section) && known.iter().any(|key| key == row.key));

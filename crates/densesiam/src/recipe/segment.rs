@@ -36,7 +36,7 @@ pub struct SegmentRecipe {
 impl Recipe for SegmentRecipe {
     const SECTIONS: &'static [&'static str] = &["Keys of both", "Segmentation"];
 
-    fn read(tables: &Tables) -> Result<Self, RecipeError> {
+    fn read(&self, tables: &Tables) -> Result<Self, RecipeError> {
         Ok(Self {
             common: tables.all()?,
             labels: tables.read("labels")?,

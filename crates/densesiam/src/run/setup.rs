@@ -32,7 +32,7 @@ use crate::error::Error;
 use crate::recipe::{Beginning, Common, DataSettings, RunSettings, TrainSettings, Training, complete};
 
 /// Facts about a task, for checkpoints and the progress bar.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TaskNames {
     /// Its name, which is its command: `pretrain`, `segment`.
     pub name: &'static str,
@@ -41,14 +41,14 @@ pub struct TaskNames {
     /// What the names of the encoder's tensors begin with.
     pub encoder: &'static str,
     /// What the progress bar shows: names of numbers, and what to call them there.
-    pub shown: &'static [(&'static str, &'static str)],
+    pub shown: Vec<(&'static str, &'static str)>,
 }
 
 /// A training that is ready to start: the tables that every training has, resolved for these pictures and this machine.
 #[derive(Debug)]
 pub struct Run {
     /// What is done.
-    pub task: &'static TaskNames,
+    pub task: TaskNames,
     /// The tables. The precision is that of this machine, which a resumed run must find again, and the root is absolute, so
     /// that a run can be resumed from any folder.
     pub common: Common,
@@ -112,7 +112,7 @@ impl Run {
     /// A setting that is not allowed, with its key; or pictures or a device that are not available.
     pub fn new<R: Training>(
         mut recipe: R,
-        task: &'static TaskNames,
+        task: TaskNames,
         find: impl FnOnce(&DataSettings) -> Result<ImageIndex, Error>,
     ) -> Result<(R, Self), Error> {
         let Common { run, data, .. } = recipe.common();

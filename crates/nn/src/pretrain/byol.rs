@@ -61,13 +61,14 @@ impl MethodSettings for Settings {
     fn validate(&self) -> Result<(), SettingError> {
         self.encoder.validate()?;
         let ByolSettings { momentum, hidden, dim } = self.byol;
-        within("byol.momentum", momentum, 0.0..=1.0, "")?;
+        within("byol.momentum", momentum, 0.0..=1.0, "(a share)")?;
         within("byol.hidden", hidden, 1..=65536, "channels")?;
         within("byol.dim", dim, 2..=65536, "channels")
     }
 
     fn predictors(&self) -> Predictors {
-        Predictors { global: &["predictor"], all: &["predictor"] }
+        // Its learning rate falls with all others, unless the recipe says otherwise.
+        Predictors { global: &[], all: &["predictor"] }
     }
 
     fn losses(&self) -> &'static [NamedLoss] {

@@ -79,10 +79,10 @@ impl MethodSettings for Settings {
     fn validate(&self) -> Result<(), SettingError> {
         self.encoder.validate()?;
         let DenseClSettings { weight, temperature, momentum, queue, hidden, dim, groups } = self.densecl;
-        within("densecl.weight", weight, 0.0..=1.0, "")?;
+        within("densecl.weight", weight, 0.0..=1.0, "(a share)")?;
         let possible = temperature > 0.0 && temperature.is_finite();
         require(possible, "densecl.temperature", &temperature, "a finite number above 0")?;
-        within("densecl.momentum", momentum, 0.0..=1.0, "")?;
+        within("densecl.momentum", momentum, 0.0..=1.0, "(a share)")?;
         within("densecl.queue", queue, 1..=16_777_216, "keys")?;
         within("densecl.hidden", hidden, 0..=65536, "channels")?;
         within("densecl.dim", dim, 2..=65536, "channels")?;

@@ -69,7 +69,7 @@ impl MethodSettings for Settings {
         let MoCoSettings { temperature, momentum, queue, hidden, dim, groups } = self.moco_v2;
         let possible = temperature > 0.0 && temperature.is_finite();
         require(possible, "moco_v2.temperature", &temperature, "a finite number above 0")?;
-        within("moco_v2.momentum", momentum, 0.0..=1.0, "")?;
+        within("moco_v2.momentum", momentum, 0.0..=1.0, "(a share)")?;
         within("moco_v2.queue", queue, 1..=16_777_216, "keys")?;
         within("moco_v2.hidden", hidden, 0..=65536, "channels")?;
         within("moco_v2.dim", dim, 2..=65536, "channels")?;

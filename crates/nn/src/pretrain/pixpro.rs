@@ -87,7 +87,7 @@ impl MethodSettings for Settings {
     fn validate(&self) -> Result<(), SettingError> {
         self.encoder.validate()?;
         let PixProSettings { momentum, hidden, dim, gamma, limit, .. } = self.pixpro;
-        within("pixpro.momentum", momentum, 0.0..=1.0, "")?;
+        within("pixpro.momentum", momentum, 0.0..=1.0, "(a share)")?;
         within("pixpro.hidden", hidden, 1..=65536, "channels")?;
         within("pixpro.dim", dim, 2..=65536, "channels")?;
         let above_0 = |key, number: f64| {

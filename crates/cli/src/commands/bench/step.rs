@@ -60,7 +60,7 @@ pub(super) fn noise(count: usize, view: u32) -> Vec<u8> {
 pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
     let membership = processes::start(&arguments.processes)?;
     let mut recipe = pretrain_recipe(&arguments.settings)?;
-    start_at(&mut recipe.model.regionsim.start, 0);
+    with_regionsim(&mut recipe);
     let place = Place::new(&recipe, recipe.augment.size, membership.as_ref())?;
     let store = place.store();
     let learner = PretrainLearner::new(&recipe, &store, place.precision.kind());
@@ -81,10 +81,10 @@ pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Er
 /// Pictures a second of a pre-training as planned.
 pub(in crate::commands) fn pretrain_rate(mut plan: pretrain::Plan) -> Result<f64, Error> {
     // The rate is measured with RegionSim on, as in the longer part of a training.
-    start_at(&mut plan.recipe.model.regionsim.start, 0);
+    with_regionsim(&mut plan.recipe);
     let store = plan.run.store();
     let learner = PretrainLearner::new(&plan.recipe, &store, plan.run.precision.kind());
-    let state = plan.run.state(store, plan.recipe.model.predictors())?;
+    let state = plan.run.state(store, plan.recipe.method().predictors())?;
     rate(&plan.run, (learner, plan.augmentation()), state)
 }
 
@@ -95,6 +95,13 @@ pub(in crate::commands) fn segment_rate(mut plan: segment::Plan) -> Result<f64, 
     let learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
     let state = plan.run.state(store, plan.recipe.model.predictors())?;
     rate(&plan.run, (learner, plan.recipe.augment), state)
+}
+
+/// Lets RegionSim start at the first step, if the method has it.
+fn with_regionsim(recipe: &mut PretrainRecipe) {
+    if let Some(settings) = recipe.densesiam() {
+        start_at(&mut settings.regionsim.start, 0);
+    }
 }
 
 /// Lets what starts at `start` start at this step. What never starts still does not.
@@ -319,7 +326,7 @@ fn overlapping_views() -> RandomPair {
     let one = View { crop: Region { x0: 0.0, y0: 0.0, x1: 400.0, y1: 300.0 }, flip: false };
     let two = View { crop: Region { x0: 100.0, y0: 50.0, x1: 500.0, y1: 375.0 }, flip: true };
     let views = [one, two].map(|view| ViewParameters { view, photometric: Photometric::IDENTITY });
-    RandomPair { views, overlap: one.overlap(&two), redraws: 0 }
+    RandomPair { views, overlap: one.overlap(&two), redraws: 0, picture: [500, 375] }
 }
 
 fn aligned_views() -> AlignedPair {

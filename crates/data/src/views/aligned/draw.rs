@@ -75,6 +75,7 @@ impl Augmentation for AlignedViews {
     }
 
     fn apply(
+        &self,
         pair: &AlignedPair,
         view: usize,
         image: &RgbImage,
@@ -131,7 +132,7 @@ fn draw_photometric(settings: &AlignedViews, pixels_per_base: f64, rng: &mut Cha
         BlurDraw::Released => uniform([2.0 * low - high, low], rng).abs(),
     };
     let blur_sigma = (blurred && sigma > 0.0).then_some(sigma * pixels_per_base);
-    Photometric { jitter: Some(jitter), grayscale, blur_sigma }
+    Photometric { jitter: Some(jitter), grayscale, blur_sigma, solarize: false }
 }
 
 /// One draw for each operation; an operation that is not applied has its neutral parameter.

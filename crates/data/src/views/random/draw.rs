@@ -23,6 +23,8 @@ pub struct RandomPair {
     pub overlap: Option<Region>,
     /// How often the second crop was drawn again.
     pub redraws: u32,
+    /// Width and height of the picture in pixels.
+    pub picture: [u32; 2],
 }
 
 impl RandomPair {
@@ -60,19 +62,21 @@ impl Augmentation for RandomViews {
         }
         let parameters = |view: View, index: u32| {
             let key = Key { purpose: Purpose::Photometric, ..key.view(index) };
-            ViewParameters { view, photometric: draw_photometric(self, &mut key.rng()) }
+            ViewParameters { view, photometric: draw_photometric(self, index as usize, &mut key.rng()) }
         };
         let views = [parameters(first, 0), parameters(second, 1)];
-        RandomPair { views, overlap: first.overlap(&second), redraws }
+        RandomPair { views, overlap: first.overlap(&second), redraws, picture: size.into() }
     }
 
     fn apply(
+        &self,
         pair: &RandomPair,
         view: usize,
         image: &RgbImage,
         maker: &mut ViewMaker,
         out: &mut [u8],
     ) -> Result<(), ApplyError> {
+        maker.set_interpolation(self.interpolation);
         maker.apply(image, &pair.views[view], out)
     }
 }
@@ -115,13 +119,15 @@ fn crop_box(left: f64, top: f64, width: f64, height: f64) -> Region {
 }
 
 /// Every number is drawn, whether it is used or not, so that changing one probability leaves all other draws unchanged.
-fn draw_photometric(settings: &RandomViews, rng: &mut ChaCha8Rng) -> Photometric {
+fn draw_photometric(settings: &RandomViews, view: usize, rng: &mut ChaCha8Rng) -> Photometric {
     let jittered = chance(settings.jitter_probability, rng);
     let jitter = draw_jitter(settings, rng);
     let grayscale = chance(settings.grayscale_probability, rng);
-    let blurred = chance(settings.blur_probability, rng);
+    let blurred = chance(settings.blur_probability.of(view), rng);
     let sigma = uniform(settings.blur_sigma, rng);
-    Photometric { jitter: jittered.then_some(jitter), grayscale, blur_sigma: blurred.then_some(sigma) }
+    let solarize = chance(settings.solarize_probability.of(view), rng);
+    let blur_sigma = blurred.then_some(sigma);
+    Photometric { jitter: jittered.then_some(jitter), grayscale, blur_sigma, solarize }
 }
 
 fn draw_jitter(settings: &RandomViews, rng: &mut ChaCha8Rng) -> Jitter {
@@ -145,6 +151,7 @@ fn draw_order(rng: &mut ChaCha8Rng) -> [JitterOperation; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::views::PerView;
 
     const KEY: Key = Key { seed: 3, epoch: 0, sample: 0, view: 0, purpose: Purpose::Geometry };
 
@@ -177,6 +184,24 @@ mod tests {
         let hue_first =
             |v: &ViewParameters| v.photometric.jitter.is_some_and(|j| j.order[0] == JitterOperation::Hue);
         assert!((share(hue_first) - 0.2).abs() < 0.02);
+    }
+
+    #[test]
+    fn each_view_has_its_own_blur_and_solarisation() {
+        let settings = RandomViews {
+            blur_probability: PerView::Each([1.0, 0.1]),
+            solarize_probability: PerView::Each([0.0, 0.2]),
+            ..RandomViews::default()
+        };
+        let pairs: Vec<_> = (0..4000).map(|s| settings.draw((300, 200), KEY.sample(s)).views).collect();
+        let share = |view: usize, holds: fn(&Photometric) -> bool| {
+            pairs.iter().filter(|views| holds(&views[view].photometric)).count() as f64 / pairs.len() as f64
+        };
+        let blurred = |view: usize| share(view, |drawn| drawn.blur_sigma.is_some());
+        let solarized = |view: usize| share(view, |drawn| drawn.solarize);
+        assert_eq!([blurred(0), solarized(0)], [1.0, 0.0]);
+        assert!((blurred(1) - 0.1).abs() < 0.02);
+        assert!((solarized(1) - 0.2).abs() < 0.02);
     }
 
     #[test]

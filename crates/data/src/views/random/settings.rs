@@ -3,6 +3,8 @@
 use densesiam_settings::{SettingError, within};
 use serde::{Deserialize, Serialize};
 
+use crate::resize::Interpolation;
+use crate::views::PerView;
 use crate::views::photometric::{require_photometric, require_range};
 
 /// Settings of the two views, the table `augment` of a recipe. Defaults: the paper, section 5.1, after the paper's
@@ -29,9 +31,13 @@ pub struct RandomViews {
     /// Probability that a view loses its colours.
     pub grayscale_probability: f64,
     /// Probability that a view is blurred.
-    pub blur_probability: f64,
+    pub blur_probability: PerView,
     /// Smallest and largest standard deviation of the Gaussian blur, in pixels of the view.
     pub blur_sigma: [f64; 2],
+    /// Probability that the levels of a view from 128 on are inverted, last of all.
+    pub solarize_probability: PerView,
+    /// How the pixels of a crop are computed from the picture's.
+    pub interpolation: Interpolation,
     /// Probability that a view is mirrored left to right.
     pub flip_probability: f64,
     /// How often the second crop is drawn again, at most, if it does not overlap the first.
@@ -50,8 +56,10 @@ impl Default for RandomViews {
             hue: 0.1,
             jitter_probability: 0.8,
             grayscale_probability: 0.2,
-            blur_probability: 0.5,
+            blur_probability: PerView::Both(0.5),
             blur_sigma: [0.1, 2.0],
+            solarize_probability: PerView::Both(0.0),
+            interpolation: Interpolation::Bilinear,
             flip_probability: 0.5,
             overlap_tries: 10,
         }
@@ -65,16 +73,17 @@ impl RandomViews {
     /// A [`SettingError`] for the first setting outside its range.
     pub fn validate(&self) -> Result<(), SettingError> {
         self.validate_shape()?;
-        require_photometric(
-            [self.brightness, self.contrast, self.saturation],
-            self.hue,
-            [
-                self.jitter_probability,
-                self.grayscale_probability,
-                self.blur_probability,
-                self.flip_probability,
-            ],
-        )
+        for view in [0, 1] {
+            let blur = self.blur_probability.of(view);
+            require_photometric(
+                [self.brightness, self.contrast, self.saturation],
+                self.hue,
+                [self.jitter_probability, self.grayscale_probability, blur, self.flip_probability],
+            )?;
+            let solarize = self.solarize_probability.of(view);
+            within("augment.solarize_probability", solarize, 0.0..=1.0, "(a probability)")?;
+        }
+        Ok(())
     }
 
     fn validate_shape(&self) -> Result<(), SettingError> {

@@ -13,7 +13,6 @@ use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::Start;
 use densesiam_nn::input::Input;
-use densesiam_nn::pretrain::densesiam::DenseSiam;
 use densesiam_nn::pretrain::{Method, Views};
 use densesiam_nn::{Group, Step, Store};
 use densesiam_random::{Key, Purpose};
@@ -36,9 +35,10 @@ use sheet::ContactSheet;
 /// # Errors
 /// Whatever ends the run early. The state of the last step that was good is then in the run directory.
 pub fn pretrain(plan: &Plan, start: Start, voice: &Voice, interrupt: &Interrupt) -> Result<(), Error> {
+    plan.recipe.method().fits_batch(plan.recipe.common.train.batch_size, plan.run.group.world())?;
     let store = plan.run.store();
     let mut learner = PretrainLearner::new(&plan.recipe, &store, plan.run.precision.kind());
-    let mut state = plan.run.state(store, plan.recipe.model.predictors())?;
+    let mut state = plan.run.state(store, plan.recipe.method().predictors())?;
     let shown = |learner: &PretrainLearner| Shown { plan, sheet: ContactSheet::new(plan, &learner.input) };
     let learning = (&mut learner, plan.augmentation());
     plan.run.together(|| train(&plan.run, (start, voice, interrupt), learning, shown, &mut state))
@@ -59,7 +59,7 @@ impl PretrainLearner {
     /// Builds the method of a recipe in `store`; pictures enter its encoder in `kind`.
     pub fn new(recipe: &PretrainRecipe, store: &Store, kind: Kind) -> Self {
         Self {
-            method: Box::new(DenseSiam::new(store, &recipe.model)),
+            method: recipe.method().build(store),
             input: Input::new(kind, store.device()),
             size: recipe.augment.size,
             seed: recipe.common.run.seed,
@@ -77,8 +77,10 @@ impl Learner for PretrainLearner {
         let cuts: Vec<_> = batch.drawn.iter().map(|pair| pair.geometry().to_vec()).collect();
         let key = Key::new(self.seed, Purpose::Points).epoch(batch.epoch);
         let keys: Vec<_> = batch.samples.iter().map(|&sample| key.sample(sample)).collect();
+        let pictures: Vec<_> = batch.drawn.iter().map(|pair| pair.picture.map(f64::from)).collect();
         let share = batch.samples.len() as f64 / self.batch_size as f64;
-        let mut step = self.method.step(&Views { pixels, cuts: &cuts, keys: &keys, share }, now);
+        let views = Views { pixels, cuts: &cuts, pictures: &pictures, keys: &keys, share };
+        let mut step = self.method.step(&views, now);
         let without_overlap = batch.drawn.iter().filter(|pair| pair.overlap.is_none()).count();
         let redraws: u64 = batch.drawn.iter().map(|pair| u64::from(pair.redraws)).sum();
         let mut counts = [without_overlap as i64, redraws as i64];
@@ -101,8 +103,7 @@ struct Shown<'p> {
 
 impl Observer<PretrainLearner> for Shown<'_> {
     fn notice(&self, now: Now) -> Option<&'static str> {
-        let model = &self.plan.recipe.model;
-        (model.has_regionsim() && now.is_at(model.regionsim.start)).then_some(REGIONSIM_STARTS)
+        self.plan.recipe.method().notice(now)
     }
 
     fn draw(&mut self, learner: &PretrainLearner) -> Option<(&'static str, RgbImage)> {
@@ -113,7 +114,3 @@ impl Observer<PretrainLearner> for Shown<'_> {
         report::render(self.plan, journal, status)
     }
 }
-
-/// The message of a run in which RegionSim starts after the first step.
-pub(super) const REGIONSIM_STARTS: &str =
-    "RegionSim starts: the sum of the losses jumps by its share, and nothing is wrong";

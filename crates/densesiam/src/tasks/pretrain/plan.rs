@@ -5,6 +5,7 @@ use std::path::Path;
 
 use densesiam_data::index::ImageIndex;
 use densesiam_data::views::random::RandomViews;
+use densesiam_nn::pretrain::MethodSettings;
 
 use crate::error::Error;
 use crate::memory::views_fit;
@@ -15,19 +16,6 @@ use crate::run::{Run, TaskNames};
 /// With fewer pictures than this, an encoder trained from random weights is hardly better than the random weights: seen
 /// with 1,367 pictures (ours), not seen with 118,287 (the paper).
 const FEW_PICTURES: usize = 10_000;
-
-const TASK: TaskNames = TaskNames {
-    name: "pretrain",
-    method: "densesiam",
-    encoder: densesiam_nn::ENCODER,
-    shown: &[
-        ("loss", "loss"),
-        ("loss_global", "global"),
-        ("loss_pixel", "pixel"),
-        ("loss_region", "region"),
-        ("learning_rate", "lr"),
-    ],
-};
 
 /// A pre-training that can begin.
 #[derive(Debug)]
@@ -45,9 +33,11 @@ impl Plan {
     /// A setting that is not allowed, with its key; or pictures or a device that are not available.
     pub fn new(recipe: PretrainRecipe) -> Result<Self, Error> {
         recipe.validate()?;
+        recipe.method().fits_batch(recipe.common.train.batch_size, 1)?;
         let Common { train, data, .. } = &recipe.common;
         views_fit(train.batch_size, data.prefetch, recipe.augment.size)?;
-        let (recipe, run) = Run::new(recipe, &TASK, |data| Ok(ImageIndex::scan(Path::new(&data.root))?))?;
+        let names = names(recipe.method());
+        let (recipe, run) = Run::new(recipe, names, |data| Ok(ImageIndex::scan(Path::new(&data.root))?))?;
         Ok(Self { recipe, run })
     }
 
@@ -65,23 +55,34 @@ impl Plan {
     /// How the views are made.
     pub fn augmentation(&self) -> RandomViews {
         let mut views = self.recipe.augment.clone();
-        if !self.recipe.model.needs_overlap() {
-            // SimSiam takes its views as they are drawn.
+        if !self.recipe.method().needs_overlap() {
+            // Such a method, SimSiam for one, takes its views as they are drawn.
             views.overlap_tries = 0;
         }
         views
     }
 }
 
+/// What a pre-training by this method is called, and what its progress line shows.
+fn names(method: &dyn MethodSettings) -> TaskNames {
+    // A single loss is the sum.
+    let parts = if method.losses().len() > 1 { method.losses() } else { &[] };
+    let losses = parts.iter().map(|loss| (loss.name, loss.short));
+    let shown = [("loss", "loss")].into_iter().chain(losses).chain([("learning_rate", "lr")]);
+    TaskNames {
+        name: "pretrain",
+        method: method.name(),
+        encoder: densesiam_nn::ENCODER,
+        shown: shown.collect(),
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let model = &self.recipe.model;
-        let regions = model.regionsim.start.resolve(&self.run.horizon).filter(|_| model.has_regionsim());
-        let regions = regions.map_or("off".into(), |step| format!("at step {step}"));
-        let pixsim = if model.has_pixsim() { format!("{0} x {0}", model.pixsim.grid) } else { "off".into() };
+        let losses = self.recipe.method().summary(&self.run.horizon);
         write!(formatter, "{}", self.run)?;
         writeln!(formatter, "encoder     {}", self.run.encoder())?;
-        writeln!(formatter, "losses      PixSim {pixsim}, RegionSim {regions}")?;
+        writeln!(formatter, "losses      {losses}")?;
         self.outlook().map_or(Ok(()), |outlook| writeln!(formatter, "outlook     {outlook}"))
     }
 }

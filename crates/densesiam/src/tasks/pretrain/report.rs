@@ -4,6 +4,7 @@ use super::plan::Plan;
 use super::verdict::verdict;
 use crate::error::Error;
 use crate::run::{Journal, Table};
+use densesiam_nn::pretrain::NamedLoss;
 use densesiam_report::page::{Chart, Report, Sheets, Status, Tile};
 
 /// What the contact sheets show.
@@ -34,7 +35,9 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
 fn summary(plan: &Plan, metrics: &Table) -> Vec<Tile> {
     let run = &plan.run;
     let used = metrics.last("categories_used").map_or("-".to_owned(), |used| used.to_string());
-    [
+    let method = plan.recipe.method();
+    let loss = |loss: &NamedLoss| (loss.short, metrics.last_text(loss.name), loss.meaning);
+    let mut tiles = vec![
         (
             "steps",
             format!("{} of {}", metrics.last("step").unwrap_or_default(), run.horizon.total_steps),
@@ -47,21 +50,22 @@ fn summary(plan: &Plan, metrics: &Table) -> Vec<Tile> {
         ),
         ("pictures", run.index.len().to_string(), "in the training set; the paper has 118,287 and more"),
         ("encoder", plan.run.encoder(), "and what it started from"),
-        ("loss", metrics.last_text("loss"), "the weighted sum; it jumps where RegionSim starts"),
-        ("global", metrics.last_text("loss_global"), "minus the cosine of whole views: 0 unlike, -1 alike"),
-        ("PixSim", metrics.last_text("loss_pixel"), "of corresponding points; it falls slowly"),
-        ("RegionSim", metrics.last_text("loss_region"), "of corresponding regions; 0 before it starts"),
-        ("spread", metrics.last_text("spread"), "of the outputs: 1 is even, near 0 is collapse"),
-        ("pseudo-categories used", used, "in one batch; few is collapse"),
+        ("loss", metrics.last_text("loss"), "the weighted sum"),
+    ];
+    tiles.extend(method.losses().iter().map(loss));
+    tiles.push(("spread", metrics.last_text("spread"), "of the outputs: 1 is even, near 0 is collapse"));
+    if method.categories().is_some() {
+        tiles.push(("pseudo-categories used", used, "in one batch; few is collapse"));
+    }
+    tiles.extend([
         (
             "pictures a second",
             format!("{:.1}", metrics.median("pictures_per_second")),
             "median over the steps",
         ),
         ("device", run.machine(), "where the steps ran"),
-    ]
-    .map(|(name, value, meaning)| Tile { name, value, meaning })
-    .into()
+    ]);
+    tiles.into_iter().map(|(name, value, meaning)| Tile { name, value, meaning }).collect()
 }
 
 fn charts(plan: &Plan, metrics: &Table) -> Vec<Chart> {
@@ -74,24 +78,33 @@ fn charts(plan: &Plan, metrics: &Table) -> Vec<Chart> {
         ("optimizer", "seconds_optimizer"),
         ("whole step, on a CUDA device", "seconds_step"),
     ];
-    let mut regions = one("RegionSim loss", "", "region", "loss_region");
-    // The loss is 0 before RegionSim starts, so the chart begins there, on its own scale.
-    regions.series.iter_mut().for_each(|series| series.points.retain(|(_, loss)| *loss != 0.0));
-    vec![
-        one("Global loss", "", "global", "loss_global"),
-        one("PixSim loss", "", "pixel", "loss_pixel"),
-        regions,
-        Chart {
-            reference: Some(("even".to_owned(), 1.0)),
-            ..metrics.chart("Health: spread of outputs, entropy of category use", "", &health)
-        },
-        Chart {
-            reference: Some(("all".to_owned(), plan.recipe.model.pixsim.dim as f64)),
+    let method = plan.recipe.method();
+    let mut charts: Vec<_> = method
+        .losses()
+        .iter()
+        .map(|loss| {
+            let mut chart = one(loss.title, "", loss.short, loss.name);
+            // A loss is 0 before it starts, so its chart begins there, on its own scale.
+            chart.series.iter_mut().for_each(|series| series.points.retain(|(_, loss)| *loss != 0.0));
+            chart
+        })
+        .collect();
+    charts.push(Chart {
+        reference: Some(("even".to_owned(), 1.0)),
+        ..metrics.chart("Health: spread of outputs, entropy of category use", "", &health)
+    });
+    charts.push(one("Rows that are closest to their positive", "share", "accuracy", "accuracy"));
+    if let Some(categories) = method.categories() {
+        charts.push(Chart {
+            reference: Some(("all".to_owned(), categories as f64)),
             ..one("Pseudo-categories used in a batch", "", "categories", "categories_used")
-        },
+        });
+    }
+    charts.extend([
         Chart { log_scale: true, ..one("Gradient norm", "", "gradient norm", "gradient_norm") },
         one("Learning rate", "", "learning rate", "learning_rate"),
         one("Throughput", "pictures / s", "pictures a second", "pictures_per_second"),
         metrics.chart("Where a step's time goes", "s", &time),
-    ]
+    ]);
+    charts
 }

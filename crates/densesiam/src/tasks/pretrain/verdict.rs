@@ -16,9 +16,9 @@ pub(super) fn verdict(plan: &Plan, journal: &Journal, metrics: &Table, status: &
         );
     };
     let mut why = Vec::new();
-    let losses = [("global", "loss_global"), ("PixSim", "loss_pixel"), ("RegionSim", "loss_region")];
-    let changes = losses.map(|(label, name)| Some((label, metrics.change(name)?)));
-    let changes: Vec<_> = changes.into_iter().flatten().collect();
+    let method = plan.recipe.method();
+    let losses = method.losses().iter();
+    let changes: Vec<_> = losses.filter_map(|loss| Some((loss.short, metrics.change(loss.name)?))).collect();
     let fell = changes.iter().any(|(_, (first, last))| last < first);
     let change =
         |(label, (first, last)): &(&str, (f64, f64))| format!("{label} from {first:.3} to {last:.3}");
@@ -33,8 +33,8 @@ pub(super) fn verdict(plan: &Plan, journal: &Journal, metrics: &Table, status: &
             "The spread of the outputs over different pictures is {spread:.2}: 1 is even, near 0 is collapse."
         ));
     }
-    if let Some(used) = metrics.last("categories_used") {
-        why.push(format!("{used} of {} pseudo-categories are in use.", plan.recipe.model.pixsim.dim));
+    if let Some((used, all)) = metrics.last("categories_used").zip(method.categories()) {
+        why.push(format!("{used} of {all} pseudo-categories are in use."));
     }
     let outlook = plan.outlook();
     why.extend(outlook.map(|outlook| format!("What to expect: {outlook}.")));

@@ -18,6 +18,7 @@ use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::Start;
 use densesiam_nn::input::Input;
+use densesiam_nn::pretrain::densesiam::REGIONSIM_STARTS;
 use densesiam_nn::segment::{Segmenter, alignment};
 use densesiam_nn::{Group, Step, Store};
 use densesiam_report::page::Status;
@@ -29,7 +30,6 @@ pub use evaluation::{Evaluation, evaluate, pixel_categories};
 pub use plan::{Plan, evaluation_settings, labelled_set};
 
 use super::learner::{Learner, Observer};
-use super::pretrain::REGIONSIM_STARTS;
 use super::training::train;
 use crate::error::Error;
 use crate::recipe::segment::SegmentRecipe;

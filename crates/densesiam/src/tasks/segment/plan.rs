@@ -16,19 +16,22 @@ use crate::recipe::segment::SegmentRecipe;
 use crate::recipe::{Common, Recipe};
 use crate::run::{Run, TaskNames};
 
-const TASK: TaskNames = TaskNames {
-    name: "segment",
-    method: "densesiam",
-    encoder: densesiam_nn::segment::ENCODER,
-    shown: &[
-        ("loss", "loss"),
-        ("loss_pixel", "pixel"),
-        ("loss_auxiliary", "auxiliary"),
-        ("loss_labelling", "labelling"),
-        ("loss_region", "region"),
-        ("mIoU", "mIoU"),
-    ],
-};
+/// What a segmentation is called, and what its progress line shows.
+fn names() -> TaskNames {
+    TaskNames {
+        name: "segment",
+        method: "densesiam",
+        encoder: densesiam_nn::segment::ENCODER,
+        shown: vec![
+            ("loss", "loss"),
+            ("loss_pixel", "pixel"),
+            ("loss_auxiliary", "auxiliary"),
+            ("loss_labelling", "labelling"),
+            ("loss_region", "region"),
+            ("mIoU", "mIoU"),
+        ],
+    }
+}
 
 /// A segmentation that can begin.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl Plan {
         views_fit(train.batch_size, data.prefetch, recipe.augment.size)?;
         let (layout, split) = (recipe.labels.layout()?, recipe.labels.train.clone());
         let (recipe, mut run) =
-            Run::new(recipe, &TASK, |data| Ok(training_pictures(Path::new(&data.root), layout, &split)?))?;
+            Run::new(recipe, names(), |data| Ok(training_pictures(Path::new(&data.root), layout, &split)?))?;
         let validation = labelled_set(&recipe)?.map(Arc::new);
         let classes = validation.as_ref().map_or(0, |set| set.taxonomy.classes.len() as i64);
         let categories = if recipe.labels.categories > 0 { recipe.labels.categories } else { classes };

@@ -194,7 +194,7 @@ const SMALL: [&str; 9] = [
 ];
 
 fn pretraining(settings: &[&str], store: &Store, batch_size: usize) -> (PretrainLearner, RandomViews) {
-    let mut all: Vec<String> = SMALL.iter().chain(settings).map(|&setting| setting.to_owned()).collect();
+    let mut all: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
     all.push(format!("train.batch_size={batch_size}"));
     let recipe: PretrainRecipe = load("", "the test", &all).unwrap();
     (PretrainLearner::new(&recipe, store, Kind::Double), recipe.augment.clone())
@@ -210,7 +210,7 @@ fn processes_pretrain_as_one() {
         (7, 3, &["pixsim.correspondence=coordinate_distance", "encoder.output_stride=16"]),
     ];
     for (batch_size, world, settings) in variants {
-        let learner = |store: &Store| pretraining(settings, store, batch_size);
+        let learner = |store: &Store| pretraining(&[&SMALL, settings].concat(), store, batch_size);
         let [alone, together] = [1, world].map(|world| train_together(world, batch_size, &pictures, learner));
         let left_out: u64 = alone[0]
             .counts
@@ -221,6 +221,26 @@ fn processes_pretrain_as_one() {
             .sum();
         assert!(left_out > 5, "{left_out} pictures without an overlap");
         assert_eq!(alone[0].bad_files.len(), 1);
+        assert_law(&together, &alone[0]);
+    }
+}
+
+/// Teachers and queues are tensors of the model, so that the law holds for them too.
+#[test]
+fn processes_pretrain_as_one_by_other_methods() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures(folder.path());
+    let small = ["encoder.architecture=resnet18", "augment.size=32", "augment.scale=[0.05, 0.2]"];
+    let variants: [(usize, usize, &[&str]); 5] = [
+        (7, 2, &["method=simclr", "simclr.hidden=16", "simclr.dim=8"]),
+        (9, 4, &["method=byol", "byol.hidden=16", "byol.dim=8", "byol.momentum=0.5"]),
+        (7, 3, &["method=moco_v2", "moco_v2.groups=1", "moco_v2.queue=16", "moco_v2.momentum=0.5"]),
+        (7, 2, &["method=densecl", "densecl.groups=1", "densecl.queue=16", "densecl.hidden=16"]),
+        (9, 2, &["method=pixpro", "pixpro.hidden=16", "pixpro.dim=8", "augment.overlap_tries=0"]),
+    ];
+    for (batch_size, world, settings) in variants {
+        let learner = |store: &Store| pretraining(&[&small, settings].concat(), store, batch_size);
+        let [alone, together] = [1, world].map(|world| train_together(world, batch_size, &pictures, learner));
         assert_law(&together, &alone[0]);
     }
 }

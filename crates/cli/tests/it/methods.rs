@@ -1,0 +1,95 @@
+//! Pre-training by the methods of other papers.
+
+use crate::program::{Finished, Place, wait_for};
+
+/// Each method so small that a step takes no time. `folder_r18` has the common tables, and its own names of keys are left out.
+const METHODS: [(&str, &[&str]); 5] = [
+    ("simclr", &["simclr.dim=8"]),
+    ("byol", &["byol.hidden=16", "byol.dim=8"]),
+    ("moco_v2", &["moco_v2.dim=8", "moco_v2.queue=6", "moco_v2.groups=2"]),
+    ("densecl", &["densecl.dim=8", "densecl.hidden=16", "densecl.queue=6", "densecl.groups=2"]),
+    ("pixpro", &["pixpro.hidden=16", "pixpro.dim=8"]),
+];
+
+const SMALL: [&str; 10] = [
+    "encoder.architecture=resnet18",
+    "augment.size=32",
+    "train.batch_size=4",
+    "train.duration=6 steps",
+    "train.log_every=1 steps",
+    "train.checkpoint_every=1 steps",
+    "train.keep_last=100",
+    "train.pictures=2",
+    "monitor.every=2 steps",
+    "run.threads=1",
+];
+
+fn arguments(place: &Place, method: &str, name: &str, more: &[&str]) -> Vec<String> {
+    let mut arguments = vec!["pretrain".to_owned(), format!("{method}_folder_r18")];
+    arguments.extend([format!("run.name={name}"), format!("data.root={}", place.pictures().display())]);
+    arguments.extend(SMALL.iter().chain(more).map(|&setting| setting.to_owned()));
+    arguments
+}
+
+fn borrowed(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+/// Teachers and queues are tensors of the checkpoint, and the momentum is a function of the step.
+#[test]
+fn a_killed_run_of_any_method_resumed_equals_one_never_killed() {
+    let place = Place::new();
+    for (method, settings) in METHODS {
+        let run = |name: &str, more: &[&str]| arguments(&place, method, name, &[settings, more].concat());
+        let (whole, killed) = (format!("whole_{method}"), format!("killed_{method}"));
+        let finished = place.run(&borrowed(&run(&whole, &[]))).succeeded();
+        finished.says(&["losses"]);
+        let begun = run(&killed, &[]);
+        let mut child = place.command(&borrowed(&begun)).spawn().unwrap();
+        wait_for(&place.path(&format!("runs/{killed}/checkpoints/000000002")), &mut child);
+        child.kill().unwrap();
+        Finished::of(child);
+        place.run(&borrowed(&run(&killed, &["--resume"]))).succeeded().says(&["from step"]);
+        for step in [3, 6] {
+            assert_eq!(place.weights(&whole, step), place.weights(&killed, step), "{method}, step {step}");
+        }
+        let report = std::fs::read_to_string(place.path(&format!("runs/{whole}/report.html"))).unwrap();
+        assert!(report.contains("spread"), "{method}");
+        // The student is what the authors transfer.
+        let encoder = place.path(&format!("runs/{whole}/encoder.safetensors"));
+        let encoder = densesiam_weights::read(&encoder, &Default::default()).unwrap();
+        assert!(encoder.tensors.iter().all(|tensor| !tensor.name.starts_with("key_")), "{method}");
+    }
+}
+
+#[test]
+fn a_teacher_begins_as_the_given_encoder() {
+    let place = Place::new();
+    place.pretrain("given", &[]).succeeded();
+    let given = ["encoder.weights=runs/given", "byol.hidden=16", "byol.dim=8"];
+    place.run(&borrowed(&arguments(&place, "byol", "begun", &given))).succeeded();
+    let begun = place.path("runs/begun/checkpoints/000000000/model.safetensors");
+    let begun = densesiam_weights::read(&begun, &Default::default()).unwrap();
+    let tensor = |name: &str| {
+        begun.tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.bytes.to_vec()).unwrap()
+    };
+    for name in ["encoder.layer1.0.conv1.weight", "encoder.bn1.running_mean"] {
+        assert_eq!(tensor(name), tensor(&format!("key_{name}")), "{name}");
+    }
+}
+
+#[test]
+fn settings_that_do_not_suit_a_method_are_refused() {
+    let place = Place::new();
+    let dry = |method: &str, more: &[&str]| {
+        place.run(&borrowed(&arguments(&place, method, "dry", &[more, &["--dry-run"]].concat())))
+    };
+    dry("byol", &["method=nonsense"]).exited(2).says(&["nonsense", "simclr", "byol"]);
+    dry("byol", &["pixsim.grid=3"]).exited(2).says(&["pixsim.grid", "unknown key"]);
+    place.pretrain("dry", &["byol.hidden=8", "--dry-run"]).exited(2).says(&["byol.hidden", "unknown key"]);
+    dry("moco_v2", &["moco_v2.queue=3"]).exited(2).says(&["moco_v2.queue", "train.batch_size"]);
+    dry("moco_v2", &["moco_v2.groups=3"]).exited(2).says(&["moco_v2.groups", "divisor"]);
+    dry("byol", &["augment.blur_probability=[1.0, 1.1]"]).exited(2).says(&["augment.blur_probability"]);
+    dry("byol", &["augment.hue=[0.1, 0.2]"]).exited(2).says(&["augment.hue"]);
+    dry("byol", &["augment.blur_probability=[1.0, 0.1]"]).succeeded().says(&["BYOL"]);
+}
