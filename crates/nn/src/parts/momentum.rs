@@ -20,11 +20,12 @@ impl Momentum {
 
     /// `teacher = momentum * teacher + (1 - momentum) * student`. Nothing changes if `skip`, a scalar on the device, is 1.
     pub fn follow(&self, momentum: f64, skip: &Tensor) {
+        let taken = skip.eq(0.0);
         tch::no_grad(|| {
-            let Some([first, _]) = self.student_and_teacher.first() else { return };
-            let weight = skip.to_kind(first.kind()).g_add_scalar(-1.0) * (momentum - 1.0);
             for [student, teacher] in &self.student_and_teacher {
-                let _ = teacher.shallow_clone().lerp_tensor_(student, &weight);
+                // A student that is not finite must not reach the teacher, not even with a weight of 0.
+                let towards = student.where_self(&taken, teacher);
+                let _ = teacher.shallow_clone().lerp_(&towards, 1.0 - momentum);
             }
         });
     }
