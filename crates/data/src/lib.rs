@@ -18,6 +18,7 @@ pub mod order;
 pub mod pack;
 mod panics;
 pub mod reader;
+pub mod regions;
 pub mod resize;
 pub mod survey;
 pub mod views;
