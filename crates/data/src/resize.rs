@@ -5,8 +5,8 @@
 
 use densesiam_geometry::Region;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::image::RgbImage;
 
@@ -40,12 +40,37 @@ pub fn resize_region(
     scratch: &mut ResizeScratch,
     out: &mut [u8],
 ) -> Result<(), ResizeError> {
-    let explain =
-        |reason: String| ResizeError { region: *region, width: image.width, height: image.height, reason };
-    let source = TypedImageRef::<U8x3>::from_buffer(image.width, image.height, &image.pixels)
+    resample::<U8x3>((image.width, image.height), &image.pixels, region, (width, height), scratch, out)
+}
+
+/// As [`resize_region`], of one level for each pixel in place of three: `height * width` bytes of a picture of `size`.
+///
+/// # Errors
+/// A [`ResizeError`] where the box does not lie in the picture or `out` has another length.
+pub fn resize_levels(
+    size: (u32, u32),
+    levels: &[u8],
+    region: &Region,
+    (width, height): (u32, u32),
+    scratch: &mut ResizeScratch,
+    out: &mut [u8],
+) -> Result<(), ResizeError> {
+    resample::<U8>(size, levels, region, (width, height), scratch, out)
+}
+
+fn resample<P: PixelTrait>(
+    size: (u32, u32),
+    pixels: &[u8],
+    region: &Region,
+    (width, height): (u32, u32),
+    scratch: &mut ResizeScratch,
+    out: &mut [u8],
+) -> Result<(), ResizeError> {
+    let explain = |reason: String| ResizeError { region: *region, width: size.0, height: size.1, reason };
+    let source = TypedImageRef::<P>::from_buffer(size.0, size.1, pixels)
         .map_err(|error| explain(error.to_string()))?;
     let mut target =
-        TypedImage::<U8x3>::from_buffer(width, height, out).map_err(|error| explain(error.to_string()))?;
+        TypedImage::<P>::from_buffer(width, height, out).map_err(|error| explain(error.to_string()))?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
         region.x0,
         region.y0,

@@ -3,6 +3,7 @@
 use crate::image::RgbImage;
 
 /// How far a diagonal point lies from its pixel along each axis: the cosine of 45 degrees, rounded to five digits.
+#[allow(clippy::approx_constant, reason = "the released patterns have these five digits and no more")]
 const DIAGONAL: f64 = 0.70711;
 
 /// The pattern of each pixel in each channel, `height * width` numbers a channel. A point around a pixel, from the

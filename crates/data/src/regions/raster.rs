@@ -4,6 +4,15 @@ use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Transformations};
 
+/// Why bytes are not what was expected of a picture's regions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// They are of a picture of another width and height.
+    OtherSize([u32; 2]),
+    /// They cannot be read, for this reason.
+    Damaged(String),
+}
+
 /// A number for each pixel: segments, saliency, parts of them seen in a view.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Raster<T> {
@@ -36,7 +45,7 @@ impl Raster<u16> {
     }
 
     /// A grey PNG of 8 or 16 bits and this width and height. Nothing of another size is unpacked.
-    pub(super) fn from_png(bytes: &[u8], size: [u32; 2]) -> Result<Self, String> {
+    pub(super) fn from_png(bytes: &[u8], size: [u32; 2]) -> Result<Self, Fault> {
         let (depth, bytes) = from_png(bytes, size)?;
         let values = match depth {
             BitDepth::Sixteen => {
@@ -55,10 +64,10 @@ impl Raster<u8> {
     }
 
     /// A grey PNG of 8 bits and this width and height. Nothing of another size is unpacked.
-    pub(super) fn from_png(bytes: &[u8], size: [u32; 2]) -> Result<Self, String> {
+    pub(super) fn from_png(bytes: &[u8], size: [u32; 2]) -> Result<Self, Fault> {
         match from_png(bytes, size)? {
             (BitDepth::Eight, values) => Ok(Self { width: size[0], height: size[1], values }),
-            (depth, _) => Err(format!("it is a PNG of {} bits a pixel in place of 8", depth as u8)),
+            _ => Err(Fault::Damaged("a PNG of 16 bits in place of 8".into())),
         }
     }
 }
@@ -76,8 +85,8 @@ fn to_png(width: u32, height: u32, depth: BitDepth, values: &[u8]) -> Result<Vec
     Ok(bytes)
 }
 
-fn from_png(bytes: &[u8], [width, height]: [u32; 2]) -> Result<(BitDepth, Vec<u8>), String> {
-    let explain = |error: png::DecodingError| format!("no readable PNG ({error})");
+fn from_png(bytes: &[u8], [width, height]: [u32; 2]) -> Result<(BitDepth, Vec<u8>), Fault> {
+    let explain = |error: png::DecodingError| Fault::Damaged(format!("no readable PNG: {error}"));
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(Transformations::IDENTITY);
     // Neither is needed, and a few kilobytes of them can unpack to many megabytes.
@@ -86,10 +95,11 @@ fn from_png(bytes: &[u8], [width, height]: [u32; 2]) -> Result<(BitDepth, Vec<u8
     let header = decoder.read_header_info().map_err(explain)?;
     let (depth, colour) = (header.bit_depth, header.color_type);
     if (header.width, header.height) != (width, height) {
-        return Err(format!("it has {} x {} pixels", header.width, header.height));
+        return Err(Fault::OtherSize([header.width, header.height]));
     }
     if colour != ColorType::Grayscale || !matches!(depth, BitDepth::Eight | BitDepth::Sixteen) {
-        return Err(format!("it is a PNG of {}-bit {colour:?} in place of 8 or 16 bits of grey", depth as u8));
+        let kind = format!("a PNG of {}-bit {colour:?} in place of 8 or 16 bits of grey", depth as u8);
+        return Err(Fault::Damaged(kind));
     }
     let mut reader = decoder.read_info().map_err(explain)?;
     let mut values = vec![0; reader.output_buffer_size().unwrap_or_default()];

@@ -245,12 +245,16 @@ mod tests {
             for (number, segments) in file.settings() {
                 let search = SelectiveSearch { segments, ..SelectiveSearch::default() };
                 let boxes = merged(&picture, &segments.segment(&picture), &stored);
-                assert_eq!(boxes, regions(&file.integers(&format!("boxes{number}"))), "{} {number}", file.name);
+                assert_eq!(
+                    boxes,
+                    regions(&file.integers(&format!("boxes{number}"))),
+                    "{} {number}",
+                    file.name
+                );
                 let kept = search.filter.kept(&boxes, [picture.width, picture.height]);
                 assert_eq!(kept, regions(&file.integers(&format!("kept{number}"))), "{} {number}", file.name);
                 let own = search.every_box(&picture);
                 let found = boxes.iter().filter(|expected| own.contains(expected)).count();
-                println!("{} {number}: patterns {share}, {found} of {} boxes", file.name, boxes.len());
                 assert!(found * 20 >= boxes.len() * 19, "{} {number}: {found} boxes", file.name);
             }
         }
@@ -274,7 +278,6 @@ mod tests {
         let search = SelectiveSearch { segments, ..SelectiveSearch::default() };
         let start = std::time::Instant::now();
         let boxes = search.every_box(&picture);
-        println!("{} boxes of 600 x 600 pixels in {:?}", boxes.len(), start.elapsed());
         assert!(boxes.len() > 2000 && start.elapsed().as_secs() < 60, "{} boxes", boxes.len());
     }
 }

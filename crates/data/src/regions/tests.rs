@@ -1,12 +1,10 @@
 //! The test vectors of segments and boxes, and segmentation against them.
 
 use std::fs;
-use std::time::Instant;
 
 use safetensors::SafeTensors;
 
 use super::Felzenszwalb;
-use crate::demo::draw_picture;
 use crate::image::RgbImage;
 
 /// A file of test vectors.
@@ -68,7 +66,8 @@ fn parity_fh_segments_are_scikit_images_at_every_pixel() {
         for (number, settings) in file.settings() {
             let labels = file.integers(&format!("labels{number}"));
             let segments = settings.segment(&picture);
-            let differ = segments.values.iter().zip(&labels).filter(|(ours, theirs)| **ours as i32 != **theirs);
+            let differ =
+                segments.values.iter().zip(&labels).filter(|(ours, theirs)| **ours as i32 != **theirs);
             assert_eq!((segments.values.len(), differ.count()), (labels.len(), 0), "{} {number}", file.name);
         }
     }
@@ -78,7 +77,11 @@ fn parity_fh_segments_are_scikit_images_at_every_pixel() {
 fn segments_of_simple_pictures() {
     let settings = Felzenszwalb { scale: 1.0, sigma: 0.0, min_size: 1 };
     let segments = |width, height, pixels: Vec<u8>| {
-        settings.segment(&RgbImage { width, height, pixels: pixels.into_iter().flat_map(|v| [v; 3]).collect() })
+        settings.segment(&RgbImage {
+            width,
+            height,
+            pixels: pixels.into_iter().flat_map(|v| [v; 3]).collect(),
+        })
     };
     assert_eq!(segments(1, 1, vec![7]).values, [0]);
     assert_eq!(segments(3, 1, vec![0, 0, 255]).values, [0, 0, 1]);
@@ -89,17 +92,4 @@ fn segments_of_simple_pictures() {
     let joined = Felzenszwalb { min_size: 3, ..settings };
     let pixels = [10, 10, 10, 90, 100, 100, 100].into_iter().flat_map(|v| [v; 3]).collect();
     assert_eq!(joined.segment(&RgbImage { width: 7, height: 1, pixels }).values, [0, 0, 0, 1, 1, 1, 1]);
-}
-
-#[test]
-fn time_of_a_picture() {
-    let picture = draw_picture((500, 375), 1, 0).image;
-    for settings in [Felzenszwalb::default(), super::SelectiveSearch::default().segments] {
-        let start = Instant::now();
-        let segments = settings.segment(&picture);
-        println!("{} segments in {:?}", segments.values.iter().max().unwrap() + 1, start.elapsed());
-    }
-    let start = Instant::now();
-    let boxes = super::SelectiveSearch::default().every_box(&picture);
-    println!("{} boxes in {:?}", boxes.len(), start.elapsed());
 }
