@@ -36,7 +36,7 @@ pub(super) fn reason_name(key: &str) -> String {
 /// Most bytes that an entry of a picture of this size may have: more than any that is written, so that memory is
 /// bounded by what the picture itself takes.
 pub(super) fn most_bytes([width, height]: [u32; 2]) -> u64 {
-    (1 << 20) + 8 * u64::from(width) * u64::from(height)
+    (1 << 20) + 16 * u64::from(width) * u64::from(height)
 }
 
 #[derive(Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use densesiam_geometry::Region;
-use densesiam_settings::{SettingError, within};
+use densesiam_settings::{SettingError, require, within};
 use densesiam_text::shown;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,10 @@ pub enum RegionMethod {
     },
 }
 
+/// Most segments that are merged to boxes. A merged segment may be a neighbour of all others, so that the pairs may be
+/// half the square: with so many, 34 million or a gigabyte.
+const MOST_SEGMENTS: u64 = 8192;
+
 /// How regions are found, and in how large a picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RegionSettings {
@@ -68,8 +72,8 @@ pub struct RegionSettings {
 }
 
 impl RegionSettings {
-    /// With a longest side that leaves the pictures of ImageNet and COCO as they are: 640 pixels for boxes, of which the
-    /// search takes more with each segment, and 2048 for the others.
+    /// With a longest side that leaves all pictures of COCO and most of ImageNet as they are: 640 pixels for boxes, as
+    /// their search takes more with each segment, and 2048 for the others.
     pub fn new(method: RegionMethod) -> Self {
         let longest_side = if matches!(method, RegionMethod::SelectiveSearch(_)) { 640 } else { 2048 };
         Self { method, longest_side }
@@ -92,7 +96,16 @@ impl RegionSettings {
         within("longest_side", self.longest_side, 16..=8192, "pixels")?;
         match &self.method {
             RegionMethod::Felzenszwalb(settings) => settings.validate(),
-            RegionMethod::SelectiveSearch(settings) => settings.validate(),
+            RegionMethod::SelectiveSearch(settings) => {
+                settings.validate()?;
+                let most = u64::from(self.longest_side).pow(2) / u64::from(settings.segments.min_size);
+                require(
+                    most <= MOST_SEGMENTS,
+                    "longest_side",
+                    &self.longest_side,
+                    "longest_side^2 / min_size of at most 8192 segments",
+                )
+            }
             RegionMethod::SymmetricSurround(settings) => settings.validate(),
             RegionMethod::Maps { .. } => Ok(()),
         }

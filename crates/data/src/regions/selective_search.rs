@@ -9,7 +9,7 @@
 use std::collections::BinaryHeap;
 
 use densesiam_geometry::Region;
-use densesiam_settings::SettingError;
+use densesiam_settings::{SettingError, within};
 use serde::{Deserialize, Serialize};
 
 use super::box_filter::BoxFilter;
@@ -22,7 +22,7 @@ use crate::image::RgbImage;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelectiveSearch {
-    /// The segments that are merged.
+    /// The segments that are merged, of at least 20 pixels.
     pub segments: Felzenszwalb,
     /// Which boxes are kept.
     pub filter: BoxFilter,
@@ -43,12 +43,14 @@ impl SelectiveSearch {
     /// A [`SettingError`] for the first setting outside its range.
     pub fn validate(&self) -> Result<(), SettingError> {
         self.segments.validate()?;
+        within("min_size", self.segments.min_size, 20..=u32::MAX, "pixels")?;
         self.filter.validate()
     }
 
     /// The box of every segment of the picture and of everything that was merged, in the order of making, in pixels of
-    /// the picture. With n segments there are at most `2 n - 1` boxes, and time and memory grow with the pairs of
-    /// neighbours, at most `n^2 / 2`; n is at most the picture's pixels over `segments.min_size`.
+    /// the picture. Of n segments, at most the picture's pixels over `segments.min_size`, there are at most `2 n - 1`
+    /// boxes. Time and memory grow with the pairs of neighbours that ever were, at most about `n^2 / 2` with those of
+    /// merged segments; [`super::RegionSettings`] bounds n by reducing the picture.
     pub fn every_box(&self, picture: &RgbImage) -> Vec<Region> {
         let segments = self.segments.segment(picture);
         merged(picture, &segments, &local_binary_patterns(picture))

@@ -12,8 +12,8 @@ use densesiam_data::image::RgbImage;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::PATIENCE;
 use densesiam_data::regions::{
-    Felzenszwalb, RegionError, RegionFile, RegionKind, RegionMethod, RegionSettings, RegionWriteSettings,
-    Regions, SelectiveSearch, SymmetricSurround, WrittenRegions, write_regions,
+    BoxFilter, Felzenszwalb, RegionError, RegionFile, RegionKind, RegionMethod, RegionSettings,
+    RegionWriteSettings, Regions, SelectiveSearch, SymmetricSurround, WrittenRegions, write_regions,
 };
 use png::{BitDepth, ColorType};
 use tempfile::TempDir;
@@ -377,8 +377,9 @@ fn settings_out_of_range_are_refused() {
         method(Felzenszwalb { sigma: f64::NAN, ..Felzenszwalb::default() }),
         method(Felzenszwalb { min_size: 0, ..Felzenszwalb::default() }),
         RegionSettings { longest_side: 0, ..segments() },
-        search(densesiam_data::regions::BoxFilter { share: [0.8, 0.3], ..filter }),
-        search(densesiam_data::regions::BoxFilter { max_aspect: 0.5, ..filter }),
+        RegionSettings { longest_side: 1000, ..search(filter) },
+        search(BoxFilter { share: [0.8, 0.3], ..filter }),
+        search(BoxFilter { max_aspect: 0.5, ..filter }),
     ] {
         let error = write(&index, &settings(&folder.path().join("r.zip"), regions)).unwrap_err();
         assert!(matches!(error, RegionError::Setting(_)), "{error}");
