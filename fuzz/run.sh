@@ -41,7 +41,7 @@ longest_kept() {
     case $1 in
         picture) echo 200 ;;
         weights_file) echo 320 ;;
-        shard) echo 4096 ;;
+        shard | regions) echo 4096 ;;
         *) echo 640 ;;
     esac
 }

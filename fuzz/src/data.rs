@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use densesiam_data::decode::{DecodeLimits, decode};
 use densesiam_data::index::{ImageIndex, Place};
 use densesiam_data::labelled::{LabelMap, Taxonomy};
+use densesiam_data::regions::{RegionFile, Regions};
 use densesiam_fixtures::fuzz::{Target, crc32};
 
 const LIMITS: DecodeLimits = DecodeLimits { max_pixels: 1 << 16 };
@@ -34,6 +35,10 @@ pub const INDEX: Target =
 /// A tar shard, given its checksums: what it says that it holds, and the bytes of that.
 pub const SHARD: Target =
     Target { name: "shard", read: read_shard, most_memory: |bytes| (512 << 10) + 64 * bytes };
+
+/// A region file of two pictures.
+pub const REGIONS: Target =
+    Target { name: "regions", read: read_regions, most_memory: |bytes| (512 << 10) + 64 * bytes };
 
 fn read_picture(bytes: &[u8]) {
     match decode(&with_checksums(bytes), &LIMITS) {
@@ -134,4 +139,25 @@ fn with_tar_checksums(bytes: &[u8]) -> Vec<u8> {
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     }
     archive
+}
+
+fn read_regions(bytes: &[u8]) {
+    // It is read at positions of its own, so that it has to be a file.
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    let index = ImageIndex::from_names(Path::new("pictures"), ["a.png", "b.png"]).unwrap();
+    let read = RegionFile::open(file.path(), &index).and_then(|regions| {
+        for (sample, [width, height]) in [[4, 3], [2, 2]].into_iter().enumerate() {
+            let pixels = (width * height) as usize;
+            match regions.read(sample, [width, height])? {
+                Regions::Segments(map) => assert_eq!(map.values.len(), pixels),
+                Regions::Saliency(map) => assert_eq!(map.values.len(), pixels),
+                Regions::Boxes(boxes) => {
+                    assert!(boxes.iter().all(|region| region.x0 >= 0.0 && region.x1 <= width.into()));
+                }
+            }
+        }
+        Ok(())
+    });
+    read.unwrap_or_else(|error| drop(error.to_string()));
 }

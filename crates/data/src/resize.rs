@@ -5,9 +5,14 @@
 
 use densesiam_geometry::Region;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
+<<<<<<< HEAD
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
+=======
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+>>>>>>> regions
 
 use crate::image::RgbImage;
 
@@ -63,6 +68,33 @@ pub fn resize_region_by(
     interpolation: Interpolation,
     image: &RgbImage,
     region: &Region,
+    to: (u32, u32),
+    scratch: &mut ResizeScratch,
+    out: &mut [u8],
+) -> Result<(), ResizeError> {
+    let size = (image.width, image.height);
+    resample::<U8x3>(interpolation, (size, &image.pixels), region, to, scratch, out)
+}
+
+/// As [`resize_region`], of one level for each pixel in place of three: `height * width` bytes of a picture of `size`.
+///
+/// # Errors
+/// A [`ResizeError`] where the box does not lie in the picture or `out` has another length.
+pub fn resize_levels(
+    size: (u32, u32),
+    levels: &[u8],
+    region: &Region,
+    to: (u32, u32),
+    scratch: &mut ResizeScratch,
+    out: &mut [u8],
+) -> Result<(), ResizeError> {
+    resample::<U8>(Interpolation::Bilinear, (size, levels), region, to, scratch, out)
+}
+
+fn resample<P: PixelTrait>(
+    interpolation: Interpolation,
+    (size, pixels): ((u32, u32), &[u8]),
+    region: &Region,
     (width, height): (u32, u32),
     scratch: &mut ResizeScratch,
     out: &mut [u8],
@@ -72,12 +104,11 @@ pub fn resize_region_by(
         // Pillow's coefficient of -0.5 is that of Catmull and Rom.
         Interpolation::Bicubic => FilterType::CatmullRom,
     };
-    let explain =
-        |reason: String| ResizeError { region: *region, width: image.width, height: image.height, reason };
-    let source = TypedImageRef::<U8x3>::from_buffer(image.width, image.height, &image.pixels)
+    let explain = |reason: String| ResizeError { region: *region, width: size.0, height: size.1, reason };
+    let source = TypedImageRef::<P>::from_buffer(size.0, size.1, pixels)
         .map_err(|error| explain(error.to_string()))?;
     let mut target =
-        TypedImage::<U8x3>::from_buffer(width, height, out).map_err(|error| explain(error.to_string()))?;
+        TypedImage::<P>::from_buffer(width, height, out).map_err(|error| explain(error.to_string()))?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).crop(
         region.x0,
         region.y0,

@@ -17,8 +17,8 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 #[test]
 #[expect(clippy::print_stderr, reason = "where a picture aborts the test, its name is the last line")]
 fn every_kept_file_is_read_or_refused_within_its_memory() {
-    use data::{CLASSES, INDEX, LABEL, PICTURE, SHARD};
-    let targets: [Target; 5] = [CLASSES, INDEX, LABEL, PICTURE, SHARD];
+    use data::{CLASSES, INDEX, LABEL, PICTURE, REGIONS, SHARD};
+    let targets: [Target; 6] = [CLASSES, INDEX, LABEL, PICTURE, REGIONS, SHARD];
     targets.iter().for_each(|target| target.run_kept(&ALLOCATOR));
     // The same memory for pictures that are as they should be.
     let jpegs = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/assets/jpeg/libjpeg.tar.gz");

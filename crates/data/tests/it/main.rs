@@ -14,6 +14,7 @@ mod label_survey;
 mod labels;
 mod loading;
 mod orientation;
+mod regions;
 mod segmenting;
 mod shards;
 mod tiffs;
