@@ -5,14 +5,9 @@
 
 use densesiam_geometry::Region;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
-<<<<<<< HEAD
-use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use serde::{Deserialize, Serialize};
-=======
 use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
->>>>>>> regions
+use serde::{Deserialize, Serialize};
 
 use crate::image::RgbImage;
 
