@@ -1,13 +1,16 @@
-//! What several pre-training methods are made of: momentum encoders, queues of keys, and contrast against negatives.
+//! What several pre-training methods are made of: momentum encoders, queues of keys, contrast against negatives, and pooling
+//! of boxes.
 
 mod embedding;
 mod momentum;
 mod negatives;
+mod pooling;
 mod queue;
 mod shuffle;
 
 pub use embedding::Embedding;
 pub use momentum::{Momentum, cosine_to_one};
 pub use negatives::{Contrasted, info_nce, nt_xent};
+pub use pooling::{Reading, RegionPooling};
 pub use queue::Queue;
 pub(crate) use shuffle::{divides, order, shuffled};

@@ -8,6 +8,7 @@ mod fixtures;
 mod laws;
 mod names;
 mod parity;
+mod pooling;
 mod pretrain_parity;
 mod rival_parity;
 mod segment_parity;
