@@ -24,6 +24,8 @@ pub enum Initial {
     KaimingNormalFanOut,
     /// Uniform in `+-1/sqrt(fan_in)`: heads, linear layers and their biases (PyTorch's default; the paper, section 5.1).
     UniformFanIn(i64),
+    /// Uniform in `+-sqrt(3/fan_in)`: ReSim's pyramid (Caffe2's Xavier).
+    XavierFanIn(i64),
     /// The same value everywhere.
     Constant(f64),
 }
@@ -246,8 +248,9 @@ fn initial_value(store: &Store, name: &str, shape: &[i64], initial: Initial) -> 
             let normal = StandardNormal.sample_iter(&mut stream).map(|x: f32| x * deviation);
             normal.take(count).collect()
         }
-        Initial::UniformFanIn(fan_in) => {
-            let bound = 1.0 / (fan_in as f32).sqrt();
+        Initial::UniformFanIn(fan_in) | Initial::XavierFanIn(fan_in) => {
+            let variance = if matches!(initial, Initial::XavierFanIn(_)) { 1.0 } else { 1.0 / 3.0 };
+            let bound = (3.0 * variance / fan_in as f32).sqrt();
             // The bounds are finite and in order, so the distribution always exists.
             Uniform::new_inclusive(-bound, bound)
                 .map(|uniform| uniform.sample_iter(&mut stream).take(count).collect())

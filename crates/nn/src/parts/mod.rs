@@ -7,10 +7,11 @@ mod negatives;
 mod pooling;
 mod queue;
 mod shuffle;
+pub mod windows;
 
 pub use embedding::Embedding;
 pub use momentum::{Momentum, cosine_to_one};
 pub use negatives::{Contrasted, info_nce, nt_xent};
 pub use pooling::{Reading, RegionPooling};
 pub use queue::Queue;
-pub(crate) use shuffle::{divides, order, shuffled};
+pub(crate) use shuffle::{divides, order, shuffled, unshuffled};

@@ -36,8 +36,7 @@ fn parity_rival_pooling() {
             let expected = fixture.tensor(name).size();
             let values = pooled(&map, &boxes, bins, reading).reshape(&expected);
             assert_same(&fixture, name, &values);
-            let upstream =
-                view_by_name(&format!("upstream.{name}"), &expected, fixture.setting("seed"));
+            let upstream = view_by_name(&format!("upstream.{name}"), &expected, fixture.setting("seed"));
             (values * upstream).sum(Kind::Double).backward();
             assert_same(&fixture, &format!("gradient.{name}"), &map.grad());
         }

@@ -1,8 +1,9 @@
 //! The methods of other papers against statements of them in PyTorch (`rival-*` test vectors).
 
 use densesiam_geometry::{Region, View};
+use densesiam_nn::parts::windows::{LEVELS, Window};
 use densesiam_nn::pretrain::pixpro::Coordinates;
-use densesiam_nn::pretrain::{byol, densecl, moco_v2, pixpro, simclr};
+use densesiam_nn::pretrain::{byol, densecl, moco_v2, pixpro, resim, simclr};
 use densesiam_nn::{Architecture, EncoderSettings, Store};
 use tch::{Device, Kind, Tensor};
 
@@ -196,5 +197,61 @@ fn parity_pixpro() {
             [("loss.total", value(&total)), ("loss.view1", value(&one)), ("loss.view2", value(&two))];
         assert_parity(&fixture, &store, &losses);
         assert_teacher_parity(&fixture, &store);
+    }
+}
+
+fn edges(region: &Region) -> [f64; 4] {
+    [region.x0, region.y0, region.x1, region.y1]
+}
+
+fn rows(numbers: &[f64], shape: &[i64]) -> Tensor {
+    Tensor::from_slice(numbers).reshape(shape)
+}
+
+/// The windows of a level against the vectors; returns the valid ones.
+fn windows_of(fixture: &Fixture, level: usize) -> Vec<Window> {
+    let (size, name) = (fixture.setting("size"), 4 - level);
+    let all = LEVELS[level].windows(&cuts(fixture), size);
+    let (pictures, of_each) = (4, all.len() as i64 / 4);
+    let of_first: Vec<f64> = all[..of_each as usize].iter().flat_map(|of| edges(&of.query)).collect();
+    assert_same(fixture, &format!("windows{name}"), &rows(&of_first, &[of_each, 4]));
+    let keys: Vec<f64> = all.iter().flat_map(|window| edges(&window.key)).collect();
+    assert_same(fixture, &format!("key_windows{name}"), &rows(&keys, &[pictures, of_each, 4]));
+    let valid: Vec<f64> = all.iter().map(|window| f64::from(u8::from(window.is_valid(size)))).collect();
+    assert_same(fixture, &format!("valid{name}"), &rows(&valid, &[pictures, of_each]));
+    all.into_iter().filter(|window| window.is_valid(size)).collect()
+}
+
+#[test]
+fn parity_resim() {
+    for fixture in family("rival-resim") {
+        let store = new_store();
+        let resim = resim::ReSimSettings {
+            temperature: fixture.setting("t"),
+            momentum: fixture.setting("m"),
+            queue: fixture.setting("queue"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+            width: fixture.setting("width"),
+            groups: 1,
+            ..resim::ReSimSettings::default()
+        };
+        let mut model = resim::ReSim::new(&store, &resim::Settings { encoder: encoder(), resim });
+        fill_all(&fixture, &store, &["queue"]);
+        model.follow_by(fixture.setting("m"), &never());
+        let [query, key] = views(&fixture);
+        let order = Tensor::from_slice(&[2i64, 0, 3, 1]);
+        let windows = [0, 1].map(|level| windows_of(&fixture, level));
+        let (losses, _) = model.forward([&query, &key], &order, &windows, 1.0);
+        losses.total.backward();
+        let named = [
+            ("loss.total", value(&losses.total)),
+            ("loss.global", value(&losses.global.loss)),
+            ("loss.level4", value(&losses.levels[0].loss)),
+            ("loss.level3", value(&losses.levels[1].loss)),
+        ];
+        assert_parity(&fixture, &store, &named);
+        assert_teacher_parity(&fixture, &store);
+        assert_queues(&fixture, &store, &["queue"], |skip| model.follow_by(1.0, skip));
     }
 }
