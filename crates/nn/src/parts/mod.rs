@@ -1,6 +1,7 @@
 //! What several pre-training methods are made of: momentum encoders, queues of keys, contrast against negatives, and pooling
 //! of boxes.
 
+pub mod boxes;
 mod embedding;
 mod momentum;
 mod negatives;

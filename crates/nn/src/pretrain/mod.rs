@@ -6,6 +6,7 @@ pub mod densesiam;
 pub mod moco_v2;
 pub mod pixpro;
 pub mod resim;
+pub mod scrl;
 pub mod simclr;
 
 use std::fmt::Debug;
@@ -153,6 +154,8 @@ pub enum Chosen {
     PixPro(pixpro::Settings),
     /// ReSim
     ReSim(resim::Settings),
+    /// SCRL
+    Scrl(scrl::Settings),
 }
 
 impl Default for Chosen {
@@ -163,8 +166,8 @@ impl Default for Chosen {
 
 impl Chosen {
     /// The values of the key `method`.
-    pub const NAMES: [&str; 8] =
-        ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro", "resim"];
+    pub const NAMES: [&str; 9] =
+        ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro", "resim", "scrl"];
 
     /// The method of this name with its default settings; `None` if there is none.
     pub fn named(name: &str) -> Option<Self> {
@@ -177,6 +180,7 @@ impl Chosen {
             "densecl" => Self::DenseCl(Default::default()),
             "pixpro" => Self::PixPro(Default::default()),
             "resim" => Self::ReSim(Default::default()),
+            "scrl" => Self::Scrl(Default::default()),
             _ => return None,
         })
     }
@@ -194,6 +198,7 @@ impl Chosen {
             Self::DenseCl(_) => Self::DenseCl(tables.all()?),
             Self::PixPro(_) => Self::PixPro(tables.all()?),
             Self::ReSim(_) => Self::ReSim(tables.all()?),
+            Self::Scrl(_) => Self::Scrl(tables.all()?),
         })
     }
 
@@ -210,6 +215,7 @@ impl Chosen {
             Self::DenseCl(settings) => tables_of(settings),
             Self::PixPro(settings) => tables_of(settings),
             Self::ReSim(settings) => tables_of(settings),
+            Self::Scrl(settings) => tables_of(settings),
         }
     }
 
@@ -223,6 +229,7 @@ impl Chosen {
             Self::DenseCl(settings) => settings,
             Self::PixPro(settings) => settings,
             Self::ReSim(settings) => settings,
+            Self::Scrl(settings) => settings,
         }
     }
 }

@@ -10,5 +10,6 @@ mod names;
 mod parity;
 mod pooling;
 mod pretrain_parity;
+mod rival_laws;
 mod rival_parity;
 mod segment_parity;

@@ -1,9 +1,10 @@
 //! The methods of other papers against statements of them in PyTorch (`rival-*` test vectors).
 
 use densesiam_geometry::{Region, View};
+use densesiam_nn::parts::boxes::{OverlapGrid, shown};
 use densesiam_nn::parts::windows::{LEVELS, Window};
 use densesiam_nn::pretrain::pixpro::Coordinates;
-use densesiam_nn::pretrain::{byol, densecl, moco_v2, pixpro, resim, simclr};
+use densesiam_nn::pretrain::{byol, densecl, moco_v2, pixpro, resim, scrl, simclr};
 use densesiam_nn::{Architecture, EncoderSettings, Store};
 use tch::{Device, Kind, Tensor};
 
@@ -253,5 +254,51 @@ fn parity_resim() {
         assert_parity(&fixture, &store, &named);
         assert_teacher_parity(&fixture, &store);
         assert_queues(&fixture, &store, &["queue"], |skip| model.follow_by(1.0, skip));
+    }
+}
+
+/// The boxes in both views that follow from the drawn ones, against the vectors.
+fn boxes_of(fixture: &Fixture) -> Vec<scrl::BoxPair> {
+    let (drawn, cuts, size) = (fixture.tensor("grid_boxes"), cuts(fixture), fixture.setting("size"));
+    let pair = |row: i64| {
+        let [picture, x, y, width, height] = [0, 1, 2, 3, 4].map(|at| drawn.int64_value(&[row, at]) as u64);
+        let views = &cuts[picture as usize];
+        let image = OverlapGrid::new(views, size).unwrap().image_region([x, y, width, height]);
+        scrl::BoxPair {
+            picture: picture as usize,
+            views: [0, 1].map(|view: usize| shown(&image, &views[view], size)),
+        }
+    };
+    let pairs: Vec<_> = (0..drawn.size()[0]).map(pair).collect();
+    for view in [0, 1] {
+        let of = |pair: &scrl::BoxPair| {
+            let [x0, y0, x1, y1] = edges(&pair.views[view]);
+            [pair.picture as f64, x0, y0, x1, y1]
+        };
+        let found: Vec<f64> = pairs.iter().flat_map(of).collect();
+        let name = format!("region_boxes{}", view + 1);
+        assert_same(fixture, &name, &rows(&found, &[pairs.len() as i64, 5]));
+    }
+    pairs
+}
+
+#[test]
+fn parity_scrl() {
+    for fixture in family("rival-scrl") {
+        let store = new_store();
+        let scrl = scrl::ScrlSettings {
+            momentum: fixture.setting("m"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+            ..scrl::ScrlSettings::default()
+        };
+        let model = scrl::Scrl::new(&store, &scrl::Settings { encoder: encoder(), scrl });
+        fill_all(&fixture, &store, &[]);
+        model.follow_by(fixture.setting("m"), &never());
+        let [view1, view2] = views(&fixture);
+        let (loss, _) = model.forward([&view1, &view2], &boxes_of(&fixture));
+        loss.backward();
+        assert_parity(&fixture, &store, &[("loss.total", value(&loss))]);
+        assert_teacher_parity(&fixture, &store);
     }
 }
