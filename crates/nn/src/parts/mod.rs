@@ -2,9 +2,11 @@
 //! of boxes.
 
 pub mod boxes;
+pub mod detection;
 mod embedding;
 mod momentum;
 mod negatives;
+mod pairs;
 mod pooling;
 mod queue;
 mod shuffle;
@@ -13,6 +15,7 @@ pub mod windows;
 pub use embedding::Embedding;
 pub use momentum::{Momentum, cosine_to_one};
 pub use negatives::{Contrasted, info_nce, nt_xent};
+pub use pairs::paired;
 pub use pooling::{Reading, RegionPooling};
 pub use queue::Queue;
 pub(crate) use shuffle::{divides, order, shuffled, unshuffled};

@@ -8,10 +8,11 @@ pub mod pixpro;
 pub mod resim;
 pub mod scrl;
 pub mod simclr;
+pub mod soco;
 
 use std::fmt::Debug;
 
-use densesiam_geometry::View;
+use densesiam_geometry::{Region, View};
 use densesiam_random::Key;
 use densesiam_settings::SettingError;
 use densesiam_settings::duration::{Horizon, Now};
@@ -36,8 +37,25 @@ pub struct Views<'b> {
     pub pictures: &'b [[f64; 2]],
     /// The key of each sample, for the points that a method draws.
     pub keys: &'b [Key],
+    /// Proposals of objects, for a method that compares them, else none: those of view 1 for view 2, those of view 1 for view 3, those of
+    /// view 2, and those of view 3.
+    pub proposals: &'b [Proposals],
     /// The share of the batch's pictures that these are: 1 unless other processes have the others.
     pub share: f64,
+}
+
+/// Proposals of objects in one view of each picture of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposals {
+    /// The boxes, as shares of the view's width and height, `[B, 4]`.
+    pub boxes: Vec<[Region; Self::COUNT]>,
+    /// Which proposal of its picture each of them shows, `[B, 4]`; boxes of several views or sets that show the same one are a pair.
+    pub ids: Vec<[u32; Self::COUNT]>,
+}
+
+impl Proposals {
+    /// The boxes in each picture. Of fewer proposals some occur several times.
+    pub const COUNT: usize = 4;
 }
 
 impl Views<'_> {
@@ -156,6 +174,8 @@ pub enum Chosen {
     ReSim(resim::Settings),
     /// SCRL
     Scrl(scrl::Settings),
+    /// SoCo
+    SoCo(soco::Settings),
 }
 
 impl Default for Chosen {
@@ -166,8 +186,8 @@ impl Default for Chosen {
 
 impl Chosen {
     /// The values of the key `method`.
-    pub const NAMES: [&str; 9] =
-        ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro", "resim", "scrl"];
+    pub const NAMES: [&str; 10] =
+        ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro", "resim", "scrl", "soco"];
 
     /// The method of this name with its default settings; `None` if there is none.
     pub fn named(name: &str) -> Option<Self> {
@@ -181,6 +201,7 @@ impl Chosen {
             "pixpro" => Self::PixPro(Default::default()),
             "resim" => Self::ReSim(Default::default()),
             "scrl" => Self::Scrl(Default::default()),
+            "soco" => Self::SoCo(Default::default()),
             _ => return None,
         })
     }
@@ -199,6 +220,7 @@ impl Chosen {
             Self::PixPro(_) => Self::PixPro(tables.all()?),
             Self::ReSim(_) => Self::ReSim(tables.all()?),
             Self::Scrl(_) => Self::Scrl(tables.all()?),
+            Self::SoCo(_) => Self::SoCo(tables.all()?),
         })
     }
 
@@ -216,6 +238,7 @@ impl Chosen {
             Self::PixPro(settings) => tables_of(settings),
             Self::ReSim(settings) => tables_of(settings),
             Self::Scrl(settings) => tables_of(settings),
+            Self::SoCo(settings) => tables_of(settings),
         }
     }
 
@@ -230,6 +253,7 @@ impl Chosen {
             Self::PixPro(settings) => settings,
             Self::ReSim(settings) => settings,
             Self::Scrl(settings) => settings,
+            Self::SoCo(settings) => settings,
         }
     }
 }

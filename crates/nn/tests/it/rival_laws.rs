@@ -40,7 +40,7 @@ fn step(method: &mut dyn Method, cuts: &[Vec<View>]) -> Step {
     let pictures = vec![[500.0, 375.0]; cuts.len()];
     let keys = keys(cuts.len() as u64);
     let horizon = Horizon { steps_per_epoch: 1, batch_size: cuts.len() as u64, total_steps: 10 };
-    let views = Views { pixels, cuts, pictures: &pictures, keys: &keys, share: 1.0 };
+    let views = Views { pixels, cuts, pictures: &pictures, keys: &keys, proposals: &[], share: 1.0 };
     method.step(&views, Now { step: 0, horizon })
 }
 

@@ -4,7 +4,7 @@ use densesiam_geometry::{Region, View};
 use densesiam_nn::parts::boxes::{OverlapGrid, shown};
 use densesiam_nn::parts::windows::{LEVELS, Window};
 use densesiam_nn::pretrain::pixpro::Coordinates;
-use densesiam_nn::pretrain::{byol, densecl, moco_v2, pixpro, resim, scrl, simclr};
+use densesiam_nn::pretrain::{Proposals, byol, densecl, moco_v2, pixpro, resim, scrl, simclr, soco};
 use densesiam_nn::{Architecture, EncoderSettings, Store};
 use tch::{Device, Kind, Tensor};
 
@@ -299,6 +299,63 @@ fn parity_scrl() {
         let (loss, _) = model.forward([&view1, &view2], &boxes_of(&fixture));
         loss.backward();
         assert_parity(&fixture, &store, &[("loss.total", value(&loss))]);
+        assert_teacher_parity(&fixture, &store);
+    }
+}
+
+fn proposals(fixture: &Fixture, set: &str) -> Proposals {
+    let (boxes, ids) = (fixture.tensor(&format!("boxes{set}")), fixture.tensor(&format!("ids{set}")));
+    let region = |picture: i64, at: i64| {
+        let [x0, y0, x1, y1] = [0, 1, 2, 3].map(|edge| boxes.double_value(&[picture, at, edge]));
+        Region { x0, y0, x1, y1 }
+    };
+    let pictures = || 0..boxes.size()[0];
+    Proposals {
+        boxes: pictures().map(|picture| [0, 1, 2, 3].map(|at| region(picture, at))).collect(),
+        ids: pictures()
+            .map(|picture| [0, 1, 2, 3].map(|at| ids.int64_value(&[picture, at]) as u32))
+            .collect(),
+    }
+}
+
+#[test]
+fn parity_soco() {
+    for fixture in family("rival-soco") {
+        let store = new_store();
+        let limits: Vec<f64> =
+            fixture.setting::<String>("limits").split(',').map(|limit| limit.parse().unwrap()).collect();
+        let soco = soco::SoCoSettings {
+            momentum: fixture.setting("m"),
+            width: fixture.setting("width"),
+            head: fixture.setting("fc"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+            limits: limits.try_into().unwrap(),
+        };
+        let model = soco::SoCo::new(&store, &soco::Settings { encoder: encoder(), soco });
+        fill_all(&fixture, &store, &[]);
+        model.follow_by(fixture.setting("m"), &never());
+        let [view1, view2] = views(&fixture);
+        let (size, small) = (fixture.setting("size"), fixture.setting("small"));
+        let shape = [4, 3, i64::from(small), i64::from(small)];
+        let view3 = view_by_name("view3", &shape, fixture.setting("seed"));
+        let (names, sizes) = (["12", "13", "2", "3"], [size, size, size, small]);
+        let sets = names.map(|name| proposals(&fixture, name));
+        for (set, (name, size)) in sets.iter().zip(names.iter().zip(sizes)) {
+            let levels: Vec<f64> =
+                model.levels(set, size).into_iter().flatten().map(|level| level as f64).collect();
+            assert_same(&fixture, &format!("levels{name}"), &rows(&levels, &[4, 4]));
+        }
+        for (one, two, name) in [(0, 2, "pairs12"), (1, 3, "pairs13")] {
+            let pairs = model.pairs([&sets[one], &sets[two]], [sizes[one], sizes[two]], Device::Cpu);
+            assert_same(&fixture, name, &pairs);
+        }
+        let ([one, two], _) = model.forward([&view1, &view2, &view3], &sets);
+        let total = &one + &two;
+        total.backward();
+        let losses =
+            [("loss.total", value(&total)), ("loss.views12", value(&one)), ("loss.views13", value(&two))];
+        assert_parity(&fixture, &store, &losses);
         assert_teacher_parity(&fixture, &store);
     }
 }
