@@ -16,6 +16,6 @@ pub use embedding::Embedding;
 pub use momentum::{Momentum, cosine_to_one};
 pub use negatives::{Contrasted, info_nce, nt_xent};
 pub use pairs::paired;
-pub use pooling::{Reading, RegionPooling};
+pub use pooling::{Reading, pool};
 pub use queue::Queue;
 pub(crate) use shuffle::{divides, order, shuffled, unshuffled};

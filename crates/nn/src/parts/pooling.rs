@@ -9,11 +9,11 @@
 
 use densesiam_geometry::Region;
 use densesiam_torch_ext::upload;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::losses::loss_kind;
 
-/// How the values of a box are read from the interpolated map. Boxes are measured in cells.
+/// How the values of a box are read from the interpolated map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// The exact mean of each bin; cell `i` has its centre at `i`, and the map is zero outside (Jiang et al. 2018).
@@ -26,68 +26,47 @@ pub enum Reading {
     },
 }
 
-/// The pooling of boxes of a batch of maps.
-#[derive(Debug)]
-pub struct RegionPooling {
-    /// Along the rows and along the columns of the map: `[B, n, bins, h]` and `[B, n, bins, w]`, where `n` is the largest number of
-    /// boxes in a picture. Those of boxes that a picture lacks are 0.
-    weights: [Tensor; 2],
-    /// Where the boxes are among the `B n`, `[R]`; `None` if they are all of them, in order.
-    places: Option<Tensor>,
+/// The values of `boxes`, each with the index of its picture and in pixels of its view, in `bins x bins` parts each: maps
+/// `[B, C, h, w]` of this `stride` to `[boxes, C, bins, bins]`.
+pub fn pool(map: &Tensor, boxes: &[(usize, Region)], stride: u32, bins: usize, reading: Reading) -> Tensor {
+    let size = map.size();
+    let (pictures, channels) = (size[0] as usize, size[1]);
+    let (places, most) = places(boxes, pictures);
+    // Along the rows, `[B, most, bins, h]`, and along the columns, `[B, most, bins, w]`; 0 for boxes that a picture lacks.
+    let along = |cells: i64, ends: fn(&Region) -> [f64; 2]| {
+        let of_box = bins * cells as usize;
+        let mut weights = vec![0.0; pictures * most * of_box];
+        for (&place, (_, region)) in places.iter().zip(boxes) {
+            let ends = ends(region).map(|pixels| pixels / f64::from(stride));
+            reading.fill(&mut weights[place * of_box..][..of_box], ends, bins);
+        }
+        let weights = upload(&weights, &[size[0], most as i64, bins as i64, cells], map.device());
+        weights.to_kind(loss_kind(map.kind()))
+    };
+    let rows = along(size[2], |region| [region.y0, region.y1]);
+    let columns = along(size[3], |region| [region.x0, region.x1]);
+    let products = rows.unsqueeze(3).unsqueeze(5) * columns.unsqueeze(2).unsqueeze(4);
+    let (boxes_and_gaps, bins) = (size[0] * most as i64, bins as i64);
+    let products = products.reshape([size[0], most as i64 * bins * bins, size[2] * size[3]]);
+    let values = products.to_kind(map.kind()).bmm(&map.flatten(2, 3).transpose(1, 2));
+    let values = values.reshape([boxes_and_gaps, bins, bins, channels]).permute([0, 3, 1, 2]);
+    if places.iter().copied().eq(0..pictures * most) {
+        return values;
+    }
+    let places: Vec<i64> = places.iter().map(|&place| place as i64).collect();
+    values.index_select(0, &upload(&places, &[places.len() as i64], map.device()))
 }
 
-impl RegionPooling {
-    /// Of `boxes`, each with the index of its picture, in cells of maps of `[h, w]` cells, to `bins x bins` values. The batch has
-    /// `pictures`.
-    pub fn new(
-        boxes: &[(usize, Region)],
-        pictures: usize,
-        cells: [i64; 2],
-        bins: usize,
-        reading: Reading,
-        device: Device,
-    ) -> Self {
-        let mut counts = vec![0; pictures];
-        let place_in_picture: Vec<usize> = boxes
-            .iter()
-            .map(|&(picture, _)| {
-                counts[picture] += 1;
-                counts[picture] - 1
-            })
-            .collect();
-        let most = counts.into_iter().max().unwrap_or(0);
-        let places = boxes.iter().zip(place_in_picture).map(|(&(picture, _), at)| picture * most + at);
-        let places: Vec<usize> = places.collect();
-        let weights = [0, 1].map(|axis: usize| {
-            let side = cells[axis] as usize;
-            let mut weights = vec![0.0; pictures * most * bins * side];
-            for (&place, (_, region)) in places.iter().zip(boxes) {
-                let ends = if axis == 0 { [region.y0, region.y1] } else { [region.x0, region.x1] };
-                let of_box = &mut weights[place * bins * side..][..bins * side];
-                reading.fill(of_box, ends, bins);
-            }
-            upload(&weights, &[pictures as i64, most as i64, bins as i64, cells[axis]], device)
-        });
-        let complete = places.iter().copied().eq(0..pictures * most);
-        let places = (!complete).then(|| {
-            let places: Vec<i64> = places.iter().map(|&place| place as i64).collect();
-            upload(&places, &[places.len() as i64], device)
-        });
-        Self { weights, places }
-    }
-
-    /// The values of the boxes, in their order: `[B, C, h, w]` to `[R, C, bins, bins]`.
-    pub fn forward(&self, map: &Tensor) -> Tensor {
-        let kind = loss_kind(map.kind());
-        let [rows, columns] = self.weights.each_ref().map(|weights| weights.to_kind(kind));
-        let (size, channels) = (rows.size(), map.size()[1]);
-        let (boxes, bins) = (size[0] * size[1], size[2]);
-        let products = rows.unsqueeze(3).unsqueeze(5) * columns.unsqueeze(2).unsqueeze(4);
-        let products = products.reshape([size[0], size[1] * bins * bins, size[3] * columns.size()[3]]);
-        let pooled = products.to_kind(map.kind()).bmm(&map.flatten(2, 3).transpose(1, 2));
-        let pooled = pooled.reshape([boxes, bins, bins, channels]).permute([0, 3, 1, 2]);
-        self.places.as_ref().map_or(pooled.shallow_clone(), |places| pooled.index_select(0, places))
-    }
+/// Where each box is among those of all pictures, if every picture had as many as the one with the most, and how many that has.
+fn places(boxes: &[(usize, Region)], pictures: usize) -> (Vec<usize>, usize) {
+    let mut counts = vec![0; pictures];
+    let mut number = |picture: usize| {
+        counts[picture] += 1;
+        counts[picture] - 1
+    };
+    let numbers: Vec<usize> = boxes.iter().map(|&(picture, _)| number(picture)).collect();
+    let most = counts.into_iter().max().unwrap_or(0);
+    (boxes.iter().zip(numbers).map(|(&(picture, _), number)| picture * most + number).collect(), most)
 }
 
 impl Reading {

@@ -12,7 +12,7 @@ pub mod soco;
 
 use std::fmt::Debug;
 
-use densesiam_geometry::{Region, View};
+use densesiam_geometry::{Point, Region, View};
 use densesiam_random::Key;
 use densesiam_settings::SettingError;
 use densesiam_settings::duration::{Horizon, Now};
@@ -56,6 +56,14 @@ pub struct Proposals {
 impl Proposals {
     /// The boxes in each picture. Of fewer proposals some occur several times.
     pub const COUNT: usize = 4;
+
+    /// The boxes of all pictures, each with the index of its picture, in a view of this size.
+    pub(crate) fn in_pixels(&self, size: u32) -> Vec<(usize, Region)> {
+        let size = f64::from(size);
+        let pixels = |share: Point| Point { x: share.x * size, y: share.y * size };
+        let pictures = self.boxes.iter().enumerate();
+        pictures.flat_map(|(picture, boxes)| boxes.map(|of| (picture, of.moved(pixels)))).collect()
+    }
 }
 
 impl Views<'_> {

@@ -9,7 +9,7 @@
 //! View 1 is the query and view 2 the key; both should be mirrored or neither. The keys pass in a shuffled order, and queries and
 //! keys are normalised in parts.
 
-use densesiam_geometry::{Point, Region};
+use densesiam_geometry::Region;
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_settings::{SettingError, require, within};
 use densesiam_torch_ext::Group;
@@ -23,7 +23,7 @@ use crate::layers::Mode;
 use crate::losses::{loss_kind, normalised, weighed, zero_like};
 use crate::parts::windows::{LEVELS, Level, NeckForm, Window, WindowNeck};
 use crate::parts::{
-    Contrasted, Embedding, Momentum, Queue, Reading, RegionPooling, divides, info_nce, order, unshuffled,
+    Contrasted, Embedding, Momentum, Queue, Reading, divides, info_nce, order, pool, unshuffled,
 };
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
@@ -44,7 +44,7 @@ pub struct Settings {
 pub enum Negatives {
     /// Of the whole batch.
     All,
-    /// Of the same part of the batch, as released.
+    /// Of the same part of the batch (`groups`), or of the same process, as released.
     Local,
 }
 
@@ -277,7 +277,8 @@ impl ReSim {
         let rows = |part| windows.iter().filter(|window| part_of(window) == part).count() as i64;
         let rows: Vec<i64> = (0..parts).map(rows).collect();
         let pooled = |map: &Tensor, region: fn(&Window) -> Region| {
-            let values = pooled(map, windows.iter().map(|of| (of.picture, region(of))), stride);
+            let boxes: Vec<_> = windows.iter().map(|window| (window.picture, region(window))).collect();
+            let values = pool(map, &boxes, stride, 1, Reading::Exact).flatten(1, -1);
             unit_rows(&values).split_with_sizes(&rows, 0)
         };
         let (q, k) = (pooled(q, |of| of.query), pooled(k, |of| of.key));
@@ -296,15 +297,6 @@ impl ReSim {
         self.momentum.follow(momentum, skip);
         self.queue.follow(skip);
     }
-}
-
-/// The exact mean of each region, in pixels of views with this stride: `[B, C, h, w]` to `[regions, C]`.
-fn pooled(map: &Tensor, regions: impl Iterator<Item = (usize, Region)>, stride: u32) -> Tensor {
-    let cells = |at: Point| Point { x: at.x / f64::from(stride), y: at.y / f64::from(stride) };
-    let boxes: Vec<_> = regions.map(|(picture, region)| (picture, region.moved(cells))).collect();
-    let size = map.size();
-    let (pictures, cells) = (size[0] as usize, [size[2], size[3]]);
-    RegionPooling::new(&boxes, pictures, cells, 1, Reading::Exact, map.device()).forward(map).flatten(1, -1)
 }
 
 impl Method for ReSim {

@@ -8,7 +8,7 @@
 //! Batch statistics are of both views together. A picture whose overlap is too small has no box; one with more boxes weighs more.
 //! The paper's jitter of the boxes, which the released recipes leave off, is left out.
 
-use densesiam_geometry::{Point, Region, View};
+use densesiam_geometry::{Region, View};
 use densesiam_random::{Key, Purpose};
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_settings::{SettingError, within};
@@ -22,7 +22,7 @@ use crate::heads::{Form, Head, Layers};
 use crate::layers::Mode;
 use crate::losses::{Distance, loss_kind, weighed, zero_like};
 use crate::parts::boxes::{OverlapGrid, shown};
-use crate::parts::{Momentum, Reading, RegionPooling, cosine_to_one};
+use crate::parts::{Momentum, Reading, cosine_to_one, pool};
 use crate::step::{Predictors, Step, Watched};
 use crate::store::{Scope, Store};
 
@@ -132,17 +132,13 @@ impl Network {
     /// The boxes of both views, `[2 R, D]`, of the pictures of both views, `[2 B, 3, H, W]`.
     fn forward(&self, pictures: &Tensor, boxes: &[BoxPair], reading: Reading, mode: Mode) -> Tensor {
         let features = self.encoder.forward(pictures, mode);
-        let (map, stride) = (features.last(), f64::from(features.strides[features.strides.len() - 1]));
-        let size = map.size();
-        let cells = |pixels: Point| Point { x: pixels.x / stride, y: pixels.y / stride };
         let of_view = |view: usize| {
-            let first = view * size[0] as usize / 2;
-            boxes.iter().map(move |of| (first + of.picture, of.views[view].moved(cells)))
+            let first = view * pictures.size()[0] as usize / 2;
+            boxes.iter().map(move |of| (first + of.picture, of.views[view]))
         };
-        let both: Vec<_> = of_view(0).chain(of_view(1)).collect();
-        let cells = [size[2], size[3]];
-        let pooling = RegionPooling::new(&both, size[0] as usize, cells, 1, reading, map.device());
-        self.projector.forward(&pooling.forward(&map).flatten(1, -1), mode)
+        let boxes: Vec<_> = of_view(0).chain(of_view(1)).collect();
+        let stride = features.strides[features.strides.len() - 1];
+        self.projector.forward(&pool(&features.last(), &boxes, stride, 1, reading).flatten(1, -1), mode)
     }
 }
 

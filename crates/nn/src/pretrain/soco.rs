@@ -10,7 +10,7 @@
 //! size, so a pair may join two levels. Batch statistics are per view, and in the head per set of boxes and level. The forms on C4
 //! alone and with four views (SoCo*) are left out.
 
-use densesiam_geometry::{Point, Region};
+use densesiam_geometry::Region;
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_settings::{SettingError, require, within};
 use densesiam_torch_ext::upload;
@@ -23,7 +23,7 @@ use crate::heads::{Form, Head, Layers};
 use crate::layers::{Mode, both_views};
 use crate::losses::{loss_kind, normalised, weighed};
 use crate::parts::detection::{BoxHead, NormedPyramid};
-use crate::parts::{Momentum, Reading, RegionPooling, cosine_to_one, paired};
+use crate::parts::{Momentum, Reading, cosine_to_one, paired, pool};
 use crate::step::{Predictors, Step, Watched};
 use crate::store::{Scope, Store};
 
@@ -121,6 +121,11 @@ const VIEW_OF_SET: [usize; 4] = [0, 0, 1, 2];
 /// The sets that are compared, and the name of the loss.
 const COMPARED: [([usize; 2], &str); 2] = [([0, 2], "loss_views12"), ([1, 3], "loss_views13")];
 
+/// Projector and predictor have biases at both layers.
+const LAYERS: Layers = Layers { output_bias: true, ..Layers::NORMED };
+/// Each set has its own statistics at each level.
+const OF_BOXES: Mode = Mode::Train { views: (VIEW_OF_SET.len() * LEVELS) as i64 };
+
 /// Everything that a teacher has too.
 #[derive(Debug)]
 struct Network {
@@ -128,6 +133,7 @@ struct Network {
     neck: NormedPyramid,
     head: BoxHead,
     projector: Head,
+    strides: [u32; LEVELS],
 }
 
 impl Network {
@@ -139,30 +145,28 @@ impl Network {
             neck: NormedPyramid::new(&(scope / "neck"), encoder.architecture, width),
             head: BoxHead::new(&(scope / "head"), width, BINS as i64, head),
             projector: Head::new(&(scope / "projector"), Form::Rows, &[head, hidden, dim], LAYERS),
+            strides: encoder.strides(),
         }
     }
 
     /// The boxes of each set at each level, `[sets levels B 4, D]`, of three views, `[B, 3, H, W]`.
-    fn forward(&self, [one, two, three]: [&Tensor; 3], poolings: &[RegionPooling]) -> Tensor {
+    fn forward(&self, views: [&Tensor; 3], sets: &[Proposals]) -> Tensor {
         let levels = |view: &Tensor, mode| self.neck.forward(&self.encoder.forward(view, mode), mode);
-        let large = both_views([one.shallow_clone(), two.shallow_clone()], |view, mode| levels(view, mode));
-        let small = levels(three, Mode::Train { views: 1 });
-        let map = |set: usize, level: usize| match VIEW_OF_SET[set] {
-            2 => &small[level],
-            view => &large[level][view],
-        };
-        let pooled =
-            |(index, pooling): (usize, &RegionPooling)| pooling.forward(map(index / LEVELS, index % LEVELS));
-        let boxes: Vec<Tensor> = poolings.iter().enumerate().map(pooled).collect();
-        let boxes = self.head.forward(&Tensor::cat(&boxes, 0), OF_BOXES);
+        let [one, two, three] = views.map(Tensor::shallow_clone);
+        let large = both_views([one, two], |view, mode| levels(view, mode));
+        let small = levels(&three, Mode::Train { views: 1 });
+        let mut values = Vec::with_capacity(sets.len() * LEVELS);
+        for (set, view) in sets.iter().zip(VIEW_OF_SET) {
+            let boxes = set.in_pixels(views[view].size()[2] as u32);
+            for (level, &stride) in self.strides.iter().enumerate() {
+                let map = if view == 2 { &small[level] } else { &large[level][view] };
+                values.push(pool(map, &boxes, stride, BINS, Reading::Align { aligned: true }));
+            }
+        }
+        let boxes = self.head.forward(&Tensor::cat(&values, 0), OF_BOXES);
         self.projector.forward(&boxes, OF_BOXES)
     }
 }
-
-/// Projector and predictor have biases at both layers.
-const LAYERS: Layers = Layers { output_bias: true, ..Layers::NORMED };
-/// Each set has its own statistics at each level.
-const OF_BOXES: Mode = Mode::Train { views: (VIEW_OF_SET.len() * LEVELS) as i64 };
 
 /// Student and teacher.
 #[derive(Debug)]
@@ -193,11 +197,9 @@ impl SoCo {
     /// describes; and the projections of view 1, `[levels B 4, D]`.
     pub fn forward(&self, views: [&Tensor; 3], sets: &[Proposals]) -> ([Tensor; 2], Tensor) {
         let (kind, device, pictures) = (loss_kind(views[0].kind()), views[0].device(), views[0].size()[0]);
-        let sizes = VIEW_OF_SET.map(|view| views[view].size()[2] as u32);
-        let poolings = self.poolings(sets, sizes, device);
-        let z = self.student.forward(views, &poolings);
+        let z = self.student.forward(views, sets);
         let p = self.predictor.forward(&z, OF_BOXES);
-        let targets = tch::no_grad(|| self.teacher.forward(views, &poolings));
+        let targets = tch::no_grad(|| self.teacher.forward(views, sets));
         // `[sets levels B 4, D]` to unit columns of each set, `[B, D, levels 4]`.
         let columns = |rows: &Tensor| {
             let [sets, levels] = [VIEW_OF_SET.len(), LEVELS].map(|count| count as i64);
@@ -207,30 +209,13 @@ impl SoCo {
         };
         let (p, targets) = (columns(&p), columns(&targets).detach());
         let losses = COMPARED.map(|([one, two], _)| {
-            let pairs = self.pairs([&sets[one], &sets[two]], [sizes[one], sizes[two]], device);
+            let sizes = [one, two].map(|set| views[VIEW_OF_SET[set]].size()[2] as u32);
+            let pairs = self.pairs([&sets[one], &sets[two]], sizes, device);
             let [p1, p2, z1, z2] = [(&p, one), (&p, two), (&targets, one), (&targets, two)]
                 .map(|(of, set)| of.select(0, set as i64));
             paired(&p1, &z2, &pairs) + paired(&p2, &z1, &pairs.transpose(1, 2))
         });
         (losses, z.narrow(0, 0, z.size()[0] / VIEW_OF_SET.len() as i64).detach())
-    }
-
-    /// Of each set at each level, in views of these sizes.
-    fn poolings(&self, sets: &[Proposals], sizes: [u32; 4], device: Device) -> Vec<RegionPooling> {
-        let encoder = &self.settings.encoder;
-        let of_set = |(set, size): (&Proposals, u32)| {
-            let boxes = || set.boxes.iter().enumerate().flat_map(|(at, boxes)| boxes.map(|of| (at, of)));
-            let of_level = move |level: usize| {
-                let stride = encoder.architecture.strides()[level].min(encoder.output_stride);
-                let side = f64::from(size) / f64::from(stride);
-                let in_cells = |share: Point| Point { x: share.x * side, y: share.y * side };
-                let boxes: Vec<_> = boxes().map(|(picture, of)| (picture, of.moved(in_cells))).collect();
-                let (cells, reading) = (encoder.sides(size)[level].into(), Reading::Align { aligned: true });
-                RegionPooling::new(&boxes, set.boxes.len(), [cells; 2], BINS, reading, device)
-            };
-            (0..LEVELS).map(of_level).collect::<Vec<_>>()
-        };
-        sets.iter().zip(sizes).flat_map(of_set).collect()
     }
 
     /// The level of each box, 0 for P2, in a view of this size.
@@ -246,14 +231,14 @@ impl SoCo {
     pub fn pairs(&self, sets: [&Proposals; 2], sizes: [u32; 2], device: Device) -> Tensor {
         let side = LEVELS * Proposals::COUNT;
         let [ones, twos] = [0, 1].map(|set: usize| self.levels(sets[set], sizes[set]));
+        let place = |(number, level): (usize, &usize)| (number, level * Proposals::COUNT + number);
         let mut pairs = vec![0.0; ones.len() * side * side];
         for (picture, (ones, twos)) in ones.iter().zip(&twos).enumerate() {
-            for (one, two) in
-                (0..Proposals::COUNT).flat_map(|one| (0..Proposals::COUNT).map(move |two| (one, two)))
-            {
-                let [row, column] = [(ones, one), (twos, two)].map(|(of, at)| of[at] * Proposals::COUNT + at);
-                let is_same = sets[0].ids[picture][one] == sets[1].ids[picture][two];
-                pairs[(picture * side + row) * side + column] = f64::from(u8::from(is_same));
+            for (one, row) in ones.iter().enumerate().map(place) {
+                for (two, column) in twos.iter().enumerate().map(place) {
+                    let is_same = sets[0].ids[picture][one] == sets[1].ids[picture][two];
+                    pairs[(picture * side + row) * side + column] = f64::from(u8::from(is_same));
+                }
             }
         }
         upload(&pairs, &[ones.len() as i64, side as i64, side as i64], device)
