@@ -196,6 +196,7 @@ impl SoCo {
     /// The losses of views 1 and 2 and of views 1 and 3, `[B, 3, H, W]`, with the four sets of boxes that [`Views::proposals`]
     /// describes; and the projections of view 1, `[levels B 4, D]`.
     pub fn forward(&self, views: [&Tensor; 3], sets: &[Proposals]) -> ([Tensor; 2], Tensor) {
+        assert_eq!(sets.len(), VIEW_OF_SET.len(), "the method compares four sets of boxes");
         let (kind, device, pictures) = (loss_kind(views[0].kind()), views[0].device(), views[0].size()[0]);
         let z = self.student.forward(views, sets);
         let p = self.predictor.forward(&z, OF_BOXES);

@@ -16,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::fixtures::view_by_name;
 
-const SIZE: u32 = 96;
+const SIZE: u32 = 64;
 
 fn encoder() -> EncoderSettings {
     EncoderSettings { architecture: Architecture::ResNet18, ..EncoderSettings::default() }
@@ -63,7 +63,7 @@ fn small_methods() -> [Chosen; 3] {
     let encoder = encoder();
     let resim = ReSimSettings { queue: 16, hidden: 16, dim: 8, width: 8, groups: 1, ..Default::default() };
     let scrl = scrl::ScrlSettings { hidden: 16, dim: 8, ..Default::default() };
-    let limits = [16.0, 30.0, 40.0];
+    let limits = [12.0, 20.0, 28.0];
     let soco = soco::SoCoSettings { width: 8, head: 16, hidden: 16, dim: 8, limits, ..Default::default() };
     [
         Chosen::ReSim(resim::Settings { encoder, resim }),
