@@ -1,11 +1,12 @@
 //! The positions of two views' pixels in their picture, and the points of the two views that are the same point.
 //!
-//! Two spaces occur, and every name says which one it means:
+//! These spaces occur, and every name says which one it means:
 //! * **image**: continuous pixel coordinates of the original picture. Pixel `i` covers `[i, i+1)`, its centre is
 //!   `i + 0.5`; a picture of width 500 spans `[0, 500]`.
 //! * **view**: coordinates of one augmented view, `[-1, 1]` from its left (top) edge to its right (bottom) edge.
 //!   This is what `grid_sample` with `align_corners = false` takes: for a map 7 cells wide, the centre of cell `i`
 //!   lies at `(2 i + 1) / 7 - 1`, so cell 0 is at -0.857 and cell 6 at 0.857.
+//! * **pixels**: the same in the view's own pixels, `[0, size]`; boxes of views are measured in them.
 //!
 //! Everything is computed in `f64`, so that both grids of a pair list the same image points up to the last bits,
 //! whatever the precision of the features.
@@ -23,7 +24,7 @@ pub struct Point {
     pub y: f64,
 }
 
-/// An axis-parallel rectangle in image space, in pixels: `x0 <= x <= x1`, `y0 <= y <= y1`.
+/// An axis-parallel rectangle, in image space unless the name of the variable says otherwise: `x0 <= x <= x1`, `y0 <= y <= y1`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Region {
     /// Left edge.
@@ -56,6 +57,12 @@ impl Region {
             y1: self.y1.min(other.y1),
         };
         (common.width() > 0.0 && common.height() > 0.0).then_some(common)
+    }
+
+    /// The same region where each point is moved to another place, or another space, by a map that keeps axes parallel.
+    pub fn moved(&self, place: impl Fn(Point) -> Point) -> Region {
+        let (one, two) = (place(Point { x: self.x0, y: self.y0 }), place(Point { x: self.x1, y: self.y1 }));
+        Region { x0: one.x.min(two.x), y0: one.y.min(two.y), x1: one.x.max(two.x), y1: one.y.max(two.y) }
     }
 
     /// The image point at the fractions `u` (of the width) and `v` (of the height), each in `[0, 1]`.
@@ -108,6 +115,17 @@ impl View {
         self.crop.at((x + 1.0) / 2.0, (view.y + 1.0) / 2.0)
     }
 
+    /// The pixels, of a view `size` pixels wide and high, that show an image point.
+    pub fn pixels_from_image(&self, image: Point, size: f64) -> Point {
+        let Point { x, y } = self.view_from_image(image);
+        Point { x: (x + 1.0) / 2.0 * size, y: (y + 1.0) / 2.0 * size }
+    }
+
+    /// The inverse of [`View::pixels_from_image`].
+    pub fn image_from_pixels(&self, pixels: Point, size: f64) -> Point {
+        self.image_from_view(Point { x: 2.0 * pixels.x / size - 1.0, y: 2.0 * pixels.y / size - 1.0 })
+    }
+
     /// The part of the picture that both views show, or `None` if they have no area in common.
     pub fn overlap(&self, other: &View) -> Option<Region> {
         self.crop.intersection(&other.crop)
@@ -150,6 +168,19 @@ mod tests {
         let plain = View { flip: false, ..MIRRORED }.view_from_image(point);
         let mirrored = MIRRORED.view_from_image(point);
         assert_eq!((plain.x, plain.y), (-mirrored.x, mirrored.y));
+    }
+
+    #[test]
+    fn a_region_moves_with_its_points() {
+        let overlap = WIDE.overlap(&MIRRORED).unwrap();
+        let pixels = overlap.moved(|point| MIRRORED.pixels_from_image(point, 224.0));
+        let right = (420.0 - 120.5) / 379.5 * 224.0;
+        assert!(
+            (pixels.x0 - (224.0 - right)).abs() < 1e-10 && (pixels.x1 - 224.0).abs() < 1e-10,
+            "{pixels:?}"
+        );
+        let back = pixels.moved(|point| MIRRORED.image_from_pixels(point, 224.0));
+        assert!((back.x0 - overlap.x0).abs() < 1e-10 && (back.y1 - overlap.y1).abs() < 1e-10, "{back:?}");
     }
 
     #[test]

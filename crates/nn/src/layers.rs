@@ -58,8 +58,19 @@ impl Convolution {
     /// A head's 1x1 convolution, uniform in `+-1/sqrt(in)`.
     pub fn of_head(scope: &Scope, channels: [i64; 2], bias: bool) -> Self {
         let initial = Initial::UniformFanIn(channels[0]);
-        let weight = scope.parameter("weight", &[channels[1], channels[0], 1, 1], initial);
-        let bias = bias.then(|| scope.parameter("bias", &[channels[1]], initial));
+        Self::of_kernel(scope, channels, 1, initial, bias.then_some(initial))
+    }
+
+    /// A convolution of stride 1 with this kernel, weight and, if there is one, bias.
+    pub fn of_kernel(
+        scope: &Scope,
+        channels: [i64; 2],
+        kernel: i64,
+        weight: Initial,
+        bias: Option<Initial>,
+    ) -> Self {
+        let weight = scope.parameter("weight", &[channels[1], channels[0], kernel, kernel], weight);
+        let bias = bias.map(|bias| scope.parameter("bias", &[channels[1]], bias));
         Self { weight, bias, stride: 1, dilation: 1 }
     }
 

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::ops::Div;
 
-use densesiam_random::{Key, Purpose, hash};
+use densesiam_random::{Key, Purpose, Rng, hash};
 use densesiam_torch_ext::Group;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use tch::{Device, Kind, Tensor};
@@ -24,6 +24,8 @@ pub enum Initial {
     KaimingNormalFanOut,
     /// Uniform in `+-1/sqrt(fan_in)`: heads, linear layers and their biases (PyTorch's default; the paper, section 5.1).
     UniformFanIn(i64),
+    /// Uniform in `+-sqrt(3/fan_in)`: ReSim's pyramid (Caffe2's Xavier).
+    XavierFanIn(i64),
     /// The same value everywhere.
     Constant(f64),
 }
@@ -246,16 +248,18 @@ fn initial_value(store: &Store, name: &str, shape: &[i64], initial: Initial) -> 
             let normal = StandardNormal.sample_iter(&mut stream).map(|x: f32| x * deviation);
             normal.take(count).collect()
         }
-        Initial::UniformFanIn(fan_in) => {
-            let bound = 1.0 / (fan_in as f32).sqrt();
-            // The bounds are finite and in order, so the distribution always exists.
-            Uniform::new_inclusive(-bound, bound)
-                .map(|uniform| uniform.sample_iter(&mut stream).take(count).collect())
-                .unwrap_or_default()
-        }
+        Initial::UniformFanIn(fan_in) => uniform(1.0 / (fan_in as f32).sqrt(), count, &mut stream),
+        Initial::XavierFanIn(fan_in) => uniform((3.0 / fan_in as f32).sqrt(), count, &mut stream),
     };
     let tensor = Tensor::from_slice(&values).reshape(shape).to_kind(store.kind).to_device(store.device);
     if shape.len() == 4 { channels_last(&tensor) } else { tensor }
+}
+
+fn uniform(bound: f32, count: usize, stream: &mut impl Rng) -> Vec<f32> {
+    // The bounds are finite and in order, so the distribution always exists.
+    Uniform::new_inclusive(-bound, bound)
+        .map(|uniform| uniform.sample_iter(stream).take(count).collect())
+        .unwrap_or_default()
 }
 
 /// The same `[B, C, H, W]` tensor with its channels next to each other in memory (PyTorch's channels_last).

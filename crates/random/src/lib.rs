@@ -30,6 +30,8 @@ pub enum Purpose {
     Demo = 7,
     /// The order in which a batch is normalised in parts; `sample` holds the step.
     Shuffle = 8,
+    /// Boxes of the overlap that are compared.
+    Boxes = 9,
 }
 
 /// The key of one stream of random numbers.

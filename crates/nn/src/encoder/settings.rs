@@ -40,9 +40,14 @@ impl EncoderSettings {
         last
     }
 
+    /// The pixels along a picture's side for one cell of each map.
+    pub fn strides(&self) -> [u32; 4] {
+        self.architecture.strides().map(|stride| stride.min(self.output_stride))
+    }
+
     /// Sides of the maps of a square picture of `size` pixels a side.
     pub fn sides(&self, size: u32) -> [u32; 4] {
-        self.architecture.strides().map(|stride| size.div_ceil(stride.min(self.output_stride)))
+        self.strides().map(|stride| size.div_ceil(stride))
     }
 
     /// Checks every value.

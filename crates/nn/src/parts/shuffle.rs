@@ -24,8 +24,12 @@ pub(crate) fn shuffled<const N: usize>(
     order: &Tensor,
     network: impl FnOnce(&Tensor) -> [Tensor; N],
 ) -> [Tensor; N] {
-    let back = order.argsort(0, false);
-    network(&batch.index_select(0, order)).map(|output| output.index_select(0, &back))
+    network(&batch.index_select(0, order)).map(|output| unshuffled(&output, order))
+}
+
+/// An output of a batch that passed in this order, put back in the batch's own.
+pub(crate) fn unshuffled(output: &Tensor, order: &Tensor) -> Tensor {
+    output.index_select(0, &order.argsort(0, false))
 }
 
 /// Checks that a batch can be normalised in equal parts.

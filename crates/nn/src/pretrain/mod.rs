@@ -5,11 +5,14 @@ pub mod densecl;
 pub mod densesiam;
 pub mod moco_v2;
 pub mod pixpro;
+pub mod resim;
+pub mod scrl;
 pub mod simclr;
+pub mod soco;
 
 use std::fmt::Debug;
 
-use densesiam_geometry::View;
+use densesiam_geometry::{Point, Region, View};
 use densesiam_random::Key;
 use densesiam_settings::SettingError;
 use densesiam_settings::duration::{Horizon, Now};
@@ -34,8 +37,33 @@ pub struct Views<'b> {
     pub pictures: &'b [[f64; 2]],
     /// The key of each sample, for the points that a method draws.
     pub keys: &'b [Key],
+    /// Proposals of objects, for a method that compares them, else none: those of view 1 for view 2, those of view 1 for view 3, those of
+    /// view 2, and those of view 3.
+    pub proposals: &'b [Proposals],
     /// The share of the batch's pictures that these are: 1 unless other processes have the others.
     pub share: f64,
+}
+
+/// Proposals of objects in one view of each picture of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposals {
+    /// The boxes, as shares of the view's width and height, `[B, 4]`.
+    pub boxes: Vec<[Region; Self::COUNT]>,
+    /// Which proposal of its picture each of them shows, `[B, 4]`; boxes of several views or sets that show the same one are a pair.
+    pub ids: Vec<[u32; Self::COUNT]>,
+}
+
+impl Proposals {
+    /// The boxes in each picture. Of fewer proposals some occur several times.
+    pub const COUNT: usize = 4;
+
+    /// The boxes of all pictures, each with the index of its picture, in a view of this size.
+    pub(crate) fn in_pixels(&self, size: u32) -> Vec<(usize, Region)> {
+        let size = f64::from(size);
+        let pixels = |share: Point| Point { x: share.x * size, y: share.y * size };
+        let pictures = self.boxes.iter().enumerate();
+        pictures.flat_map(|(picture, boxes)| boxes.map(|of| (picture, of.moved(pixels)))).collect()
+    }
 }
 
 impl Views<'_> {
@@ -150,6 +178,12 @@ pub enum Chosen {
     DenseCl(densecl::Settings),
     /// PixPro
     PixPro(pixpro::Settings),
+    /// ReSim
+    ReSim(resim::Settings),
+    /// SCRL
+    Scrl(scrl::Settings),
+    /// SoCo
+    SoCo(soco::Settings),
 }
 
 impl Default for Chosen {
@@ -160,7 +194,8 @@ impl Default for Chosen {
 
 impl Chosen {
     /// The values of the key `method`.
-    pub const NAMES: [&str; 7] = ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro"];
+    pub const NAMES: [&str; 10] =
+        ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro", "resim", "scrl", "soco"];
 
     /// The method of this name with its default settings; `None` if there is none.
     pub fn named(name: &str) -> Option<Self> {
@@ -172,6 +207,9 @@ impl Chosen {
             "moco_v2" => Self::MoCoV2(Default::default()),
             "densecl" => Self::DenseCl(Default::default()),
             "pixpro" => Self::PixPro(Default::default()),
+            "resim" => Self::ReSim(Default::default()),
+            "scrl" => Self::Scrl(Default::default()),
+            "soco" => Self::SoCo(Default::default()),
             _ => return None,
         })
     }
@@ -188,6 +226,9 @@ impl Chosen {
             Self::MoCoV2(_) => Self::MoCoV2(tables.all()?),
             Self::DenseCl(_) => Self::DenseCl(tables.all()?),
             Self::PixPro(_) => Self::PixPro(tables.all()?),
+            Self::ReSim(_) => Self::ReSim(tables.all()?),
+            Self::Scrl(_) => Self::Scrl(tables.all()?),
+            Self::SoCo(_) => Self::SoCo(tables.all()?),
         })
     }
 
@@ -203,6 +244,9 @@ impl Chosen {
             Self::MoCoV2(settings) => tables_of(settings),
             Self::DenseCl(settings) => tables_of(settings),
             Self::PixPro(settings) => tables_of(settings),
+            Self::ReSim(settings) => tables_of(settings),
+            Self::Scrl(settings) => tables_of(settings),
+            Self::SoCo(settings) => tables_of(settings),
         }
     }
 
@@ -215,6 +259,9 @@ impl Chosen {
             Self::MoCoV2(settings) => settings,
             Self::DenseCl(settings) => settings,
             Self::PixPro(settings) => settings,
+            Self::ReSim(settings) => settings,
+            Self::Scrl(settings) => settings,
+            Self::SoCo(settings) => settings,
         }
     }
 }

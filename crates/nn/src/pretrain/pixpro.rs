@@ -20,7 +20,7 @@ use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::heads::{Form, Head, Layers};
 use crate::layers::{Convolution, Mode, both_views};
 use crate::losses::{loss_kind, normalised, weighed};
-use crate::parts::{Momentum, cosine_to_one};
+use crate::parts::{Momentum, cosine_to_one, paired};
 use crate::step::{Predictors, Step, Watched};
 use crate::store::{Scope, Store};
 
@@ -231,15 +231,6 @@ impl PixPro {
 fn cell_centres(view: &View, cells: usize) -> Vec<Point> {
     let whole = Region { x0: -1.0, y0: -1.0, x1: 1.0, y1: 1.0 };
     whole.cell_centres(cells).into_iter().map(|point| view.image_from_view(point)).collect()
-}
-
-/// `-2 cos(y_i, z_j)`, mean over the pairs of a sample and then over all samples; 0 for a sample without a pair. The floor
-/// under the number of pairs is the released code's.
-fn paired(y: &Tensor, z: &Tensor, pairs: &Tensor) -> Tensor {
-    let pairs = pairs.to_kind(y.kind());
-    let over = |sums: Tensor| sums.sum_dim_intlist([1i64, 2].as_slice(), false, y.kind());
-    let cosine = y.transpose(1, 2).bmm(z);
-    (over(cosine * &pairs) / (over(pairs) + 1e-6)).mean(y.kind()) * -2.0
 }
 
 impl Method for PixPro {

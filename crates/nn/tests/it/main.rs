@@ -8,6 +8,8 @@ mod fixtures;
 mod laws;
 mod names;
 mod parity;
+mod pooling;
 mod pretrain_parity;
+mod rival_laws;
 mod rival_parity;
 mod segment_parity;

@@ -1,8 +1,10 @@
 //! The methods of other papers against statements of them in PyTorch (`rival-*` test vectors).
 
 use densesiam_geometry::{Region, View};
+use densesiam_nn::parts::boxes::{OverlapGrid, shown};
+use densesiam_nn::parts::windows::{LEVELS, Window};
 use densesiam_nn::pretrain::pixpro::Coordinates;
-use densesiam_nn::pretrain::{byol, densecl, moco_v2, pixpro, simclr};
+use densesiam_nn::pretrain::{Proposals, byol, densecl, moco_v2, pixpro, resim, scrl, simclr, soco};
 use densesiam_nn::{Architecture, EncoderSettings, Store};
 use tch::{Device, Kind, Tensor};
 
@@ -194,6 +196,165 @@ fn parity_pixpro() {
         total.backward();
         let losses =
             [("loss.total", value(&total)), ("loss.view1", value(&one)), ("loss.view2", value(&two))];
+        assert_parity(&fixture, &store, &losses);
+        assert_teacher_parity(&fixture, &store);
+    }
+}
+
+fn edges(region: &Region) -> [f64; 4] {
+    [region.x0, region.y0, region.x1, region.y1]
+}
+
+fn rows(numbers: &[f64], shape: &[i64]) -> Tensor {
+    Tensor::from_slice(numbers).reshape(shape)
+}
+
+/// The windows of a level against the vectors; returns the valid ones.
+fn windows_of(fixture: &Fixture, level: usize) -> Vec<Window> {
+    let (size, name) = (fixture.setting("size"), 4 - level);
+    let all = LEVELS[level].windows(&cuts(fixture), size);
+    let (pictures, of_each) = (4, all.len() as i64 / 4);
+    let of_first: Vec<f64> = all[..of_each as usize].iter().flat_map(|of| edges(&of.query)).collect();
+    assert_same(fixture, &format!("windows{name}"), &rows(&of_first, &[of_each, 4]));
+    let keys: Vec<f64> = all.iter().flat_map(|window| edges(&window.key)).collect();
+    assert_same(fixture, &format!("key_windows{name}"), &rows(&keys, &[pictures, of_each, 4]));
+    let valid: Vec<f64> = all.iter().map(|window| f64::from(u8::from(window.is_valid(size)))).collect();
+    assert_same(fixture, &format!("valid{name}"), &rows(&valid, &[pictures, of_each]));
+    all.into_iter().filter(|window| window.is_valid(size)).collect()
+}
+
+#[test]
+fn parity_resim() {
+    for fixture in family("rival-resim") {
+        let store = new_store();
+        let resim = resim::ReSimSettings {
+            temperature: fixture.setting("t"),
+            momentum: fixture.setting("m"),
+            queue: fixture.setting("queue"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+            width: fixture.setting("width"),
+            groups: 1,
+            ..resim::ReSimSettings::default()
+        };
+        let mut model = resim::ReSim::new(&store, &resim::Settings { encoder: encoder(), resim });
+        fill_all(&fixture, &store, &["queue"]);
+        model.follow_by(fixture.setting("m"), &never());
+        let [query, key] = views(&fixture);
+        let order = Tensor::from_slice(&[2i64, 0, 3, 1]);
+        let windows = [0, 1].map(|level| windows_of(&fixture, level));
+        let (losses, _) = model.forward([&query, &key], &order, &windows, 1.0);
+        losses.total.backward();
+        let named = [
+            ("loss.total", value(&losses.total)),
+            ("loss.global", value(&losses.global.loss)),
+            ("loss.level4", value(&losses.levels[0].loss)),
+            ("loss.level3", value(&losses.levels[1].loss)),
+        ];
+        assert_parity(&fixture, &store, &named);
+        assert_teacher_parity(&fixture, &store);
+        assert_queues(&fixture, &store, &["queue"], |skip| model.follow_by(1.0, skip));
+    }
+}
+
+/// The boxes in both views that follow from the drawn ones, against the vectors.
+fn boxes_of(fixture: &Fixture) -> Vec<scrl::BoxPair> {
+    let (drawn, cuts, size) = (fixture.tensor("grid_boxes"), cuts(fixture), fixture.setting("size"));
+    let pair = |row: i64| {
+        let [picture, x, y, width, height] = [0, 1, 2, 3, 4].map(|at| drawn.int64_value(&[row, at]) as u64);
+        let views = &cuts[picture as usize];
+        let image = OverlapGrid::new(views, size).unwrap().image_region([x, y, width, height]);
+        scrl::BoxPair {
+            picture: picture as usize,
+            views: [0, 1].map(|view: usize| shown(&image, &views[view], size)),
+        }
+    };
+    let pairs: Vec<_> = (0..drawn.size()[0]).map(pair).collect();
+    for view in [0, 1] {
+        let of = |pair: &scrl::BoxPair| {
+            let [x0, y0, x1, y1] = edges(&pair.views[view]);
+            [pair.picture as f64, x0, y0, x1, y1]
+        };
+        let found: Vec<f64> = pairs.iter().flat_map(of).collect();
+        let name = format!("region_boxes{}", view + 1);
+        assert_same(fixture, &name, &rows(&found, &[pairs.len() as i64, 5]));
+    }
+    pairs
+}
+
+#[test]
+fn parity_scrl() {
+    for fixture in family("rival-scrl") {
+        let store = new_store();
+        let scrl = scrl::ScrlSettings {
+            momentum: fixture.setting("m"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+            ..scrl::ScrlSettings::default()
+        };
+        let model = scrl::Scrl::new(&store, &scrl::Settings { encoder: encoder(), scrl });
+        fill_all(&fixture, &store, &[]);
+        model.follow_by(fixture.setting("m"), &never());
+        let [view1, view2] = views(&fixture);
+        let (loss, _) = model.forward([&view1, &view2], &boxes_of(&fixture));
+        loss.backward();
+        assert_parity(&fixture, &store, &[("loss.total", value(&loss))]);
+        assert_teacher_parity(&fixture, &store);
+    }
+}
+
+fn proposals(fixture: &Fixture, set: &str) -> Proposals {
+    let (boxes, ids) = (fixture.tensor(&format!("boxes{set}")), fixture.tensor(&format!("ids{set}")));
+    let region = |picture: i64, at: i64| {
+        let [x0, y0, x1, y1] = [0, 1, 2, 3].map(|edge| boxes.double_value(&[picture, at, edge]));
+        Region { x0, y0, x1, y1 }
+    };
+    let pictures = || 0..boxes.size()[0];
+    Proposals {
+        boxes: pictures().map(|picture| [0, 1, 2, 3].map(|at| region(picture, at))).collect(),
+        ids: pictures()
+            .map(|picture| [0, 1, 2, 3].map(|at| ids.int64_value(&[picture, at]) as u32))
+            .collect(),
+    }
+}
+
+#[test]
+fn parity_soco() {
+    for fixture in family("rival-soco") {
+        let store = new_store();
+        let limits: Vec<f64> =
+            fixture.setting::<String>("limits").split(',').map(|limit| limit.parse().unwrap()).collect();
+        let soco = soco::SoCoSettings {
+            momentum: fixture.setting("m"),
+            width: fixture.setting("width"),
+            head: fixture.setting("fc"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+            limits: limits.try_into().unwrap(),
+        };
+        let model = soco::SoCo::new(&store, &soco::Settings { encoder: encoder(), soco });
+        fill_all(&fixture, &store, &[]);
+        model.follow_by(fixture.setting("m"), &never());
+        let [view1, view2] = views(&fixture);
+        let (size, small) = (fixture.setting("size"), fixture.setting("small"));
+        let shape = [4, 3, i64::from(small), i64::from(small)];
+        let view3 = view_by_name("view3", &shape, fixture.setting("seed"));
+        let (names, sizes) = (["12", "13", "2", "3"], [size, size, size, small]);
+        let sets = names.map(|name| proposals(&fixture, name));
+        for (set, (name, size)) in sets.iter().zip(names.iter().zip(sizes)) {
+            let levels: Vec<f64> =
+                model.levels(set, size).into_iter().flatten().map(|level| level as f64).collect();
+            assert_same(&fixture, &format!("levels{name}"), &rows(&levels, &[4, 4]));
+        }
+        for (one, two, name) in [(0, 2, "pairs12"), (1, 3, "pairs13")] {
+            let pairs = model.pairs([&sets[one], &sets[two]], [sizes[one], sizes[two]], Device::Cpu);
+            assert_same(&fixture, name, &pairs);
+        }
+        let ([one, two], _) = model.forward([&view1, &view2, &view3], &sets);
+        let total = &one + &two;
+        total.backward();
+        let losses =
+            [("loss.total", value(&total)), ("loss.views12", value(&one)), ("loss.views13", value(&two))];
         assert_parity(&fixture, &store, &losses);
         assert_teacher_parity(&fixture, &store);
     }
