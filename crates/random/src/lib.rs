@@ -30,6 +30,8 @@ pub enum Purpose {
     Demo = 7,
     /// The order in which a batch is normalised in parts; `sample` holds the step.
     Shuffle = 8,
+    /// Points of the overlap whose embeddings are contrasted with a queue.
+    Pixels = 10,
 }
 
 /// The key of one stream of random numbers.

@@ -6,6 +6,7 @@ pub mod densesiam;
 pub mod moco_v2;
 pub mod pixpro;
 pub mod simclr;
+pub mod vader;
 
 use std::fmt::Debug;
 
@@ -150,6 +151,8 @@ pub enum Chosen {
     DenseCl(densecl::Settings),
     /// PixPro
     PixPro(pixpro::Settings),
+    /// VADeR
+    Vader(vader::Settings),
 }
 
 impl Default for Chosen {
@@ -160,7 +163,8 @@ impl Default for Chosen {
 
 impl Chosen {
     /// The values of the key `method`.
-    pub const NAMES: [&str; 7] = ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro"];
+    pub const NAMES: [&str; 8] =
+        ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro", "vader"];
 
     /// The method of this name with its default settings; `None` if there is none.
     pub fn named(name: &str) -> Option<Self> {
@@ -172,6 +176,7 @@ impl Chosen {
             "moco_v2" => Self::MoCoV2(Default::default()),
             "densecl" => Self::DenseCl(Default::default()),
             "pixpro" => Self::PixPro(Default::default()),
+            "vader" => Self::Vader(Default::default()),
             _ => return None,
         })
     }
@@ -188,6 +193,7 @@ impl Chosen {
             Self::MoCoV2(_) => Self::MoCoV2(tables.all()?),
             Self::DenseCl(_) => Self::DenseCl(tables.all()?),
             Self::PixPro(_) => Self::PixPro(tables.all()?),
+            Self::Vader(_) => Self::Vader(tables.all()?),
         })
     }
 
@@ -203,6 +209,7 @@ impl Chosen {
             Self::MoCoV2(settings) => tables_of(settings),
             Self::DenseCl(settings) => tables_of(settings),
             Self::PixPro(settings) => tables_of(settings),
+            Self::Vader(settings) => tables_of(settings),
         }
     }
 
@@ -215,6 +222,7 @@ impl Chosen {
             Self::MoCoV2(settings) => settings,
             Self::DenseCl(settings) => settings,
             Self::PixPro(settings) => settings,
+            Self::Vader(settings) => settings,
         }
     }
 }

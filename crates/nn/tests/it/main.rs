@@ -9,5 +9,6 @@ mod laws;
 mod names;
 mod parity;
 mod pretrain_parity;
+mod rival_laws;
 mod rival_parity;
 mod segment_parity;

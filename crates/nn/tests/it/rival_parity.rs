@@ -1,8 +1,9 @@
 //! The methods of other papers against statements of them in PyTorch (`rival-*` test vectors).
 
-use densesiam_geometry::{Region, View};
+use densesiam_geometry::{Point, Region, View};
+use densesiam_nn::parts::Points;
 use densesiam_nn::pretrain::pixpro::Coordinates;
-use densesiam_nn::pretrain::{byol, densecl, moco_v2, pixpro, simclr};
+use densesiam_nn::pretrain::{byol, densecl, moco_v2, pixpro, simclr, vader};
 use densesiam_nn::{Architecture, EncoderSettings, Store};
 use tch::{Device, Kind, Tensor};
 
@@ -48,6 +49,11 @@ fn cuts(fixture: &Fixture) -> Vec<Vec<View>> {
         View { crop, flip: flips.int64_value(&[sample, view]) != 0 }
     };
     (0..boxes.size()[0]).map(|sample| vec![view(sample, 0), view(sample, 1)]).collect()
+}
+
+/// The order in which keys pass unshuffled.
+fn in_order() -> Tensor {
+    Tensor::arange(4, (Kind::Int64, Device::Cpu))
 }
 
 fn never() -> Tensor {
@@ -153,8 +159,7 @@ fn parity_densecl() {
         fill_all(&fixture, &store, &["queue", "dense_queue"]);
         model.follow_by(fixture.setting("m"), &never());
         let [query, key] = views(&fixture);
-        let order = Tensor::arange(4, (Kind::Int64, Device::Cpu));
-        let (losses, matched, _) = model.forward([&query, &key], &order);
+        let (losses, matched, _) = model.forward([&query, &key], &in_order());
         losses.total.backward();
         let named = [
             ("loss.total", value(&losses.total)),
@@ -196,5 +201,49 @@ fn parity_pixpro() {
             [("loss.total", value(&total)), ("loss.view1", value(&one)), ("loss.view2", value(&two))];
         assert_parity(&fixture, &store, &losses);
         assert_teacher_parity(&fixture, &store);
+    }
+}
+
+/// The points of a fixture, which are the same points of the picture in both views.
+fn points(fixture: &Fixture) -> Points {
+    let of_views = ["points1", "points2"].map(|name| fixture.tensor(name));
+    let cuts = cuts(fixture);
+    let recomputed = of_views[0].copy();
+    let [samples, count, ..] = recomputed.size()[..] else { panic!("points") };
+    for (sample, point) in (0..samples).flat_map(|sample| (0..count).map(move |point| (sample, point))) {
+        let coordinate = |axis: i64| recomputed.double_value(&[sample, point, 0, axis]);
+        let [one, two] = [0, 1].map(|view: usize| cuts[sample as usize][view]);
+        let image = one.image_from_view(Point { x: coordinate(0), y: coordinate(1) });
+        let found = two.view_from_image(image);
+        recomputed.get(sample).get(point).get(0).copy_(&Tensor::from_slice(&[found.x, found.y]));
+    }
+    assert_same(fixture, "points2", &recomputed);
+    Points { kept: None, of_views, left_out: 0, share: 1.0 }
+}
+
+#[test]
+fn parity_vader() {
+    for fixture in family("rival-vader") {
+        let store = new_store();
+        let vader = vader::VaderSettings {
+            points: fixture.setting("points"),
+            temperature: fixture.setting("t"),
+            loss_scale: fixture.setting("scale"),
+            momentum: fixture.setting("m"),
+            queue: fixture.setting("queue"),
+            width: fixture.setting("width"),
+            dim: fixture.setting("dim"),
+            norm_groups: fixture.setting("groups"),
+            groups: 1,
+        };
+        let mut model = vader::Vader::new(&store, &vader::Settings { encoder: encoder(), vader });
+        fill_all(&fixture, &store, &["queue"]);
+        model.follow_by(fixture.setting("m"), &never());
+        let [query, key] = views(&fixture);
+        let (losses, _) = model.forward([&query, &key], &points(&fixture), &in_order());
+        losses.total.backward();
+        assert_parity(&fixture, &store, &[("loss.total", value(&losses.total))]);
+        assert_teacher_parity(&fixture, &store);
+        assert_queues(&fixture, &store, &["queue"], |skip| model.follow_by(1.0, skip));
     }
 }
