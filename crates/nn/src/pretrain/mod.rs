@@ -3,6 +3,7 @@
 pub mod byol;
 pub mod densecl;
 pub mod densesiam;
+pub mod detco;
 pub mod moco_v2;
 pub mod pixpro;
 pub mod simclr;
@@ -29,6 +30,8 @@ use crate::store::Store;
 pub struct Views<'b> {
     /// For each view all samples, `[B, 3, size, size]`, normalised.
     pub pixels: Vec<Tensor>,
+    /// For each of both views nine patches of each sample, `[B, 9, 3, p, p]`, normalised; empty unless the method takes patches.
+    pub patches: Vec<Tensor>,
     /// How each view of each sample was cut from its picture, in image space.
     pub cuts: &'b [Vec<View>],
     /// Width and height of each sample's picture in pixels.
@@ -42,9 +45,14 @@ pub struct Views<'b> {
 impl Views<'_> {
     /// Both views of a method that has two.
     pub(crate) fn pair(&self) -> [&Tensor; 2] {
-        let [one, two] = &self.pixels[..] else { panic!("the method compares two views") };
-        [one, two]
+        both(&self.pixels)
     }
+}
+
+/// What belongs to each of both views.
+pub(crate) fn both(of_views: &[Tensor]) -> [&Tensor; 2] {
+    let [one, two] = of_views else { panic!("the method compares two views, not {}", of_views.len()) };
+    [one, two]
 }
 
 /// A way to pre-train an encoder.
@@ -153,6 +161,8 @@ pub enum Chosen {
     PixPro(pixpro::Settings),
     /// VADeR
     Vader(vader::Settings),
+    /// DetCo
+    DetCo(detco::Settings),
 }
 
 impl Default for Chosen {
@@ -163,8 +173,8 @@ impl Default for Chosen {
 
 impl Chosen {
     /// The values of the key `method`.
-    pub const NAMES: [&str; 8] =
-        ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro", "vader"];
+    pub const NAMES: [&str; 9] =
+        ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro", "vader", "detco"];
 
     /// The method of this name with its default settings; `None` if there is none.
     pub fn named(name: &str) -> Option<Self> {
@@ -177,6 +187,7 @@ impl Chosen {
             "densecl" => Self::DenseCl(Default::default()),
             "pixpro" => Self::PixPro(Default::default()),
             "vader" => Self::Vader(Default::default()),
+            "detco" => Self::DetCo(Default::default()),
             _ => return None,
         })
     }
@@ -194,6 +205,7 @@ impl Chosen {
             Self::DenseCl(_) => Self::DenseCl(tables.all()?),
             Self::PixPro(_) => Self::PixPro(tables.all()?),
             Self::Vader(_) => Self::Vader(tables.all()?),
+            Self::DetCo(_) => Self::DetCo(tables.all()?),
         })
     }
 
@@ -210,6 +222,7 @@ impl Chosen {
             Self::DenseCl(settings) => tables_of(settings),
             Self::PixPro(settings) => tables_of(settings),
             Self::Vader(settings) => tables_of(settings),
+            Self::DetCo(settings) => tables_of(settings),
         }
     }
 
@@ -223,6 +236,7 @@ impl Chosen {
             Self::DenseCl(settings) => settings,
             Self::PixPro(settings) => settings,
             Self::Vader(settings) => settings,
+            Self::DetCo(settings) => settings,
         }
     }
 }

@@ -3,7 +3,7 @@
 use densesiam_geometry::{Point, Region, View};
 use densesiam_nn::parts::Points;
 use densesiam_nn::pretrain::pixpro::Coordinates;
-use densesiam_nn::pretrain::{byol, densecl, moco_v2, pixpro, simclr, vader};
+use densesiam_nn::pretrain::{byol, densecl, detco, moco_v2, pixpro, simclr, vader};
 use densesiam_nn::{Architecture, EncoderSettings, Store};
 use tch::{Device, Kind, Tensor};
 
@@ -245,5 +245,46 @@ fn parity_vader() {
         assert_parity(&fixture, &store, &[("loss.total", value(&losses.total))]);
         assert_teacher_parity(&fixture, &store);
         assert_queues(&fixture, &store, &["queue"], |skip| model.follow_by(1.0, skip));
+    }
+}
+
+#[test]
+fn parity_detco() {
+    for fixture in family("rival-detco") {
+        let store = new_store();
+        let detco = detco::DetCoSettings {
+            weights: detco::DetCoSettings::default().weights,
+            temperature: fixture.setting("t"),
+            momentum: fixture.setting("m"),
+            queue: fixture.setting("queue"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+            groups: 1,
+        };
+        let mut model = detco::DetCo::new(&store, &detco::Settings { encoder: encoder(), detco });
+        let queues: Vec<_> = ["global", "local"]
+            .iter()
+            .flat_map(|part| (0..4).map(move |level| format!("queue.{part}.{level}")))
+            .collect();
+        let queues: Vec<_> = queues.iter().map(String::as_str).collect();
+        fill_all(&fixture, &store, &queues);
+        model.follow_by(fixture.setting("m"), &never());
+        let [query, key] = views(&fixture);
+        let side = fixture.setting("patch");
+        let patches = ["patches1", "patches2"]
+            .map(|name| view_by_name(name, &[4, 9, 3, side, side], fixture.setting("seed")));
+        let (detco::Losses { levels, total, .. }, _) =
+            model.forward([&query, &key], patches.each_ref(), &in_order());
+        total.backward();
+        for (index, level) in levels.iter().enumerate() {
+            let losses = [("global", &level.global), ("local", &level.local), ("cross", &level.cross)];
+            for (name, contrasted) in losses {
+                let name = format!("loss.{name}{index}");
+                assert_close(&name, value(&contrasted.loss), fixture.number(&name), 1e-8, 1e-6);
+            }
+        }
+        assert_parity(&fixture, &store, &[("loss.total", value(&total))]);
+        assert_teacher_parity(&fixture, &store);
+        assert_queues(&fixture, &store, &queues, |skip| model.follow_by(1.0, skip));
     }
 }
