@@ -1,4 +1,5 @@
-//! What pre-training methods are made of: momentum encoders, queues of keys, contrast against negatives, and a decoder.
+//! What pre-training methods are made of: momentum encoders, queues of keys, contrast against negatives, points, regions, and
+//! a decoder.
 
 mod decoder;
 mod embedding;
@@ -6,12 +7,15 @@ mod momentum;
 mod negatives;
 mod points;
 mod queue;
+mod regions;
 mod shuffle;
 
 pub use decoder::{Decoder, Widths};
 pub use embedding::Embedding;
 pub use momentum::{Momentum, cosine_to_one};
-pub use negatives::{Contrasted, info_nce, nt_xent};
+pub use negatives::{Contrasted, RegionContrast, info_nce, nt_xent, region_contrast};
+pub(crate) use negatives::{share_of_all, with_rows_of_others};
 pub use points::Points;
 pub use queue::Queue;
+pub use regions::Regions;
 pub(crate) use shuffle::{divides, order, shuffled};

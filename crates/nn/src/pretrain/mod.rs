@@ -4,6 +4,7 @@ pub mod byol;
 pub mod densecl;
 pub mod densesiam;
 pub mod detco;
+pub mod detcon;
 pub mod moco_v2;
 pub mod pixpro;
 pub mod simclr;
@@ -32,6 +33,8 @@ pub struct Views<'b> {
     pub pixels: Vec<Tensor>,
     /// For each of both views nine patches of each sample, `[B, 9, 3, p, p]`, normalised; empty unless the method takes patches.
     pub patches: Vec<Tensor>,
+    /// For each of both views the region of each pixel, `[B, size, size]`, int64 from 0; empty unless the method takes regions.
+    pub labels: Vec<Tensor>,
     /// How each view of each sample was cut from its picture, in image space.
     pub cuts: &'b [Vec<View>],
     /// Width and height of each sample's picture in pixels.
@@ -163,6 +166,8 @@ pub enum Chosen {
     Vader(vader::Settings),
     /// DetCo
     DetCo(detco::Settings),
+    /// DetCon
+    DetCon(detcon::Settings),
 }
 
 impl Default for Chosen {
@@ -173,8 +178,18 @@ impl Default for Chosen {
 
 impl Chosen {
     /// The values of the key `method`.
-    pub const NAMES: [&str; 9] =
-        ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro", "vader", "detco"];
+    pub const NAMES: [&str; 10] = [
+        "densesiam",
+        "simsiam",
+        "simclr",
+        "byol",
+        "moco_v2",
+        "densecl",
+        "pixpro",
+        "vader",
+        "detco",
+        "detcon",
+    ];
 
     /// The method of this name with its default settings; `None` if there is none.
     pub fn named(name: &str) -> Option<Self> {
@@ -188,6 +203,7 @@ impl Chosen {
             "pixpro" => Self::PixPro(Default::default()),
             "vader" => Self::Vader(Default::default()),
             "detco" => Self::DetCo(Default::default()),
+            "detcon" => Self::DetCon(Default::default()),
             _ => return None,
         })
     }
@@ -206,6 +222,7 @@ impl Chosen {
             Self::PixPro(_) => Self::PixPro(tables.all()?),
             Self::Vader(_) => Self::Vader(tables.all()?),
             Self::DetCo(_) => Self::DetCo(tables.all()?),
+            Self::DetCon(_) => Self::DetCon(tables.all()?),
         })
     }
 
@@ -223,6 +240,7 @@ impl Chosen {
             Self::PixPro(settings) => tables_of(settings),
             Self::Vader(settings) => tables_of(settings),
             Self::DetCo(settings) => tables_of(settings),
+            Self::DetCon(settings) => tables_of(settings),
         }
     }
 
@@ -237,6 +255,7 @@ impl Chosen {
             Self::PixPro(settings) => settings,
             Self::Vader(settings) => settings,
             Self::DetCo(settings) => settings,
+            Self::DetCon(settings) => settings,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Laws of the methods of other papers that hold for any weights.
 
 use densesiam_geometry::{Point, Region, View};
-use densesiam_nn::parts::Points;
+use densesiam_nn::parts::{Points, Regions, nt_xent, region_contrast};
 use densesiam_nn::pretrain::vader;
 use densesiam_nn::{Architecture, EncoderSettings, Group, Store};
 use densesiam_random::{Key, Purpose, RngExt};
@@ -105,4 +105,80 @@ fn vader_trains_with_any_number_of_points_in_any_kind() {
             assert_eq!(written.int64_value(&[]), queued.min(16));
         }
     }
+}
+
+fn unit_rows(rows: i64, sample: u64) -> Tensor {
+    let rows = noise(&[rows, 8], sample);
+    &rows / rows.norm_scalaropt_dim(2.0, [1i64], true)
+}
+
+#[test]
+fn with_one_region_a_picture_detcon_s_is_simclr() {
+    let z = [unit_rows(5, 1), unit_rows(5, 2)];
+    let leaves = || z.each_ref().map(|rows| rows.copy().set_requires_grad(true));
+    let [simclr, detcon] = [leaves(), leaves()];
+    let expected = nt_xent(simclr.each_ref(), 0.1, &Group::alone(), 1.0).loss;
+    expected.backward();
+    // An id says which region of a picture it is, and may be another in every picture. The loss is the sum of two means over
+    // five rows each, SimCLR's is the mean over all ten.
+    for drawn in [[0i64, 0, 0, 0, 0], [3, 1, 4, 1, 5]] {
+        let drawn = Tensor::from_slice(&drawn).unsqueeze(1);
+        let found = region_contrast(detcon.each_ref(), detcon.each_ref(), [&drawn, &drawn], 0, 0.1);
+        let found = &found.losses[0] + &found.losses[1];
+        assert!((value(&found) - 2.0 * value(&expected)).abs() < 1e-12);
+        found.backward();
+    }
+    for (simclr, detcon) in simclr.iter().zip(&detcon) {
+        // Two backward passes of twice the loss.
+        assert!(value(&(simclr.grad() * 4.0 - detcon.grad()).abs().max()) < 1e-12);
+    }
+}
+
+#[test]
+fn a_region_without_its_like_in_the_other_view_has_no_loss_but_counts() {
+    let rows = [unit_rows(4, 1), unit_rows(4, 2)];
+    let drawn = [[1i64, 2, 3, 3], [2, 1, 3, 3]].map(|ids| Tensor::from_slice(&ids).reshape([2, 2]));
+    let apart = [[1i64, 2, 3, 3], [5, 6, 3, 3]].map(|ids| Tensor::from_slice(&ids).reshape([2, 2]));
+    let contrast =
+        |ids: &[Tensor; 2]| region_contrast(rows.each_ref(), rows.each_ref(), ids.each_ref(), 0, 0.1);
+    assert_eq!(value(&contrast(&drawn).matched), 1.0);
+    let halved = contrast(&apart);
+    assert_eq!(value(&halved.matched), 0.5);
+    // Rows 2 and 3 of view 1 are one region drawn twice: together they weigh as one row, of four.
+    let logits = rows[0].matmul(&Tensor::cat(&[&rows[1], &rows[0].narrow(0, 0, 2)], 0).tr()) / 0.1;
+    let positives = logits.narrow(1, 2, 2).mean_dim(1, false, Kind::Double);
+    let of_rows = logits.logsumexp([1], false) - positives;
+    let expected = (of_rows.double_value(&[2]) + of_rows.double_value(&[3])) / 2.0 / 4.0;
+    assert!((value(&halved.losses[0]) - expected).abs() < 1e-12);
+}
+
+#[test]
+fn a_cell_is_of_the_region_with_most_pixels_and_of_the_lowest_of_several() {
+    // 6 pixels a side in cells of 4: the last cells have 2 columns, or rows, or both.
+    let labels = Tensor::from_slice(&[
+        7i64, 7, 7, 7, 2, 9, //
+        7, 7, 7, 7, 2, 9, //
+        5, 5, 5, 5, 2, 9, //
+        5, 5, 5, 5, 2, 9, //
+        1, 1, 0, 0, 8, 4, //
+        1, 1, 0, 257, 8, 4,
+    ]);
+    let numbers = Tensor::from_slice(&[0.0, 0.24, 0.25, 0.5, 0.75, 1.0 - f64::EPSILON]).unsqueeze(0);
+    let regions = Regions::new(&labels.reshape([1, 6, 6]), [2, 4], &numbers);
+    let values = |ids: &Tensor| Vec::<i64>::try_from(ids.flatten(0, -1)).unwrap();
+    // 257 is 1, as in a byte.
+    assert_eq!(values(&regions.cells), [5, 2, 1, 4]);
+    assert_eq!(values(&regions.drawn), [1, 1, 2, 4, 5, 5]);
+    let map = noise(&[1, 3, 2, 2], 4);
+    let means = regions.means(&map);
+    assert_eq!(value(&(means.get(2) - map.get(0).select(1, 0).select(1, 1)).abs().max()), 0.0);
+}
+
+#[test]
+fn detcon_draws_other_numbers_for_each_view_and_sample() {
+    let numbers = |view| Regions::numbers(&keys(2), view, 4, Device::Cpu);
+    assert_eq!(value(&(numbers(0) - numbers(0)).abs().max()), 0.0);
+    assert!(value(&(numbers(0) - numbers(1)).abs().min()) > 0.0);
+    assert!(value(&(numbers(0).get(0) - numbers(0).get(1)).abs().min()) > 0.0);
+    assert!(value(&numbers(0).min()) >= 0.0 && value(&numbers(0).max()) < 1.0);
 }

@@ -1,9 +1,9 @@
 //! The methods of other papers against statements of them in PyTorch (`rival-*` test vectors).
 
 use densesiam_geometry::{Point, Region, View};
-use densesiam_nn::parts::Points;
+use densesiam_nn::parts::{Points, Regions};
 use densesiam_nn::pretrain::pixpro::Coordinates;
-use densesiam_nn::pretrain::{byol, densecl, detco, moco_v2, pixpro, simclr, vader};
+use densesiam_nn::pretrain::{byol, densecl, detco, detcon, moco_v2, pixpro, simclr, vader};
 use densesiam_nn::{Architecture, EncoderSettings, Store};
 use tch::{Device, Kind, Tensor};
 
@@ -286,5 +286,41 @@ fn parity_detco() {
         assert_parity(&fixture, &store, &[("loss.total", value(&total))]);
         assert_teacher_parity(&fixture, &store);
         assert_queues(&fixture, &store, &queues, |skip| model.follow_by(1.0, skip));
+    }
+}
+
+#[test]
+fn parity_detcon() {
+    for fixture in family("rival-detcon") {
+        let store = new_store();
+        let detcon = detcon::DetConSettings {
+            form: match fixture.setting::<String>("form").as_str() {
+                "b" => detcon::Form::B,
+                _ => detcon::Form::S,
+            },
+            regions: fixture.setting("ids"),
+            temperature: fixture.setting("t"),
+            momentum: fixture.setting("m"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+        };
+        let model = detcon::DetCon::new(&store, &detcon::Settings { encoder: encoder(), detcon });
+        fill_all(&fixture, &store, &[]);
+        model.follow_by(fixture.setting("m"), &never());
+        let regions = ["1", "2"].map(|view| {
+            let ids = |name: &str| fixture.tensor(&format!("{name}{view}")).to_kind(Kind::Int64);
+            let numbers = Tensor::zeros([4, 1], (Kind::Double, Device::Cpu));
+            let Regions { cells, .. } = Regions::new(&ids("labels"), [3, 32], &numbers);
+            assert_same(&fixture, &format!("cells{view}"), &cells);
+            Regions { cells, drawn: ids("ids") }
+        });
+        let [view1, view2] = views(&fixture);
+        let (contrast, _) = model.forward([&view1, &view2], regions.each_ref(), 1.0);
+        let [one, two] = &contrast.losses;
+        let total = one + two;
+        total.backward();
+        let losses = [("loss.total", value(&total)), ("loss.view1", value(one)), ("loss.view2", value(two))];
+        assert_parity(&fixture, &store, &losses);
+        assert_teacher_parity(&fixture, &store);
     }
 }
