@@ -109,6 +109,11 @@ impl Linear {
         x.linear(&weight, bias.as_ref())
     }
 
+    /// The gradient of the input, `[rows, in]`, where the output has this one, `[rows, out]`; itself with a gradient.
+    pub fn gradient(&self, of_output: &Tensor) -> Tensor {
+        of_output.matmul(&self.weight.to_kind(of_output.kind()))
+    }
+
     /// An affine norm, ReLU, and then this layer, as in [`Convolution::forward_after`].
     pub fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
         let (weight, bias) = self.parameters(x.kind());

@@ -1,6 +1,7 @@
 //! What pre-training methods are made of: momentum encoders, queues of keys, contrast against negatives, points, regions, and
 //! a decoder.
 
+mod attention;
 mod decoder;
 mod embedding;
 mod momentum;
@@ -10,6 +11,7 @@ mod queue;
 mod regions;
 mod shuffle;
 
+pub use attention::Projector;
 pub use decoder::{Decoder, Widths};
 pub use embedding::Embedding;
 pub use momentum::{Momentum, cosine_to_one};

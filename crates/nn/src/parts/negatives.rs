@@ -94,12 +94,10 @@ pub fn region_contrast(
     first: i64,
     temperature: f64,
 ) -> RegionContrast {
-    let [pictures, regions] = drawn[0].size()[..] else { panic!("drawn regions have two axes") };
-    let picture = Tensor::arange(pictures, (Kind::Int64, drawn[0].device())).unsqueeze(1);
-    // One number for each region of a picture.
+    let picture = Tensor::arange(drawn[0].size()[0], (Kind::Int64, drawn[0].device())).unsqueeze(1);
+    // One number for each region of each picture.
     let all = drawn.map(|ids| (ids + &picture * IDS).flatten(0, 1));
     let own = all.each_ref().map(|all| all.narrow(0, first, u[0].size()[0]));
-    debug_assert_eq!(pictures * regions, v[0].size()[0]);
     let of_view = |view: usize| {
         let other = 1 - view;
         let same = |all: &Tensor| own[view].unsqueeze(1).eq_tensor(&all.unsqueeze(0));

@@ -171,7 +171,8 @@ impl DetCon {
         let rows = |z: &[Tensor; 2]| z.each_ref().map(|z| normalised(&z.to_kind(loss_kind(z.kind())), 1));
         let drawn = regions.map(|regions| self.group.gather(&regions.drawn));
         let drawn = drawn.each_ref();
-        let contrast = match &self.guide {
+        // What a process adds: with a teacher, the loss of its own rows; without, as in SimCLR, it computes that of all rows.
+        let (RegionContrast { losses, matched }, part): (_, fn(Tensor, f64) -> Tensor) = match &self.guide {
             Some(Guide { predictor, teacher }) => {
                 let [p] = both_views(z.each_ref().map(Tensor::shallow_clone), |z, mode| {
                     [predictor.forward(z, mode)]
@@ -179,24 +180,15 @@ impl DetCon {
                 let targets = tch::no_grad(|| rows(&projections(teacher, views, regions)));
                 let [(v1, first), (v2, _)] = targets.map(|target| self.group.gather_with_place(&target));
                 let [u1, u2] = rows(&p);
-                let RegionContrast { losses, matched } =
-                    region_contrast([&u1, &u2], [&v1.detach(), &v2.detach()], drawn, first, temperature);
-                RegionContrast {
-                    losses: losses.map(|loss| weighed(loss, share)),
-                    matched: weighed(matched, share),
-                }
+                (region_contrast([&u1, &u2], [&v1, &v2], drawn, first, temperature), weighed)
             }
-            // Each process computes the loss of all rows, as in SimCLR.
             None => {
                 let u = rows(&z).map(|rows| with_rows_of_others(&rows, &self.group));
-                let RegionContrast { losses, matched } =
-                    region_contrast(u.each_ref(), u.each_ref(), drawn, 0, temperature);
-                RegionContrast {
-                    losses: losses.map(|loss| share_of_all(loss, share)),
-                    matched: weighed(matched, share),
-                }
+                (region_contrast(u.each_ref(), u.each_ref(), drawn, 0, temperature), share_of_all)
             }
         };
+        let contrast =
+            RegionContrast { losses: losses.map(|loss| part(loss, share)), matched: weighed(matched, share) };
         (contrast, z[0].detach())
     }
 

@@ -1,6 +1,7 @@
 //! Pre-training methods, one file each, and the interface that other code uses.
 
 pub mod byol;
+pub mod cast;
 pub mod densecl;
 pub mod densesiam;
 pub mod detco;
@@ -35,6 +36,9 @@ pub struct Views<'b> {
     pub patches: Vec<Tensor>,
     /// For each of both views the region of each pixel, `[B, size, size]`, int64 from 0; empty unless the method takes regions.
     pub labels: Vec<Tensor>,
+    /// For each of both views how salient each pixel is, `[B, size, size]`, from 0 to 1 in the kind of the losses; empty unless
+    /// the method takes saliency.
+    pub saliency: Vec<Tensor>,
     /// How each view of each sample was cut from its picture, in image space.
     pub cuts: &'b [Vec<View>],
     /// Width and height of each sample's picture in pixels.
@@ -168,6 +172,8 @@ pub enum Chosen {
     DetCo(detco::Settings),
     /// DetCon
     DetCon(detcon::Settings),
+    /// CAST
+    Cast(cast::Settings),
 }
 
 impl Default for Chosen {
@@ -178,7 +184,7 @@ impl Default for Chosen {
 
 impl Chosen {
     /// The values of the key `method`.
-    pub const NAMES: [&str; 10] = [
+    pub const NAMES: [&str; 11] = [
         "densesiam",
         "simsiam",
         "simclr",
@@ -189,6 +195,7 @@ impl Chosen {
         "vader",
         "detco",
         "detcon",
+        "cast",
     ];
 
     /// The method of this name with its default settings; `None` if there is none.
@@ -204,6 +211,7 @@ impl Chosen {
             "vader" => Self::Vader(Default::default()),
             "detco" => Self::DetCo(Default::default()),
             "detcon" => Self::DetCon(Default::default()),
+            "cast" => Self::Cast(Default::default()),
             _ => return None,
         })
     }
@@ -223,6 +231,7 @@ impl Chosen {
             Self::Vader(_) => Self::Vader(tables.all()?),
             Self::DetCo(_) => Self::DetCo(tables.all()?),
             Self::DetCon(_) => Self::DetCon(tables.all()?),
+            Self::Cast(_) => Self::Cast(tables.all()?),
         })
     }
 
@@ -241,6 +250,7 @@ impl Chosen {
             Self::Vader(settings) => tables_of(settings),
             Self::DetCo(settings) => tables_of(settings),
             Self::DetCon(settings) => tables_of(settings),
+            Self::Cast(settings) => tables_of(settings),
         }
     }
 
@@ -256,6 +266,7 @@ impl Chosen {
             Self::Vader(settings) => settings,
             Self::DetCo(settings) => settings,
             Self::DetCon(settings) => settings,
+            Self::Cast(settings) => settings,
         }
     }
 }

@@ -1,10 +1,15 @@
 //! Laws of the methods of other papers that hold for any weights.
 
+use std::ops::Range;
+use std::time::Duration;
+
 use densesiam_geometry::{Point, Region, View};
 use densesiam_nn::parts::{Points, Regions, nt_xent, region_contrast};
-use densesiam_nn::pretrain::vader;
+use densesiam_nn::pretrain::{MethodSettings, Views, cast, detco, detcon, vader};
 use densesiam_nn::{Architecture, EncoderSettings, Group, Store};
 use densesiam_random::{Key, Purpose, RngExt};
+use densesiam_settings::duration::{Horizon, Now};
+use densesiam_torch_ext::StoreServer;
 use tch::{Device, Kind, Tensor};
 
 const PLACE: (Kind, Device) = (Kind::Double, Device::Cpu);
@@ -181,4 +186,98 @@ fn detcon_draws_other_numbers_for_each_view_and_sample() {
     assert!(value(&(numbers(0) - numbers(1)).abs().min()) > 0.0);
     assert!(value(&(numbers(0).get(0) - numbers(0).get(1)).abs().min()) > 0.0);
     assert!(value(&numbers(0).min()) >= 0.0 && value(&numbers(0).max()) < 1.0);
+}
+
+fn small_detco() -> detco::Settings {
+    let detco = detco::DetCoSettings { queue: 8, hidden: 16, dim: 8, groups: 1, ..Default::default() };
+    detco::Settings { encoder: encoder(), detco }
+}
+
+fn small_detcon(form: detcon::Form) -> detcon::Settings {
+    let detcon = detcon::DetConSettings { form, regions: 3, hidden: 16, dim: 8, ..Default::default() };
+    detcon::Settings { encoder: encoder(), detcon }
+}
+
+fn small_cast(base: cast::Base) -> cast::Settings {
+    let cast = cast::CastSettings { base, queue: 8, hidden: 16, dim: 8, groups: 1, ..Default::default() };
+    cast::Settings { encoder: encoder(), cast }
+}
+
+/// Numbers of one step of a process that has these of six pictures. Sums over the processes: the losses and other parts, the
+/// beginnings of all gradients. The same in all: the queues after the step.
+fn numbers_of_a_step(settings: &dyn MethodSettings, pictures: &Range<usize>, group: &Group) -> [Vec<f64>; 2] {
+    let store = Store::new(Kind::Double, Device::Cpu, 7).with_group(group.clone());
+    let mut method = settings.build(&store);
+    let own = |all: &Tensor| all.narrow(0, pictures.start as i64, pictures.len() as i64);
+    let of_views = |shape: &[i64], sample: u64| -> Vec<Tensor> {
+        [sample, sample + 1].map(|sample| own(&noise(shape, sample))).into()
+    };
+    let cuts = [overlapping(), apart(), overlapping(), overlapping(), apart(), overlapping()];
+    let keys = keys(6);
+    let views = Views {
+        pixels: of_views(&[6, 3, 64, 64], 0),
+        patches: of_views(&[6, 9, 3, 32, 32], 2),
+        labels: of_views(&[6, 64, 64], 4).iter().map(|u| (u * 2.0 + 2.0).to_kind(Kind::Int64)).collect(),
+        saliency: of_views(&[6, 64, 64], 6).iter().map(|u| u.gt(0.0).to_kind(Kind::Double)).collect(),
+        cuts: &cuts[pictures.clone()],
+        pictures: &[[300.0, 200.0]; 6][pictures.clone()],
+        keys: &keys[pictures.clone()],
+        share: pictures.len() as f64 / 6.0,
+    };
+    let now = Now { step: 3, horizon: Horizon { steps_per_epoch: 10, batch_size: 6, total_steps: 100 } };
+    let step = method.step(&views, now);
+    step.loss.backward();
+    method.follow(now, &Tensor::from(0.0f32));
+    let mut summed = vec![value(&step.loss)];
+    summed.extend(step.parts.iter().map(|(_, part)| value(part)));
+    summed.extend(step.counts.iter().map(|(_, count)| *count as f64));
+    for (_, parameter) in store.parameters() {
+        let gradient = parameter.grad().contiguous().flatten(0, -1);
+        summed.extend(Vec::<f64>::try_from(gradient.narrow(0, 0, gradient.size()[0].min(8))).unwrap());
+    }
+    let queues = store.state().into_iter().filter(|(name, _)| name.contains("queue"));
+    let queued = |(_, queue): (String, Tensor)| {
+        Vec::<f64>::try_from(queue.to_kind(Kind::Double).flatten(0, -1)).unwrap()
+    };
+    [summed, queues.flat_map(queued).collect()]
+}
+
+#[test]
+fn several_processes_make_the_step_of_one() {
+    let every: [&(dyn MethodSettings + Sync); 6] = [
+        &small_vader(),
+        &small_detco(),
+        &small_detcon(detcon::Form::B),
+        &small_detcon(detcon::Form::S),
+        &small_cast(cast::Base::V1),
+        &small_cast(cast::Base::V2),
+    ];
+    for settings in every {
+        let [summed, same] = numbers_of_a_step(settings, &(0..6), &Group::alone());
+        // One of the processes has no picture.
+        let parts = [0..4, 4..4, 4..6];
+        let server = StoreServer::start(0).unwrap();
+        let address = ("127.0.0.1", server.port());
+        let found: Vec<_> = std::thread::scope(|scope| {
+            let start = |(rank, pictures)| {
+                scope.spawn(move || {
+                    let wait = Duration::from_secs(60);
+                    let group = Group::join(address, false, "test", [rank, 3], wait).unwrap();
+                    numbers_of_a_step(settings, pictures, &group)
+                })
+            };
+            let threads: Vec<_> = parts.iter().enumerate().map(start).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let close = |found: f64, expected: f64| (found - expected).abs() < 1e-9 + 1e-6 * expected.abs();
+        for (index, expected) in summed.iter().enumerate() {
+            let sum = found.iter().map(|[summed, _]| summed[index]).sum();
+            assert!(close(sum, *expected), "{}: number {index} is {sum}, not {expected}", settings.name());
+        }
+        for [_, queues] in &found {
+            assert_eq!(queues.len(), same.len());
+            let equal = queues.iter().zip(&same).all(|(found, expected)| close(*found, *expected));
+            assert!(equal, "{}: queues", settings.name());
+        }
+    }
 }

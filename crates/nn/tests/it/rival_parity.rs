@@ -3,12 +3,12 @@
 use densesiam_geometry::{Point, Region, View};
 use densesiam_nn::parts::{Points, Regions};
 use densesiam_nn::pretrain::pixpro::Coordinates;
-use densesiam_nn::pretrain::{byol, densecl, detco, detcon, moco_v2, pixpro, simclr, vader};
+use densesiam_nn::pretrain::{byol, cast, densecl, detco, detcon, moco_v2, pixpro, simclr, vader};
 use densesiam_nn::{Architecture, EncoderSettings, Store};
 use tch::{Device, Kind, Tensor};
 
 use crate::fixtures::{Fixture, family, fill, view_by_name};
-use crate::parity::{assert_close, assert_parity, assert_same, assert_teacher_parity};
+use crate::parity::{assert_close, assert_parity, assert_same, assert_smoke, assert_teacher_parity};
 
 fn encoder() -> EncoderSettings {
     EncoderSettings { architecture: Architecture::ResNet18, ..EncoderSettings::default() }
@@ -322,5 +322,65 @@ fn parity_detcon() {
         let losses = [("loss.total", value(&total)), ("loss.view1", value(one)), ("loss.view2", value(two))];
         assert_parity(&fixture, &store, &losses);
         assert_teacher_parity(&fixture, &store);
+    }
+}
+
+fn cast_model(fixture: &Fixture, store: &Store) -> cast::Cast {
+    let cast = cast::CastSettings {
+        base: match fixture.setting::<String>("base").as_str() {
+            "v1" => cast::Base::V1,
+            _ => cast::Base::V2,
+        },
+        weight: fixture.setting("alpha"),
+        relu: fixture.setting::<u8>("relu") == 1,
+        temperature: fixture.setting("t"),
+        momentum: fixture.setting("m"),
+        queue: fixture.setting("queue"),
+        hidden: fixture.setting("hidden"),
+        dim: fixture.setting("dim"),
+        groups: 1,
+    };
+    let mut model = cast::Cast::new(store, &cast::Settings { encoder: encoder(), cast });
+    fill_all(fixture, store, &["queue"]);
+    model.follow_by(fixture.setting("m"), &never());
+    model
+}
+
+fn cast_losses(losses: &cast::Losses) -> [(&'static str, f64); 3] {
+    [
+        ("loss.total", value(&losses.total)),
+        ("loss.moco", value(&losses.contrast.loss)),
+        ("loss.attention", value(&losses.attention)),
+    ]
+}
+
+#[test]
+fn parity_cast() {
+    for fixture in family("rival-cast") {
+        let store = new_store();
+        let mut model = cast_model(&fixture, &store);
+        let (views, masks) = (views(&fixture), ["mask", "key_mask"].map(|name| fixture.tensor(name)));
+        let masks = masks.map(|mask| mask.to_kind(Kind::Double));
+        let (losses, attention, _) = model.forward(views.each_ref(), masks.each_ref(), &in_order(), 1.0);
+        losses.total.backward();
+        assert_same(&fixture, "cam", &attention.cam);
+        assert_same(&fixture, "small_mask", &attention.mask);
+        assert_parity(&fixture, &store, &cast_losses(&losses));
+        assert_teacher_parity(&fixture, &store);
+        assert_queues(&fixture, &store, &["queue"], |skip| model.follow_by(1.0, skip));
+    }
+}
+
+/// In float32 the encoder's layers are those that cannot be differentiated twice.
+#[test]
+fn smoke_cast_in_float32() {
+    for fixture in family("rival-cast") {
+        let store = Store::new(Kind::Float, Device::Cpu, 0);
+        let mut model = cast_model(&fixture, &store);
+        let (views, masks) = (views(&fixture), ["mask", "key_mask"].map(|name| fixture.tensor(name)));
+        let [views, masks] = [views, masks].map(|of_views| of_views.map(|of| of.to_kind(Kind::Float)));
+        let (losses, ..) = model.forward(views.each_ref(), masks.each_ref(), &in_order(), 1.0);
+        losses.total.backward();
+        assert_smoke(&fixture, &store, &cast_losses(&losses), |_| false);
     }
 }
