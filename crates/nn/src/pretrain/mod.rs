@@ -43,7 +43,7 @@ pub struct Views<'b> {
     pub cuts: &'b [Vec<View>],
     /// Width and height of each sample's picture in pixels.
     pub pictures: &'b [[f64; 2]],
-    /// The key of each sample, for the points that a method draws.
+    /// The key of each sample, for what a method draws.
     pub keys: &'b [Key],
     /// The share of the batch's pictures that these are: 1 unless other processes have the others.
     pub share: f64,

@@ -217,9 +217,9 @@ impl Vader {
 impl Method for Vader {
     fn step(&mut self, views: &Views, now: Now) -> Step {
         let pixels = &views.pixels[0];
-        let (place, device) = ((pixels.kind(), pixels.device()), pixels.device());
+        let place = (pixels.kind(), pixels.device());
         let points = Points::draw(self.settings.points, views.cuts, views.keys, place, &self.group);
-        let order = order(views.keys, now, device);
+        let order = order(views.keys, now, pixels.device());
         let (Losses { pixel, total }, q) = self.forward(views.pair(), &points, &order);
         let weighed = |of: Tensor| weighed(of, points.share);
         Step {

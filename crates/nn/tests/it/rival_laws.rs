@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use densesiam_geometry::{Point, Region, View};
 use densesiam_nn::parts::{Points, Regions, nt_xent, region_contrast};
-use densesiam_nn::pretrain::{MethodSettings, Views, cast, detco, detcon, vader};
-use densesiam_nn::{Architecture, EncoderSettings, Group, Store};
+use densesiam_nn::pretrain::{Chosen, MethodSettings, Views, cast, detco, detcon, vader};
+use densesiam_nn::{Architecture, EncoderSettings, Group, Step, Store};
 use densesiam_random::{Key, Purpose, RngExt};
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_torch_ext::StoreServer;
@@ -80,16 +80,15 @@ fn vaders_points_are_the_same_in_the_picture_and_belong_to_their_sample_alone() 
 }
 
 #[test]
-fn vader_trains_with_any_number_of_points_in_any_kind() {
+fn vader_trains_with_any_number_of_points() {
     // More keys than columns, fewer, and none; the maps of 72 pixels have odd sides.
     for (cuts, size, queued) in [
         (vec![overlapping(); 4], 72, 20),
         (vec![overlapping(), apart(), apart(), overlapping()], 64, 10),
         (vec![apart(); 4], 64, 0),
     ] {
-        for kind in [Kind::Double, Kind::Float, Kind::BFloat16] {
-            let store_kind = if kind == Kind::Double { kind } else { Kind::Float };
-            let store = Store::new(store_kind, Device::Cpu, 7);
+        for kind in [Kind::Double, Kind::Float] {
+            let store = Store::new(kind, Device::Cpu, 7);
             let mut model = vader::Vader::new(&store, &small_vader());
             let find = |name: &str| store.state().into_iter().find(|(other, _)| other == name).unwrap().1;
             let before = find("queue").copy();
@@ -98,7 +97,7 @@ fn vader_trains_with_any_number_of_points_in_any_kind() {
             let order = Tensor::from_slice(&[2i64, 0, 3, 1]);
             let (losses, _) = model.forward(views.each_ref(), &points, &order);
             losses.total.backward();
-            assert_eq!(losses.total.kind(), store_kind);
+            assert_eq!(losses.total.kind(), kind);
             assert_eq!(value(&losses.total) > 0.0, queued > 0);
             for (name, parameter) in store.parameters() {
                 let gradient = parameter.grad();
@@ -198,27 +197,37 @@ fn small_detcon(form: detcon::Form) -> detcon::Settings {
     detcon::Settings { encoder: encoder(), detcon }
 }
 
-fn small_cast(base: cast::Base) -> cast::Settings {
+fn small_cast() -> cast::Settings {
+    let base = cast::Base::V2;
     let cast = cast::CastSettings { base, queue: 8, hidden: 16, dim: 8, groups: 1, ..Default::default() };
     cast::Settings { encoder: encoder(), cast }
 }
 
-/// Numbers of one step of a process that has these of six pictures. Sums over the processes: the losses and other parts, the
-/// beginnings of all gradients. The same in all: the queues after the step.
-fn numbers_of_a_step(settings: &dyn MethodSettings, pictures: &Range<usize>, group: &Group) -> [Vec<f64>; 2] {
-    let store = Store::new(Kind::Double, Device::Cpu, 7).with_group(group.clone());
+const FORMS: [fn() -> Box<dyn MethodSettings>; 5] = [
+    || Box::new(small_vader()),
+    || Box::new(small_detco()),
+    || Box::new(small_detcon(detcon::Form::B)),
+    || Box::new(small_detcon(detcon::Form::S)),
+    || Box::new(small_cast()),
+];
+
+/// A step of a process that has these of six pictures, views in `kind`; its gradients are in the store.
+fn step(settings: &dyn MethodSettings, kind: Kind, pictures: &Range<usize>, group: &Group) -> (Store, Step) {
+    let losses = if kind == Kind::Double { Kind::Double } else { Kind::Float };
+    let store = Store::new(losses, Device::Cpu, 7).with_group(group.clone());
     let mut method = settings.build(&store);
     let own = |all: &Tensor| all.narrow(0, pictures.start as i64, pictures.len() as i64);
     let of_views = |shape: &[i64], sample: u64| -> Vec<Tensor> {
         [sample, sample + 1].map(|sample| own(&noise(shape, sample))).into()
     };
+    let in_kind = |of_views: Vec<Tensor>| of_views.iter().map(|of| of.to_kind(kind)).collect();
     let cuts = [overlapping(), apart(), overlapping(), overlapping(), apart(), overlapping()];
     let keys = keys(6);
     let views = Views {
-        pixels: of_views(&[6, 3, 64, 64], 0),
-        patches: of_views(&[6, 9, 3, 32, 32], 2),
+        pixels: in_kind(of_views(&[6, 3, 64, 64], 0)),
+        patches: in_kind(of_views(&[6, 9, 3, 32, 32], 2)),
         labels: of_views(&[6, 64, 64], 4).iter().map(|u| (u * 2.0 + 2.0).to_kind(Kind::Int64)).collect(),
-        saliency: of_views(&[6, 64, 64], 6).iter().map(|u| u.gt(0.0).to_kind(Kind::Double)).collect(),
+        saliency: of_views(&[6, 64, 64], 6).iter().map(|u| u.gt(0.0).to_kind(losses)).collect(),
         cuts: &cuts[pictures.clone()],
         pictures: &[[300.0, 200.0]; 6][pictures.clone()],
         keys: &keys[pictures.clone()],
@@ -228,6 +237,13 @@ fn numbers_of_a_step(settings: &dyn MethodSettings, pictures: &Range<usize>, gro
     let step = method.step(&views, now);
     step.loss.backward();
     method.follow(now, &Tensor::from(0.0f32));
+    (store, step)
+}
+
+/// Numbers of such a step. Sums over the processes: the losses and other parts, the beginnings of all gradients. The same in
+/// all: the queues after the step.
+fn numbers_of_a_step(settings: &dyn MethodSettings, pictures: &Range<usize>, group: &Group) -> [Vec<f64>; 2] {
+    let (store, step) = step(settings, Kind::Double, pictures, group);
     let mut summed = vec![value(&step.loss)];
     summed.extend(step.parts.iter().map(|(_, part)| value(part)));
     summed.extend(step.counts.iter().map(|(_, count)| *count as f64));
@@ -244,16 +260,9 @@ fn numbers_of_a_step(settings: &dyn MethodSettings, pictures: &Range<usize>, gro
 
 #[test]
 fn several_processes_make_the_step_of_one() {
-    let every: [&(dyn MethodSettings + Sync); 6] = [
-        &small_vader(),
-        &small_detco(),
-        &small_detcon(detcon::Form::B),
-        &small_detcon(detcon::Form::S),
-        &small_cast(cast::Base::V1),
-        &small_cast(cast::Base::V2),
-    ];
-    for settings in every {
-        let [summed, same] = numbers_of_a_step(settings, &(0..6), &Group::alone());
+    for form in FORMS {
+        let settings = form();
+        let [summed, same] = numbers_of_a_step(&*settings, &(0..6), &Group::alone());
         // One of the processes has no picture.
         let parts = [0..4, 4..4, 4..6];
         let server = StoreServer::start(0).unwrap();
@@ -263,7 +272,7 @@ fn several_processes_make_the_step_of_one() {
                 scope.spawn(move || {
                     let wait = Duration::from_secs(60);
                     let group = Group::join(address, false, "test", [rank, 3], wait).unwrap();
-                    numbers_of_a_step(settings, pictures, &group)
+                    numbers_of_a_step(&*form(), pictures, &group)
                 })
             };
             let threads: Vec<_> = parts.iter().enumerate().map(start).collect();
@@ -279,5 +288,40 @@ fn several_processes_make_the_step_of_one() {
             let equal = queues.iter().zip(&same).all(|(found, expected)| close(*found, *expected));
             assert!(equal, "{}: queues", settings.name());
         }
+    }
+}
+
+#[test]
+fn a_bfloat16_view_gives_nearly_the_losses_of_float32_and_float32_gradients() {
+    for form in FORMS {
+        let settings = form();
+        let losses = |kind| {
+            let (store, step) = step(&*settings, kind, &(0..6), &Group::alone());
+            for (name, parameter) in store.parameters() {
+                let gradient = parameter.grad();
+                let finite = gradient.defined() && bool::try_from(gradient.isfinite().all()).unwrap();
+                assert!(finite && gradient.kind() == Kind::Float, "{}: {name}", settings.name());
+            }
+            assert_eq!(step.loss.kind(), Kind::Float);
+            value(&step.loss)
+        };
+        let (half, single) = (losses(Kind::BFloat16), losses(Kind::Float));
+        let close = (half - single).abs() < 0.05 * single.abs().max(1.0);
+        assert!(close, "{}: {half} is not nearly {single}", settings.name());
+    }
+}
+
+#[test]
+fn the_published_settings_are_allowed_and_have_the_name_of_their_method() {
+    for name in ["vader", "detco", "detcon", "cast"] {
+        assert!(Chosen::NAMES.contains(&name));
+        let chosen = Chosen::named(name).unwrap();
+        let settings = chosen.settings();
+        assert_eq!((settings.name(), settings.validate()), (name, Ok(())));
+        assert!(chosen.tables().unwrap().contains_key(name));
+        assert_eq!(settings.fits_batch(256, 1), Ok(()));
+    }
+    for form in FORMS {
+        assert_eq!(form().validate(), Ok(()));
     }
 }
