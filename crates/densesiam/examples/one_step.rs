@@ -64,7 +64,7 @@ pub fn one_step(pictures: &Path) -> Result<Vec<(&'static str, f64)>, Box<dyn Err
     // ---- forward and backward
     let horizon = Horizon { steps_per_epoch: 1, batch_size: BATCH as u64, total_steps: 1 };
     let now = Now { step: 0, horizon };
-    let views = Views { pixels, cuts: &cuts, pictures: &pictures, keys: &keys, share: 1.0 };
+    let views = Views { pixels, cuts: &cuts, pictures: &pictures, keys: &keys, ..Views::default() };
     let step = method.step(&views, now);
     optimizer.zero_gradients();
     step.loss.backward();

@@ -1,4 +1,4 @@
-//! The three layers that all networks are made of, with PyTorch's semantics and names.
+//! The layers that all networks are made of, with PyTorch's semantics and names.
 
 use densesiam_torch_ext::{BatchNorm as Norm, Group, batch_norm, convolution, norm_convolution};
 use tch::{Kind, Tensor};
@@ -57,8 +57,13 @@ impl Convolution {
 
     /// A head's 1x1 convolution, uniform in `+-1/sqrt(in)`.
     pub fn of_head(scope: &Scope, channels: [i64; 2], bias: bool) -> Self {
-        let initial = Initial::UniformFanIn(channels[0]);
-        Self::of_kernel(scope, channels, 1, initial, bias.then_some(initial))
+        Self::of_decoder(scope, channels, 1, bias)
+    }
+
+    /// A decoder's convolution: padding `kernel / 2`, uniform in `+-1/sqrt(in kernel kernel)`.
+    pub fn of_decoder(scope: &Scope, channels: [i64; 2], kernel: i64, bias: bool) -> Self {
+        let initial = Initial::UniformFanIn(channels[0] * kernel * kernel);
+        Self::of_kernel(scope, channels, kernel, initial, bias.then_some(initial))
     }
 
     /// A convolution of stride 1 with this kernel, weight and, if there is one, bias.
@@ -113,6 +118,11 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (weight, bias) = self.parameters(x.kind());
         x.linear(&weight, bias.as_ref())
+    }
+
+    /// The gradient of the input, `[rows, in]`, where the output has this one, `[rows, out]`; itself with a gradient.
+    pub fn gradient(&self, of_output: &Tensor) -> Tensor {
+        of_output.matmul(&self.weight.to_kind(of_output.kind()))
     }
 
     /// An affine norm, ReLU, and then this layer, as in [`Convolution::forward_after`].
@@ -199,5 +209,28 @@ impl BatchNorm {
             relu,
             group: Some(&self.group),
         }
+    }
+}
+
+/// Group norm (Wu and He 2018): the channels of each sample in equal groups, eps 1e-5, affine.
+#[derive(Debug)]
+pub struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    groups: i64,
+}
+
+impl GroupNorm {
+    /// With a weight that starts at 1 and a bias that starts at 0. `groups` divides `channels`.
+    pub fn new(scope: &Scope, channels: i64, groups: i64) -> Self {
+        let weight = scope.parameter("weight", &[channels], Initial::Constant(1.0));
+        let bias = scope.parameter("bias", &[channels], Initial::Constant(0.0));
+        Self { weight, bias, groups }
+    }
+
+    /// Normalises `[B, C, ...]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let [weight, bias] = [&self.weight, &self.bias].map(|values| values.to_kind(x.kind()));
+        x.group_norm(self.groups, Some(weight), Some(bias), 1e-5, true)
     }
 }

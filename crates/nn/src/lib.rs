@@ -25,7 +25,7 @@ mod store;
 pub use densesiam_torch_ext::Group;
 pub use encoder::{Architecture, ENCODER, EncoderSettings, Features, Pyramid, ResNet};
 pub use heads::{Form, Head, Layers};
-pub use layers::{BatchNorm, Convolution, Linear, Mode};
+pub use layers::{BatchNorm, Convolution, GroupNorm, Linear, Mode};
 pub use losses::{Distance, contrast};
 pub use step::{Predictors, Step, Watched};
 pub use store::{Entry, Initial, Scope, Store, WeightsError, channels_last};

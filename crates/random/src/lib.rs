@@ -32,6 +32,10 @@ pub enum Purpose {
     Shuffle = 8,
     /// Boxes of the overlap that are compared.
     Boxes = 9,
+    /// Points of the overlap whose embeddings are contrasted with a queue.
+    Pixels = 10,
+    /// Regions of a view that are contrasted.
+    Ids = 11,
 }
 
 /// The key of one stream of random numbers.

@@ -1,14 +1,18 @@
 //! Pre-training methods, one file each, and the interface that other code uses.
 
 pub mod byol;
+pub mod cast;
 pub mod densecl;
 pub mod densesiam;
+pub mod detco;
+pub mod detcon;
 pub mod moco_v2;
 pub mod pixpro;
 pub mod resim;
 pub mod scrl;
 pub mod simclr;
 pub mod soco;
+pub mod vader;
 
 use std::fmt::Debug;
 
@@ -31,11 +35,18 @@ use crate::store::Store;
 pub struct Views<'b> {
     /// For each view all samples, `[B, 3, size, size]`, normalised.
     pub pixels: Vec<Tensor>,
+    /// For each of both views nine patches of each sample, `[B, 9, 3, p, p]`, normalised; empty unless the method takes patches.
+    pub patches: Vec<Tensor>,
+    /// For each of both views the region of each pixel, `[B, size, size]`, int64 from 0; empty unless the method takes regions.
+    pub labels: Vec<Tensor>,
+    /// For each of both views how salient each pixel is, `[B, size, size]`, from 0 to 1 in the kind of the losses; empty unless
+    /// the method takes saliency.
+    pub saliency: Vec<Tensor>,
     /// How each view of each sample was cut from its picture, in image space.
     pub cuts: &'b [Vec<View>],
     /// Width and height of each sample's picture in pixels.
     pub pictures: &'b [[f64; 2]],
-    /// The key of each sample, for the points that a method draws.
+    /// The key of each sample, for what a method draws.
     pub keys: &'b [Key],
     /// Proposals of objects, for a method that compares them, else none: those of view 1 for view 2, those of view 1 for view 3, those of
     /// view 2, and those of view 3.
@@ -66,12 +77,34 @@ impl Proposals {
     }
 }
 
+impl Default for Views<'_> {
+    /// Nothing, as the whole batch.
+    fn default() -> Self {
+        Self {
+            pixels: Vec::new(),
+            cuts: &[],
+            pictures: &[],
+            keys: &[],
+            patches: Vec::new(),
+            labels: Vec::new(),
+            saliency: Vec::new(),
+            proposals: &[],
+            share: 1.0,
+        }
+    }
+}
+
 impl Views<'_> {
     /// Both views of a method that has two.
     pub(crate) fn pair(&self) -> [&Tensor; 2] {
-        let [one, two] = &self.pixels[..] else { panic!("the method compares two views") };
-        [one, two]
+        both(&self.pixels)
     }
+}
+
+/// What belongs to each of both views.
+pub(crate) fn both(of_views: &[Tensor]) -> [&Tensor; 2] {
+    let [one, two] = of_views else { panic!("the method compares two views, not {}", of_views.len()) };
+    [one, two]
 }
 
 /// A way to pre-train an encoder.
@@ -184,6 +217,14 @@ pub enum Chosen {
     Scrl(scrl::Settings),
     /// SoCo
     SoCo(soco::Settings),
+    /// VADeR
+    Vader(vader::Settings),
+    /// DetCo
+    DetCo(detco::Settings),
+    /// DetCon
+    DetCon(detcon::Settings),
+    /// CAST
+    Cast(cast::Settings),
 }
 
 impl Default for Chosen {
@@ -194,8 +235,22 @@ impl Default for Chosen {
 
 impl Chosen {
     /// The values of the key `method`.
-    pub const NAMES: [&str; 10] =
-        ["densesiam", "simsiam", "simclr", "byol", "moco_v2", "densecl", "pixpro", "resim", "scrl", "soco"];
+    pub const NAMES: [&str; 14] = [
+        "densesiam",
+        "simsiam",
+        "simclr",
+        "byol",
+        "moco_v2",
+        "densecl",
+        "pixpro",
+        "resim",
+        "scrl",
+        "soco",
+        "vader",
+        "detco",
+        "detcon",
+        "cast",
+    ];
 
     /// The method of this name with its default settings; `None` if there is none.
     pub fn named(name: &str) -> Option<Self> {
@@ -210,6 +265,10 @@ impl Chosen {
             "resim" => Self::ReSim(Default::default()),
             "scrl" => Self::Scrl(Default::default()),
             "soco" => Self::SoCo(Default::default()),
+            "vader" => Self::Vader(Default::default()),
+            "detco" => Self::DetCo(Default::default()),
+            "detcon" => Self::DetCon(Default::default()),
+            "cast" => Self::Cast(Default::default()),
             _ => return None,
         })
     }
@@ -229,6 +288,10 @@ impl Chosen {
             Self::ReSim(_) => Self::ReSim(tables.all()?),
             Self::Scrl(_) => Self::Scrl(tables.all()?),
             Self::SoCo(_) => Self::SoCo(tables.all()?),
+            Self::Vader(_) => Self::Vader(tables.all()?),
+            Self::DetCo(_) => Self::DetCo(tables.all()?),
+            Self::DetCon(_) => Self::DetCon(tables.all()?),
+            Self::Cast(_) => Self::Cast(tables.all()?),
         })
     }
 
@@ -247,6 +310,10 @@ impl Chosen {
             Self::ReSim(settings) => tables_of(settings),
             Self::Scrl(settings) => tables_of(settings),
             Self::SoCo(settings) => tables_of(settings),
+            Self::Vader(settings) => tables_of(settings),
+            Self::DetCo(settings) => tables_of(settings),
+            Self::DetCon(settings) => tables_of(settings),
+            Self::Cast(settings) => tables_of(settings),
         }
     }
 
@@ -262,6 +329,10 @@ impl Chosen {
             Self::ReSim(settings) => settings,
             Self::Scrl(settings) => settings,
             Self::SoCo(settings) => settings,
+            Self::Vader(settings) => settings,
+            Self::DetCo(settings) => settings,
+            Self::DetCon(settings) => settings,
+            Self::Cast(settings) => settings,
         }
     }
 }

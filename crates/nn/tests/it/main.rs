@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail as tests do")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests say what they leave out, and figures")]
 
+mod box_laws;
 mod cuda;
 mod fixtures;
 mod laws;
@@ -10,6 +11,6 @@ mod names;
 mod parity;
 mod pooling;
 mod pretrain_parity;
-mod rival_laws;
+mod region_laws;
 mod rival_parity;
 mod segment_parity;

@@ -1,15 +1,18 @@
 //! The methods of other papers against statements of them in PyTorch (`rival-*` test vectors).
 
-use densesiam_geometry::{Region, View};
+use densesiam_geometry::{Point, Region, View};
 use densesiam_nn::parts::boxes::{OverlapGrid, shown};
 use densesiam_nn::parts::windows::{LEVELS, Window};
+use densesiam_nn::parts::{Points, Regions};
 use densesiam_nn::pretrain::pixpro::Coordinates;
-use densesiam_nn::pretrain::{Proposals, byol, densecl, moco_v2, pixpro, resim, scrl, simclr, soco};
+use densesiam_nn::pretrain::{
+    Proposals, byol, cast, densecl, detco, detcon, moco_v2, pixpro, resim, scrl, simclr, soco, vader,
+};
 use densesiam_nn::{Architecture, EncoderSettings, Store};
 use tch::{Device, Kind, Tensor};
 
 use crate::fixtures::{Fixture, family, fill, view_by_name};
-use crate::parity::{assert_close, assert_parity, assert_same, assert_teacher_parity};
+use crate::parity::{assert_close, assert_parity, assert_same, assert_smoke, assert_teacher_parity};
 
 fn encoder() -> EncoderSettings {
     EncoderSettings { architecture: Architecture::ResNet18, ..EncoderSettings::default() }
@@ -357,5 +360,191 @@ fn parity_soco() {
             [("loss.total", value(&total)), ("loss.views12", value(&one)), ("loss.views13", value(&two))];
         assert_parity(&fixture, &store, &losses);
         assert_teacher_parity(&fixture, &store);
+    }
+}
+
+/// The order in which keys pass unshuffled.
+fn in_order() -> Tensor {
+    Tensor::arange(4, (Kind::Int64, Device::Cpu))
+}
+
+/// The points of a fixture, which are the same points of the picture in both views.
+fn points(fixture: &Fixture) -> Points {
+    let of_views = ["points1", "points2"].map(|name| fixture.tensor(name));
+    let cuts = cuts(fixture);
+    let recomputed = of_views[0].copy();
+    let [samples, count, ..] = recomputed.size()[..] else { panic!("points") };
+    for (sample, point) in (0..samples).flat_map(|sample| (0..count).map(move |point| (sample, point))) {
+        let coordinate = |axis: i64| recomputed.double_value(&[sample, point, 0, axis]);
+        let [one, two] = [0, 1].map(|view: usize| cuts[sample as usize][view]);
+        let image = one.image_from_view(Point { x: coordinate(0), y: coordinate(1) });
+        let found = two.view_from_image(image);
+        recomputed.get(sample).get(point).get(0).copy_(&Tensor::from_slice(&[found.x, found.y]));
+    }
+    assert_same(fixture, "points2", &recomputed);
+    Points { kept: None, of_views, left_out: 0, share: 1.0 }
+}
+
+#[test]
+fn parity_vader() {
+    for fixture in family("rival-vader") {
+        let store = new_store();
+        let vader = vader::VaderSettings {
+            points: fixture.setting("points"),
+            temperature: fixture.setting("t"),
+            loss_scale: fixture.setting("scale"),
+            momentum: fixture.setting("m"),
+            queue: fixture.setting("queue"),
+            width: fixture.setting("width"),
+            dim: fixture.setting("dim"),
+            norm_groups: fixture.setting("groups"),
+            groups: 1,
+        };
+        let mut model = vader::Vader::new(&store, &vader::Settings { encoder: encoder(), vader });
+        fill_all(&fixture, &store, &["queue"]);
+        model.follow_by(fixture.setting("m"), &never());
+        let [query, key] = views(&fixture);
+        let (losses, _) = model.forward([&query, &key], &points(&fixture), &in_order());
+        losses.total.backward();
+        assert_parity(&fixture, &store, &[("loss.total", value(&losses.total))]);
+        assert_teacher_parity(&fixture, &store);
+        assert_queues(&fixture, &store, &["queue"], |skip| model.follow_by(1.0, skip));
+    }
+}
+
+#[test]
+fn parity_detco() {
+    for fixture in family("rival-detco") {
+        let store = new_store();
+        let detco = detco::DetCoSettings {
+            weights: detco::DetCoSettings::default().weights,
+            temperature: fixture.setting("t"),
+            momentum: fixture.setting("m"),
+            queue: fixture.setting("queue"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+            groups: 1,
+        };
+        let mut model = detco::DetCo::new(&store, &detco::Settings { encoder: encoder(), detco });
+        let queues: Vec<_> = ["global", "local"]
+            .iter()
+            .flat_map(|part| (0..4).map(move |level| format!("queue.{part}.{level}")))
+            .collect();
+        let queues: Vec<_> = queues.iter().map(String::as_str).collect();
+        fill_all(&fixture, &store, &queues);
+        model.follow_by(fixture.setting("m"), &never());
+        let [query, key] = views(&fixture);
+        let side = fixture.setting("patch");
+        let patches = ["patches1", "patches2"]
+            .map(|name| view_by_name(name, &[4, 9, 3, side, side], fixture.setting("seed")));
+        let (detco::Losses { levels, total, .. }, _) =
+            model.forward([&query, &key], patches.each_ref(), &in_order());
+        total.backward();
+        for (index, level) in levels.iter().enumerate() {
+            let losses = [("global", &level.global), ("local", &level.local), ("cross", &level.cross)];
+            for (name, contrasted) in losses {
+                let name = format!("loss.{name}{index}");
+                assert_close(&name, value(&contrasted.loss), fixture.number(&name), 1e-8, 1e-6);
+            }
+        }
+        assert_parity(&fixture, &store, &[("loss.total", value(&total))]);
+        assert_teacher_parity(&fixture, &store);
+        assert_queues(&fixture, &store, &queues, |skip| model.follow_by(1.0, skip));
+    }
+}
+
+#[test]
+fn parity_detcon() {
+    for fixture in family("rival-detcon") {
+        let store = new_store();
+        let detcon = detcon::DetConSettings {
+            form: match fixture.setting::<String>("form").as_str() {
+                "b" => detcon::Form::B,
+                _ => detcon::Form::S,
+            },
+            regions: fixture.setting("ids"),
+            temperature: fixture.setting("t"),
+            momentum: fixture.setting("m"),
+            hidden: fixture.setting("hidden"),
+            dim: fixture.setting("dim"),
+        };
+        let model = detcon::DetCon::new(&store, &detcon::Settings { encoder: encoder(), detcon });
+        fill_all(&fixture, &store, &[]);
+        model.follow_by(fixture.setting("m"), &never());
+        let regions = ["1", "2"].map(|view| {
+            let ids = |name: &str| fixture.tensor(&format!("{name}{view}")).to_kind(Kind::Int64);
+            let numbers = Tensor::zeros([4, 1], (Kind::Double, Device::Cpu));
+            let Regions { cells, .. } = Regions::new(&ids("labels"), [3, 32], &numbers);
+            assert_same(&fixture, &format!("cells{view}"), &cells);
+            Regions { cells, drawn: ids("ids") }
+        });
+        let [view1, view2] = views(&fixture);
+        let (contrast, _) = model.forward([&view1, &view2], regions.each_ref(), 1.0);
+        let [one, two] = &contrast.losses;
+        let total = one + two;
+        total.backward();
+        let losses = [("loss.total", value(&total)), ("loss.view1", value(one)), ("loss.view2", value(two))];
+        assert_parity(&fixture, &store, &losses);
+        assert_teacher_parity(&fixture, &store);
+    }
+}
+
+fn cast_model(fixture: &Fixture, store: &Store) -> cast::Cast {
+    let cast = cast::CastSettings {
+        base: match fixture.setting::<String>("base").as_str() {
+            "v1" => cast::Base::V1,
+            _ => cast::Base::V2,
+        },
+        weight: fixture.setting("alpha"),
+        relu: fixture.setting::<u8>("relu") == 1,
+        temperature: fixture.setting("t"),
+        momentum: fixture.setting("m"),
+        queue: fixture.setting("queue"),
+        hidden: fixture.setting("hidden"),
+        dim: fixture.setting("dim"),
+        groups: 1,
+    };
+    let mut model = cast::Cast::new(store, &cast::Settings { encoder: encoder(), cast });
+    fill_all(fixture, store, &["queue"]);
+    model.follow_by(fixture.setting("m"), &never());
+    model
+}
+
+fn cast_losses(losses: &cast::Losses) -> [(&'static str, f64); 3] {
+    [
+        ("loss.total", value(&losses.total)),
+        ("loss.moco", value(&losses.contrast.loss)),
+        ("loss.attention", value(&losses.attention)),
+    ]
+}
+
+#[test]
+fn parity_cast() {
+    for fixture in family("rival-cast") {
+        let store = new_store();
+        let mut model = cast_model(&fixture, &store);
+        let (views, masks) = (views(&fixture), ["mask", "key_mask"].map(|name| fixture.tensor(name)));
+        let masks = masks.map(|mask| mask.to_kind(Kind::Double));
+        let (losses, attention, _) = model.forward(views.each_ref(), masks.each_ref(), &in_order(), 1.0);
+        losses.total.backward();
+        assert_same(&fixture, "cam", &attention.cam);
+        assert_same(&fixture, "small_mask", &attention.mask);
+        assert_parity(&fixture, &store, &cast_losses(&losses));
+        assert_teacher_parity(&fixture, &store);
+        assert_queues(&fixture, &store, &["queue"], |skip| model.follow_by(1.0, skip));
+    }
+}
+
+/// In float32 the encoder's layers are those that cannot be differentiated twice.
+#[test]
+fn smoke_cast_in_float32() {
+    for fixture in family("rival-cast") {
+        let store = Store::new(Kind::Float, Device::Cpu, 0);
+        let mut model = cast_model(&fixture, &store);
+        let (views, masks) = (views(&fixture), ["mask", "key_mask"].map(|name| fixture.tensor(name)));
+        let [views, masks] = [views, masks].map(|of_views| of_views.map(|of| of.to_kind(Kind::Float)));
+        let (losses, ..) = model.forward(views.each_ref(), masks.each_ref(), &in_order(), 1.0);
+        losses.total.backward();
+        assert_smoke(&fixture, &store, &cast_losses(&losses), |_| false);
     }
 }

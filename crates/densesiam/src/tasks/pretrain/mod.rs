@@ -79,7 +79,8 @@ impl Learner for PretrainLearner {
         let keys: Vec<_> = batch.samples.iter().map(|&sample| key.sample(sample)).collect();
         let pictures: Vec<_> = batch.drawn.iter().map(|pair| pair.picture.map(f64::from)).collect();
         let share = batch.samples.len() as f64 / self.batch_size as f64;
-        let views = Views { pixels, cuts: &cuts, pictures: &pictures, keys: &keys, share };
+        let views =
+            Views { pixels, cuts: &cuts, pictures: &pictures, keys: &keys, share, ..Views::default() };
         let mut step = self.method.step(&views, now);
         let without_overlap = batch.drawn.iter().filter(|pair| pair.overlap.is_none()).count();
         let redraws: u64 = batch.drawn.iter().map(|pair| u64::from(pair.redraws)).sum();

@@ -55,7 +55,8 @@ fn step_of(method: &mut dyn Method, cuts: &[Vec<View>], of: Range<usize>, views:
     let (proposals, keys) = (proposals(of.clone()), &keys(cuts.len() as u64)[of.clone()]);
     let horizon = Horizon { steps_per_epoch: 1, batch_size: cuts.len() as u64, total_steps: 10 };
     let cuts = &cuts[of];
-    let views = Views { pixels, cuts, pictures: &pictures, keys, proposals: &proposals, share };
+    let views =
+        Views { pixels, cuts, pictures: &pictures, keys, proposals: &proposals, share, ..Views::default() };
     method.step(&views, Now { step: 0, horizon })
 }
 
