@@ -55,6 +55,7 @@ impl ExitCode {
             Error::DataSet(_)
             | Error::Reading(_)
             | Error::Index(_)
+            | Error::Regions(_)
             | Error::Load(_)
             | Error::Picture { .. }
             | Error::NothingReadable { .. } => Self::Data,
@@ -71,7 +72,7 @@ impl ExitCode {
             Error::NotFinite { .. } => Self::NotFinite,
             Error::Collapsed { .. } => Self::Collapsed,
             Error::Interrupted(stop) => Self::of_signal(stop.signal),
-            Error::Stopped { signal, .. } => Self::of_signal(*signal),
+            Error::Stopped { signal, .. } | Error::RegionsStopped { signal, .. } => Self::of_signal(*signal),
             Error::Measurement { .. } | Error::Internal(_) => Self::Internal,
         }
     }

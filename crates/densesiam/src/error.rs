@@ -33,6 +33,9 @@ pub enum Error {
     /// The pictures cannot be found.
     #[error(transparent)]
     Index(#[from] densesiam_data::index::IndexError),
+    /// Regions of pictures cannot be found, written or read.
+    #[error(transparent)]
+    Regions(#[from] densesiam_data::regions::RegionError),
     /// The labelled pictures cannot be found.
     #[error(transparent)]
     DataSet(#[from] densesiam_data::labelled::DataSetError),
@@ -163,6 +166,14 @@ pub enum Error {
         /// Where its files are.
         out: PathBuf,
     },
+    /// A signal asked the search for regions to stop.
+    #[error("{reason}")]
+    RegionsStopped {
+        /// The signal.
+        signal: Signal,
+        /// What is written.
+        reason: densesiam_data::regions::RegionError,
+    },
     /// A measurement in a separate process ended early.
     #[error(
         "the measurement of {what} ended early ({status}); if memory was short use a smaller train.batch_size"
@@ -222,6 +233,6 @@ impl Error {
 
     /// Whether the command ended because a signal asked it to, which is not a fault.
     pub fn was_asked_for(&self) -> bool {
-        matches!(self, Self::Interrupted(_) | Self::Stopped { .. })
+        matches!(self, Self::Interrupted(_) | Self::Stopped { .. } | Self::RegionsStopped { .. })
     }
 }

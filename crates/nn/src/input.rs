@@ -3,6 +3,8 @@
 use densesiam_torch_ext::upload;
 use tch::{Device, Kind, Tensor};
 
+use crate::losses::loss_kind;
+
 /// Mean of ImageNet's pictures, in 0..1; the usual normalisation with torchvision.
 pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// Standard deviation of ImageNet's pictures, in 0..1.
@@ -35,5 +37,16 @@ impl Input {
         let [mean, deviation] = [&self.mean, &self.deviation].map(|colour| colour.repeat([width]));
         let normalised = rows.to_kind(Kind::Float).g_sub_(&mean).g_div_(&deviation);
         normalised.view([samples, height, width, 3]).permute([0, 3, 1, 2]).to_kind(self.kind)
+    }
+
+    /// One byte for each pixel to `[B, height, width]` on the device, as they are.
+    pub fn levels(&self, bytes: &[u8], [width, height]: [u32; 2]) -> Tensor {
+        let (width, height) = (i64::from(width), i64::from(height));
+        upload(bytes, &[bytes.len() as i64 / (width * height), height, width], self.device)
+    }
+
+    /// The kind in which losses of such pictures are computed.
+    pub fn kind_of_losses(&self) -> Kind {
+        loss_kind(self.kind)
     }
 }

@@ -36,6 +36,8 @@ pub enum Purpose {
     Pixels = 10,
     /// Regions of a view that are contrasted.
     Ids = 11,
+    /// Patches of a picture that stand beside a view.
+    Patches = 12,
 }
 
 /// The key of one stream of random numbers.

@@ -3,12 +3,18 @@
 use crate::program::{Finished, Place, wait_for};
 
 /// Each method so small that a step takes no time. `folder_r18` has the common tables, and its own names of keys are left out.
-const METHODS: [(&str, &[&str]); 5] = [
+const METHODS: [(&str, &[&str]); 11] = [
     ("simclr", &["simclr.dim=8"]),
     ("byol", &["byol.hidden=16", "byol.dim=8"]),
     ("moco_v2", &["moco_v2.dim=8", "moco_v2.queue=6", "moco_v2.groups=2"]),
     ("densecl", &["densecl.dim=8", "densecl.hidden=16", "densecl.queue=6", "densecl.groups=2"]),
     ("pixpro", &["pixpro.hidden=16", "pixpro.dim=8"]),
+    ("resim", &["resim.dim=8", "resim.width=8", "resim.queue=6", "resim.groups=2", "augment.size=64"]),
+    ("scrl", &["scrl.hidden=16", "scrl.dim=8", "augment.size=64"]),
+    ("vader", &["vader.dim=32", "vader.width=8", "vader.queue=6", "vader.groups=2"]),
+    ("detco", &["detco.dim=8", "detco.hidden=16", "detco.queue=6", "detco.groups=2"]),
+    ("detcon", &["detcon.hidden=16", "detcon.dim=8", "data.regions=segments.zip"]),
+    ("cast", &["cast.dim=8", "cast.queue=6", "cast.groups=2", "data.regions=saliency.zip"]),
 ];
 
 const SMALL: [&str; 10] = [
@@ -39,6 +45,9 @@ fn borrowed(arguments: &[String]) -> Vec<&str> {
 #[test]
 fn a_killed_run_of_any_method_resumed_equals_one_never_killed() {
     let place = Place::new();
+    for kind in ["segments", "saliency"] {
+        find_regions(&place, kind, &[]).succeeded().says(&[kind, "0 without regions"]);
+    }
     for (method, settings) in METHODS {
         let run = |name: &str, more: &[&str]| arguments(&place, method, name, &[settings, more].concat());
         let (whole, killed) = (format!("whole_{method}"), format!("killed_{method}"));
@@ -60,6 +69,35 @@ fn a_killed_run_of_any_method_resumed_equals_one_never_killed() {
         let encoder = densesiam_weights::read(&encoder, &Default::default()).unwrap();
         assert!(encoder.tensors.iter().all(|tensor| !tensor.name.starts_with("key_")), "{method}");
     }
+}
+
+fn find_regions(place: &Place, kind: &str, more: &[&str]) -> Finished {
+    let (pictures, out) = (place.pictures().display().to_string(), format!("{kind}.zip"));
+    let arguments = ["data", "regions", &pictures, "--kind", kind, "--out", &out];
+    place.run(&[&arguments, more].concat())
+}
+
+#[test]
+fn regions_are_found_once_and_belong_to_their_pictures() {
+    let place = Place::new();
+    let dry = |method: &str, more: &[&str]| {
+        place.run(&borrowed(&arguments(&place, method, "dry", &[more, &["--dry-run"]].concat())))
+    };
+    dry("detcon", &[]).exited(2).says(&["data regions", "--kind segments", "data.regions"]);
+    dry("detcon", &["data.regions=segments.zip"]).exited(3).says(&["segments.zip", "data regions"]);
+    find_regions(&place, "boxes", &[]).succeeded().says(&["boxes.zip"]);
+    find_regions(&place, "boxes", &[]).exited(3).says(&["exists", "--overwrite"]);
+    find_regions(&place, "boxes", &["--overwrite"]).succeeded();
+    find_regions(&place, "saliency", &["--scale", "3"]).exited(2).says(&["--scale"]);
+    dry("detcon", &["data.regions=boxes.zip"]).exited(2).says(&["holds boxes", "segments"]);
+    dry("byol", &["data.regions=boxes.zip"]).exited(2).says(&["data.regions", "byol"]);
+    dry("soco", &["data.regions=boxes.zip"]).exited(2).says(&["three views"]);
+    find_regions(&place, "segments", &[]).succeeded();
+    dry("detcon", &["data.regions=segments.zip"]).succeeded();
+    let more = place.pictures().join("more.png");
+    std::fs::copy(std::fs::read_dir(place.pictures()).unwrap().next().unwrap().unwrap().path(), more)
+        .unwrap();
+    dry("detcon", &["data.regions=segments.zip"]).exited(3).says(&["1 of", "more.png"]);
 }
 
 #[test]

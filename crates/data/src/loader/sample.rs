@@ -8,6 +8,7 @@ use densesiam_random::{Key, Purpose};
 use crate::decode::{DecodeError, DecodeLimits, decode_into};
 use crate::image::RgbImage;
 use crate::index::ImageIndex;
+use crate::regions::RegionError;
 use crate::views::{ApplyError, Augmentation, ViewMaker};
 
 /// The source of samples: the pictures, and how views are made from them.
@@ -56,6 +57,9 @@ pub enum SampleError {
     /// A view could not be made of it.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// It has no regions.
+    #[error(transparent)]
+    Regions(#[from] RegionError),
 }
 
 impl SampleError {
@@ -66,6 +70,7 @@ impl SampleError {
             Self::Decode(error) => error.kind(),
             Self::TooSmall { .. } => "too small",
             Self::Apply(_) => "no view can be made",
+            Self::Regions(_) => "no regions",
         }
     }
 }
@@ -128,7 +133,7 @@ pub fn load_sample<A: Augmentation>(
         return Err(SampleError::TooSmall { width, height, min_side: source.min_side });
     }
     let key = Key::new(source.seed, Purpose::Geometry).epoch(epoch).sample(sample);
-    let drawn = source.augmentation.draw((image.width, image.height), key);
+    let drawn = source.augmentation.draw((image.width, image.height), key)?;
     for (view, (&size, out)) in sizes.iter().zip(views).enumerate() {
         maker.set_size(size);
         source.augmentation.apply(&drawn, view, image, maker, out)?;

@@ -7,6 +7,7 @@ use densesiam_settings::SettingError;
 use densesiam_text::shown;
 
 use crate::loader::LoadError;
+use crate::resize::ResizeError;
 
 /// Why a region file cannot be written or used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,9 @@ pub enum RegionError {
         /// Pictures of the data set.
         total: usize,
     },
+    /// A view of the regions could not be made: a bug of the caller.
+    #[error(transparent)]
+    View(#[from] ResizeError),
     /// The file system refused to be read.
     #[error("cannot read {}: {source}; write the regions with `densesiam data regions`", shown(path))]
     Unreadable {

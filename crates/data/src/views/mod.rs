@@ -7,6 +7,7 @@
 
 pub mod aligned;
 mod apply;
+pub mod beside;
 mod blur;
 mod colour;
 mod photometric;
@@ -22,6 +23,7 @@ pub use apply::{ApplyError, ViewMaker};
 pub use photometric::{Jitter, JitterOperation, PerView, Photometric};
 
 use crate::image::RgbImage;
+use crate::regions::RegionError;
 
 /// The settings of one way to make views of a picture: how many, how large, and what is drawn for them.
 pub trait Augmentation: Clone + Debug + Send + Sync + 'static {
@@ -39,7 +41,10 @@ pub trait Augmentation: Clone + Debug + Send + Sync + 'static {
 
     /// Draws the views of a picture of `(width, height)` pixels, as a function of the key only. `key` names seed, epoch
     /// and sample.
-    fn draw(&self, size: (u32, u32), key: Key) -> Self::Drawn;
+    ///
+    /// # Errors
+    /// Where the views need regions of the picture, and a file does not have them.
+    fn draw(&self, size: (u32, u32), key: Key) -> Result<Self::Drawn, RegionError>;
 
     /// Makes one of the views that were drawn for `image`: number `view`, below the number of [`Augmentation::sizes`], into
     /// `out`, `size * size * 3` bytes of interleaved RGB. `maker` makes views of that size.

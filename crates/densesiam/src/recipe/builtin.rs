@@ -1,7 +1,7 @@
 //! The recipes that the program carries, so that it works without its repository.
 
 /// Name and text of each recipe. A recipe may be named in full or by its last part.
-pub const RECIPES: [(&str, &str); 18] = [
+pub const RECIPES: [(&str, &str); 32] = [
     ("pretrain/imagenet_r50_200ep", include_str!("../../../../recipes/pretrain/imagenet_r50_200ep.toml")),
     ("pretrain/coco_r50_800ep", include_str!("../../../../recipes/pretrain/coco_r50_800ep.toml")),
     ("pretrain/folder_r18", include_str!("../../../../recipes/pretrain/folder_r18.toml")),
@@ -44,6 +44,62 @@ pub const RECIPES: [(&str, &str); 18] = [
     (
         "pretrain/rivals/pixpro_folder_r18",
         include_str!("../../../../recipes/pretrain/rivals/pixpro_folder_r18.toml"),
+    ),
+    (
+        "pretrain/rivals/resim_imagenet_r50_200ep",
+        include_str!("../../../../recipes/pretrain/rivals/resim_imagenet_r50_200ep.toml"),
+    ),
+    (
+        "pretrain/rivals/resim_folder_r18",
+        include_str!("../../../../recipes/pretrain/rivals/resim_folder_r18.toml"),
+    ),
+    (
+        "pretrain/rivals/scrl_imagenet_r50_200ep",
+        include_str!("../../../../recipes/pretrain/rivals/scrl_imagenet_r50_200ep.toml"),
+    ),
+    (
+        "pretrain/rivals/scrl_folder_r18",
+        include_str!("../../../../recipes/pretrain/rivals/scrl_folder_r18.toml"),
+    ),
+    (
+        "pretrain/rivals/soco_imagenet_r50_200ep",
+        include_str!("../../../../recipes/pretrain/rivals/soco_imagenet_r50_200ep.toml"),
+    ),
+    (
+        "pretrain/rivals/soco_folder_r18",
+        include_str!("../../../../recipes/pretrain/rivals/soco_folder_r18.toml"),
+    ),
+    (
+        "pretrain/rivals/vader_imagenet_r50_200ep",
+        include_str!("../../../../recipes/pretrain/rivals/vader_imagenet_r50_200ep.toml"),
+    ),
+    (
+        "pretrain/rivals/vader_folder_r18",
+        include_str!("../../../../recipes/pretrain/rivals/vader_folder_r18.toml"),
+    ),
+    (
+        "pretrain/rivals/detco_imagenet_r50_200ep",
+        include_str!("../../../../recipes/pretrain/rivals/detco_imagenet_r50_200ep.toml"),
+    ),
+    (
+        "pretrain/rivals/detco_folder_r18",
+        include_str!("../../../../recipes/pretrain/rivals/detco_folder_r18.toml"),
+    ),
+    (
+        "pretrain/rivals/detcon_imagenet_r50_200ep",
+        include_str!("../../../../recipes/pretrain/rivals/detcon_imagenet_r50_200ep.toml"),
+    ),
+    (
+        "pretrain/rivals/detcon_folder_r18",
+        include_str!("../../../../recipes/pretrain/rivals/detcon_folder_r18.toml"),
+    ),
+    (
+        "pretrain/rivals/cast_imagenet_r50_200ep",
+        include_str!("../../../../recipes/pretrain/rivals/cast_imagenet_r50_200ep.toml"),
+    ),
+    (
+        "pretrain/rivals/cast_folder_r18",
+        include_str!("../../../../recipes/pretrain/rivals/cast_folder_r18.toml"),
     ),
     ("segment/coco27_r18_10ep", include_str!("../../../../recipes/segment/coco27_r18_10ep.toml")),
     ("segment/camvid_r18", include_str!("../../../../recipes/segment/camvid_r18.toml")),

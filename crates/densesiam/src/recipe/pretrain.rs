@@ -9,7 +9,7 @@ use densesiam_settings::tables::{Tables, joined, table_of, tables_of, written};
 use densesiam_settings::{SettingError, within};
 use toml::{Table, Value};
 
-use super::{Beginning, Common, Recipe, RunSettings, Training};
+use super::{Beginning, Common, Recipe, RegionSource, RunSettings, Training};
 
 /// A complete pre-training recipe. Its default is the paper's: ImageNet, ResNet-50, 200 epochs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +20,8 @@ pub struct PretrainRecipe {
     pub augment: RandomViews,
     /// `[encoder]`: what the encoder begins with.
     pub beginning: Beginning,
+    /// `[data]`: regions that were found before the training.
+    pub regions: RegionSource,
     /// `method`, and the tables of its settings: model and losses.
     pub method: Chosen,
 }
@@ -66,6 +68,7 @@ impl Recipe for PretrainRecipe {
             common: tables.all()?,
             augment: tables.read("augment")?,
             beginning: tables.read("encoder")?,
+            regions: tables.read("data")?,
             method: self.method.read(tables)?,
         })
     }
@@ -75,6 +78,7 @@ impl Recipe for PretrainRecipe {
         Ok(joined([
             Table::from_iter([("method".to_owned(), method)]),
             tables_of(&self.common)?,
+            table_of("data", &self.regions)?,
             table_of("augment", &self.augment)?,
             table_of("encoder", &self.beginning)?,
             self.method.tables()?,

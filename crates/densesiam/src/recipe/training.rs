@@ -108,6 +108,15 @@ pub struct Beginning {
     pub weights: String,
 }
 
+/// `[data]`: regions of the pictures. How the pictures are read, [`DataSettings`] says in the same table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RegionSource {
+    /// A file that `densesiam data regions` wrote for these pictures; empty for a method that compares no regions.
+    #[serde(deserialize_with = "home::setting")]
+    pub regions: String,
+}
+
 /// `[data]`: the pictures and how they are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -15,7 +15,7 @@ use densesiam_torch_ext::Group;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::{Method, MethodSettings, NamedLoss, Views, both};
+use super::{Inputs, Method, MethodSettings, NamedLoss, RegionInput, Views, both};
 use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::layers::Mode;
 use crate::losses::{normalised, weighed};
@@ -103,7 +103,7 @@ impl MethodSettings for Settings {
         require(possible, "cast.weight", &weight, "a finite number from 0")?;
         let possible = temperature > 0.0 && temperature.is_finite();
         require(possible, "cast.temperature", &temperature, "a finite number above 0")?;
-        within("cast.momentum", momentum, 0.0..=1.0, "")?;
+        within("cast.momentum", momentum, 0.0..=1.0, "(a share)")?;
         within("cast.queue", queue, 1..=16_777_216, "keys")?;
         within("cast.hidden", hidden, 0..=65536, "channels")?;
         within("cast.dim", dim, 2..=65536, "channels")?;
@@ -114,6 +114,10 @@ impl MethodSettings for Settings {
         let CastSettings { queue, groups, .. } = self.cast;
         require(queue >= batch_size as i64, "cast.queue", &queue, "train.batch_size and above")?;
         divides("cast.groups", groups, batch_size, processes)
+    }
+
+    fn inputs(&self) -> Inputs {
+        Inputs { regions: Some(RegionInput::Saliency), ..Inputs::default() }
     }
 
     fn losses(&self) -> &'static [NamedLoss] {

@@ -16,7 +16,7 @@ use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::{Method, MethodSettings, NamedLoss, Views, both};
+use super::{Inputs, Method, MethodSettings, NamedLoss, Views, both};
 use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::heads::{Form, Head, Layers};
 use crate::layers::Mode;
@@ -56,6 +56,8 @@ pub struct DetCoSettings {
     pub dim: i64,
     /// Parts of the batch that each have their own batch statistics, as on so many cards.
     pub groups: i64,
+    /// Side of a patch in pixels.
+    pub patch: u32,
 }
 
 impl Default for DetCoSettings {
@@ -68,6 +70,7 @@ impl Default for DetCoSettings {
             hidden: 0,
             dim: 128,
             groups: 8,
+            patch: 64,
         }
     }
 }
@@ -83,24 +86,29 @@ impl MethodSettings for Settings {
 
     fn validate(&self) -> Result<(), SettingError> {
         self.encoder.validate()?;
-        let DetCoSettings { weights, temperature, momentum, queue, hidden, dim, groups } = self.detco;
+        let DetCoSettings { weights, temperature, momentum, queue, hidden, dim, groups, patch } = self.detco;
         let possible = weights.iter().all(|weight| *weight >= 0.0 && weight.is_finite());
         let possible = possible && weights.iter().any(|weight| *weight > 0.0);
         let shown = format!("{weights:?}");
         require(possible, "detco.weights", &shown, "four finite numbers from 0, not all of them 0")?;
         let possible = temperature > 0.0 && temperature.is_finite();
         require(possible, "detco.temperature", &temperature, "a finite number above 0")?;
-        within("detco.momentum", momentum, 0.0..=1.0, "")?;
+        within("detco.momentum", momentum, 0.0..=1.0, "(a share)")?;
         within("detco.queue", queue, 1..=16_777_216, "keys")?;
         within("detco.hidden", hidden, 0..=65536, "channels")?;
         within("detco.dim", dim, 2..=65536, "channels")?;
-        within("detco.groups", groups, 1..=1024, "parts of a batch")
+        within("detco.groups", groups, 1..=1024, "parts of a batch")?;
+        within("detco.patch", patch, 32..=8192, "pixels; a cell of C5 has 32")
     }
 
     fn fits_batch(&self, batch_size: usize, processes: usize) -> Result<(), SettingError> {
         let DetCoSettings { queue, groups, .. } = self.detco;
         require(queue >= batch_size as i64, "detco.queue", &queue, "train.batch_size and above")?;
         divides("detco.groups", groups, batch_size, processes)
+    }
+
+    fn inputs(&self) -> Inputs {
+        Inputs { patches: Some(self.detco.patch), ..Inputs::default() }
     }
 
     fn losses(&self) -> &'static [NamedLoss] {

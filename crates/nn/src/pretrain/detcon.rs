@@ -15,7 +15,7 @@ use densesiam_torch_ext::Group;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::{Method, MethodSettings, NamedLoss, Views, both};
+use super::{Inputs, Method, MethodSettings, NamedLoss, RegionInput, Views, both};
 use crate::encoder::{EncoderSettings, ResNet};
 use crate::heads::{Form as HeadForm, Head, Layers};
 use crate::layers::both_views;
@@ -86,7 +86,7 @@ impl MethodSettings for Settings {
         within("detcon.regions", regions, 1..=256, "regions")?;
         let possible = temperature > 0.0 && temperature.is_finite();
         require(possible, "detcon.temperature", &temperature, "a finite number above 0")?;
-        within("detcon.momentum", momentum, 0.0..=1.0, "")?;
+        within("detcon.momentum", momentum, 0.0..=1.0, "(a share)")?;
         within("detcon.hidden", hidden, 1..=65536, "channels")?;
         within("detcon.dim", dim, 2..=65536, "channels")
     }
@@ -96,6 +96,10 @@ impl MethodSettings for Settings {
             Form::B => Predictors { global: &[], all: &["predictor"] },
             Form::S => Predictors { global: &[], all: &[] },
         }
+    }
+
+    fn inputs(&self) -> Inputs {
+        Inputs { regions: Some(RegionInput::Segments), ..Inputs::default() }
     }
 
     fn losses(&self) -> &'static [NamedLoss] {

@@ -144,6 +144,28 @@ pub struct NamedLoss {
     pub meaning: &'static str,
 }
 
+/// What a method needs beside two views that are drawn independently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// Both views are mirrored, or neither.
+    pub shared_flip: bool,
+    /// Nine patches of the picture for each view, so many pixels a side ([`Views::patches`]).
+    pub patches: Option<u32>,
+    /// Regions of the picture that were found before the training.
+    pub regions: Option<RegionInput>,
+}
+
+/// A kind of regions that a method compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegionInput {
+    /// Segments, [`Views::labels`].
+    Segments,
+    /// How salient each pixel is, [`Views::saliency`].
+    Saliency,
+    /// Boxes that may hold things, [`Views::proposals`], in three views.
+    Boxes,
+}
+
 /// The settings of a method, which are implemented beside it.
 pub trait MethodSettings: Debug {
     /// Its name, the value of the key `method`.
@@ -169,6 +191,11 @@ pub trait MethodSettings: Debug {
     /// Whether something is compared in the overlap of the views, so that views without one are drawn again.
     fn needs_overlap(&self) -> bool {
         false
+    }
+
+    /// What it needs beside two views that are drawn independently.
+    fn inputs(&self) -> Inputs {
+        Inputs::default()
     }
 
     /// The predictors to which `optimizer.fixed_predictor_learning_rate` refers.

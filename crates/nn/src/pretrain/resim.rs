@@ -16,7 +16,7 @@ use densesiam_torch_ext::Group;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::{Method, MethodSettings, NamedLoss, Views};
+use super::{Inputs, Method, MethodSettings, NamedLoss, Views};
 use crate::encoder::{EncoderSettings, ResNet};
 use crate::heads::Layers;
 use crate::layers::Mode;
@@ -102,7 +102,7 @@ impl MethodSettings for Settings {
         let ReSimSettings { temperature, momentum, queue, hidden, dim, width, groups, .. } = self.resim;
         let possible = temperature > 0.0 && temperature.is_finite();
         require(possible, "resim.temperature", &temperature, "a finite number above 0")?;
-        within("resim.momentum", momentum, 0.0..=1.0, "")?;
+        within("resim.momentum", momentum, 0.0..=1.0, "(a share)")?;
         within("resim.queue", queue, 1..=16_777_216, "keys")?;
         within("resim.hidden", hidden, 0..=65536, "channels")?;
         within("resim.dim", dim, 2..=65536, "channels")?;
@@ -118,6 +118,10 @@ impl MethodSettings for Settings {
 
     fn needs_overlap(&self) -> bool {
         true
+    }
+
+    fn inputs(&self) -> Inputs {
+        Inputs { shared_flip: true, ..Inputs::default() }
     }
 
     fn losses(&self) -> &'static [NamedLoss] {

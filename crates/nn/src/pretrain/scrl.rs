@@ -71,7 +71,7 @@ impl MethodSettings for Settings {
     fn validate(&self) -> Result<(), SettingError> {
         self.encoder.validate()?;
         let ScrlSettings { momentum, hidden, dim, boxes, .. } = self.scrl;
-        within("scrl.momentum", momentum, 0.0..=1.0, "")?;
+        within("scrl.momentum", momentum, 0.0..=1.0, "(a share)")?;
         within("scrl.hidden", hidden, 1..=65536, "channels")?;
         within("scrl.dim", dim, 2..=65536, "channels")?;
         within("scrl.boxes", boxes, 1..=1000, "boxes")

@@ -17,7 +17,7 @@ use densesiam_torch_ext::upload;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use super::{Method, MethodSettings, NamedLoss, Proposals, Views};
+use super::{Inputs, Method, MethodSettings, NamedLoss, Proposals, RegionInput, Views};
 use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::heads::{Form, Head, Layers};
 use crate::layers::{Mode, both_views};
@@ -73,7 +73,7 @@ impl MethodSettings for Settings {
     fn validate(&self) -> Result<(), SettingError> {
         self.encoder.validate()?;
         let SoCoSettings { momentum, width, head, hidden, dim, limits } = self.soco;
-        within("soco.momentum", momentum, 0.0..=1.0, "")?;
+        within("soco.momentum", momentum, 0.0..=1.0, "(a share)")?;
         within("soco.width", width, 1..=65536, "channels")?;
         within("soco.head", head, 1..=65536, "channels")?;
         within("soco.hidden", hidden, 1..=65536, "channels")?;
@@ -84,6 +84,10 @@ impl MethodSettings for Settings {
 
     fn predictors(&self) -> Predictors {
         Predictors { global: &[], all: &["predictor"] }
+    }
+
+    fn inputs(&self) -> Inputs {
+        Inputs { regions: Some(RegionInput::Boxes), ..Inputs::default() }
     }
 
     fn losses(&self) -> &'static [NamedLoss] {

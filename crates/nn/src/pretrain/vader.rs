@@ -94,7 +94,7 @@ impl MethodSettings for Settings {
         };
         above_0("vader.temperature", temperature)?;
         above_0("vader.loss_scale", loss_scale)?;
-        within("vader.momentum", momentum, 0.0..=1.0, "")?;
+        within("vader.momentum", momentum, 0.0..=1.0, "(a share)")?;
         within("vader.queue", queue, 1..=16_777_216, "keys")?;
         within("vader.width", width, 1..=65536, "channels")?;
         within("vader.dim", dim, 2..=65536, "channels")?;

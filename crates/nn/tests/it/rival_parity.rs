@@ -424,6 +424,7 @@ fn parity_detco() {
             hidden: fixture.setting("hidden"),
             dim: fixture.setting("dim"),
             groups: 1,
+            ..Default::default()
         };
         let mut model = detco::DetCo::new(&store, &detco::Settings { encoder: encoder(), detco });
         let queues: Vec<_> = ["global", "local"]

@@ -64,7 +64,7 @@ pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
     let place = Place::new(&recipe, recipe.augment.size, membership.as_ref())?;
     let store = place.store();
     let learner = PretrainLearner::new(&recipe, &store, place.precision.kind());
-    bench("step", &place, (learner, store), overlapping_views(), arguments)
+    bench("step", &place, (learner, store), overlapping_views().into(), arguments)
 }
 
 /// `densesiam bench segment-step`

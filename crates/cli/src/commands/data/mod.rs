@@ -2,6 +2,7 @@
 
 mod check;
 mod pack;
+mod regions;
 mod size;
 
 use std::path::PathBuf;
@@ -22,6 +23,14 @@ pub(crate) enum Data {
     ///
     /// Example: densesiam data pack IMAGENET/train --out shards --name imagenet --seed 1
     Pack(PackArguments),
+    /// Find regions of every picture, once, for the methods of pre-training that compare them
+    ///
+    /// Segments (DetCon) are those of Felzenszwalb and Huttenlocher, boxes (SoCo) those of selective search, saliency (CAST) the
+    /// maximum symmetric surround, or somebody's maps. The file is a zip archive with a grey PNG, or a list of boxes, for each
+    /// picture; a stopped command goes on when it is typed again.
+    ///
+    /// Example: densesiam data regions MY_PICTURES --kind segments --out regions.zip
+    Regions(RegionArguments),
     /// Read and decode every picture, and say how many there are, how large, and which cannot be read
     Check {
         /// A folder of pictures, a list file, or tar shards
@@ -63,10 +72,55 @@ pub(crate) struct PackArguments {
     pub overwrite: bool,
 }
 
+/// `densesiam data regions`
+#[derive(Debug, Args)]
+pub(crate) struct RegionArguments {
+    /// A folder of pictures, a list file, or tar shards
+    pub pictures: String,
+    /// What is found
+    #[arg(long, value_enum)]
+    pub kind: Kind,
+    /// The file to write
+    #[arg(long, value_parser = path())]
+    pub out: PathBuf,
+    /// A folder with a saliency map for each picture, MAPS/NAME.png, instead of finding one
+    #[arg(long, value_parser = path())]
+    pub maps: Option<PathBuf>,
+    /// Segments and boxes: how large segments are; larger is fewer [default: 1000 for segments, 300 for boxes]
+    #[arg(long)]
+    pub scale: Option<f64>,
+    /// Segments and boxes: pixels of the smallest segment [default: 1000 for segments, 100 for boxes]
+    #[arg(long)]
+    pub min_size: Option<u32>,
+    /// Larger pictures are reduced to this side first [default: 640 for boxes, else 2048]
+    #[arg(long)]
+    pub longest_side: Option<u32>,
+    /// Threads that find regions [default: all cores]
+    #[arg(long)]
+    pub workers: Option<usize>,
+    /// Replace the file
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Kinds of regions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// The number of a segment for each pixel
+    #[value(alias = "fh")]
+    Segments,
+    /// Boxes that may each hold a thing
+    #[value(alias = "selective_search")]
+    Boxes,
+    /// How much each pixel stands out
+    Saliency,
+}
+
 /// Does what the command line says.
 pub(super) fn run(command: &Data) -> Result<(), Error> {
     match command {
         Data::Pack(arguments) => pack::run(arguments),
+        Data::Regions(arguments) => regions::run(arguments),
         Data::Check { root, json } => check::run(root, *json),
     }
 }

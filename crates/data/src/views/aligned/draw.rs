@@ -7,6 +7,7 @@ use densesiam_settings::SettingError;
 use super::{AlignedViews, BlurDraw, CropRounding};
 use crate::frame::Frame;
 use crate::image::RgbImage;
+use crate::regions::RegionError;
 use crate::views::photometric::{around_one, chance, uniform};
 use crate::views::{
     ApplyError, Augmentation, Jitter, JitterOperation, Photometric, ViewMaker, ViewParameters,
@@ -36,19 +37,9 @@ pub struct AlignedPair {
     pub flip: bool,
 }
 
-impl Augmentation for AlignedViews {
-    type Drawn = AlignedPair;
-
-    fn validate(&self) -> Result<(), SettingError> {
-        AlignedViews::validate(self)
-    }
-
-    fn sizes(&self) -> Vec<u32> {
-        vec![self.size; 2]
-    }
-
+impl AlignedViews {
     /// Draws both views. View and purpose of `key` are not read, nor is its epoch if settings ask for replay.
-    fn draw(&self, size: (u32, u32), key: Key) -> AlignedPair {
+    pub fn draw(&self, size: (u32, u32), key: Key) -> AlignedPair {
         let key = if self.replay { key.epoch(0) } else { key };
         let rng = &mut Key { purpose: Purpose::Geometry, ..key.view(0) }.rng();
         let crop = CropDraw {
@@ -72,6 +63,22 @@ impl Augmentation for AlignedViews {
             ViewParameters { view: second, photometric: photometric(1, 1.0) },
         ];
         AlignedPair { views, frame, feature_box, flip }
+    }
+}
+
+impl Augmentation for AlignedViews {
+    type Drawn = AlignedPair;
+
+    fn validate(&self) -> Result<(), SettingError> {
+        AlignedViews::validate(self)
+    }
+
+    fn sizes(&self) -> Vec<u32> {
+        vec![self.size; 2]
+    }
+
+    fn draw(&self, size: (u32, u32), key: Key) -> Result<AlignedPair, RegionError> {
+        Ok(AlignedViews::draw(self, size, key))
     }
 
     fn apply(

@@ -6,6 +6,7 @@ use densesiam_settings::SettingError;
 
 use super::RandomViews;
 use crate::image::RgbImage;
+use crate::regions::RegionError;
 use crate::views::photometric::{around_one, chance, uniform};
 use crate::views::{
     ApplyError, Augmentation, Jitter, JitterOperation, Photometric, ViewMaker, ViewParameters,
@@ -34,21 +35,11 @@ impl RandomPair {
     }
 }
 
-impl Augmentation for RandomViews {
-    type Drawn = RandomPair;
-
-    fn validate(&self) -> Result<(), SettingError> {
-        RandomViews::validate(self)
-    }
-
-    fn sizes(&self) -> Vec<u32> {
-        vec![self.size; 2]
-    }
-
+impl RandomViews {
     /// Draws both views. View and purpose of `key` are not read. If the crops do not overlap, the second is drawn
     /// again, `overlap_tries` times at most (ours; attempt `a` of the second view has `1 + 2 a` as the view of its
     /// key).
-    fn draw(&self, size: (u32, u32), key: Key) -> RandomPair {
+    pub fn draw(&self, size: (u32, u32), key: Key) -> RandomPair {
         let geometry = |view: u32| {
             let key = Key { purpose: Purpose::Geometry, ..key.view(view) };
             draw_geometry(self, size, &mut key.rng())
@@ -66,6 +57,22 @@ impl Augmentation for RandomViews {
         };
         let views = [parameters(first, 0), parameters(second, 1)];
         RandomPair { views, overlap: first.overlap(&second), redraws, picture: size.into() }
+    }
+}
+
+impl Augmentation for RandomViews {
+    type Drawn = RandomPair;
+
+    fn validate(&self) -> Result<(), SettingError> {
+        RandomViews::validate(self)
+    }
+
+    fn sizes(&self) -> Vec<u32> {
+        vec![self.size; 2]
+    }
+
+    fn draw(&self, size: (u32, u32), key: Key) -> Result<RandomPair, RegionError> {
+        Ok(RandomViews::draw(self, size, key))
     }
 
     fn apply(
@@ -87,13 +94,23 @@ fn draw_geometry(settings: &RandomViews, size: (u32, u32), rng: &mut ChaCha8Rng)
 }
 
 /// torchvision's `RandomResizedCrop.get_params`: a box of whole pixels, uniform in area, log-uniform in ratio.
-fn draw_crop(settings: &RandomViews, (width, height): (u32, u32), rng: &mut ChaCha8Rng) -> Region {
+fn draw_crop(settings: &RandomViews, size: (u32, u32), rng: &mut ChaCha8Rng) -> Region {
+    crop_of(settings.scale, settings.ratio, size, rng)
+}
+
+/// The same for any scale and ratio.
+pub(in crate::views) fn crop_of(
+    scale: [f64; 2],
+    ratio: [f64; 2],
+    (width, height): (u32, u32),
+    rng: &mut ChaCha8Rng,
+) -> Region {
     let area = f64::from(width) * f64::from(height);
     for _ in 0..CROP_TRIES {
-        let target = area * uniform(settings.scale, rng);
-        let ratio = uniform(settings.ratio.map(f64::ln), rng).exp();
-        let crop_width = (target * ratio).sqrt().round_ties_even();
-        let crop_height = (target / ratio).sqrt().round_ties_even();
+        let target = area * uniform(scale, rng);
+        let drawn = uniform(ratio.map(f64::ln), rng).exp();
+        let crop_width = (target * drawn).sqrt().round_ties_even();
+        let crop_height = (target / drawn).sqrt().round_ties_even();
         let fits = |side: f64, limit: u32| side >= 1.0 && side <= f64::from(limit);
         if fits(crop_width, width) && fits(crop_height, height) {
             let left = rng.random_range(0..=width - crop_width as u32);
@@ -101,7 +118,7 @@ fn draw_crop(settings: &RandomViews, (width, height): (u32, u32), rng: &mut ChaC
             return crop_box(left.into(), top.into(), crop_width, crop_height);
         }
     }
-    centre_crop(settings.ratio, width.into(), height.into())
+    centre_crop(ratio, width.into(), height.into())
 }
 
 /// The largest centred box whose ratio is allowed.
@@ -119,7 +136,11 @@ fn crop_box(left: f64, top: f64, width: f64, height: f64) -> Region {
 }
 
 /// Every number is drawn, whether it is used or not, so that changing one probability leaves all other draws unchanged.
-fn draw_photometric(settings: &RandomViews, view: usize, rng: &mut ChaCha8Rng) -> Photometric {
+pub(in crate::views) fn draw_photometric(
+    settings: &RandomViews,
+    view: usize,
+    rng: &mut ChaCha8Rng,
+) -> Photometric {
     let jittered = chance(settings.jitter_probability, rng);
     let jitter = draw_jitter(settings, rng);
     let grayscale = chance(settings.grayscale_probability, rng);

@@ -6,4 +6,5 @@ mod draw;
 mod settings;
 
 pub use draw::RandomPair;
+pub(super) use draw::{crop_of, draw_photometric as photometric_of};
 pub use settings::RandomViews;

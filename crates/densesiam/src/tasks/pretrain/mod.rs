@@ -8,18 +8,19 @@ mod sheet;
 mod verdict;
 
 use densesiam_data::loader::Batch;
-use densesiam_data::views::random::{RandomPair, RandomViews};
+use densesiam_data::regions::Raster;
+use densesiam_data::views::beside::{PATCHES, PretrainSample, PretrainViews};
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::Start;
 use densesiam_nn::input::Input;
-use densesiam_nn::pretrain::{Method, Views};
+use densesiam_nn::pretrain::{Inputs, Method, Views};
 use densesiam_nn::{Group, Step, Store};
 use densesiam_random::{Key, Purpose};
 use densesiam_report::page::Status;
 use densesiam_settings::duration::Now;
 use image::RgbImage;
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 pub use plan::Plan;
 
@@ -47,6 +48,7 @@ pub fn pretrain(plan: &Plan, start: Start, voice: &Voice, interrupt: &Interrupt)
 /// A method and its input, which turns batches into tensors.
 pub struct PretrainLearner {
     method: Box<dyn Method>,
+    inputs: Inputs,
     input: Input,
     size: u32,
     seed: u64,
@@ -60,6 +62,7 @@ impl PretrainLearner {
     pub fn new(recipe: &PretrainRecipe, store: &Store, kind: Kind) -> Self {
         Self {
             method: recipe.method().build(store),
+            inputs: recipe.method().inputs(),
             input: Input::new(kind, store.device()),
             size: recipe.augment.size,
             seed: recipe.common.run.seed,
@@ -67,23 +70,72 @@ impl PretrainLearner {
             group: store.group().clone(),
         }
     }
+
+    /// The patches of each view, `[B, 9, 3, p, p]`, of which there may be none.
+    fn patches(&self, views: &[Vec<u8>]) -> Vec<Tensor> {
+        let Some(side) = self.inputs.patches else { return Vec::new() };
+        let of_view = |patches: &[Vec<u8>]| {
+            let patches: Vec<_> =
+                patches.iter().map(|bytes| self.input.normalised(bytes, [side; 2])).collect();
+            Tensor::stack(&patches, 1)
+        };
+        views[2..].chunks(PATCHES).map(of_view).collect()
+    }
+
+    /// The segments of each view, `[B, size, size]`, of which there may be none.
+    fn labels(&self, drawn: &[PretrainSample]) -> Vec<Tensor> {
+        self.rasters(drawn, |sample| &sample.labels).into_iter().map(|ids| ids.to_kind(Kind::Int64)).collect()
+    }
+
+    /// The salient pixels of each view, `[B, size, size]`, 0 or 1, of which there may be none. Half of 255 is salient (CAST).
+    fn saliency(&self, drawn: &[PretrainSample]) -> Vec<Tensor> {
+        let salient = |levels: Tensor| levels.ge(128).to_kind(self.input.kind_of_losses());
+        self.rasters(drawn, |sample| &sample.saliency).into_iter().map(salient).collect()
+    }
+
+    fn rasters(
+        &self,
+        drawn: &[PretrainSample],
+        of: impl Fn(&PretrainSample) -> &Vec<Raster<u8>>,
+    ) -> Vec<Tensor> {
+        let views = drawn.first().map_or(0, |first| of(first).len());
+        let of_view = |view: usize| {
+            let bytes: Vec<u8> =
+                drawn.iter().flat_map(|sample| of(sample)[view].values.iter().copied()).collect();
+            self.input.levels(&bytes, [self.size; 2])
+        };
+        (0..views).map(of_view).collect()
+    }
 }
 
 impl Learner for PretrainLearner {
-    type Augmentation = RandomViews;
+    type Augmentation = PretrainViews;
 
-    fn step(&mut self, batch: &Batch<RandomPair>, now: Now) -> Step {
-        let pixels = batch.views.iter().map(|bytes| self.input.normalised(bytes, [self.size; 2])).collect();
-        let cuts: Vec<_> = batch.drawn.iter().map(|pair| pair.geometry().to_vec()).collect();
+    fn step(&mut self, batch: &Batch<PretrainSample>, now: Now) -> Step {
+        let drawn: Vec<_> = batch.drawn.iter().map(|sample| &sample.pair).collect();
+        let pixels = batch.views.iter().take(2).map(|bytes| self.input.normalised(bytes, [self.size; 2]));
+        let pixels = pixels.collect();
+        let (patches, labels, saliency) =
+            (self.patches(&batch.views), self.labels(&batch.drawn), self.saliency(&batch.drawn));
+        let cuts: Vec<_> = drawn.iter().map(|pair| pair.geometry().to_vec()).collect();
         let key = Key::new(self.seed, Purpose::Points).epoch(batch.epoch);
         let keys: Vec<_> = batch.samples.iter().map(|&sample| key.sample(sample)).collect();
-        let pictures: Vec<_> = batch.drawn.iter().map(|pair| pair.picture.map(f64::from)).collect();
+        let pictures: Vec<_> = drawn.iter().map(|pair| pair.picture.map(f64::from)).collect();
         let share = batch.samples.len() as f64 / self.batch_size as f64;
-        let views =
-            Views { pixels, cuts: &cuts, pictures: &pictures, keys: &keys, share, ..Views::default() };
+        let views = Views {
+            pixels,
+            patches,
+            labels,
+            saliency,
+            cuts: &cuts,
+            pictures: &pictures,
+            keys: &keys,
+            share,
+            ..Views::default()
+        };
         let mut step = self.method.step(&views, now);
-        let without_overlap = batch.drawn.iter().filter(|pair| pair.overlap.is_none()).count();
-        let redraws: u64 = batch.drawn.iter().map(|pair| u64::from(pair.redraws)).sum();
+        let without_overlap = drawn.iter().filter(|pair| pair.overlap.is_none()).count();
+        let redraws: u64 = drawn.iter().map(|pair| u64::from(pair.redraws)).sum();
         let mut counts = [without_overlap as i64, redraws as i64];
         self.group.sum_counts(&mut counts);
         let [without_overlap, redraws] = counts.map(|count| count as u64);
@@ -91,7 +143,7 @@ impl Learner for PretrainLearner {
         step
     }
 
-    fn follow(&mut self, now: Now, skip: &tch::Tensor) {
+    fn follow(&mut self, now: Now, skip: &Tensor) {
         self.method.follow(now, skip);
     }
 }

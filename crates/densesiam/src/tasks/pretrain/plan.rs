@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use densesiam_data::index::ImageIndex;
-use densesiam_data::views::random::RandomViews;
-use densesiam_nn::pretrain::MethodSettings;
+use densesiam_data::regions::{RegionFile, RegionKind};
+use densesiam_data::views::beside::{Beside, PretrainViews};
+use densesiam_nn::pretrain::{Inputs, MethodSettings, RegionInput};
+use densesiam_text::shown;
 
 use crate::error::Error;
 use crate::memory::views_fit;
@@ -24,6 +27,8 @@ pub struct Plan {
     pub recipe: PretrainRecipe,
     /// Pictures, machine, length.
     pub run: Run,
+    /// What stands beside the views.
+    beside: Beside,
 }
 
 impl Plan {
@@ -38,7 +43,8 @@ impl Plan {
         views_fit(train.batch_size, data.prefetch, recipe.augment.size)?;
         let names = names(recipe.method());
         let (recipe, run) = Run::new(recipe, names, |data| Ok(ImageIndex::scan(Path::new(&data.root))?))?;
-        Ok(Self { recipe, run })
+        let beside = beside(&recipe, &run.index)?;
+        Ok(Self { recipe, run, beside })
     }
 
     /// A remark if there are too few pictures for these initial weights, else `None`.
@@ -53,14 +59,54 @@ impl Plan {
     }
 
     /// How the views are made.
-    pub fn augmentation(&self) -> RandomViews {
-        let mut views = self.recipe.augment.clone();
-        if !self.recipe.method().needs_overlap() {
+    pub fn augmentation(&self) -> PretrainViews {
+        let method = self.recipe.method();
+        let mut random = self.recipe.augment.clone();
+        if !method.needs_overlap() {
             // Such a method, SimSiam for one, takes its views as they are drawn.
-            views.overlap_tries = 0;
+            random.overlap_tries = 0;
         }
-        views
+        PretrainViews { random, shared_flip: method.inputs().shared_flip, beside: self.beside.clone() }
     }
+}
+
+/// What the method needs beside its views.
+///
+/// # Errors
+/// When it needs regions and `data.regions` names no file that has them, or names one in vain.
+fn beside(recipe: &PretrainRecipe, index: &ImageIndex) -> Result<Beside, Error> {
+    let (name, path) = (recipe.method().name(), &recipe.regions.regions);
+    let Inputs { patches, regions, .. } = recipe.method().inputs();
+    let Some(regions) = regions else {
+        if !path.is_empty() {
+            return Err(Error::Usage(format!("method = {name} compares no regions; leave data.regions out")));
+        }
+        return Ok(patches.map_or(Beside::Nothing, Beside::Patches));
+    };
+    let kind = match regions {
+        RegionInput::Segments => RegionKind::Segments,
+        RegionInput::Saliency => RegionKind::Saliency,
+        RegionInput::Boxes => {
+            return Err(Error::Usage(format!(
+                "method = {name} compares boxes in three views, and the loader of this version makes two"
+            )));
+        }
+    };
+    if path.is_empty() {
+        return Err(Error::Usage(format!(
+            "method = {name} compares {kind} of the pictures, which are found once: densesiam data regions {} --kind {kind} --out \
+             regions.zip, and then data.regions=regions.zip",
+            shown(&recipe.common.data.root)
+        )));
+    }
+    let file = RegionFile::open(Path::new(path), index)?;
+    if file.kind() != kind {
+        let found = file.kind();
+        return Err(Error::Usage(format!(
+            "data.regions = {path} holds {found}; method = {name} compares {kind}"
+        )));
+    }
+    Ok(Beside::Regions(Arc::new(file)))
 }
 
 /// What a pre-training by this method is called, and what its progress line shows.

@@ -10,7 +10,7 @@ use densesiam_data::demo::{DemoSettings, write_demo};
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{Loader, LoaderSettings};
 use densesiam_data::order::Part;
-use densesiam_data::views::random::RandomViews;
+use densesiam_data::views::beside::{Beside, PretrainViews};
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
 use densesiam_nn::{Group, Store};
@@ -193,11 +193,12 @@ const SMALL: [&str; 9] = [
     "regionsim.start=10 steps",
 ];
 
-fn pretraining(settings: &[&str], store: &Store, batch_size: usize) -> (PretrainLearner, RandomViews) {
+fn pretraining(settings: &[&str], store: &Store, batch_size: usize) -> (PretrainLearner, PretrainViews) {
     let mut all: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
     all.push(format!("train.batch_size={batch_size}"));
     let recipe: PretrainRecipe = load("", "the test", &all).unwrap();
-    (PretrainLearner::new(&recipe, store, Kind::Double), recipe.augment.clone())
+    let views = PretrainViews { random: recipe.augment.clone(), shared_flip: false, beside: Beside::Nothing };
+    (PretrainLearner::new(&recipe, store, Kind::Double), views)
 }
 
 #[test]
