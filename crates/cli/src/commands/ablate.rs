@@ -103,7 +103,10 @@ impl Ablated for PretrainRecipe {
     fn figures(run: &RunLayout) -> Result<Figures, Error> {
         let metrics = Table::read(&run.metrics())?;
         let last = |name: &'static str| metrics.last(name).map(|value| (name, value));
-        Ok(["loss", "spread", "categories_used"].into_iter().filter_map(last).collect())
+        let mut figures: Figures =
+            ["loss", "spread", "categories_used"].into_iter().filter_map(last).collect();
+        figures.push(("pictures/s", metrics.median("pictures_per_second")));
+        Ok(figures)
     }
 }
 
@@ -141,7 +144,8 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
     for seed in seeds() {
         for (place, variant) in ablation.variants.iter().enumerate() {
             let name = format!("{}_s{seed}", variant.folder());
-            let recipe: R = find(base, &settings(arguments, variant, (&folder, &name, seed)))?;
+            let recipe: R =
+                find(variant.recipe(base), &settings(arguments, variant, (&folder, &name, seed)))?;
             // Another seed cannot make a recipe invalid.
             if seed == first && !arguments.dry_run {
                 recipe.clone().check()?;
@@ -151,11 +155,14 @@ fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Resul
     }
     if arguments.dry_run {
         for (place, _, run, _) in &planned {
-            answer_line(format_args!("{}: {}", run.display(), ablation.variants[*place].settings.join(" ")))?;
+            let variant = &ablation.variants[*place];
+            let own = variant.recipe.iter().chain(&variant.settings).map(String::as_str);
+            answer_line(format_args!("{}: {}", run.display(), own.collect::<Vec<_>>().join(" ")))?;
         }
         return Ok(());
     }
-    let random = Variant { name: "random weights".into(), settings: vec![], paper: String::new() };
+    let random =
+        Variant { name: "random weights".into(), recipe: None, settings: vec![], paper: String::new() };
     let mut rows = Vec::new();
     if !arguments.probe.is_empty() {
         let architecture = [format!("encoder.architecture={}", plain.architecture().key())];
@@ -299,6 +306,7 @@ fn as_json(ablation: &Ablation, rows: &[Row]) -> Value {
     let row = |row: &Row| {
         json!({
             "name": row.variant.name,
+            "recipe": row.variant.recipe,
             "settings": row.variant.settings,
             "paper": row.variant.paper,
             "runs": row.outcomes.iter().map(outcome).collect::<Vec<_>>(),

@@ -1,4 +1,5 @@
-//! An ablation: variants of one recipe, each a few settings laid over it.
+//! An ablation: variants of one recipe, each a few settings laid over it. A variant may have a recipe of its own, so that methods
+//! are compared in the same way.
 
 use std::path::Path;
 
@@ -24,7 +25,11 @@ pub enum Task {
 pub struct Variant {
     /// What the row is called; its runs are named after it.
     pub name: String,
+    /// The recipe that it varies, in place of the list's: another method has other keys.
+    #[serde(default)]
+    pub recipe: Option<String>,
     /// Settings laid over the recipe, as key=value.
+    #[serde(default)]
     pub settings: Vec<String>,
     /// The paper's figure for this variant, in the list's `paper_measure`.
     #[serde(default)]
@@ -86,6 +91,11 @@ impl Ablation {
 }
 
 impl Variant {
+    /// Its own recipe, or this one.
+    pub fn recipe<'r>(&'r self, of_list: &'r str) -> &'r str {
+        self.recipe.as_deref().unwrap_or(of_list)
+    }
+
     /// The name as part of a folder's name: letters and digits, with a single underscore for anything else.
     pub fn folder(&self) -> String {
         let plain = |letter: char| if letter.is_alphanumeric() { letter.to_ascii_lowercase() } else { ' ' };
@@ -108,12 +118,16 @@ mod tests {
                 .variants
                 .iter()
                 .map(|variant| match ablation.task {
-                    Task::Pretrain => find::<PretrainRecipe>(&ablation.recipe, &variant.settings)
-                        .map(|recipe| recipe.to_toml())
-                        .unwrap(),
-                    Task::Segment => find::<SegmentRecipe>(&ablation.recipe, &variant.settings)
-                        .map(|recipe| recipe.to_toml())
-                        .unwrap(),
+                    Task::Pretrain => {
+                        find::<PretrainRecipe>(variant.recipe(&ablation.recipe), &variant.settings)
+                            .map(|recipe| recipe.to_toml())
+                            .unwrap()
+                    }
+                    Task::Segment => {
+                        find::<SegmentRecipe>(variant.recipe(&ablation.recipe), &variant.settings)
+                            .map(|recipe| recipe.to_toml())
+                            .unwrap()
+                    }
                 })
                 .collect();
             recipes.sort();

@@ -109,7 +109,7 @@ pub const RECIPES: [(&str, &str); 32] = [
 ];
 
 /// Name and text of each ablation.
-pub const ABLATIONS: [(&str, &str); 11] = [
+pub const ABLATIONS: [(&str, &str); 13] = [
     ("ablate/pretrain_components", include_str!("../../../../recipes/ablate/pretrain_components.toml")),
     (
         "ablate/pretrain_correspondence",
@@ -117,6 +117,11 @@ pub const ABLATIONS: [(&str, &str); 11] = [
     ),
     ("ablate/pretrain_global_region", include_str!("../../../../recipes/ablate/pretrain_global_region.toml")),
     ("ablate/pretrain_grid", include_str!("../../../../recipes/ablate/pretrain_grid.toml")),
+    ("ablate/pretrain_methods", include_str!("../../../../recipes/ablate/pretrain_methods.toml")),
+    (
+        "ablate/pretrain_methods_folder",
+        include_str!("../../../../recipes/ablate/pretrain_methods_folder.toml"),
+    ),
     ("ablate/pretrain_order", include_str!("../../../../recipes/ablate/pretrain_order.toml")),
     ("ablate/pretrain_pixsim_weight", include_str!("../../../../recipes/ablate/pretrain_pixsim_weight.toml")),
     ("ablate/pretrain_points", include_str!("../../../../recipes/ablate/pretrain_points.toml")),
