@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_engine::device::resolve_threads;
+use densesiam_settings::tables::written;
 use densesiam_text::{acts, shown};
 use tch::Device;
 
@@ -20,11 +21,30 @@ const LOOKED_AT: usize = 32;
 
 /// The run directory of the pictures below `root` with these settings.
 pub(super) fn run_directory(root: &str, settings: &[String]) -> Result<PathBuf, Error> {
-    let text = builtin::find("folder_r18").unwrap_or_default();
-    let mut named = vec![format!("run.name={}", name(root))];
+    let Carried { recipe, text, suffix } = carried(settings)?;
+    let mut named = vec![format!("run.name={}{suffix}", name(root))];
     named.extend_from_slice(settings);
-    let recipe: PretrainRecipe = load(text, "folder_r18", &named)?;
+    let recipe: PretrainRecipe = load(text, &recipe, &named)?;
     Ok(Path::new(&recipe.common.run.dir).join(recipe.common.run.name))
+}
+
+/// The folder recipe of a method, and what its runs are called after the folder.
+struct Carried {
+    recipe: String,
+    text: &'static str,
+    suffix: String,
+}
+
+/// The folder recipe of the method that the settings name.
+fn carried(settings: &[String]) -> Result<Carried, Error> {
+    const OWN: [&str; 2] = ["densesiam", "simsiam"];
+    let other = written("method", "", "the settings", settings)?.filter(|name| !OWN.contains(&name.as_str()));
+    let (recipe, suffix) = match other {
+        Some(method) => (format!("{method}_folder_r18"), format!("-{method}")),
+        None => ("folder_r18".to_owned(), String::new()),
+    };
+    // A method that does not exist has no recipe, and is refused where its settings are read.
+    Ok(Carried { text: builtin::find(&recipe).unwrap_or_default(), recipe, suffix })
 }
 
 /// Names of folders that name a part of a data set, and not the data set itself.
@@ -61,8 +81,8 @@ pub(super) fn recipe(
 ) -> Result<Measured<PretrainRecipe>, Error> {
     let index = ImageIndex::scan(Path::new(root))?;
     enough_to_train_on(&index)?;
-    let text = builtin::find("folder_r18").unwrap_or_default();
-    let plain: PretrainRecipe = load(text, "folder_r18", settings)?;
+    let Carried { recipe: named, text, suffix } = carried(settings)?;
+    let plain: PretrainRecipe = load(text, &named, settings)?;
     let device = plain.common.run.device.resolve()?;
     let threads = resolve_threads(plain.common.run.threads);
     let limits = DecodeLimits { max_pixels: plain.common.data.max_pixels };
@@ -72,7 +92,7 @@ pub(super) fn recipe(
     let size = if given("augment.size") { plain.augment.size } else { size(shorter_side, stride, device) };
     let batch = batch_size(index.len(), device);
     let mut chosen = vec![
-        ("run.name", name(root), "the folder's name".to_owned()),
+        ("run.name", name(root) + &suffix, "the folder's name".to_owned()),
         ("data.root", root.to_owned(), "as you said".to_owned()),
         (
             "augment.size",
@@ -89,7 +109,7 @@ pub(super) fn recipe(
         let so_far =
             chosen.iter().filter(|(key, ..)| !given(key)).map(|(key, value, _)| format!("{key}={value}"));
         let so_far: Vec<_> = so_far.chain(settings.iter().cloned()).collect();
-        let rate = load::<PretrainRecipe>(text, "folder_r18", &so_far)?.rate()?;
+        let rate = load::<PretrainRecipe>(text, &named, &so_far)?.rate()?;
         known_rate = Some(rate);
         chosen.push((
             "train.duration",
@@ -111,7 +131,7 @@ pub(super) fn recipe(
         all.push(format!("{key}={value}"));
     }
     all.extend_from_slice(settings);
-    Ok(Measured { recipe: load(text, "folder_r18", &all)?, known_rate })
+    Ok(Measured { recipe: load(text, &named, &all)?, known_rate })
 }
 
 fn place(device: Device, threads: usize) -> String {

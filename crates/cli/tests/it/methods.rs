@@ -46,7 +46,7 @@ fn borrowed(arguments: &[String]) -> Vec<&str> {
 fn a_killed_run_of_any_method_resumed_equals_one_never_killed() {
     let place = Place::new();
     for kind in ["segments", "saliency"] {
-        find_regions(&place, kind, &[]).succeeded().says(&[kind, "0 without regions"]);
+        find_regions(&place, kind, &[]).succeeded().prints(&[kind, "0 without regions"]);
     }
     for (method, settings) in METHODS {
         let run = |name: &str, more: &[&str]| arguments(&place, method, name, &[settings, more].concat());
@@ -85,7 +85,7 @@ fn regions_are_found_once_and_belong_to_their_pictures() {
     };
     dry("detcon", &[]).exited(2).says(&["data regions", "--kind segments", "data.regions"]);
     dry("detcon", &["data.regions=segments.zip"]).exited(3).says(&["segments.zip", "data regions"]);
-    find_regions(&place, "boxes", &[]).succeeded().says(&["boxes.zip"]);
+    find_regions(&place, "boxes", &[]).succeeded().prints(&["boxes.zip"]);
     find_regions(&place, "boxes", &[]).exited(3).says(&["exists", "--overwrite"]);
     find_regions(&place, "boxes", &["--overwrite"]).succeeded();
     find_regions(&place, "saliency", &["--scale", "3"]).exited(2).says(&["--scale"]);
@@ -114,6 +114,21 @@ fn a_teacher_begins_as_the_given_encoder() {
     for name in ["encoder.layer1.0.conv1.weight", "encoder.bn1.running_mean"] {
         assert_eq!(tensor(name), tensor(&format!("key_{name}")), "{name}");
     }
+}
+
+/// A folder is trained on by the folder recipe of the method.
+#[test]
+fn a_folder_is_enough_for_any_method() {
+    let place = Place::new();
+    let folder = place.pictures().display().to_string();
+    let small = ["encoder.architecture=resnet18", "augment.size=64", "train.duration=2 steps", "--dry-run"];
+    for (method, name) in [("byol", "-byol"), ("simsiam", "losses      PixSim off, RegionSim off")] {
+        let named = format!("method={method}");
+        let arguments: Vec<&str> = ["pretrain", &folder, &named].into_iter().chain(small).collect();
+        place.run(&arguments).succeeded().says(&[name]);
+    }
+    let unknown: Vec<&str> = ["pretrain", &folder, "method=dance"].into_iter().chain(small).collect();
+    place.run(&unknown).exited(2).says(&["dance", "byol"]);
 }
 
 #[test]
