@@ -4,6 +4,7 @@ use std::io;
 
 use densesiam::error::Error;
 use densesiam_data::pack::PackError;
+use densesiam_data::regions::RegionError;
 use densesiam_engine::interrupt::Signal;
 
 /// The exit codes of the program; documented in `docs/ARCHITECTURE.md`.
@@ -50,6 +51,8 @@ impl ExitCode {
             | Error::Usage(_)
             | Error::NotText { .. } => Self::Usage,
             Error::Pack(PackError::Exists { .. } | PackError::Name { .. }) => Self::Usage,
+            Error::Regions(RegionError::Exists { .. } | RegionError::Setting(_)) => Self::Usage,
+            Error::Regions(RegionError::Write { .. }) => Self::File,
             Error::Pack(PackError::Nothing) => Self::Data,
             Error::Pack(PackError::Write { .. }) => Self::File,
             Error::DataSet(_)

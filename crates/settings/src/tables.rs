@@ -61,7 +61,13 @@ impl Tables {
             .map_err(|error| self.refused(&error.path().to_string(), error.inner().message()))
     }
 
-    fn refused(&self, key: &str, message: &str) -> RecipeError {
+    /// The text of a key that is in no table, as it was merged.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.merged.get(key)?.as_str()
+    }
+
+    /// The error of a value that cannot be used, with the place that set it.
+    pub fn refused(&self, key: &str, message: &str) -> RecipeError {
         let plain = key.split('[').next().unwrap_or_default();
         let wrote = self.written.iter().rev().find(|(given, _)| find(given, plain).is_some());
         let place = wrote.map_or_else(|| "the defaults".to_owned(), |(_, source)| source.place(plain));

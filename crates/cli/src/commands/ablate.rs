@@ -135,6 +135,14 @@ impl Ablated for SegmentRecipe {
 }
 
 fn ablate<R: Ablated>(ablation: &Ablation, arguments: &AblateArguments) -> Result<(), Error> {
+    let own = ablation.variants.iter().find(|variant| variant.recipe.is_some());
+    if let (Some(variant), Some(_)) = (own, &arguments.recipe) {
+        let message = format!(
+            "--recipe replaces the list's recipe, and {:?} has one of its own; copy the list",
+            variant.name
+        );
+        return Err(Error::Usage(message));
+    }
     let base = arguments.recipe.as_deref().unwrap_or(&ablation.recipe);
     let mut plain: R = find(base, &arguments.settings)?;
     let (folder, first) = (Path::new(&plain.run().dir).join(&ablation.name), plain.run().seed);

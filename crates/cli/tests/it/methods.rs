@@ -86,7 +86,7 @@ fn regions_are_found_once_and_belong_to_their_pictures() {
     dry("detcon", &[]).exited(2).says(&["data regions", "--kind segments", "data.regions"]);
     dry("detcon", &["data.regions=segments.zip"]).exited(3).says(&["segments.zip", "data regions"]);
     find_regions(&place, "boxes", &[]).succeeded().prints(&["boxes.zip"]);
-    find_regions(&place, "boxes", &[]).exited(3).says(&["exists", "--overwrite"]);
+    find_regions(&place, "boxes", &[]).exited(2).says(&["exists", "--overwrite"]);
     find_regions(&place, "boxes", &["--overwrite"]).succeeded();
     find_regions(&place, "saliency", &["--scale", "3"]).exited(2).says(&["--scale"]);
     dry("detcon", &["data.regions=boxes.zip"]).exited(2).says(&["holds boxes", "segments"]);
@@ -137,6 +137,10 @@ fn settings_that_do_not_suit_a_method_are_refused() {
     let dry = |method: &str, more: &[&str]| {
         place.run(&borrowed(&arguments(&place, method, "dry", &[more, &["--dry-run"]].concat())))
     };
+    let over = |more: &[&str]| place.pretrain("dry", &[more, &["--dry-run"]].concat());
+    over(&["method=byol"]).exited(2).says(&["unknown key", "byol_folder_r18"]);
+    over(&["method=simsiam", "pixsim.weight=1"]).succeeded().says(&["PixSim off, RegionSim off"]);
+    dry("pixpro", &["augment.size=50"]).exited(2).says(&["augment.size", "output_stride"]);
     dry("byol", &["method=nonsense"]).exited(2).says(&["nonsense", "simclr", "byol"]);
     dry("byol", &["pixsim.grid=3"]).exited(2).says(&["pixsim.grid", "unknown key"]);
     place.pretrain("dry", &["byol.hidden=8", "--dry-run"]).exited(2).says(&["byol.hidden", "unknown key"]);

@@ -39,6 +39,11 @@ pub trait Recipe: Default {
     /// With the first key whose value cannot be read.
     fn read(&self, tables: &Tables) -> Result<Self, RecipeError>;
 
+    /// The same error with what the reader of a recipe that is written like this should know.
+    fn explained(error: RecipeError, _text: &str, _settings: &[String]) -> RecipeError {
+        error
+    }
+
     /// The tables of every recipe of this task, each key with its default.
     ///
     /// # Errors
@@ -118,7 +123,8 @@ pub fn complete<R: Recipe>(text: &str) -> Result<String, RecipeError> {
 /// When a key is unknown, or a value cannot be read.
 pub fn merged<R: Recipe>(text: &str, origin: &str, settings: &[String]) -> Result<R, RecipeError> {
     let defaults = R::defaults(text, origin, settings)?;
-    defaults.read(&Tables::merge(&defaults.tables()?, text, origin, settings)?)
+    let tables = Tables::merge(&defaults.tables()?, text, origin, settings);
+    defaults.read(&tables.map_err(|error| R::explained(error, text, settings))?)
 }
 
 /// An integer that its type cannot hold is refused with its range, like any other number out of range.

@@ -6,7 +6,7 @@ use densesiam_nn::Architecture;
 use densesiam_nn::pretrain::{Chosen, MethodSettings, densesiam};
 use densesiam_settings::keys::RecipeError;
 use densesiam_settings::tables::{Tables, joined, table_of, tables_of, written};
-use densesiam_settings::{SettingError, within};
+use densesiam_settings::{SettingError, require, within};
 use toml::{Table, Value};
 
 use super::{Beginning, Common, Recipe, RegionSource, RunSettings, Training};
@@ -32,6 +32,20 @@ impl PretrainRecipe {
         self.method.settings()
     }
 
+    /// The method with its settings. SimSiam is DenseSiam without its dense losses, whatever the recipe gives them.
+    fn read_method(&self, tables: &Tables) -> Result<Chosen, RecipeError> {
+        let name = tables.text("method").unwrap_or_default();
+        if Chosen::named(name).is_none() {
+            let message = format!("there is no such method; there are {}", Chosen::NAMES.join(", "));
+            return Err(tables.refused("method", &message));
+        }
+        let mut method = self.method.read(tables)?;
+        if let (Chosen::DenseSiam(settings), "simsiam") = (&mut method, name) {
+            *settings = settings.without_dense_losses();
+        }
+        Ok(method)
+    }
+
     /// The settings of DenseSiam, if that is the method.
     pub fn densesiam(&mut self) -> Option<&mut densesiam::Settings> {
         match &mut self.method {
@@ -47,12 +61,26 @@ impl Recipe for PretrainRecipe {
     /// The keys of a method are known only where the recipe names it.
     fn defaults(text: &str, origin: &str, settings: &[String]) -> Result<Self, RecipeError> {
         let Some(name) = written("method", text, origin, settings)? else { return Ok(Self::default()) };
-        let method = Chosen::named(&name).ok_or_else(|| RecipeError::Value {
-            key: "method".into(),
-            place: "the recipe or on the command line".into(),
-            message: format!("there is no method {name}; there are {}", Chosen::NAMES.join(", ")),
-        })?;
+        // A name that is none is refused where the method is read.
+        let method = Chosen::named(&name).unwrap_or_default();
         Ok(Self { method, ..Self::default() })
+    }
+
+    /// A method that is laid over the recipe of another one knows none of its keys.
+    fn explained(error: RecipeError, text: &str, settings: &[String]) -> RecipeError {
+        let named = |text: &str, settings: &[String]| written("method", text, "", settings).ok().flatten();
+        match (error, named("", settings)) {
+            (RecipeError::Unknown { key, place, advice }, Some(method))
+                if named(text, &[]) != Some(method.clone()) =>
+            {
+                let advice = format!(
+                    "{advice} The recipe is not one of method={method}, which has {method}_folder_r18 and \
+                     {method}_imagenet_r50_200ep"
+                );
+                RecipeError::Unknown { key, place, advice }
+            }
+            (error, _) => error,
+        }
     }
 
     fn every_table() -> Result<Table, RecipeError> {
@@ -69,7 +97,7 @@ impl Recipe for PretrainRecipe {
             augment: tables.read("augment")?,
             beginning: tables.read("encoder")?,
             regions: tables.read("data")?,
-            method: self.method.read(tables)?,
+            method: self.read_method(tables)?,
         })
     }
 
@@ -97,6 +125,13 @@ impl Recipe for PretrainRecipe {
         let unit = format!("pixels; the encoder's stride is {stride}");
         within("augment.size", self.augment.size, stride..=8192, &unit)?;
         self.method().validate()?;
+        let cell = self.method().encoder().output_stride;
+        require(
+            !self.method().needs_whole_cells() || self.augment.size.is_multiple_of(cell),
+            "augment.size",
+            &self.augment.size,
+            "multiples of encoder.output_stride: the method compares cells by where they lie",
+        )?;
         self.common.validate_training()
     }
 }

@@ -219,13 +219,14 @@ impl Run {
 
 /// What may differ between the processes of one training: where each finds things, and how fast it is. Whatever decides what
 /// they do together is the same in all.
-const MAY_DIFFER: [&str; 9] = [
+const MAY_DIFFER: [&str; 10] = [
     "run.name",
     "run.dir",
     "run.device",
     "run.threads",
     "run.timeout",
     "data.root",
+    "data.regions",
     "data.workers",
     "data.prefetch",
     "data.patience",

@@ -21,18 +21,18 @@ pub fn info_nce(q: &Tensor, k: &Tensor, negatives: &Tensor, temperature: f64) ->
     let kind = loss_kind(q.kind());
     let [q, k, negatives] = [q, k, negatives].map(|of| of.to_kind(kind));
     let positive = (&q * &k).sum_dim_intlist(1, true, kind);
-    contrasted(&positive, &q.matmul(&negatives), temperature)
+    // The rows are divided, and not the similarities, of which there is so only one copy.
+    contrasted(&(positive / temperature), &(q / temperature).matmul(&negatives))
 }
 
-/// The loss and the accuracy of similarities to the positive, `[rows, 1]`, and to negatives, `[rows, K]`.
-fn contrasted(positive: &Tensor, negatives: &Tensor, temperature: f64) -> Contrasted {
+/// The loss and the accuracy of similarities over the temperature: to the positive, `[rows, 1]`, and to negatives, `[rows, K]`.
+fn contrasted(positive: &Tensor, negatives: &Tensor) -> Contrasted {
     let kind = positive.kind();
     if positive.numel() == 0 {
         let loss = of_nothing(positive) + of_nothing(negatives);
         return Contrasted { accuracy: loss.detach(), loss };
     }
-    let logits = Tensor::cat(&[positive, negatives], 1) / temperature;
-    let loss = (logits.logsumexp([1], false) - logits.select(1, 0)).mean(kind);
+    let loss = (positive.logaddexp(&negatives.logsumexp([1], true)) - positive).mean(kind);
     let closest = negatives.detach().amax([1], true);
     Contrasted { loss, accuracy: positive.detach().gt_tensor(&closest).to_kind(kind).mean(kind) }
 }

@@ -18,7 +18,7 @@ use tch::{Kind, Tensor};
 use super::{Inputs, Method, MethodSettings, NamedLoss, RegionInput, Views, both};
 use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::layers::Mode;
-use crate::losses::{normalised, weighed};
+use crate::losses::{normalised, unit, weighed};
 use crate::parts::{
     Contrasted, Momentum, Projector, Queue, divides, info_nce, order, share_of_all, shuffled,
     with_rows_of_others,
@@ -120,6 +120,10 @@ impl MethodSettings for Settings {
         Inputs { regions: Some(RegionInput::Saliency), ..Inputs::default() }
     }
 
+    fn needs_whole_cells(&self) -> bool {
+        true
+    }
+
     fn losses(&self) -> &'static [NamedLoss] {
         &[
             NamedLoss {
@@ -172,7 +176,7 @@ impl Network {
     /// Pictures `[B, 3, H, W]` to unit rows `[B, D]`.
     fn embed(&self, pictures: &Tensor, mode: Mode) -> Tensor {
         let (_, output) = self.projector.forward(&self.encoder.forward(pictures, mode).pooled());
-        normalised(&output, 1)
+        unit(&output, 1)
     }
 }
 
@@ -234,7 +238,7 @@ impl Cast {
         let mode = Mode::Train { views: groups };
         let features = self.student.encoder.forward(query, mode);
         let (hidden, output) = self.student.projector.forward(&features.pooled());
-        let q = normalised(&output, 1);
+        let q = unit(&output, 1);
         let [k] = tch::no_grad(|| shuffled(key, order, |key| [self.teacher.embed(key, mode)]));
         // In the released code the masked key is a second pass of MoCo with the same student, so the teacher follows again, even
         // in a step that is skipped later.

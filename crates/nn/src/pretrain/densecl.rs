@@ -18,7 +18,7 @@ use super::{Method, MethodSettings, NamedLoss, Views};
 use crate::encoder::{EncoderSettings, ResNet};
 use crate::heads::{Form, Head, Layers};
 use crate::layers::Mode;
-use crate::losses::{normalised, weighed};
+use crate::losses::{loss_kind, normalised, unit, weighed};
 use crate::parts::{Contrasted, Embedding, Momentum, Queue, divides, info_nce, order, shuffled};
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
@@ -95,6 +95,10 @@ impl MethodSettings for Settings {
         divides("densecl.groups", groups, batch_size, processes)
     }
 
+    fn needs_whole_cells(&self) -> bool {
+        true
+    }
+
     fn losses(&self) -> &'static [NamedLoss] {
         &[
             NamedLoss {
@@ -153,7 +157,7 @@ impl Network {
     fn forward(&self, view: &Tensor, mode: Mode) -> Outputs {
         let features = self.global.encoder.forward(view, mode);
         Outputs {
-            global: normalised(&self.global.projector.forward(&features.pooled(), mode), 1),
+            global: unit(&self.global.projector.forward(&features.pooled(), mode), 1),
             dense: self.dense_projector.forward(&features.last(), mode).flatten(2, -1),
             features: features.last(),
         }
@@ -211,11 +215,11 @@ impl DenseCl {
         });
         let matched = matches(&q.features.detach(), &k_features);
         self.queue.wait(&k_global);
-        self.dense_queue.wait(&normalised(&k_dense.mean_dim(2, false, k_dense.kind()), 1));
+        self.dense_queue.wait(&unit(&k_dense.mean_dim(2, false, loss_kind(k_dense.kind())), 1));
 
         let global = info_nce(&q.global, &k_global, self.queue.columns(), temperature);
         let positive = k_dense.gather(2, &matched.unsqueeze(1).expand_as(&k_dense), false);
-        let rows = |cells: &Tensor| normalised(cells, 1).transpose(1, 2).flatten(0, 1);
+        let rows = |cells: &Tensor| unit(cells, 1).transpose(1, 2).flatten(0, 1);
         let dense = info_nce(&rows(&q.dense), &rows(&positive), self.dense_queue.columns(), temperature);
         let total = (1.0 - weight) * &global.loss + weight * &dense.loss;
         (Losses { global, dense, total }, matched, q.global.detach())

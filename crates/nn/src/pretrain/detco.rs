@@ -9,7 +9,7 @@
 //! ```
 //!
 //! View 1 and its patches are the queries, view 2 and its patches the keys. The keys pass in a shuffled order, in which the
-//! patches of a picture stay together, and queries and keys are normalised in parts.
+//! patches of a picture stay together, and queries and keys are unit in parts.
 
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_settings::{SettingError, require, within};
@@ -20,7 +20,7 @@ use super::{Inputs, Method, MethodSettings, NamedLoss, Views, both};
 use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::heads::{Form, Head, Layers};
 use crate::layers::Mode;
-use crate::losses::{normalised, weighed};
+use crate::losses::{unit, weighed};
 use crate::parts::{Contrasted, Momentum, Queue, divides, info_nce, order, shuffled};
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
@@ -172,9 +172,7 @@ impl Network {
     /// Pictures `[B, 3, H, W]` to unit rows `[B, D]` of each level.
     fn global(&self, pictures: &Tensor, mode: Mode) -> [Tensor; 4] {
         let pooled = self.pooled(pictures, mode);
-        std::array::from_fn(|level| {
-            normalised(&self.global_projectors[level].forward(&pooled[level], mode), 1)
-        })
+        std::array::from_fn(|level| unit(&self.global_projectors[level].forward(&pooled[level], mode), 1))
     }
 
     /// Patches `[B, 9, 3, p, p]` to unit rows `[B, D]` of each level: the means of a picture's patches stand side by side.
@@ -182,7 +180,7 @@ impl Network {
         let pooled = self.pooled(&patches.flatten(0, 1), mode);
         std::array::from_fn(|level| {
             let side_by_side = pooled[level].unflatten(0, [-1, PATCHES]).flatten(1, 2);
-            normalised(&self.local_projectors[level].forward(&side_by_side, mode), 1)
+            unit(&self.local_projectors[level].forward(&side_by_side, mode), 1)
         })
     }
 

@@ -19,7 +19,7 @@ use super::{Inputs, Method, MethodSettings, NamedLoss, RegionInput, Views, both}
 use crate::encoder::{EncoderSettings, ResNet};
 use crate::heads::{Form as HeadForm, Head, Layers};
 use crate::layers::both_views;
-use crate::losses::{loss_kind, normalised, weighed};
+use crate::losses::{unit, weighed};
 use crate::parts::{
     Embedding, Momentum, RegionContrast, Regions, cosine_to_one, region_contrast, share_of_all,
     with_rows_of_others,
@@ -102,6 +102,10 @@ impl MethodSettings for Settings {
         Inputs { regions: Some(RegionInput::Segments), ..Inputs::default() }
     }
 
+    fn needs_whole_cells(&self) -> bool {
+        true
+    }
+
     fn losses(&self) -> &'static [NamedLoss] {
         &[NamedLoss {
             name: "loss_region",
@@ -172,7 +176,7 @@ impl DetCon {
     ) -> (RegionContrast, Tensor) {
         let temperature = self.settings.detcon.temperature;
         let z = projections(&self.student, views, regions);
-        let rows = |z: &[Tensor; 2]| z.each_ref().map(|z| normalised(&z.to_kind(loss_kind(z.kind())), 1));
+        let rows = |z: &[Tensor; 2]| z.each_ref().map(|z| unit(z, 1));
         let drawn = regions.map(|regions| self.group.gather(&regions.drawn));
         let drawn = drawn.each_ref();
         // What a process adds: with a teacher, the loss of its own rows; without, as in SimCLR, it computes that of all rows.

@@ -5,7 +5,7 @@
 //! teacher: encoder - mean - projector k                  no gradient; its weights follow the student's
 //! ```
 //!
-//! View 1 is the query and view 2 the key. The keys pass in a shuffled order, and queries and keys are normalised in parts.
+//! View 1 is the query and view 2 the key. The keys pass in a shuffled order, and queries and keys are unit in parts.
 
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_settings::{SettingError, require, within};
@@ -16,7 +16,7 @@ use super::{Method, MethodSettings, NamedLoss, Views};
 use crate::encoder::{EncoderSettings, ResNet};
 use crate::heads::Layers;
 use crate::layers::Mode;
-use crate::losses::{normalised, weighed};
+use crate::losses::{unit, weighed};
 use crate::parts::{Contrasted, Embedding, Momentum, Queue, divides, info_nce, order, shuffled};
 use crate::step::{Step, Watched};
 use crate::store::Store;
@@ -128,9 +128,8 @@ impl MoCo {
     /// The loss of views `[B, 3, H, W]`, the keys passing in this `order` `[B]`, and the queries `[B, D]`.
     pub fn forward(&mut self, [query, key]: [&Tensor; 2], order: &Tensor) -> (Contrasted, Tensor) {
         let mode = Mode::Train { views: self.settings.groups };
-        let q = normalised(&self.student.forward(query, mode), 1);
-        let [k] =
-            tch::no_grad(|| shuffled(key, order, |key| [normalised(&self.teacher.forward(key, mode), 1)]));
+        let q = unit(&self.student.forward(query, mode), 1);
+        let [k] = tch::no_grad(|| shuffled(key, order, |key| [unit(&self.teacher.forward(key, mode), 1)]));
         self.queue.wait(&k);
         (info_nce(&q, &k, self.queue.columns(), self.settings.temperature), q.detach())
     }

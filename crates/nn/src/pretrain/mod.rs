@@ -193,6 +193,11 @@ pub trait MethodSettings: Debug {
         false
     }
 
+    /// Whether it compares the cells of the last map by where they lie, so that a view must be a whole number of cells.
+    fn needs_whole_cells(&self) -> bool {
+        false
+    }
+
     /// What it needs beside two views that are drawn independently.
     fn inputs(&self) -> Inputs {
         Inputs::default()
@@ -283,7 +288,7 @@ impl Chosen {
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "densesiam" => Self::default(),
-            "simsiam" => Self::DenseSiam(densesiam::Settings::simsiam()),
+            "simsiam" => Self::DenseSiam(densesiam::Settings::default().without_dense_losses()),
             "simclr" => Self::SimClr(Default::default()),
             "byol" => Self::Byol(Default::default()),
             "moco_v2" => Self::MoCoV2(Default::default()),

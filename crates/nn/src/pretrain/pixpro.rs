@@ -105,6 +105,10 @@ impl MethodSettings for Settings {
         Predictors { global: &[], all: &["value"] }
     }
 
+    fn needs_whole_cells(&self) -> bool {
+        true
+    }
+
     fn losses(&self) -> &'static [NamedLoss] {
         &[NamedLoss {
             name: "loss_pixel",

@@ -20,7 +20,7 @@ use super::{Inputs, Method, MethodSettings, NamedLoss, Views};
 use crate::encoder::{EncoderSettings, ResNet};
 use crate::heads::Layers;
 use crate::layers::Mode;
-use crate::losses::{loss_kind, normalised, weighed, zero_like};
+use crate::losses::{unit, weighed, zero_like};
 use crate::parts::windows::{LEVELS, Level, NeckForm, Window, WindowNeck};
 use crate::parts::{
     Contrasted, Embedding, Momentum, Queue, Reading, divides, info_nce, order, pool, unshuffled,
@@ -182,7 +182,7 @@ impl Network {
     /// The embedding of each picture, `[B, D]`, of length 1; the map of each level, `[B, width, h, w]`; and the encoder's strides.
     fn forward(&self, view: &Tensor, mode: Mode) -> (Tensor, Vec<Tensor>, Vec<u32>) {
         let features = self.global.encoder.forward(view, mode);
-        let embedding = normalised(&self.global.projector.forward(&features.pooled(), mode), 1);
+        let embedding = unit(&self.global.projector.forward(&features.pooled(), mode), 1);
         (embedding, self.neck.forward(&features), features.strides)
     }
 }
@@ -271,7 +271,7 @@ impl ReSim {
         if of_all == 0 {
             return Contrasted { loss: zero_like(q), accuracy: zero_like(q) };
         }
-        let unit_rows = |values: &Tensor| normalised(&values.to_kind(loss_kind(values.kind())), 1);
+        let unit_rows = |values: &Tensor| unit(values, 1);
         let means = unit_rows(&k.avg_pool2d([3, 3], [1, 1], [0, 0], false, true, None));
         let means = means.permute([0, 2, 3, 1]).flatten(0, 2);
         let is_local = level.is_finest() && self.settings.negatives == Negatives::Local;

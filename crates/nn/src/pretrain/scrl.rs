@@ -85,6 +85,10 @@ impl MethodSettings for Settings {
         Predictors { global: &[], all: &["predictor"] }
     }
 
+    fn needs_whole_cells(&self) -> bool {
+        true
+    }
+
     fn losses(&self) -> &'static [NamedLoss] {
         &[NamedLoss {
             name: "loss_box",

@@ -16,7 +16,7 @@ use super::{Method, MethodSettings, NamedLoss, Views};
 use crate::encoder::{EncoderSettings, ResNet};
 use crate::heads::Layers;
 use crate::layers::Mode;
-use crate::losses::normalised;
+use crate::losses::unit;
 use crate::parts::{Contrasted, Embedding, nt_xent};
 use crate::step::{Step, Watched};
 use crate::store::Store;
@@ -110,7 +110,7 @@ impl SimClr {
     /// The loss of both views `[B, 3, H, W]`, which are `share` of the batch of all processes, and the projections of view 1.
     pub fn forward(&self, [one, two]: [&Tensor; 2], share: f64) -> (Contrasted, Tensor) {
         let both = Tensor::cat(&[one, two], 0);
-        let z = normalised(&self.student.forward(&both, Mode::Train { views: 1 }), 1);
+        let z = unit(&self.student.forward(&both, Mode::Train { views: 1 }), 1);
         let halves = z.chunk(2, 0);
         (nt_xent([&halves[0], &halves[1]], self.temperature, &self.group, share), halves[0].detach())
     }

@@ -225,7 +225,7 @@ impl Method for Vader {
         Step {
             loss: weighed(total),
             parts: vec![("loss_pixel", weighed(pixel.loss)), ("accuracy", weighed(pixel.accuracy))],
-            counts: vec![("without_overlap", points.left_out as u64)],
+            counts: vec![],
             watched: vec![Watched::Spread(q)],
         }
     }

@@ -7,7 +7,9 @@ use densesiam_geometry::{Region, View};
 use densesiam_nn::parts::boxes::{GridBox, OverlapGrid, shown};
 use densesiam_nn::parts::windows::NeckForm;
 use densesiam_nn::pretrain::resim::{Negatives, ReSimSettings};
-use densesiam_nn::pretrain::{Chosen, Method, MethodSettings, Proposals, Views, resim, scrl, soco};
+use densesiam_nn::pretrain::{
+    Chosen, Method, MethodSettings, Proposals, Views, byol, densecl, moco_v2, pixpro, resim, scrl, soco,
+};
 use densesiam_nn::{Architecture, EncoderSettings, Group, Step, Store};
 use densesiam_random::{Key, Purpose, RngExt};
 use densesiam_settings::duration::{Horizon, Now};
@@ -120,6 +122,92 @@ fn every_method_can_be_named_and_written() {
         let table = if name == "simsiam" { "densesiam" } else { name };
         assert_eq!(method.settings().name(), table);
         assert!(method.tables().unwrap().contains_key("encoder"), "{name}");
+    }
+}
+
+/// Methods with a teacher, a queue, or both.
+fn followed() -> [Chosen; 4] {
+    let encoder = encoder();
+    let byol = byol::ByolSettings { hidden: 16, dim: 8, ..Default::default() };
+    let moco_v2 = moco_v2::MoCoSettings { queue: 6, dim: 8, groups: 1, ..Default::default() };
+    let densecl = densecl::DenseClSettings { queue: 6, hidden: 16, dim: 8, groups: 1, ..Default::default() };
+    let pixpro = pixpro::PixProSettings { hidden: 16, dim: 8, ..Default::default() };
+    [
+        Chosen::Byol(byol::Settings { encoder, byol }),
+        Chosen::MoCoV2(moco_v2::Settings { encoder, moco_v2 }),
+        Chosen::DenseCl(densecl::Settings { encoder, densecl }),
+        Chosen::PixPro(pixpro::Settings { encoder, pixpro }),
+    ]
+}
+
+#[test]
+fn a_step_that_is_skipped_moves_no_teacher_and_no_queue() {
+    for method in followed().into_iter().chain(small_methods()) {
+        let store = new_store();
+        let mut model = method.settings().build(&store);
+        let cuts = vec![equal(); 4];
+        let _ = step_of(&mut *model, &cuts, 0..4, views_of(&method), Kind::Double);
+        // A student that is not finite must not reach its teacher either.
+        for (_, mut parameter) in store.parameters() {
+            let _ = tch::no_grad(|| parameter.fill_(f64::NAN));
+        }
+        let teacher = || store.state().into_iter().filter(|(name, _)| !name.starts_with("encoder"));
+        let before: Vec<_> = teacher().map(|(_, tensor)| tensor.copy()).collect();
+        let horizon = Horizon { steps_per_epoch: 1, batch_size: 4, total_steps: 10 };
+        model.follow(Now { step: 0, horizon }, &Tensor::from(1.0f32));
+        for (before, (name, after)) in before.iter().zip(teacher()) {
+            let same = before.eq_tensor(&after).logical_or(&before.isnan()).all();
+            assert!(same.int64_value(&[]) != 0, "{name}");
+        }
+    }
+}
+
+/// The momentum of the step that was taken, by the teacher that it makes of a student of 1 and a teacher of 0.
+#[test]
+fn momenta_rise_as_published() {
+    let at = |method: &Chosen, step: u64| {
+        let store = new_store();
+        let mut model = method.settings().build(&store);
+        for [mut student, mut teacher] in store.student_and_teacher(false) {
+            let _ = tch::no_grad(|| (student.fill_(1.0), teacher.fill_(0.0)));
+        }
+        let horizon = Horizon { steps_per_epoch: 1, batch_size: 4, total_steps: 1000 };
+        model.follow(Now { step, horizon }, &Tensor::from(0.0f32));
+        1.0 - store.student_and_teacher(false)[0][1].flatten(0, -1).double_value(&[0])
+    };
+    let cosine =
+        |start: f64, done: f64| 1.0 - (1.0 - start) * ((std::f64::consts::PI * done).cos() + 1.0) / 2.0;
+    let [byol, moco_v2, _, pixpro] = followed();
+    let [resim, scrl, soco] = small_methods();
+    for (method, start, later) in [(&byol, 0.996, 0), (&pixpro, 0.99, 1), (&scrl, 0.97, 0), (&soco, 0.99, 1)]
+    {
+        for step in [0, 500, 999] {
+            let expected = cosine(start, (step + later) as f64 / 1000.0);
+            assert!((at(method, step) - expected).abs() < 1e-12, "{method:?} at {step}: {expected}");
+        }
+    }
+    for method in [&moco_v2, &resim] {
+        assert!([0, 999].iter().all(|&step| (at(method, step) - 0.999).abs() < 1e-12), "{method:?}");
+    }
+}
+
+/// Queues keep float32 in a bfloat16 training: lengths of 1, and more digits than bfloat16 has.
+#[test]
+fn keys_of_a_bfloat16_step_have_length_1() {
+    let [_, moco_v2, densecl, _] = followed();
+    for method in [moco_v2, densecl] {
+        let store = Store::new(Kind::Float, Device::Cpu, 7);
+        let mut model = method.settings().build(&store);
+        let _ = step_of(&mut *model, &vec![equal(); 4], 0..4, 2, Kind::BFloat16);
+        let horizon = Horizon { steps_per_epoch: 1, batch_size: 4, total_steps: 10 };
+        model.follow(Now { step: 0, horizon }, &Tensor::from(0.0f32));
+        for (name, queue) in store.state().into_iter().filter(|(name, _)| name.ends_with("queue")) {
+            let keys = queue.narrow(1, 0, 4);
+            let off =
+                (keys.square().sum_dim_intlist(0, false, Kind::Float) - 1.0).abs().max().double_value(&[]);
+            assert!(off < 1e-5, "{name}: {off:e}");
+            assert!(!keys.equal(&keys.to_kind(Kind::BFloat16).to_kind(Kind::Float)), "{name}");
+        }
     }
 }
 

@@ -63,7 +63,7 @@ fn value(tensor: &Tensor) -> f64 {
     tensor.double_value(&[])
 }
 
-/// Queues after the keys of the step, where the next keys go, and what happens in a step that is skipped.
+/// Queues after the keys of the step, and where the next keys go.
 fn assert_queues(fixture: &Fixture, store: &Store, names: &[&str], mut follow: impl FnMut(&Tensor)) {
     let find = |name: &str| store.state().into_iter().find(|(other, _)| other == name).unwrap().1;
     follow(&never());

@@ -61,6 +61,14 @@ pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
     let membership = processes::start(&arguments.processes)?;
     let mut recipe = pretrain_recipe(&arguments.settings)?;
     with_regionsim(&mut recipe);
+    let method = recipe.method();
+    method.fits_batch(recipe.common.train.batch_size, membership.as_ref().map_or(1, |of| of.world))?;
+    if method.inputs().patches.is_some() || method.inputs().regions.is_some() {
+        return Err(Error::Usage(format!(
+            "bench step makes two views; method = {} needs more",
+            method.name()
+        )));
+    }
     let place = Place::new(&recipe, recipe.augment.size, membership.as_ref())?;
     let store = place.store();
     let learner = PretrainLearner::new(&recipe, &store, place.precision.kind());

@@ -82,6 +82,12 @@ fn report(index: &ImageIndex, arguments: &RegionArguments, written: &WrittenRegi
     if unnamed > 0 {
         say(format_args!("no regions: {unnamed} more"));
     }
+    if written.unreadable.len() == written.pictures {
+        let (pictures, out) = (written.pictures, shown(&arguments.out));
+        return Err(Error::Usage(format!(
+            "none of {pictures} pictures has regions, so that {out} is of no use"
+        )));
+    }
     answer_line(format_args!(
         "{}: {} pictures in {:.1} MB, {} without regions",
         shown(&arguments.out),

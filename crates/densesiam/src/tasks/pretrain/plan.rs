@@ -36,11 +36,17 @@ impl Plan {
     ///
     /// # Errors
     /// A setting that is not allowed, with its key; or pictures or a device that are not available.
-    pub fn new(recipe: PretrainRecipe) -> Result<Self, Error> {
+    pub fn new(mut recipe: PretrainRecipe) -> Result<Self, Error> {
         recipe.validate()?;
         recipe.method().fits_batch(recipe.common.train.batch_size, 1)?;
         let Common { train, data, .. } = &recipe.common;
         views_fit(train.batch_size, data.prefetch, recipe.augment.size)?;
+        let regions = &mut recipe.regions.regions;
+        if !regions.is_empty() {
+            // As the pictures' root, so that the run can be resumed from any folder.
+            let absolute = std::path::absolute(&*regions).map_err(|source| Error::file(&*regions, source))?;
+            *regions = absolute.into_os_string().into_string().unwrap_or_else(|_| regions.clone());
+        }
         let names = names(recipe.method());
         let (recipe, run) = Run::new(recipe, names, |data| Ok(ImageIndex::scan(Path::new(&data.root))?))?;
         let beside = beside(&recipe, &run.index)?;

@@ -235,8 +235,8 @@ impl Settings {
     }
 
     /// SimSiam (Chen and He 2021): the global branch alone.
-    pub fn simsiam() -> Self {
-        let mut settings = Self::default();
+    pub fn without_dense_losses(&self) -> Self {
+        let mut settings = self.clone();
         settings.pixsim.weight = 0.0;
         settings.regionsim.weight = 0.0;
         settings
