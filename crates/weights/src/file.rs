@@ -8,7 +8,8 @@ use std::path::Path;
 use crate::budget::Budget;
 use crate::collect::{Collected, NoStorages, collect};
 use crate::error::{few, readable};
-use crate::pickle::read_pickle;
+use crate::pickle::object::Object;
+use crate::pickle::{Pickle, read_pickle};
 use crate::safetensors_file::{looks_like_safetensors, read_safetensors};
 use crate::torch::{is_legacy_magic, read_legacy, read_zip};
 use crate::{Tensor, WeightsError};
@@ -115,6 +116,8 @@ pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<WeightsFile, WeightsE
         (Format::TorchZip, read_zip(bytes, limits, budget)?)
     } else if looks_like_pickle(bytes) {
         read_pickles(bytes, limits, budget)?
+    } else if let Some(pickle) = pickle_in_npy(bytes) {
+        read_pickles(pickle, limits, budget)?
     } else {
         return Err(WeightsError::NotWeights {
             start: readable(&bytes[..bytes.len().min(12)]),
@@ -130,6 +133,19 @@ fn looks_like_pickle(bytes: &[u8]) -> bool {
     matches!(bytes, [0x80, 2..=5, ..])
 }
 
+/// The pickle in a NumPy file (`.npy`) of Python objects, as DetCon's are. One of numbers has none.
+fn pickle_in_npy(bytes: &[u8]) -> Option<&[u8]> {
+    let [1, _minor, low, high, rest @ ..] = bytes.strip_prefix(NPY)? else { return None };
+    let header = usize::from(u16::from_le_bytes([*low, *high]));
+    rest.get(header..).filter(|rest| looks_like_pickle(rest))
+}
+
+/// Whether a pickle has the names of a ResNet of haiku, also within objects that are not read, as BYOL's.
+fn is_of_haiku(pickle: &Pickle) -> bool {
+    let names_block = |text: &str| text.contains("/~/block_group_");
+    pickle.objects.all().any(|object| matches!(object, Object::Text(text) if names_block(text)))
+}
+
 /// The first pickle is either the whole file or the magic number of PyTorch's older format.
 fn read_pickles(
     bytes: &[u8],
@@ -140,9 +156,22 @@ fn read_pickles(
     if is_legacy_magic(&first) {
         return Ok((Format::TorchLegacy, read_legacy(&bytes[first.length..], limits, budget)?));
     }
+    if is_of_haiku(&first) {
+        return Err(WeightsError::unsupported(
+            "pickle",
+            "it holds a ResNet of JAX (haiku), as BYOL's and DetCon's are, whose layers of stride 2 pad otherwise than \
+             PyTorch's ('SAME'), so that its weights would compute other features here",
+        ));
+    }
     let collected = collect(&first, &mut NoStorages, budget)?;
     Ok((Format::Pickle, collected))
 }
+
+/// How NumPy's files of one array or object begin.
+const NPY: &[u8] = b"\x93NUMPY";
+
+/// How the index of a TensorFlow checkpoint ends: a table of LevelDB's form.
+const END_OF_TABLE: &[u8] = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb";
 
 fn what_it_looks_like(bytes: &[u8]) -> &'static str {
     let start = bytes.trim_ascii_start();
@@ -154,6 +183,11 @@ fn what_it_looks_like(bytes: &[u8]) -> &'static str {
         "it is compressed with gzip; unpack it first"
     } else if bytes.starts_with(b"\x89HDF") {
         "it is an HDF5 file of another framework"
+    } else if bytes.starts_with(NPY) {
+        "it is a NumPy file of one array, which has no names"
+    } else if bytes.ends_with(END_OF_TABLE) {
+        "it is the index of a TensorFlow checkpoint, which is not read; its networks pad otherwise than PyTorch's \
+         ('SAME')"
     } else if bytes.get(257..262) == Some(b"ustar") {
         "it is a tar archive; unpack it first"
     } else {

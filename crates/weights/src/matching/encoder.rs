@@ -71,12 +71,17 @@ impl<'a> Encoder<'a> {
 
     /// Whether its name says that it is a momentum copy, moving average or teacher of another encoder.
     pub(super) fn is_copy(&self) -> bool {
-        const WORDS: [&str; 5] = ["ema", "swa", "avg", "k", "key"];
-        const PARTS: [&str; 5] = ["momentum", "target", "teacher", "average", "shadow"];
-        let prefix = self.prefix.to_ascii_lowercase();
-        let mut words = prefix.split(|character: char| !character.is_ascii_alphabetic());
-        words.any(|word| WORDS.contains(&word) || PARTS.iter().any(|part| word.contains(part)))
+        names_a_copy(self.prefix)
     }
+}
+
+/// Whether the beginning of a name says that it is of a momentum copy, moving average or teacher: `module.encoder_k`.
+pub(super) fn names_a_copy(beginning: &str) -> bool {
+    const WORDS: [&str; 5] = ["ema", "swa", "avg", "k", "key"];
+    const PARTS: [&str; 5] = ["momentum", "target", "teacher", "average", "shadow"];
+    let beginning = beginning.to_ascii_lowercase();
+    let mut words = beginning.split(|character: char| !character.is_ascii_alphabetic());
+    words.any(|word| WORDS.contains(&word) || PARTS.iter().any(|part| word.contains(part)))
 }
 
 /// One way to read the name of a tensor.

@@ -7,11 +7,12 @@ use Layout::{Detectron2, Sequential, Torchvision};
 /// The program whose names a file uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layout {
-    /// `layer1.0.downsample.1.weight`: torchvision, and with it timm, OpenMMLab, SimSiam, MoCo and DenseCL.
+    /// `layer1.0.downsample.1.weight`: torchvision, and with it timm, OpenMMLab, OpenSelfSup, and the programs that began
+    /// from torchvision's ResNet: SimSiam, MoCo, ReSim, CAST, PixPro, SoCo.
     Torchvision,
     /// `res2.0.shortcut.norm.weight`: detectron2.
     Detectron2,
-    /// `4.0.downsample.1.weight`: torchvision's modules as numbers, by `nn.Sequential(*resnet.children())`.
+    /// `4.0.downsample.1.weight`: torchvision's modules as numbers, by `nn.Sequential(*resnet.children())`, as of SCRL.
     Sequential,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use super::encoder::names_a_copy;
 use super::{Mismatch, NameMatch};
 use crate::error::{few, readable};
 
@@ -48,7 +49,8 @@ impl NameMatch {
         &name[..end]
     }
 
-    /// The tensors that were left over, grouped by the part of the network: `fc`, `module.encoder_k`.
+    /// The tensors that were left over, grouped by the part of the network: `fc`, `module.encoder_k`. Copies come first:
+    /// a message shows a few parts, and that a teacher was not taken matters more than which heads there are.
     fn groups_left_over(&self) -> Vec<String> {
         let mut groups: Vec<(&str, usize)> = Vec::new();
         let mut places = HashMap::new();
@@ -60,6 +62,7 @@ impl NameMatch {
                 None => groups.push((part, 1)),
             }
         }
+        groups.sort_by_key(|(part, _)| !names_a_copy(part));
         groups
             .iter()
             .map(|(part, count)| format!("{} ({})", readable(part.as_bytes()), tensors(*count)))

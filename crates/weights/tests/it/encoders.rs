@@ -2,7 +2,7 @@
 
 use densesiam_weights::{Layout, NameMatch, NoMatch, Tensor, match_names};
 
-use crate::resnet::{file, resnet18, resnet50, tensor, under};
+use crate::resnet::{file, in_sequence, resnet18, resnet50, tensor, under};
 
 fn matching(file: &[Tensor]) -> NameMatch {
     match_names(&resnet18(), file).unwrap()
@@ -49,14 +49,8 @@ fn wrappers_of_pytorch_may_stand_within_the_names() {
 
 #[test]
 fn modules_of_a_sequence_go_by_their_numbers() {
-    let numbers = |name: &str| {
-        let modules = [("conv1", 0), ("bn1", 1), ("layer1", 4), ("layer2", 5), ("layer3", 6), ("layer4", 7)];
-        let (module, rest) = name.split_once('.').unwrap();
-        let (_, number) = modules.iter().find(|(name, _)| *name == module).unwrap();
-        format!("{number}.{rest}")
-    };
     for prefix in ["", "backbone.", "0.", "module.encoder.0."] {
-        let mut file = file(&resnet18(), 1, |name| format!("{prefix}{}", numbers(name)));
+        let mut file = file(&resnet18(), 1, |name| format!("{prefix}{}", in_sequence(name)));
         file.push(tensor(&format!("{prefix}9.weight"), &[1000, 512], 1));
         assert_found(&file, prefix);
         assert_eq!(matching(&file).layout, Layout::Sequential);

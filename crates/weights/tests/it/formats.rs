@@ -108,6 +108,49 @@ fn what_is_no_weights_file_says_what_it_looks_like() {
     assert!(message(b"\x80\x02K\x03.").contains("no dictionary"));
 }
 
+/// A pickle of a dictionary with one array, and an entry for who made it.
+fn pickle_with(name: &str, by: &str) -> Vec<u8> {
+    const NUMBER: &[u8] = b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02u1\x85RU\x01x\x86R";
+    let text = |text: &str| [b"X", (text.len() as u32).to_le_bytes().as_slice(), text.as_bytes()].concat();
+    [b"}", text(name).as_slice(), b"}", &text("w"), NUMBER, b"ss", &text("by"), &text(by), b"s"].concat()
+}
+
+/// What NumPy's `save` writes of one Python object.
+fn npy_with(object: &[u8]) -> Vec<u8> {
+    let header = format!("{:117}\n", "{'descr': '|O', 'fortran_order': False, 'shape': (), }");
+    let begin = b"\x80\x03cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01)\
+                  cnumpy\ndtype\nX\x02\x00\x00\x00O8K\x00K\x01\x87R(K\x03X\x01\x00\x00\x00|NNN\
+                  J\xff\xff\xff\xffJ\xff\xff\xff\xffK?tb\x89]";
+    let length = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\x00", length.as_slice(), header.as_bytes(), begin, object, b"atb."].concat()
+}
+
+#[test]
+fn networks_of_other_frameworks_are_refused_with_the_reason() {
+    let reason = "pickle of a kind that is not read here: it holds a ResNet of JAX (haiku), as BYOL's and DetCon's are, \
+                  whose layers of stride 2 pad otherwise than PyTorch's ('SAME'), so that its weights would compute \
+                  other features here";
+    let block = "res_net50/~/block_group_0/~/block_0/~/conv_0";
+    // DetCon's, and BYOL's, whose dictionaries are in an object that is not read.
+    assert_eq!(message(&npy_with(&pickle_with(block, "DetCon"))), reason);
+    let parameters = pickle_with(&format!("byol/{block}"), "BYOL");
+    let state = [
+        b"\x80\x02}X\x10\x00\x00\x00experiment_statecbyol.byol_experiment\n_ByolExperimentState\n",
+        parameters.as_slice(),
+        b"\x85\x81s.",
+    ];
+    assert_eq!(message(&state.concat()), reason);
+    // The same path as a value of another file is no reason.
+    let other = [b"\x80\x02", pickle_with("model", "/home/~/block").as_slice(), b"."].concat();
+    assert_eq!(read_any(&other).unwrap().tensors[0].name, "model.w");
+    assert!(message(&npy_with(&pickle_with("model", "someone"))).contains("no dictionary with names"));
+    assert!(message(b"\x93NUMPY\x01\x00\x04\x00{} \n\x00\x00").contains("a NumPy file of one array"));
+    let index = b"\x00\x00\x06base_model\x57\xfb\x80\x8b\x24\x75\x47\xdb";
+    assert!(
+        message(index).contains("the index of a TensorFlow checkpoint, which is not read; its networks pad")
+    );
+}
+
 fn zip_with(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in entries {

@@ -9,6 +9,7 @@ mod hostile;
 mod matching;
 mod mutations;
 mod networks;
+mod released;
 mod resnet;
 mod write;
 

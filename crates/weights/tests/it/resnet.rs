@@ -65,3 +65,11 @@ pub(crate) fn file(
 pub(crate) fn under(prefix: &str, network: &[(String, Vec<i64>)], value: u8) -> Vec<Tensor> {
     file(network, value, |name| format!("{prefix}{name}"))
 }
+
+/// The name of a tensor in `nn.Sequential(*resnet.children())`.
+pub(crate) fn in_sequence(name: &str) -> String {
+    let modules = [("conv1", 0), ("bn1", 1), ("layer1", 4), ("layer2", 5), ("layer3", 6), ("layer4", 7)];
+    let (module, rest) = name.split_once('.').unwrap();
+    let (_, number) = modules.iter().find(|(name, _)| *name == module).unwrap();
+    format!("{number}.{rest}")
+}
