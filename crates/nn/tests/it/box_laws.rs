@@ -4,9 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use densesiam_geometry::{Region, View};
-use densesiam_nn::parts::boxes::{GridBox, OverlapGrid, shown};
-use densesiam_nn::parts::windows::NeckForm;
-use densesiam_nn::pretrain::resim::{Negatives, ReSimSettings};
+use densesiam_nn::pretrain::resim::{NeckForm, Negatives, ReSimSettings};
+use densesiam_nn::pretrain::scrl::{GridBox, OverlapGrid, shown};
 use densesiam_nn::pretrain::{
     Chosen, Method, MethodSettings, Proposals, Views, byol, densecl, moco_v2, pixpro, resim, scrl, soco,
 };

@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use densesiam_geometry::{Point, Region, View};
-use densesiam_nn::parts::{Points, Regions, nt_xent, region_contrast};
+use densesiam_nn::parts::nt_xent;
+use densesiam_nn::pretrain::detcon::{Regions, region_contrast};
+use densesiam_nn::pretrain::vader::Points;
 use densesiam_nn::pretrain::{Chosen, MethodSettings, Views, cast, detco, detcon, vader};
 use densesiam_nn::{Architecture, EncoderSettings, Group, Step, Store};
 use densesiam_random::{Key, Purpose, RngExt};

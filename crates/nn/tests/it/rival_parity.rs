@@ -1,10 +1,11 @@
 //! The methods of other papers against statements of them in PyTorch (`rival-*` test vectors).
 
 use densesiam_geometry::{Point, Region, View};
-use densesiam_nn::parts::boxes::{OverlapGrid, shown};
-use densesiam_nn::parts::windows::{LEVELS, Window};
-use densesiam_nn::parts::{Points, Regions};
+use densesiam_nn::pretrain::detcon::Regions;
 use densesiam_nn::pretrain::pixpro::Coordinates;
+use densesiam_nn::pretrain::resim::{LEVELS, Window};
+use densesiam_nn::pretrain::scrl::{OverlapGrid, shown};
+use densesiam_nn::pretrain::vader::Points;
 use densesiam_nn::pretrain::{
     Proposals, byol, cast, densecl, detco, detcon, moco_v2, pixpro, resim, scrl, simclr, soco, vader,
 };

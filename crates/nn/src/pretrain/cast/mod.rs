@@ -9,19 +9,21 @@
 //!
 //! View 1 is the query and view 2 the key. The keys pass in a shuffled order, and queries and keys are normalised in parts.
 
+mod attention;
+
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_settings::{SettingError, require, within};
 use densesiam_torch_ext::Group;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use self::attention::Projector;
 use super::{Inputs, Method, MethodSettings, NamedLoss, RegionInput, Views, both};
 use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::layers::Mode;
 use crate::losses::{normalised, unit, weighed};
 use crate::parts::{
-    Contrasted, Momentum, Projector, Queue, divides, info_nce, order, share_of_all, shuffled,
-    with_rows_of_others,
+    Contrasted, Momentum, Queue, divides, info_nce, order, share_of_all, shuffled, with_rows_of_others,
 };
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};

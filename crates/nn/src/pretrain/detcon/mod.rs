@@ -9,21 +9,23 @@
 //!
 //! Batch statistics are per view. In form s the gradient flows through both sides of every comparison.
 
+mod contrast;
+mod regions;
+
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_settings::{SettingError, require, within};
 use densesiam_torch_ext::Group;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+pub use self::contrast::{RegionContrast, region_contrast};
+pub use self::regions::Regions;
 use super::{Inputs, Method, MethodSettings, NamedLoss, RegionInput, Views, both};
 use crate::encoder::{EncoderSettings, ResNet};
 use crate::heads::{Form as HeadForm, Head, Layers};
 use crate::layers::both_views;
 use crate::losses::{unit, weighed};
-use crate::parts::{
-    Embedding, Momentum, RegionContrast, Regions, cosine_to_one, region_contrast, share_of_all,
-    with_rows_of_others,
-};
+use crate::parts::{Embedding, Momentum, cosine_to_one, share_of_all, with_rows_of_others};
 use crate::step::{Predictors, Step, Watched};
 use crate::store::Store;
 

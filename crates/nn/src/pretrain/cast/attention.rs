@@ -8,14 +8,14 @@ use crate::store::Scope;
 
 /// A linear layer, or two with a ReLU between.
 #[derive(Debug)]
-pub struct Projector {
+pub(super) struct Projector {
     hidden: Option<Linear>,
     output: Linear,
 }
 
 impl Projector {
     /// Two or three numbers of channels: of the input, of the hidden layer if there is one, and of the output.
-    pub fn new(scope: &Scope, channels: &[i64]) -> Self {
+    pub(super) fn new(scope: &Scope, channels: &[i64]) -> Self {
         match *channels {
             [width, hidden, dim] => Self {
                 hidden: Some(Linear::new(&(scope / "0"), [width, hidden], true)),
@@ -27,7 +27,7 @@ impl Projector {
     }
 
     /// Rows `[B, C]` to the rows of the hidden layer, if there is one, and to `[B, D]`.
-    pub fn forward(&self, rows: &Tensor) -> (Option<Tensor>, Tensor) {
+    pub(super) fn forward(&self, rows: &Tensor) -> (Option<Tensor>, Tensor) {
         let hidden = self.hidden.as_ref().map(|layer| layer.forward(rows).relu());
         let output = self.output.forward(hidden.as_ref().unwrap_or(rows));
         (hidden, output)
@@ -51,7 +51,7 @@ impl Projector {
     /// gradient of `q.k`, written out. Positive factors of a picture cancel where its map is stretched to 0 to 1: the number of
     /// cells, the length of the output, and the temperature. One backward pass through this expression gives the gradient of
     /// the attention, and no layer is differentiated twice.
-    pub fn grad_cam(
+    pub(super) fn grad_cam(
         &self,
         map: &Tensor,
         q: &Tensor,

@@ -10,6 +10,8 @@
 //! size, so a pair may join two levels. Batch statistics are per view, and in the head per set of boxes and level. The forms on C4
 //! alone and with four views (SoCo*) are left out.
 
+mod detection;
+
 use densesiam_geometry::Region;
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_settings::{SettingError, require, within};
@@ -17,12 +19,12 @@ use densesiam_torch_ext::upload;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+use self::detection::{BoxHead, NormedPyramid};
 use super::{Inputs, Method, MethodSettings, NamedLoss, Proposals, RegionInput, Views};
 use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::heads::{Form, Head, Layers};
 use crate::layers::{Mode, both_views};
 use crate::losses::{loss_kind, normalised, weighed};
-use crate::parts::detection::{BoxHead, NormedPyramid};
 use crate::parts::{Momentum, Reading, cosine_to_one, paired, pool};
 use crate::step::{Predictors, Step, Watched};
 use crate::store::{Scope, Store};

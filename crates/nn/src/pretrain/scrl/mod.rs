@@ -8,6 +8,8 @@
 //! Batch statistics are of both views together. A picture whose overlap is too small has no box; one with more boxes weighs more.
 //! The paper's jitter of the boxes, which the released recipes leave off, is left out.
 
+mod boxes;
+
 use densesiam_geometry::{Region, View};
 use densesiam_random::{Key, Purpose};
 use densesiam_settings::duration::{Horizon, Now};
@@ -16,12 +18,12 @@ use densesiam_torch_ext::Group;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+pub use self::boxes::{GridBox, OverlapGrid, shown};
 use super::{Method, MethodSettings, NamedLoss, Views};
 use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::heads::{Form, Head, Layers};
 use crate::layers::Mode;
 use crate::losses::{Distance, loss_kind, weighed, zero_like};
-use crate::parts::boxes::{OverlapGrid, shown};
 use crate::parts::{Momentum, Reading, cosine_to_one, pool};
 use crate::step::{Predictors, Step, Watched};
 use crate::store::{Scope, Store};

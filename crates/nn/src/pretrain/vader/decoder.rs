@@ -8,7 +8,7 @@ use crate::store::Scope;
 
 /// The numbers of channels of a [`Decoder`].
 #[derive(Clone, Copy, Debug)]
-pub struct Widths {
+pub(super) struct Widths {
     /// Of the pyramid.
     pub pyramid: i64,
     /// Of the blocks and of the output.
@@ -20,7 +20,7 @@ pub struct Widths {
 /// A pyramid over C2..C5 whose maps are enlarged step by step to the size of C2, by blocks of 3x3 convolution, group norm, ReLU
 /// and bilinear enlargement; the sum of the four is embedded.
 #[derive(Debug)]
-pub struct Decoder {
+pub(super) struct Decoder {
     laterals: [Convolution; 4],
     outputs: [Convolution; 4],
     blocks: [Vec<(Convolution, GroupNorm)>; 4],
@@ -29,7 +29,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// Builds `lateral2` to `lateral5`, `output2` to `output5`, `blocks2` to `blocks5` and `embed` below `scope`.
-    pub fn new(scope: &Scope, architecture: Architecture, widths: Widths) -> Self {
+    pub(super) fn new(scope: &Scope, architecture: Architecture, widths: Widths) -> Self {
         let Widths { pyramid, dim, norm_groups } = widths;
         let channels = architecture.channels();
         let at = |part: &str, level: usize| scope / format!("{part}{}", level + 2).as_str();
@@ -51,7 +51,7 @@ impl Decoder {
     }
 
     /// The maps of the four stages to `[B, D, h, w]` of the size of C2.
-    pub fn forward(&self, features: &Features) -> Tensor {
+    pub(super) fn forward(&self, features: &Features) -> Tensor {
         let [c2, c3, c4, c5] = &features.maps[..] else { panic!("a decoder reads four maps") };
         let maps = [c2, c3, c4, c5];
         let mut merged = self.laterals[3].forward(c5);

@@ -30,7 +30,7 @@ impl NormedConvolution {
 
 /// From C2..C5 to P2..P5 (Lin et al. 2017): 1x1 convolutions, sums from the top down, and a 3x3 convolution at each level.
 #[derive(Debug)]
-pub struct NormedPyramid {
+pub(super) struct NormedPyramid {
     /// From C2.
     laterals: [NormedConvolution; 4],
     /// From P2.
@@ -39,7 +39,7 @@ pub struct NormedPyramid {
 
 impl NormedPyramid {
     /// Below `scope`, with `width` channels: `laterals.0` (of C2) to `laterals.3`, and `outputs` alike.
-    pub fn new(scope: &Scope, architecture: Architecture, width: i64) -> Self {
+    pub(super) fn new(scope: &Scope, architecture: Architecture, width: i64) -> Self {
         let channels = architecture.channels();
         let layer = |name: &str, channels: i64, kernel: i64| {
             NormedConvolution::new(&(scope / name), [channels, width], kernel)
@@ -51,7 +51,7 @@ impl NormedPyramid {
     }
 
     /// P2 to P5, `[B, width, h, w]` each.
-    pub fn forward(&self, features: &Features, mode: Mode) -> [Tensor; 4] {
+    pub(super) fn forward(&self, features: &Features, mode: Mode) -> [Tensor; 4] {
         let mut levels: [Tensor; 4] =
             std::array::from_fn(|level| self.laterals[level].forward(&features.maps[level], mode));
         for level in (0..3).rev() {
@@ -64,14 +64,14 @@ impl NormedPyramid {
 
 /// Four 3x3 convolutions with norms and ReLU, and a linear layer with ReLU, on the values of boxes.
 #[derive(Debug)]
-pub struct BoxHead {
+pub(super) struct BoxHead {
     convolutions: [NormedConvolution; 4],
     linear: Linear,
 }
 
 impl BoxHead {
     /// Below `scope`, from `width` channels of `bins x bins` values to `out` channels: `convs.0` to `convs.3`, and `linear`.
-    pub fn new(scope: &Scope, width: i64, bins: i64, out: i64) -> Self {
+    pub(super) fn new(scope: &Scope, width: i64, bins: i64, out: i64) -> Self {
         let convolution =
             |index| NormedConvolution::new(&(scope / format!("convs.{index}").as_str()), [width; 2], 3);
         Self {
@@ -81,7 +81,7 @@ impl BoxHead {
     }
 
     /// `[rows, width, bins, bins]` to `[rows, out]`.
-    pub fn forward(&self, boxes: &Tensor, mode: Mode) -> Tensor {
+    pub(super) fn forward(&self, boxes: &Tensor, mode: Mode) -> Tensor {
         let [first, rest @ ..] = &self.convolutions;
         let (mut map, mut norm) = (first.convolution.forward(boxes), &first.norm);
         for next in rest {

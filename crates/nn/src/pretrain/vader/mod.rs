@@ -9,19 +9,22 @@
 //! View 1 is the query and view 2 the key. The keys pass in a shuffled order, and queries and keys are normalised in parts.
 //! Nothing was released: what the paper leaves open is ours.
 
+mod decoder;
+mod points;
+
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_settings::{SettingError, require, within};
 use densesiam_torch_ext::Group;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use self::decoder::{Decoder, Widths};
+pub use self::points::Points;
 use super::{Method, MethodSettings, NamedLoss, Views};
 use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::layers::Mode;
 use crate::losses::weighed;
-use crate::parts::{
-    Contrasted, Decoder, Momentum, Points, Queue, Widths, divides, info_nce, order, shuffled,
-};
+use crate::parts::{Contrasted, Momentum, Queue, divides, info_nce, order, shuffled};
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
 

@@ -96,7 +96,7 @@ impl NeckForm {
 
 /// The layers of a [`NeckForm`].
 #[derive(Debug)]
-pub struct WindowNeck {
+pub(super) struct WindowNeck {
     /// 1x1, of C5, C4 and C3; none without a pyramid.
     laterals: Vec<Convolution>,
     /// 3x3, of the levels.
@@ -105,7 +105,7 @@ pub struct WindowNeck {
 
 impl WindowNeck {
     /// Below `scope`, with `width` channels: `lateral5` to `lateral3`, `output4` and `output3`.
-    pub fn new(scope: &Scope, architecture: Architecture, form: NeckForm, width: i64) -> Self {
+    pub(super) fn new(scope: &Scope, architecture: Architecture, form: NeckForm, width: i64) -> Self {
         let [_, c3, c4, c5] = architecture.channels();
         let layer = |name: &str, channels: i64, kernel: i64| {
             let (weight, bias) = (Initial::XavierFanIn(channels * kernel * kernel), Initial::Constant(0.0));
@@ -121,7 +121,7 @@ impl WindowNeck {
     }
 
     /// The map of each level, `[B, width, h, w]`.
-    pub fn forward(&self, features: &Features) -> Vec<Tensor> {
+    pub(super) fn forward(&self, features: &Features) -> Vec<Tensor> {
         let levels =
             self.outputs.iter().zip(&LEVELS).map(|(output, level)| (output, &features.maps[level.stage]));
         let [top, below @ ..] = &self.laterals[..] else {

@@ -9,6 +9,8 @@
 //! View 1 is the query and view 2 the key; both should be mirrored or neither. The keys pass in a shuffled order, and queries and
 //! keys are normalised in parts.
 
+mod windows;
+
 use densesiam_geometry::Region;
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_settings::{SettingError, require, within};
@@ -16,12 +18,13 @@ use densesiam_torch_ext::Group;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use self::windows::WindowNeck;
+pub use self::windows::{LEVELS, Level, NeckForm, Window};
 use super::{Inputs, Method, MethodSettings, NamedLoss, Views};
 use crate::encoder::{EncoderSettings, ResNet};
 use crate::heads::Layers;
 use crate::layers::Mode;
 use crate::losses::{unit, weighed, zero_like};
-use crate::parts::windows::{LEVELS, Level, NeckForm, Window, WindowNeck};
 use crate::parts::{
     Contrasted, Embedding, Momentum, Queue, Reading, divides, info_nce, order, pool, unshuffled,
 };
