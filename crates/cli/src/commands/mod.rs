@@ -17,6 +17,7 @@ mod pretrain;
 mod probe;
 mod processes;
 mod segment;
+mod train;
 mod views;
 
 use std::path::Path;

@@ -51,6 +51,15 @@ fn losses(place: &Place, run: &str) -> Vec<f64> {
     place.metrics(run).iter().map(|row| row["loss"].as_f64().unwrap()).collect()
 }
 
+/// A small model.
+const SMALL: [&str; 5] = [
+    "encoder.architecture=resnet18",
+    "pixsim.dim=8",
+    "regionsim.dim=8",
+    "global.dim=32",
+    "train.pictures_every=never",
+];
+
 const FIVE: [&str; 4] =
     ["train.batch_size=5", "regionsim.start=3 steps", "run.precision=fp32", "train.keep_last=100"];
 
@@ -156,8 +165,18 @@ fn a_signal_to_one_process_or_to_their_parent_saves_and_ends_all() {
 }
 
 /// Starts a process as torchrun does.
-fn by_torchrun(place: &Place, [rank, world]: [usize; 2], port: u16, settings: &[&str]) -> Child {
-    let arguments = place.instant("run", settings);
+fn by_torchrun(place: &Place, places: [usize; 2], port: u16, settings: &[&str]) -> Child {
+    by_torchrun_as(place, "run", places, port, settings)
+}
+
+fn by_torchrun_as(
+    place: &Place,
+    name: &str,
+    [rank, world]: [usize; 2],
+    port: u16,
+    settings: &[&str],
+) -> Child {
+    let arguments = place.instant(name, settings);
     let mut command = place.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     command.env("RANK", rank.to_string()).env("WORLD_SIZE", world.to_string());
     command.env("LOCAL_RANK", rank.to_string()).env("LOCAL_WORLD_SIZE", world.to_string());
@@ -182,18 +201,44 @@ fn processes_that_do_not_fit_together_say_so() {
     Finished::of(alone).exited(8).says(&["not all processes have come"]);
 
     place.pretrain("many", &["--nproc", "3"]).exited(2).says(&["train.batch_size=6 or higher"]);
-    place
-        .pretrain("timed", &["train.duration=1 minute", "--nproc", "2"])
-        .exited(2)
-        .says(&["epochs or steps"]);
-    let folder = place.pictures().display().to_string();
-    place.run(&["pretrain", &folder, "--nproc", "2"]).exited(2).says(&["epochs or steps"]);
     let port = free_port();
     let [first, other] = [(0, "monitor.every=1 steps"), (1, "monitor.every=2 steps")]
         .map(|(rank, setting)| by_torchrun(&place, [rank, 2], port, &[setting, "run.timeout=5"]));
     Finished::of(other).exited(2).says(&["process 1 differs from process 0 in monitor.every"]);
     Finished::of(first).exited(8);
     assert!(!Path::new(&place.path("runs/many")).exists());
+}
+
+/// The number of steps is measured by all, and is that of the first process; where the run goes on, it is the one that the run
+/// began with. Resuming starts the processes that serve their own store too.
+#[test]
+fn processes_measure_a_length_together_and_keep_it() {
+    let place = Place::new();
+    let timed = ["train.duration=0.005 minutes", "--nproc", "2"];
+    let ended = place.pretrain("timed", &timed).succeeded().says(&["becomes", "pictures a second here"]);
+    assert_eq!(ended.stderr().matches("becomes").count(), 1, "one process says it");
+    let steps = place.metrics("timed").len();
+    assert!(steps > 0);
+    let resumed = [&timed[..], &["--resume"]].concat();
+    place.pretrain("timed", &resumed).succeeded().says(&[&format!("{steps} steps are done")]);
+    let port = free_port();
+    let settings = [timed[0], "--resume", "run.timeout=20"];
+    let [first, other] = [0, 1].map(|rank| by_torchrun_as(&place, "timed", [rank, 2], port, &settings));
+    Finished::of(other).succeeded();
+    Finished::of(first).succeeded().says(&[&format!("{steps} steps are done")]);
+
+    let folder = place.pictures().display().to_string();
+    let chosen = [&["pretrain", &folder, "augment.size=32", "--nproc", "2"], &SMALL[..]].concat();
+    let mut child = place.command(&chosen).spawn().unwrap();
+    wait_for(&place.path("runs/pictures-train-images/metrics.jsonl"), &mut child);
+    kill("-TERM", &child.id().to_string());
+    Finished::of(child).exited(143).says(&["train.duration=", "measured"]);
+    let go_on = [&chosen[..], &["--resume"]].concat();
+    let child = place.command(&go_on).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    kill("-TERM", &child.id().to_string());
+    let ended = Finished::of(child).exited(143);
+    assert!(!ended.stderr().contains("chosen for"), "{}", ended.stderr());
 }
 
 #[test]

@@ -24,14 +24,14 @@ use crate::error::Error;
 
 pub use contents::{Best, Contents};
 pub use numbers::Taken;
-pub use processes::{exchange, unless_lost};
+pub use processes::{all_succeed, exchange, unless_lost};
 pub use setup::{Run, TaskNames, When, enough_to_train_on, look_at, workers};
 pub use table::Table;
 pub use trouble::Trouble;
 
 pub(crate) use journal::Journal;
 pub(crate) use numbers::Stopwatch;
-pub(crate) use processes::{all_succeed, next_batch, signal_after_step, with_losses_of_all};
+pub(crate) use processes::{next_batch, signal_after_step, with_losses_of_all};
 pub(crate) use resume::Origin;
 
 /// All that a resume needs: everything else is a function of the step.

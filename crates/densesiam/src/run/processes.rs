@@ -158,7 +158,7 @@ pub fn unless_lost<T>(group: &Group, work: impl FnOnce() -> T) -> Result<T, Stri
 ///
 /// # Errors
 /// The process's own error, or what the others say.
-pub(crate) fn all_succeed<T>(group: &Group, own: Result<T, Error>) -> Result<T, Error> {
+pub fn all_succeed<T>(group: &Group, own: Result<T, Error>) -> Result<T, Error> {
     if let (Err(error), false) = (&own, group.is_alone()) {
         say_why(group, &error.to_string());
     }

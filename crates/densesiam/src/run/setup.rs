@@ -165,19 +165,15 @@ impl Run {
         Ok((recipe, resolved))
     }
 
-    /// The same run for one of several processes. Each has a part of every batch; the processes of a machine, of which this is
-    /// number `local_rank`, share its cores and have a CUDA device each, if there are any.
+    /// Makes this the run of one of several processes. Each has a part of every batch; the processes of a machine, of which this
+    /// is number `local_rank`, share its cores and have a CUDA device each, if there are any.
     ///
     /// # Errors
     /// When a part would have fewer than two pictures, when there are too few CUDA devices, or when the processes were not given
     /// the same training.
-    pub fn with_group(mut self, group: Group, local: [usize; 2]) -> Result<Self, Error> {
+    pub fn join(&mut self, group: Group, local: [usize; 2]) -> Result<(), Error> {
         self.group = group;
-        if let Err(error) = self.divide(local) {
-            say_why(&self.group, &error.to_string());
-            return Err(error);
-        }
-        Ok(self)
+        self.divide(local).inspect_err(|error| say_why(&self.group, &error.to_string()))
     }
 
     fn divide(&mut self, [local_rank, on_this_machine]: [usize; 2]) -> Result<(), Error> {

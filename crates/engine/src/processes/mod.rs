@@ -5,7 +5,7 @@ pub mod parent;
 
 use std::time::Duration;
 
-use densesiam_torch_ext::{Group, GroupError};
+use densesiam_torch_ext::{Group, GroupError, StoreServer};
 
 pub use membership::{Membership, MembershipError};
 
@@ -20,14 +20,28 @@ impl Membership {
         Self::from_environment(&|name| std::env::var(name).ok())
     }
 
-    /// Meets the other processes; `timeout` is the longest wait for them, now and in every step.
+    /// The store, where it is this process that has to serve it: as long as the others need it.
+    ///
+    /// # Errors
+    /// When the port cannot be had.
+    pub fn serve(&self) -> Result<Option<StoreServer>, GroupError> {
+        let serves = self.store.served_by == ServedBy::RankZero && self.rank == 0;
+        serves.then(|| StoreServer::start(self.store.port)).transpose()
+    }
+
+    /// Meets the processes of the group `name`, of which this one is number `rank` of `world`; `timeout` is the longest wait for
+    /// them, now and in every step.
     ///
     /// # Errors
     /// When a process does not come.
-    pub fn join(&self, timeout: Duration) -> Result<Group, GroupError> {
-        let serves = self.store.served_by == ServedBy::RankZero && self.rank == 0;
+    pub fn join(
+        &self,
+        name: &str,
+        [rank, world]: [usize; 2],
+        timeout: Duration,
+    ) -> Result<Group, GroupError> {
         // What an earlier attempt has left in a launcher's store is not read.
-        let name = format!("densesiam/{}", self.restarts);
-        Group::join((&self.store.host, self.store.port), serves, &name, [self.rank, self.world], timeout)
+        let name = format!("densesiam/{}/{name}", self.restarts);
+        Group::join((&self.store.host, self.store.port), false, &name, [rank, world], timeout)
     }
 }

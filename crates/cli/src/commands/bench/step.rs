@@ -7,7 +7,7 @@ use densesiam::memory::views_fit;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::recipe::{Common, Training, builtin, load};
-use densesiam::run::{Run, State, unless_lost};
+use densesiam::run::{Run, State, exchange, unless_lost};
 use densesiam::tasks::learner::{Drawn, Learner};
 use densesiam::tasks::pretrain::{self, PretrainLearner};
 use densesiam::tasks::segment::{self, SegmentLearner};
@@ -19,7 +19,6 @@ use densesiam_data::views::random::RandomPair;
 use densesiam_data::views::{Photometric, ViewParameters};
 use densesiam_engine::device::{Precision, search_convolutions, set_threads, threads_of_each};
 use densesiam_engine::optimizer::{GroupRule, Optimizer};
-use densesiam_engine::processes::Membership;
 use densesiam_geometry::{Fraction, Region, View};
 use densesiam_nn::{Architecture, Group, Store};
 use densesiam_random::{Key, Purpose, RngExt};
@@ -33,7 +32,7 @@ use super::limits::{
 };
 use super::{StepArguments, least, median};
 use crate::answer::answer_line;
-use crate::commands::processes;
+use crate::commands::processes::{self, Processes};
 
 /// The paper's recipe with a batch that fits a small machine, with `settings` applied.
 pub(super) fn pretrain_recipe(settings: &[String]) -> Result<PretrainRecipe, Error> {
@@ -58,10 +57,10 @@ pub(super) fn noise(count: usize, view: u32) -> Vec<u8> {
 
 /// `densesiam bench step`, with RegionSim started.
 pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
-    let membership = processes::start(&arguments.processes)?;
+    let processes = processes::start(&arguments.processes)?;
     let mut recipe = pretrain_recipe(&arguments.settings)?;
     with_regionsim(&mut recipe);
-    let place = Place::new(&recipe, recipe.augment.size, membership.as_ref())?;
+    let place = Place::new(&recipe, recipe.augment.size, processes.as_ref())?;
     let store = place.store();
     let learner = PretrainLearner::new(&recipe, &store, place.precision.kind());
     bench("step", &place, (learner, store), overlapping_views(), arguments)
@@ -69,17 +68,21 @@ pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
 
 /// `densesiam bench segment-step`
 pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Error> {
-    let membership = processes::start(&arguments.processes)?;
+    let processes = processes::start(&arguments.processes)?;
     let (mut recipe, categories) = segment_recipe(&arguments.settings)?;
     start_at(&mut recipe.model.regionsim.start, if regions { 0 } else { u64::MAX });
-    let place = Place::new(&recipe, recipe.augment.size, membership.as_ref())?;
+    let place = Place::new(&recipe, recipe.augment.size, processes.as_ref())?;
     let store = place.store();
     let learner = SegmentLearner::new(&recipe, categories, &store, place.precision.kind());
     bench("segment-step", &place, (learner, store), aligned_views(), arguments)
 }
 
 /// Pictures a second of a pre-training as planned.
-pub(in crate::commands) fn pretrain_rate(mut plan: pretrain::Plan) -> Result<f64, Error> {
+pub(in crate::commands) fn pretrain_rate(
+    mut plan: pretrain::Plan,
+    processes: Option<&Processes>,
+) -> Result<f64, Error> {
+    processes::join(&mut plan.run, processes, "trial")?;
     // The rate is measured with RegionSim on, as in the longer part of a training.
     with_regionsim(&mut plan.recipe);
     let store = plan.run.store();
@@ -89,7 +92,11 @@ pub(in crate::commands) fn pretrain_rate(mut plan: pretrain::Plan) -> Result<f64
 }
 
 /// Pictures a second of a segmentation as planned, with RegionSim on.
-pub(in crate::commands) fn segment_rate(mut plan: segment::Plan) -> Result<f64, Error> {
+pub(in crate::commands) fn segment_rate(
+    mut plan: segment::Plan,
+    processes: Option<&Processes>,
+) -> Result<f64, Error> {
+    processes::join(&mut plan.run, processes, "trial")?;
     start_at(&mut plan.recipe.model.regionsim.start, 0);
     let store = plan.run.store();
     let learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
@@ -171,7 +178,7 @@ impl Costs {
 /// The number of steps before a rate is measured, and while it is measured.
 const TRIAL: (usize, usize) = (1, 3);
 
-/// Pictures a second of steps with the batches of a training.
+/// Pictures a second of steps with the batches of a training; of several processes, what the first one has measured.
 fn rate<L: Learner>(
     run: &Run,
     (mut learner, views): (L, L::Augmentation),
@@ -182,13 +189,17 @@ fn rate<L: Learner>(
     let none = || Error::Internal("the loader ended before the trial".into());
     let first = loader.next()?.ok_or_else(none)?;
     let learning = (&mut learner, &mut state);
-    let times = timed_steps((run.device, batch_size), learning, TRIAL, first, |batch| {
-        if let Some(next) = loader.next()? {
-            loader.recycle(std::mem::replace(batch, next));
-        }
-        Ok(())
-    })?;
-    Ok(batch_size as f64 / median(&times.seconds[0]))
+    let times = unless_lost(&run.group, || {
+        timed_steps((run.device, batch_size), learning, TRIAL, first, |batch| {
+            if let Some(next) = loader.next()? {
+                loader.recycle(std::mem::replace(batch, next));
+            }
+            Ok(())
+        })
+    });
+    let rate = batch_size as f64 / median(&times.map_err(Error::Elsewhere)??.seconds[0]);
+    let rates = if run.group.is_alone() { Ok(vec![rate]) } else { exchange(&run.group, "rate", &rate) };
+    Ok(rates.map_err(Error::Elsewhere)?[0])
 }
 
 /// Where steps run, and how large they are.
@@ -203,15 +214,16 @@ struct Place {
 }
 
 impl Place {
-    fn new(recipe: &impl Training, size: u32, membership: Option<&Membership>) -> Result<Self, Error> {
+    fn new(recipe: &impl Training, size: u32, processes: Option<&Processes>) -> Result<Self, Error> {
         let (common, architecture) = (recipe.clone().common().clone(), recipe.architecture());
         views_fit(common.train.batch_size, 1, size)?;
         let device = common.run.device.resolve()?;
         let (precision, _) = common.run.precision.resolve(device);
         search_convolutions(device, precision);
-        let on_this_machine = membership.map_or(1, |membership| membership.local_world);
+        let on_this_machine = processes.map_or(1, |processes| processes.membership.local_world);
         let threads = threads_of_each(common.run.threads, on_this_machine);
-        let group = processes::group(membership, common.run.timeout)?;
+        let group =
+            processes.map_or(Ok(Group::alone()), |processes| processes.group("bench", common.run.timeout))?;
         if common.train.batch_size < 2 * group.world() {
             return Err(Error::Usage("train.batch_size gives some process fewer than two pictures".into()));
         }
