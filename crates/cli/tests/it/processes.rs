@@ -242,6 +242,30 @@ fn processes_measure_a_length_together_and_keep_it() {
 }
 
 #[test]
+fn checkpoints_by_age_are_those_of_the_first_process_and_resume_exactly() {
+    let place = Place::new();
+    let whole = ["train.duration=24 steps", "train.checkpoint_every=24 steps"];
+    for processes in [&["--nproc", "1"], &["--nproc", "2"]] {
+        let [whole_run, aged_run] = ["whole", "aged"].map(|name| format!("{name}-{}", processes[1]));
+        let settings = [&whole[..], &processes[..]].concat();
+        place.pretrain(&whole_run, &settings).succeeded();
+        let aged =
+            [&settings[..], &["train.checkpoint_every=0.0002 minutes", "train.keep_last=100"]].concat();
+        place.pretrain(&aged_run, &aged).succeeded();
+        let folder = place.path(&format!("runs/{aged_run}/checkpoints"));
+        let mut steps: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        steps.sort();
+        assert!(steps.len() > 3, "{steps:?}");
+        for later in steps.split_off(steps.len() / 2) {
+            fs::remove_dir_all(folder.join(later)).unwrap();
+        }
+        place.pretrain(&aged_run, &[&aged[..], &["--resume"]].concat()).succeeded().says(&["from step"]);
+        assert_eq!(place.weights(&whole_run, 24), place.weights(&aged_run, 24));
+    }
+}
+
+#[test]
 fn a_picture_that_cannot_be_read_is_met_by_all() {
     let place = Place::new();
     fs::write(place.pictures().join("0003.jpg"), b"no picture").unwrap();

@@ -175,8 +175,8 @@ pub struct TrainSettings {
     pub duration: Length,
     /// How often metrics are written.
     pub log_every: Duration,
-    /// How often a checkpoint is written; one is always written at the end.
-    pub checkpoint_every: Duration,
+    /// How often a checkpoint is written, or how old the newest one may be; one is always written at the end.
+    pub checkpoint_every: Length,
     /// How many checkpoints are kept.
     pub keep_last: usize,
     /// How often a contact sheet of pseudo-categories is drawn.
@@ -191,7 +191,7 @@ impl Default for TrainSettings {
             batch_size: 512,
             duration: Length::Counted(Duration::Epochs(200.0)),
             log_every: Duration::Steps(10),
-            checkpoint_every: Duration::Epochs(1.0),
+            checkpoint_every: Length::Counted(Duration::Epochs(1.0)),
             keep_last: 2,
             pictures_every: Duration::OfTraining(0.05),
             pictures: 6,

@@ -31,7 +31,7 @@ pub use trouble::Trouble;
 
 pub(crate) use journal::Journal;
 pub(crate) use numbers::Stopwatch;
-pub(crate) use processes::{next_batch, signal_after_step, with_losses_of_all};
+pub(crate) use processes::{Next, next_batch, signal_after_step, with_losses_of_all};
 pub(crate) use resume::Origin;
 
 /// All that a resume needs: everything else is a function of the step.

@@ -16,18 +16,27 @@ use tch::{Kind, Tensor};
 use super::{Run, Trouble};
 use crate::error::Error;
 
-/// The batch of the next step, `None` after the last, once every process has its part. A signal is noticed even while the
-/// storage does not answer.
+/// The next step, which all processes take.
+pub(crate) struct Next<D> {
+    /// This process's part of the batch.
+    pub(crate) batch: Batch<D>,
+    /// Whether the state is to be saved after the step, because the newest checkpoint is old.
+    pub(crate) save: bool,
+}
+
+/// The next step, `None` after the last, once every process has its part of the batch. A signal is noticed even while the
+/// storage does not answer. The clocks of processes differ: whether to `save` is what the first one says.
 ///
 /// # Errors
 /// A [`Trouble`] of any process, for all processes in the same step.
 pub(crate) fn next_batch<A: Augmentation>(
     loader: &mut Loader<A>,
-    (group, step): (&Group, u64),
+    (group, step, save): (&Group, u64, bool),
     interrupt: &Interrupt,
-) -> Result<Option<Batch<A::Drawn>>, Trouble> {
+) -> Result<Option<Next<A::Drawn>>, Trouble> {
+    let with_batch = |save| move |batch: Option<Batch<_>>| batch.map(|batch| Next { batch, save });
     if group.is_alone() {
-        return own_batch(loader, interrupt);
+        return own_batch(loader, interrupt).map(with_batch(save));
     }
     let known = loader.bad_files();
     let own = own_batch(loader, interrupt);
@@ -37,12 +46,14 @@ pub(crate) fn next_batch<A: Augmentation>(
     let failure = own.as_ref().err().filter(|trouble| !matches!(trouble, Trouble::Signal(_)));
     failure.iter().for_each(|trouble| say_why(group, &trouble.to_string()));
     let failed = failure.is_some();
-    let mut counts = [i64::from(failed), found.len() as i64, 0, 0, 0, 0];
-    for (count, (known, _)) in counts[2..].iter_mut().zip(SIGNALS) {
+    let save = i64::from(save && group.rank() == 0);
+    let mut counts = [i64::from(failed), found.len() as i64, save, 0, 0, 0, 0];
+    for (count, (known, _)) in counts[3..].iter_mut().zip(SIGNALS) {
         *count = i64::from(signal == Some(known));
     }
     group.sum_counts(&mut counts);
-    let [failed, found_by_all, signals @ ..] = counts;
+    let [failed, found_by_all, save, signals @ ..] = counts;
+    let own = own.map(with_batch(save > 0));
     if failed > 0 {
         return own.and_then(|_| Err(Trouble::Elsewhere(reasons(group))));
     }

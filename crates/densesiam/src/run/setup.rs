@@ -6,6 +6,7 @@ use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
@@ -99,6 +100,8 @@ pub struct When {
     pub pictures: Option<u64>,
     /// Checkpoints are written.
     pub checkpoint: Option<u64>,
+    /// How old the newest checkpoint may be, if another one is written by its age.
+    pub age: Option<Duration>,
 }
 
 /// How many pictures are examined before a run directory is made.
@@ -141,6 +144,7 @@ impl Run {
             score: None,
             pictures: train.pictures_every.resolve(&horizon),
             checkpoint: train.checkpoint_every.resolve(&horizon),
+            age: train.checkpoint_every.time(),
         };
         let resolved = Self {
             task,

@@ -107,7 +107,8 @@ fn take_steps<L: Learner>(
             .unwrap();
     let (mut numbers, mut counts) = (Vec::new(), Vec::new());
     for step in 0..STEPS {
-        let batch = next_batch(&mut loader, (&group, step), &Interrupt::never()).unwrap().unwrap();
+        let batch =
+            next_batch(&mut loader, (&group, step, false), &Interrupt::never()).unwrap().unwrap().batch;
         let parameters = state.store.parameters();
         let (_, stem) = parameters.iter().find(|(name, _)| name.ends_with(".conv1.weight")).unwrap();
         let before = stem.copy();
