@@ -17,6 +17,9 @@ use crate::losses::normalised;
 /// What the names of a teacher's tensors begin with.
 const TEACHER: &str = "key_";
 
+/// What the names of a batch norm's buffers end with.
+pub const NORM_BUFFERS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
+
 /// Initial value of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initial {

@@ -94,7 +94,12 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         let save = save || is_due(state.step, when.checkpoint, total) || score || signal.is_some();
         if is_due(state.step, when.log, total) || save || draw || spoilt || full {
             journal.list_bad_files(loader.bad_files())?;
-            if let Some(trouble) = journal.write()? {
+            let apart = || {
+                let processes = state.apart();
+                (!processes.is_empty()).then_some(Trouble::Apart { step: state.step, processes })
+            };
+            // The log has waited for the device, and what it says of a step is the better reason.
+            if let Some(trouble) = journal.write()?.or_else(apart) {
                 return Err(end(trouble, &journal, observer, state)?);
             }
         }

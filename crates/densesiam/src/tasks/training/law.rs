@@ -22,7 +22,7 @@ use super::*;
 use crate::recipe::load;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::segment::SegmentRecipe;
-use crate::tasks::pretrain::PretrainLearner;
+use crate::tasks::pretrain::{Plan, PretrainLearner};
 use crate::tasks::segment::SegmentLearner;
 
 const STEPS: u64 = 20;
@@ -266,4 +266,85 @@ fn processes_segment_as_one() {
         let [alone, together] = [1, world].map(|world| train_together(world, batch_size, &pictures, learner));
         assert_law(&together, &alone[0]);
     }
+}
+
+/// A learner that changes a parameter on its own after the third step, where it is to, as a bit of memory that flips does.
+struct Spoiling {
+    learner: PretrainLearner,
+    parameter: Option<Tensor>,
+}
+
+impl Learner for Spoiling {
+    type Augmentation = RandomViews;
+
+    fn step(&mut self, batch: &Batch<Drawn<Self>>, now: Now) -> densesiam_nn::Step {
+        self.learner.step(batch, now)
+    }
+
+    fn follow(&mut self, now: Now, skip: &Tensor) {
+        self.learner.follow(now, skip);
+        if let (2, Some(parameter)) = (now.step, &self.parameter) {
+            tch::no_grad(|| drop(parameter.get(0).g_add_scalar_(1e-6)));
+        }
+    }
+}
+
+/// Shows nothing.
+struct Silent;
+
+impl<L> Observer<L> for Silent {
+    fn report(&self, _journal: &Journal, _status: Status) -> Result<String, Error> {
+        Ok(String::new())
+    }
+}
+
+#[test]
+fn a_process_with_other_parameters_ends_all_and_the_last_checkpoint_is_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = folder.path().join("pictures");
+    write_demo(&pictures, &DemoSettings { train: 12, ..DemoSettings::default() }).unwrap();
+    let paths = [
+        format!("run.dir={}", folder.path().display()),
+        format!("data.root={}", pictures.join("train/images").display()),
+    ];
+    let every_step = [
+        "train.batch_size=4",
+        "train.duration=9 steps",
+        "train.log_every=1 steps",
+        "train.checkpoint_every=1 steps",
+        "train.keep_last=100",
+        "run.name=apart",
+        "run.device=cpu",
+        "run.threads=1",
+    ];
+    let settings: Vec<_> = SMALL.into_iter().chain(every_step).map(str::to_owned).chain(paths).collect();
+    let server = StoreServer::start(0).unwrap();
+    let (port, settings) = (server.port(), &settings);
+    let train_as = &|rank: usize| {
+        let mut plan = Plan::new(load("", "the test", settings).unwrap()).unwrap();
+        let group =
+            Group::join(("127.0.0.1", port), false, "apart", [rank, 2], Timeout::from_secs(60)).unwrap();
+        plan.run.join(group, [rank, 2]).unwrap();
+        let store = plan.run.store();
+        let learner = PretrainLearner::new(&plan.recipe, &store, plan.run.precision.kind());
+        let parameter = store.parameters().into_iter().find(|(name, _)| name.ends_with("bn1.weight"));
+        let parameter = parameter.map(|(_, tensor)| tensor).filter(|_| rank == 1);
+        let mut state = plan.run.state(store, plan.recipe.method().predictors()).unwrap();
+        let learning = (&mut Spoiling { learner, parameter }, plan.augmentation());
+        let quietly = (Start::New, &Voice::Nobody, &Interrupt::never());
+        plan.run.together(|| train(&plan.run, quietly, learning, |_| Silent, &mut state)).unwrap_err()
+    };
+    let errors = std::thread::scope(|scope| {
+        let threads = [0, 1].map(|rank| scope.spawn(move || train_as(rank)));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    for error in errors {
+        assert!(matches!(&error, Error::Apart { step: 3, processes, .. } if processes == &[1]), "{error}");
+    }
+    let mut saved: Vec<_> = std::fs::read_dir(folder.path().join("apart/checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    saved.sort();
+    assert_eq!(saved, ["000000000", "000000001", "000000002"]);
 }
