@@ -61,11 +61,10 @@ pub(super) fn run(pictures: Option<&Path>, json: bool, several: &ProcessArgument
 /// Lets the processes of a launcher meet, and prints where they are and how fast they sum.
 fn together(processes: &Processes, json: bool) -> Result<(), Error> {
     let (group, membership) = (processes.group("doctor", PATIENCE)?, &processes.membership);
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-    let place = format!("{} of {host}, {}", membership.local_rank, cuda());
+    let place = format!("{} of {}, {}", membership.local_rank, processes::machine(), cuda());
     let places = exchange(&group, "doctor", &place).map_err(Error::Elsewhere)?;
     let sums = || (sum_seconds(&group, 4 << 10, 200), sum_seconds(&group, 100 << 20, 5));
-    let (latency, large) = unless_lost(&group, sums).map_err(Error::Elsewhere)?;
+    let (latency, large) = unless_lost(&[&group], sums).map_err(Error::Elsewhere)?;
     if group.rank() > 0 {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::exit_code::ExitCode;
 use clap::Args;
 use densesiam::error::Error;
-use densesiam::recipe::RunSettings;
+use densesiam::recipe::{Common, NormSharing, RunSettings};
 use densesiam::run::{Run, all_succeed, exchange, unless_lost};
 use densesiam_engine::log::{Voice, say};
 use densesiam_engine::processes::membership::{Launcher, started_without_srun};
@@ -108,7 +108,7 @@ pub(super) fn found_by_first<T: Serialize + DeserializeOwned>(
     let Some(processes) = processes else { return find() };
     let group = processes.group(what, run.timeout)?;
     let found = (group.rank() == 0).then(find).transpose();
-    let found = unless_lost(&group, || all_succeed(&group, found)).map_err(Error::Elsewhere)??;
+    let found = unless_lost(&[&group], || all_succeed(&group, found)).map_err(Error::Elsewhere)??;
     let all = exchange(&group, what, &found).map_err(Error::Elsewhere)?;
     let none = || Error::Internal(format!("the first process has no {what}"));
     all.into_iter().flatten().next().ok_or_else(none)
@@ -144,7 +144,36 @@ pub(super) fn voice() -> Voice {
 pub(super) fn join(run: &mut Run, processes: Option<&Processes>, purpose: &str) -> Result<(), Error> {
     let Some(processes) = processes else { return Ok(()) };
     let Membership { local_rank, local_world, .. } = processes.membership;
-    run.join(processes.group(purpose, run.common.run.timeout)?, [local_rank, local_world])
+    run.join(processes.group(purpose, run.common.run.timeout)?, [local_rank, local_world])?;
+    run.norm_group = norm_group(Some(processes), &run.common, (purpose, &run.group))?;
+    Ok(())
+}
+
+/// Those processes of the group for this purpose that have common batch statistics with this one, as `train.batch_norm` says.
+pub(super) fn norm_group(
+    processes: Option<&Processes>,
+    common: &Common,
+    (purpose, group): (&str, &Group),
+) -> Result<Group, Error> {
+    let (Some(processes), Common { run, train, .. }) = (processes, common) else { return Ok(Group::alone()) };
+    match train.batch_norm {
+        NormSharing::All => return Ok(group.clone()),
+        NormSharing::Local => return Ok(Group::alone()),
+        NormSharing::Machine => {}
+    }
+    let machines = exchange(group, "machine", &machine()).map_err(Error::Elsewhere)?;
+    let own = &machines[group.rank()];
+    let members: Vec<_> = (0..group.world()).filter(|&rank| machines[rank] == *own).collect();
+    if members.len() == 1 {
+        return Ok(Group::alone());
+    }
+    let place = members.iter().take_while(|&&rank| rank < group.rank()).count();
+    processes.join(&format!("{purpose}/norms/{}", members[0]), [place, members.len()], run.timeout)
+}
+
+/// The name of this machine.
+pub(super) fn machine() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
 /// Whether a launcher starts this training again after a failure, and so means it to go on.

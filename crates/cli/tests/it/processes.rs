@@ -265,6 +265,36 @@ fn checkpoints_by_age_are_those_of_the_first_process_and_resume_exactly() {
     }
 }
 
+/// The running statistics of process 0 and of process 1 differ, and what is saved is neither: so the run that goes on has what
+/// the run had.
+#[test]
+fn processes_with_statistics_of_their_own_save_one_state_and_resume() {
+    let place = Place::new();
+    let two = [&FIVE[..], &["train.duration=8 steps", "--nproc", "2"]].concat();
+    let with = |name: &str, more: &[&str]| place.pretrain(name, &[&two[..], more].concat());
+    with("all", &[]).succeeded();
+    with("machine", &["train.batch_norm=machine"]).succeeded();
+    assert_eq!(place.weights("all", 8), place.weights("machine", 8), "of one machine");
+    let local = ["train.batch_norm=local"];
+    with("local", &local).succeeded();
+    with("again", &local).succeeded();
+    assert_eq!(place.weights("local", 8), place.weights("again", 8), "to the bit");
+    assert_ne!(place.weights("all", 8), place.weights("local", 8));
+    for later in ["000000006", "000000008"] {
+        fs::remove_dir_all(place.path(&format!("runs/again/checkpoints/{later}"))).unwrap();
+    }
+    with("again", &["train.batch_norm=local", "--resume"]).succeeded().says(&["from step 4"]);
+    assert_eq!(place.weights("local", 8), place.weights("again", 8), "after it was resumed");
+    // One process has no others to share with.
+    place.pretrain("one", &FIVE).succeeded();
+    place.pretrain("one-local", &[&FIVE[..], &local].concat()).succeeded();
+    assert_eq!(place.weights("one", 6), place.weights("one-local", 6));
+
+    let settings =
+        ["train.duration=4 steps", "labels.categories=4", "train.batch_norm=local", "--nproc", "2"];
+    segment(&place, "seg-local", &settings).succeeded();
+}
+
 #[test]
 fn a_picture_that_cannot_be_read_is_met_by_all() {
     let place = Place::new();

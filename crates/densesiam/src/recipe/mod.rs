@@ -21,7 +21,9 @@ use densesiam_settings::tables::Tables;
 use densesiam_text::shown;
 use toml::Table;
 
-pub use training::{Beginning, Common, DataSettings, MonitorSettings, RunSettings, TrainSettings, Training};
+pub use training::{
+    Beginning, Common, DataSettings, MonitorSettings, NormSharing, RunSettings, TrainSettings, Training,
+};
 
 use crate::error::Error;
 use crate::home;

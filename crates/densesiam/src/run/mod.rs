@@ -95,7 +95,7 @@ impl State {
         if loss.requires_grad()
             && let Err(error) = loss.f_backward()
         {
-            match self.group().failure() {
+            match [self.group(), self.store.norm_group()].into_iter().find_map(Group::failure) {
                 Some(lost) => resume_unwind(Box::new(lost.to_string())),
                 None => panic!("{error}"),
             }

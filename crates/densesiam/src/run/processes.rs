@@ -152,15 +152,19 @@ fn reasons(group: &Group) -> String {
     (0..group.world()).filter(|&rank| rank != group.rank()).filter_map(of).collect::<Vec<_>>().join("; ")
 }
 
-/// Does `work`, which takes part in sums of the group.
+/// Does `work`, which takes part in sums of the first group, the whole, and of the others.
 ///
 /// # Errors
 /// When another process is lost: why it has ended, or what the connection to it says.
-pub fn unless_lost<T>(group: &Group, work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| match group.failure() {
-        None => resume_unwind(panic),
-        Some(error) => {
-            Some(reasons(group)).filter(|why| !why.is_empty()).unwrap_or_else(|| error.to_string())
+pub fn unless_lost<T>(groups: &[&Group], work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        match groups.iter().find_map(|group| group.failure()) {
+            None => resume_unwind(panic),
+            Some(error) => groups
+                .first()
+                .map(|group| reasons(group))
+                .filter(|why| !why.is_empty())
+                .unwrap_or_else(|| error.to_string()),
         }
     })
 }
@@ -185,7 +189,7 @@ impl Run {
     /// [`Error::Lost`] when another process is lost: in the middle of a step there is no state that could be saved.
     pub(crate) fn together(&self, work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
         let lost = |why| Error::Lost { why, checkpoints: self.layout().checkpoints() };
-        let result = unless_lost(&self.group, work).map_err(lost)?;
+        let result = unless_lost(&[&self.group, &self.norm_group], work).map_err(lost)?;
         if let (Err(error), false) = (&result, self.group.is_alone()) {
             say_why(&self.group, &error.to_string());
         }

@@ -85,6 +85,8 @@ pub struct Run {
     pub when: When,
     /// The processes that train together.
     pub group: Group,
+    /// Those of them that have common batch statistics.
+    pub norm_group: Group,
 }
 
 /// Steps between which something happens; `None` is never.
@@ -165,6 +167,7 @@ impl Run {
             when,
             common,
             group: Group::alone(),
+            norm_group: Group::alone(),
         };
         Ok((recipe, resolved))
     }
@@ -177,6 +180,7 @@ impl Run {
     /// the same training.
     pub fn join(&mut self, group: Group, local: [usize; 2]) -> Result<(), Error> {
         self.group = group;
+        self.norm_group = self.group.clone();
         self.divide(local).inspect_err(|error| say_why(&self.group, &error.to_string()))
     }
 
@@ -221,7 +225,9 @@ impl Run {
     /// before anything computes.
     pub fn store(&self) -> Store {
         set_threads(self.threads);
-        Store::new(Kind::Float, self.device, self.common.run.seed).with_group(self.group.clone())
+        Store::new(Kind::Float, self.device, self.common.run.seed)
+            .with_group(self.group.clone())
+            .with_norm_group(self.norm_group.clone())
     }
 
     /// The training at this step.

@@ -103,6 +103,9 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
                 return Err(end(trouble, &journal, observer, state)?);
             }
         }
+        if score || draw || save {
+            state.store.average_statistics();
+        }
         if score && let Err(error) = observer.score(learner, &mut journal, state.step) {
             // Labelled pictures that cannot be read must not cost what was trained.
             journal.save(state)?;
@@ -135,6 +138,7 @@ fn end<L>(
     state: &State,
 ) -> Result<Error, Error> {
     let status = trouble.status();
+    state.store.average_statistics();
     let error = journal.save_for(trouble, state)?;
     journal.report(|journal| observer.report(journal, status))?;
     // Until the first process has saved, because launchers end the others when one has ended.

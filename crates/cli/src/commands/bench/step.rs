@@ -130,7 +130,7 @@ fn bench<L: Learner>(
     let batch = noisy_batch(place, drawn);
     let steps = (arguments.warmup, arguments.steps);
     let whole = (place.device, place.common.train.batch_size);
-    let measured = unless_lost(&place.group, || {
+    let measured = unless_lost(&[&place.group, &place.norm_group], || {
         let times = timed_steps(whole, (&mut learner, &mut state), steps, batch.clone(), |_| Ok(()))?;
         if place.group.is_alone() {
             return Ok::<_, Error>((times, None));
@@ -189,7 +189,7 @@ fn rate<L: Learner>(
     let none = || Error::Internal("the loader ended before the trial".into());
     let first = loader.next()?.ok_or_else(none)?;
     let learning = (&mut learner, &mut state);
-    let times = unless_lost(&run.group, || {
+    let times = unless_lost(&[&run.group, &run.norm_group], || {
         timed_steps((run.device, batch_size), learning, TRIAL, first, |batch| {
             if let Some(next) = loader.next()? {
                 loader.recycle(std::mem::replace(batch, next));
@@ -211,6 +211,7 @@ struct Place {
     threads: usize,
     size: u32,
     group: Group,
+    norm_group: Group,
 }
 
 impl Place {
@@ -227,12 +228,15 @@ impl Place {
         if common.train.batch_size < 2 * group.world() {
             return Err(Error::Usage("train.batch_size gives some process fewer than two pictures".into()));
         }
-        Ok(Self { common, architecture, device, precision, threads, size, group })
+        let norm_group = processes::norm_group(processes, &common, ("bench", &group))?;
+        Ok(Self { common, architecture, device, precision, threads, size, group, norm_group })
     }
 
     fn store(&self) -> Store {
         set_threads(self.threads);
-        Store::new(Kind::Float, self.device, self.common.run.seed).with_group(self.group.clone())
+        Store::new(Kind::Float, self.device, self.common.run.seed)
+            .with_group(self.group.clone())
+            .with_norm_group(self.norm_group.clone())
     }
 
     fn state(&self, store: Store) -> Result<State, Error> {
