@@ -321,4 +321,6 @@ fn the_doctor_and_the_benchmark_measure_several_processes() {
     assert_eq!(answer.lines().count(), 1, "{answer}");
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
     assert_eq!((&answer["together"]["processes"], &answer["batch"]), (&2.into(), &16.into()));
+    let efficiency = answer["together"]["efficiency_strong"].as_f64().unwrap();
+    assert!((0.01..10.0).contains(&efficiency), "{efficiency}");
 }

@@ -61,9 +61,8 @@ pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
     let mut recipe = pretrain_recipe(&arguments.settings)?;
     with_regionsim(&mut recipe);
     let place = Place::new(&recipe, recipe.augment.size, processes.as_ref())?;
-    let store = place.store();
-    let learner = PretrainLearner::new(&recipe, &store, place.precision.kind());
-    bench("step", &place, (learner, store), overlapping_views(), arguments)
+    let learner = |store: &Store| PretrainLearner::new(&recipe, store, place.precision.kind());
+    bench("step", &place, learner, overlapping_views(), arguments)
 }
 
 /// `densesiam bench segment-step`
@@ -72,9 +71,8 @@ pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Er
     let (mut recipe, categories) = segment_recipe(&arguments.settings)?;
     start_at(&mut recipe.model.regionsim.start, if regions { 0 } else { u64::MAX });
     let place = Place::new(&recipe, recipe.augment.size, processes.as_ref())?;
-    let store = place.store();
-    let learner = SegmentLearner::new(&recipe, categories, &store, place.precision.kind());
-    bench("segment-step", &place, (learner, store), aligned_views(), arguments)
+    let learner = |store: &Store| SegmentLearner::new(&recipe, categories, store, place.precision.kind());
+    bench("segment-step", &place, learner, aligned_views(), arguments)
 }
 
 /// Pictures a second of a pre-training as planned.
@@ -122,12 +120,15 @@ fn start_at(start: &mut Duration, step: u64) {
 fn bench<L: Learner>(
     name: &str,
     place: &Place,
-    (mut learner, store): (L, Store),
+    learner: impl Fn(&Store) -> L,
     drawn: Drawn<L>,
     arguments: &StepArguments,
 ) -> Result<(), Error> {
-    let mut state = place.state(store)?;
-    let batch = noisy_batch(place, drawn);
+    let begin = |place: &Place| {
+        let store = place.store();
+        Ok::<_, Error>((learner(&store), place.state(store)?, noisy_batch(place, drawn.clone())))
+    };
+    let (mut learner, mut state, batch) = begin(place)?;
     let steps = (arguments.warmup, arguments.steps);
     let whole = (place.device, place.common.train.batch_size);
     let measured = unless_lost(&[&place.group, &place.norm_group], || {
@@ -138,7 +139,15 @@ fn bench<L: Learner>(
         let mut costs = Costs::of_sums(&place.group, &state.store);
         state.leave_gradients();
         let unsummed = timed_steps(whole, (&mut learner, &mut state), steps, batch, |_| Ok(()))?;
-        costs.exposed_seconds = median(&times.seconds[0]) - median(&unsummed.seconds[0]);
+        let step = median(&times.seconds[0]);
+        costs.exposed_seconds = step - median(&unsummed.seconds[0]);
+        if let Some(alone) = place.alone() {
+            let (mut learner, mut state, batch) = begin(&alone)?;
+            let times = timed_steps(whole, (&mut learner, &mut state), steps, batch, |_| Ok(()))?;
+            let devices = if place.device == Device::Cpu { 1 } else { costs.processes };
+            costs.efficiency_strong = Some(median(&times.seconds[0]) / step / devices as f64);
+        }
+        place.group.wait_for_all();
         Ok((times, Some(costs)))
     });
     let (times, together) = measured.map_err(Error::Elsewhere)??;
@@ -154,6 +163,9 @@ struct Costs {
     gradient_seconds: f64,
     /// By how much a step is longer than one that does not sum the gradients.
     exposed_seconds: f64,
+    /// The rate of all over that of one process with the same batch and the cores of all, or times their number with a card each.
+    /// Known where all are of one machine.
+    efficiency_strong: Option<f64>,
     /// The machine's own: a sum of 64 kB, as a batch norm needs, and of 100 MB.
     sum_64kb_microseconds: f64,
     sum_100mb_seconds: f64,
@@ -169,6 +181,7 @@ impl Costs {
             gradient_bytes,
             gradient_seconds: seconds(gradient_bytes, 5),
             exposed_seconds: 0.0,
+            efficiency_strong: None,
             sum_64kb_microseconds: 1e6 * seconds(64 << 10, 100),
             sum_100mb_seconds: seconds(100 << 20, 3),
         }
@@ -212,6 +225,8 @@ struct Place {
     size: u32,
     group: Group,
     norm_group: Group,
+    /// The processes on this machine.
+    on_this_machine: usize,
 }
 
 impl Place {
@@ -229,7 +244,29 @@ impl Place {
             return Err(Error::Usage("train.batch_size gives some process fewer than two pictures".into()));
         }
         let norm_group = processes::norm_group(processes, &common, ("bench", &group))?;
-        Ok(Self { common, architecture, device, precision, threads, size, group, norm_group })
+        Ok(Self {
+            common,
+            architecture,
+            device,
+            precision,
+            threads,
+            size,
+            group,
+            norm_group,
+            on_this_machine,
+        })
+    }
+
+    /// The first process without the others, but with the threads of all; none in the others, and where some are elsewhere.
+    fn alone(&self) -> Option<Self> {
+        let is_first_of_all = self.group.rank() == 0 && self.on_this_machine == self.group.world();
+        is_first_of_all.then(|| Self {
+            common: self.common.clone(),
+            threads: self.threads * self.on_this_machine,
+            group: Group::alone(),
+            norm_group: Group::alone(),
+            ..*self
+        })
     }
 
     fn store(&self) -> Store {
