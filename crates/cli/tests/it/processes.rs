@@ -16,7 +16,7 @@ fn environment(process: &str) -> Vec<String> {
 }
 
 /// The process numbers of the living children of a parent, by rank.
-fn ranks(parent: &Child) -> Vec<String> {
+pub(crate) fn ranks(parent: &Child) -> Vec<String> {
     let listed = Command::new("pgrep").args(["-P", &parent.id().to_string()]).output().unwrap();
     let mut ranks: Vec<(String, String)> = String::from_utf8_lossy(&listed.stdout)
         .lines()
@@ -123,7 +123,7 @@ fn started(place: &Place, name: &str) -> (Child, Vec<String>) {
     (child, ranks)
 }
 
-fn newest_checkpoint(place: &Place, run: &str) -> String {
+pub(crate) fn newest_checkpoint(place: &Place, run: &str) -> String {
     let checkpoints = fs::read_dir(place.path(&format!("runs/{run}/checkpoints"))).unwrap();
     let mut names: Vec<_> =
         checkpoints.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -184,7 +184,7 @@ fn by_torchrun_as(
     command.spawn().unwrap()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

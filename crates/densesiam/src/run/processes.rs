@@ -2,7 +2,8 @@
 //! to stop, which pictures could not be read, and why one has failed. All end in the same step.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::thread::sleep;
+use std::sync::mpsc::channel;
+use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use densesiam_data::loader::{Batch, Loader};
@@ -152,6 +153,18 @@ fn reasons(group: &Group) -> String {
     (0..group.world()).filter(|&rank| rank != group.rank()).filter_map(of).collect::<Vec<_>>().join("; ")
 }
 
+/// The longest wait for the reasons of a process that is lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The reasons that other processes have left; none where the store does not answer. libtorch would wait for its answer without
+/// end, also where the machine or the cable is gone.
+fn reasons_in_time(group: &Group) -> String {
+    let (sender, answer) = channel();
+    let group = group.clone();
+    spawn(move || sender.send(reasons(&group)));
+    answer.recv_timeout(PATIENCE).unwrap_or_default()
+}
+
 /// Does `work`, which takes part in sums of the first group, the whole, and of the others.
 ///
 /// # Errors
@@ -162,7 +175,7 @@ pub fn unless_lost<T>(groups: &[&Group], work: impl FnOnce() -> T) -> Result<T, 
             None => resume_unwind(panic),
             Some(error) => groups
                 .first()
-                .map(|group| reasons(group))
+                .map(|group| reasons_in_time(group))
                 .filter(|why| !why.is_empty())
                 .unwrap_or_else(|| error.to_string()),
         }
