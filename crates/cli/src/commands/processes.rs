@@ -135,6 +135,12 @@ pub(crate) fn speaks() -> bool {
     !matches!(Membership::of_this_process(), Ok(Some(Membership { rank: 1.., .. })))
 }
 
+/// Whether another program has started this process as one of several. Ours sends it a Ctrl-C once.
+pub(super) fn by_launcher() -> bool {
+    let membership = Membership::of_this_process();
+    matches!(membership, Ok(Some(Membership { launcher, .. })) if launcher != Launcher::OwnParent)
+}
+
 /// Who hears of this process: nobody, if another process speaks.
 pub(super) fn voice() -> Voice {
     if speaks() { Voice::Terminal } else { Voice::Nobody }

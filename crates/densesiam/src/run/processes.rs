@@ -41,26 +41,29 @@ pub(crate) fn next_batch<A: Augmentation>(
     }
     let known = loader.bad_files();
     let own = own_batch(loader, interrupt);
-    let mut found = loader.bad_files();
-    found.retain(|file| !known.contains(file));
+    let bad = loader.bad_files();
+    let found: Vec<_> = bad.iter().filter(|file| !known.contains(file)).cloned().collect();
+    let is_bad = |sample: u64| bad.iter().any(|(other, _)| *other == sample);
+    let used: Vec<_> = known.iter().map(|(sample, _)| *sample).filter(|&sample| !is_bad(sample)).collect();
     let signal = interrupt.requested();
     let failure = own.as_ref().err().filter(|trouble| !matches!(trouble, Trouble::Signal(_)));
     failure.iter().for_each(|trouble| say_why(group, &trouble.to_string()));
     let failed = failure.is_some();
     let save = i64::from(save && group.rank() == 0);
-    let mut counts = [i64::from(failed), found.len() as i64, save, 0, 0, 0, 0];
+    let mut counts = [i64::from(failed), (found.len() + used.len()) as i64, save, 0, 0, 0, 0];
     for (count, (known, _)) in counts[3..].iter_mut().zip(SIGNALS) {
         *count = i64::from(signal == Some(known));
     }
     group.sum_counts(&mut counts);
-    let [failed, found_by_all, save, signals @ ..] = counts;
+    let [failed, changes, save, signals @ ..] = counts;
     let own = own.map(with_batch(save > 0));
     if failed > 0 {
         return own.and_then(|_| Err(Trouble::Elsewhere(reasons(group))));
     }
-    if found_by_all > 0 {
-        let lists = exchange(group, &format!("bad/{step}"), &found).map_err(Trouble::Elsewhere)?;
-        loader.met_elsewhere(lists.concat()).map_err(Trouble::NoPictures)?;
+    if changes > 0 {
+        let lists = exchange(group, &format!("bad/{step}"), &(found, used)).map_err(Trouble::Elsewhere)?;
+        let (found, used): (Vec<_>, Vec<_>) = lists.into_iter().unzip();
+        loader.met_elsewhere(found.concat(), &used.concat()).map_err(Trouble::NoPictures)?;
     }
     match SIGNALS.into_iter().zip(signals).find(|(_, count)| *count > 0) {
         Some(((signal, _), _)) => Err(Trouble::Signal(signal)),

@@ -10,6 +10,7 @@ use densesiam_data::demo::{DemoSettings, write_demo};
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{Loader, LoaderSettings};
 use densesiam_data::order::Part;
+use densesiam_data::views::Augmentation;
 use densesiam_data::views::random::RandomViews;
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
@@ -86,22 +87,7 @@ fn take_steps<L: Learner>(
     let settings = OptimizerSettings::default();
     let optimizer = Optimizer::new(&settings, batch_size as u64, &store.parameters(), &rules).unwrap();
     let mut state = State::new(store, optimizer);
-    let loading = LoaderSettings {
-        augmentation,
-        batch_size,
-        part: Part { number: group.rank(), parts: group.world() },
-        seed: 5,
-        max_bad_share: 0.5,
-        workers: 1,
-        prefetch_batches: 1,
-        min_side: 8,
-        limits: DecodeLimits::default(),
-        patience: Timeout::from_secs(600),
-        start_step: 0,
-        total_steps: STEPS,
-        known_bad: Vec::new(),
-    };
-    let mut loader = Loader::new(Arc::clone(pictures), loading).unwrap();
+    let mut loader = loader(augmentation, &group, batch_size, pictures);
     let horizon =
         Horizon::new(Duration::Steps(STEPS), (pictures.len() / batch_size) as u64, batch_size as u64)
             .unwrap();
@@ -132,6 +118,30 @@ fn take_steps<L: Learner>(
     let values = |tensor: &Tensor| Vec::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).unwrap();
     let tensors = tensors.map(|(name, tensor)| (name, values(&tensor))).collect();
     Outcome { tensors, numbers, counts, bad_files: loader.bad_files() }
+}
+
+fn loader<A: Augmentation>(
+    augmentation: A,
+    group: &Group,
+    batch_size: usize,
+    pictures: &Arc<ImageIndex>,
+) -> Loader<A> {
+    let loading = LoaderSettings {
+        augmentation,
+        batch_size,
+        part: Part { number: group.rank(), parts: group.world() },
+        seed: 5,
+        max_bad_share: 0.5,
+        workers: 1,
+        prefetch_batches: 1,
+        min_side: 8,
+        limits: DecodeLimits::default(),
+        patience: Timeout::from_secs(600),
+        start_step: 0,
+        total_steps: STEPS,
+        known_bad: Vec::new(),
+    };
+    Loader::new(Arc::clone(pictures), loading).unwrap()
 }
 
 fn close(found: f64, expected: f64, tolerance: f64) -> bool {
@@ -266,6 +276,39 @@ fn processes_segment_as_one() {
         let [alone, together] = [1, world].map(|world| train_together(world, batch_size, &pictures, learner));
         assert_law(&together, &alone[0]);
     }
+}
+
+#[test]
+fn a_picture_that_reads_again_is_good_for_all_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures(folder.path());
+    let server = StoreServer::start(0).unwrap();
+    let (pictures, port) = (&pictures, server.port());
+    let bad_files = &|rank: usize| {
+        let group =
+            Group::join(("127.0.0.1", port), false, "bad", [rank, 2], Timeout::from_secs(60)).unwrap();
+        let recipe: PretrainRecipe = load("", "the test", &["augment.size=32".into()]).unwrap();
+        let mut loader = loader(recipe.augment, &group, 7, pictures);
+        let mut seen = Vec::new();
+        for step in 0..STEPS {
+            let others = (&group, step, false);
+            let next = next_batch(&mut loader, others, &Interrupt::never()).unwrap().unwrap();
+            loader.recycle(next.batch);
+            seen.push(loader.bad_files());
+            // After the first epoch.
+            if step == 6 && rank == 0 {
+                let [good, damaged] = [12, 11].map(|number| pictures.place(number).to_string());
+                std::fs::copy(good, damaged).unwrap();
+            }
+        }
+        seen
+    };
+    let [one, two] = std::thread::scope(|scope| {
+        let threads = [0, 1].map(|rank| scope.spawn(move || bad_files(rank)));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(one, two, "after every step");
+    assert!(one[6].len() == 1 && one.last().unwrap().is_empty(), "{one:?}");
 }
 
 /// A learner that changes a parameter on its own after the third step, where it is to, as a bit of memory that flips does.
