@@ -195,7 +195,13 @@ pub fn all_succeed<T>(group: &Group, own: Result<T, Error>) -> Result<T, Error> 
     }
     let mut failed = [i64::from(own.is_err())];
     group.sum_counts(&mut failed);
-    if failed == [0] { own } else { own.and_then(|_| Err(Error::Elsewhere(reasons(group)))) }
+    if failed == [0] {
+        return own;
+    }
+    let why = reasons(group);
+    // The process that fails may be the one that serves the store.
+    group.wait_for_all();
+    own.and_then(|_| Err(Error::Elsewhere(why)))
 }
 
 impl Run {
