@@ -27,7 +27,7 @@ pub(crate) enum ExitCode {
     Collapsed = 6,
     /// The device is not available.
     Device = 7,
-    /// Another process of the training was lost.
+    /// Another process of the training was lost, or has other parameters.
     Lost = 8,
     /// Stopped by SIGHUP, because the terminal was closed; all is saved.
     HangUp = 129,
@@ -71,7 +71,7 @@ impl ExitCode {
             | Error::CannotResume(_)
             | Error::File { .. } => Self::File,
             Error::Device(_) => Self::Device,
-            Error::Lost { .. } | Error::Elsewhere(_) => Self::Lost,
+            Error::Lost { .. } | Error::Apart { .. } | Error::Elsewhere(_) => Self::Lost,
             Error::NotFinite { .. } => Self::NotFinite,
             Error::Collapsed { .. } => Self::Collapsed,
             Error::Interrupted(stop) => Self::of_signal(stop.signal),

@@ -13,6 +13,7 @@ use densesiam_engine::run_dir::RunDirectoryError;
 use densesiam_text::{NotText, ReadError, shown};
 
 use crate::home::HomeError;
+use crate::run::numbered;
 use densesiam_settings::keys::RecipeError;
 
 /// Why a task ended early.
@@ -146,6 +147,22 @@ pub enum Error {
     Lost {
         /// What that process said, or what the connection to it says.
         why: String,
+        /// The folder of the checkpoints.
+        checkpoints: PathBuf,
+    },
+    /// Processes that compute the same have come to other parameters than the first one.
+    #[error(
+        "after step {step} the parameters of process {} are not those of process 0: memory or arithmetic of a machine may be at \
+         fault, or their processors or libraries differ; go on from the last checkpoint, in {}, where all were equal, with --resume, \
+         and without that machine if it comes again",
+        numbered(processes),
+        shown(checkpoints)
+    )]
+    Apart {
+        /// The step.
+        step: u64,
+        /// The processes.
+        processes: Vec<usize>,
         /// The folder of the checkpoints.
         checkpoints: PathBuf,
     },

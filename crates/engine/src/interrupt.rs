@@ -62,14 +62,14 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Takes over SIGINT, SIGTERM, SIGUSR1 and, unless it is ignored as under `nohup`, SIGHUP; a second SIGINT ends the process at
-    /// once. A write beyond the limit on file sizes becomes an error of the write, where the system would end the process
+    /// Takes over SIGINT, SIGTERM, SIGUSR1 and, unless it is ignored as under `nohup`, SIGHUP; with `second_ends`, a second SIGINT
+    /// ends the process at once. A write beyond the limit on file sizes becomes an error of the write, where the system would end the process
     /// (SIGXFSZ). A second call
     /// returns the first one's watch: what one training was asked, the next ones are asked too.
     ///
     /// # Errors
     /// [`InterruptError`] when the system refuses.
-    pub fn install() -> Result<Self, InterruptError> {
+    pub fn install(second_ends: bool) -> Result<Self, InterruptError> {
         let mut watch = WATCH.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(installed) = &*watch {
             return Ok(installed.clone());
@@ -77,8 +77,10 @@ impl Interrupt {
         let received = Arc::new(AtomicUsize::new(0));
         let interrupted = Arc::new(AtomicBool::new(false));
         // Registered in the order in which they act: the first SIGINT does not trigger the shutdown, and then arms it.
-        flag::register_conditional_shutdown(SIGINT, SECOND_INTERRUPT, Arc::clone(&interrupted))?;
-        flag::register(SIGINT, interrupted)?;
+        if second_ends {
+            flag::register_conditional_shutdown(SIGINT, SECOND_INTERRUPT, Arc::clone(&interrupted))?;
+            flag::register(SIGINT, interrupted)?;
+        }
         for (_, number) in
             SIGNALS.into_iter().filter(|&(signal, _)| signal != Signal::HangUp || !hang_up_is_ignored())
         {
@@ -118,13 +120,17 @@ mod tests {
     /// Handlers belong to the whole process, so they are all tested in one test.
     #[test]
     fn signals_are_seen_and_a_second_interrupt_ends_the_process() {
-        let interrupt = Interrupt::install().unwrap();
+        let interrupt = Interrupt::install(true).unwrap();
         assert_eq!(interrupt.requested(), None);
         for (signal, number) in [SIGNALS[2], SIGNALS[1], SIGNALS[0]] {
             raise(number).unwrap();
             assert_eq!(interrupt.requested(), Some(signal));
         }
-        assert_eq!(Interrupt::install().unwrap().requested(), Some(Signal::Interrupt), "one watch a process");
+        assert_eq!(
+            Interrupt::install(true).unwrap().requested(),
+            Some(Signal::Interrupt),
+            "one watch a process"
+        );
         raise(SIGXFSZ).unwrap();
         assert_eq!(interrupt.requested(), Some(Signal::Interrupt));
         if std::env::var_os("RAISE_TWICE").is_some() {

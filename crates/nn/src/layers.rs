@@ -89,7 +89,7 @@ impl Convolution {
     /// not kept for the backward pass.
     pub fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
         let (weight, bias) = self.parameters(x.kind());
-        let norm = norm.count_and_describe(mode, None, true);
+        let norm = norm.count_and_describe(x, mode, None, true);
         norm_convolution(x, norm, &weight, bias.as_ref(), [self.stride, self.dilation])
     }
 
@@ -128,7 +128,7 @@ impl Linear {
     /// An affine norm, ReLU, and then this layer, as in [`Convolution::forward_after`].
     pub fn forward_after(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
         let (weight, bias) = self.parameters(x.kind());
-        norm_convolution(x, norm.count_and_describe(mode, None, true), &weight, bias.as_ref(), [1, 1])
+        norm_convolution(x, norm.count_and_describe(x, mode, None, true), &weight, bias.as_ref(), [1, 1])
     }
 
     fn parameters(&self, kind: Kind) -> (Tensor, Option<Tensor>) {
@@ -143,7 +143,10 @@ pub struct BatchNorm {
     running_mean: Tensor,
     running_var: Tensor,
     batches_tracked: Tensor,
+    /// The processes that have common statistics.
     group: Group,
+    /// Whether the batch of this process alone may be too small for statistics: the others of the training have their own.
+    may_be_short: bool,
 }
 
 impl BatchNorm {
@@ -166,36 +169,47 @@ impl BatchNorm {
             running_var: scope.buffer("running_var", &[channels], 1.0),
             // Only kept because torchvision's strict loading requires it.
             batches_tracked: scope.counter("num_batches_tracked"),
-            group: scope.group().clone(),
+            group: scope.norm_group().clone(),
+            may_be_short: scope.norm_group().is_alone() && !scope.group().is_alone(),
         }
     }
 
     /// Normalises `[B, C, ...]`.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let [y, _] = batch_norm(x, self.count_and_describe(mode, None, false));
+        let [y, _] = batch_norm(x, self.count_and_describe(x, mode, None, false));
         y
     }
 
     /// Normalises, and applies ReLU.
     pub fn forward_relu(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let [y, _] = batch_norm(x, self.count_and_describe(mode, None, true));
+        let [y, _] = batch_norm(x, self.count_and_describe(x, mode, None, true));
         y
     }
 
     /// Normalises, adds `residual`, and applies ReLU. The output is returned twice, for the next layer and for the
     /// shortcut around it, so that summing their gradients needs no extra pass over memory.
     pub fn forward_add_relu(&self, x: &Tensor, residual: &Tensor, mode: Mode) -> [Tensor; 2] {
-        batch_norm(x, self.count_and_describe(mode, Some(residual), true))
+        batch_norm(x, self.count_and_describe(x, mode, Some(residual), true))
     }
 
-    /// Describes the norm to apply now, and counts the batches of training.
-    fn count_and_describe<'t>(&'t self, mode: Mode, residual: Option<&'t Tensor>, relu: bool) -> Norm<'t> {
-        let views = match mode {
+    /// Describes the norm to apply to `x` now, and counts the batches of training.
+    fn count_and_describe<'t>(
+        &'t self,
+        x: &Tensor,
+        mode: Mode,
+        residual: Option<&'t Tensor>,
+        relu: bool,
+    ) -> Norm<'t> {
+        let mut views = match mode {
             Mode::Train { views } => views,
             Mode::Evaluate => 0,
         };
         if views > 0 {
             let _ = self.batches_tracked.shallow_clone().g_add_scalar_(views);
+        }
+        if self.may_be_short && x.numel() as i64 <= views * x.size()[1] {
+            // One value has no variance. Its process cannot leave the others alone, and takes the running statistics.
+            views = 0;
         }
         let (affine, running) =
             (self.affine.as_ref().map(|(w, b)| (w, b)), (&self.running_mean, &self.running_var));

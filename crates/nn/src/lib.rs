@@ -28,4 +28,4 @@ pub use heads::{Form, Head, Layers};
 pub use layers::{BatchNorm, Convolution, GroupNorm, Linear, Mode};
 pub use losses::{Distance, contrast};
 pub use step::{Predictors, Step, Watched};
-pub use store::{Entry, Initial, Scope, Store, WeightsError, channels_last};
+pub use store::{Entry, Initial, NORM_BUFFERS, Scope, Store, WeightsError, channels_last};

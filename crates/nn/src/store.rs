@@ -17,6 +17,9 @@ use crate::losses::normalised;
 /// What the names of a teacher's tensors begin with.
 const TEACHER: &str = "key_";
 
+/// What the names of a batch norm's buffers end with.
+pub const NORM_BUFFERS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
+
 /// Initial value of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initial {
@@ -69,23 +72,55 @@ pub struct Store {
     device: Device,
     seed: u64,
     group: Group,
+    norm_group: Group,
     entries: RefCell<Vec<Entry>>,
 }
 
 impl Store {
     /// An empty store; parameters will be of `kind`, on `device`, drawn from `seed`.
     pub fn new(kind: Kind, device: Device, seed: u64) -> Self {
-        Self { kind, device, seed, group: Group::alone(), entries: RefCell::default() }
+        let (group, norm_group) = (Group::alone(), Group::alone());
+        Self { kind, device, seed, group, norm_group, entries: RefCell::default() }
     }
 
-    /// The same store for a model that several processes train together.
+    /// The same store for a model that several processes train together, with the batch statistics of all.
     pub fn with_group(self, group: Group) -> Self {
-        Self { group, ..self }
+        Self { norm_group: group.clone(), group, ..self }
+    }
+
+    /// The same store for a model whose batch norms have the statistics of these processes, which are among those that train it.
+    pub fn with_norm_group(self, norm_group: Group) -> Self {
+        Self { norm_group, ..self }
     }
 
     /// The processes that train the model.
     pub fn group(&self) -> &Group {
         &self.group
+    }
+
+    /// The processes that have common batch statistics.
+    pub fn norm_group(&self) -> &Group {
+        &self.norm_group
+    }
+
+    /// Gives all processes the mean of their running statistics, where these differ.
+    ///
+    /// # Panics
+    /// When another process is lost.
+    pub fn average_statistics(&self) {
+        if self.norm_group.world() == self.group.world() {
+            return;
+        }
+        let [mean, variance, _] = NORM_BUFFERS;
+        let mut running = self.state();
+        running.retain(|(name, _)| name.ends_with(mean) || name.ends_with(variance));
+        let values: Vec<_> = running.iter().map(|(_, values)| values.to_kind(Kind::Double)).collect();
+        let sums = Tensor::cat(&values, 0);
+        self.group.sum(&sums);
+        let means = sums / self.group.world() as f64;
+        let sizes: Vec<_> = values.iter().map(|values| values.size()[0]).collect();
+        let parts = means.split_with_sizes(&sizes, 0);
+        tch::no_grad(|| running.iter_mut().zip(&parts).for_each(|((_, own), mean)| own.copy_(mean)));
     }
 
     /// The device of the tensors.
@@ -193,6 +228,11 @@ impl Scope<'_> {
     /// The processes that train the model.
     pub fn group(&self) -> &Group {
         &self.store.group
+    }
+
+    /// The processes that have common batch statistics.
+    pub fn norm_group(&self) -> &Group {
+        &self.store.norm_group
     }
 
     /// The student's name of a tensor of this scope.

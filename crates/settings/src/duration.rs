@@ -122,15 +122,33 @@ impl Duration {
     }
 }
 
-/// How long a training lasts, as a recipe states it: a [`Duration`], or as a time (`"2 hours"`, `"30 minutes"`, `"1
-/// day"`), which is converted to steps as soon as the rate of the machine is measured.
+/// How long something lasts, as a recipe states it: a [`Duration`], or a time (`"2 hours"`, `"30 minutes"`, `"1 day"`). The time of
+/// a whole training is converted to steps as soon as the rate of the machine is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Length {
     /// A length that is the same on every machine.
     Counted(Duration),
-    /// Seconds of computing, above 0, without evaluations.
+    /// Seconds, above 0.
     Time(f64),
+}
+
+impl Length {
+    /// The length in steps; `None` for never, and for a time.
+    pub fn resolve(&self, horizon: &Horizon) -> Option<u64> {
+        match self {
+            Self::Counted(duration) => duration.resolve(horizon),
+            Self::Time(_) => None,
+        }
+    }
+
+    /// The length as a time, if it is given as one; one that no clock reaches is none.
+    pub fn time(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Counted(_) => None,
+            Self::Time(seconds) => std::time::Duration::try_from_secs_f64(*seconds).ok(),
+        }
+    }
 }
 
 impl fmt::Display for Length {
@@ -331,6 +349,18 @@ mod tests {
         for text in ["0 hours", "-1 hours", "hours", "inf days"] {
             assert!(text.parse::<Length>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_length_is_steps_or_a_time() {
+        let resolved = |text: &str| {
+            let length: Length = text.parse().unwrap();
+            (length.resolve(&HORIZON), length.time().map(|time| time.as_secs()))
+        };
+        assert_eq!(resolved("3 epochs"), (Some(30), None));
+        assert_eq!(resolved("10 minutes"), (None, Some(600)));
+        assert_eq!(resolved("never"), (None, None));
+        assert_eq!(resolved("1e300 days"), (None, None));
     }
 
     #[test]

@@ -13,21 +13,20 @@ use serde_json::{Value, json};
 use tch::Device;
 
 use super::bench::{matrix_product_rate, sum_seconds};
-use super::processes::ProcessArguments;
+use super::processes::{ProcessArguments, Processes};
 use super::{folder, processes};
 use crate::answer::{answer, answer_line};
 use densesiam::error::Error;
 use densesiam::run::{exchange, unless_lost};
 use densesiam::tasks::pretrain::Plan;
-use densesiam_engine::processes::Membership;
 
 /// How many pictures of a folder are decoded.
 const LOOKED_AT: usize = 64;
 
 /// Prints the findings, as lines or as JSON.
 pub(super) fn run(pictures: Option<&Path>, json: bool, several: &ProcessArguments) -> Result<(), Error> {
-    if let Some(membership) = processes::start(several)? {
-        return together(&membership, json);
+    if let Some(processes) = processes::start(several)? {
+        return together(&processes, json);
     }
     let device = DeviceRequest::Auto.resolve()?;
     let (precision, why) = PrecisionRequest::Auto.resolve(device);
@@ -60,13 +59,12 @@ pub(super) fn run(pictures: Option<&Path>, json: bool, several: &ProcessArgument
 }
 
 /// Lets the processes of a launcher meet, and prints where they are and how fast they sum.
-fn together(membership: &Membership, json: bool) -> Result<(), Error> {
-    let group = processes::group(Some(membership), PATIENCE)?;
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-    let place = format!("{} of {host}, {}", membership.local_rank, cuda());
+fn together(processes: &Processes, json: bool) -> Result<(), Error> {
+    let (group, membership) = (processes.group("doctor", PATIENCE)?, &processes.membership);
+    let place = format!("{} of {}, {}", membership.local_rank, processes::machine(), cuda());
     let places = exchange(&group, "doctor", &place).map_err(Error::Elsewhere)?;
     let sums = || (sum_seconds(&group, 4 << 10, 200), sum_seconds(&group, 100 << 20, 5));
-    let (latency, large) = unless_lost(&group, sums).map_err(Error::Elsewhere)?;
+    let (latency, large) = unless_lost(&[&group], sums).map_err(Error::Elsewhere)?;
     if group.rank() > 0 {
         return Ok(());
     }
@@ -100,8 +98,8 @@ fn suits(device: Device) -> &'static str {
 /// to begin it.
 fn fit(root: &Path) -> Result<String, Error> {
     let root = root.to_string_lossy();
-    let measured = folder::recipe(&root, &[], false)?;
-    let rate = measured.rate()?;
+    let measured = folder::recipe(&root, &[], None)?;
+    let rate = measured.rate(None)?;
     let plan = Plan::new(measured.recipe)?;
     let horizon = &plan.run.horizon;
     let time = spoken((horizon.total_steps as f64 * horizon.batch_size as f64 / rate) as u64);

@@ -1,6 +1,6 @@
 //! `densesiam pretrain FOLDER`: chooses size, batch and duration from the pictures and the machine, and prints them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
@@ -10,7 +10,7 @@ use densesiam_text::{acts, shown};
 use tch::Device;
 
 use super::hours::{Measured, Timed};
-use super::processes::{MEASURED, voice};
+use super::processes::{Processes, voice};
 use densesiam::error::Error;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::{Training, builtin, load};
@@ -19,13 +19,12 @@ use densesiam::run::{enough_to_train_on, look_at};
 /// How many pictures are examined for their size.
 const LOOKED_AT: usize = 32;
 
-/// The run directory of the pictures below `root` with these settings.
-pub(super) fn run_directory(root: &str, settings: &[String]) -> Result<PathBuf, Error> {
+/// The folder recipe with the name of the pictures below `root`, before they are looked at.
+pub(super) fn plain(root: &str, settings: &[String]) -> Result<PretrainRecipe, Error> {
     let Carried { recipe, text, suffix } = carried(settings)?;
     let mut named = vec![format!("run.name={}{suffix}", name(root))];
     named.extend_from_slice(settings);
-    let recipe: PretrainRecipe = load(text, &recipe, &named)?;
-    Ok(Path::new(&recipe.common.run.dir).join(recipe.common.run.name))
+    load(text, &recipe, &named)
 }
 
 /// The folder recipe of a method, and what its runs are called after the folder.
@@ -73,11 +72,11 @@ pub(super) fn name(root: &str) -> String {
     if name.is_empty() { "pictures".into() } else { name }
 }
 
-/// The folder recipe for the pictures below `root`; for one of `several` processes, which measure nothing.
+/// The folder recipe for the pictures below `root`, measured by all `processes`.
 pub(super) fn recipe(
     root: &str,
     settings: &[String],
-    several: bool,
+    processes: Option<&Processes>,
 ) -> Result<Measured<PretrainRecipe>, Error> {
     let index = ImageIndex::scan(Path::new(root))?;
     enough_to_train_on(&index)?;
@@ -102,14 +101,11 @@ pub(super) fn recipe(
         ("train.batch_size", batch.to_string(), "a power of two, with some steps an epoch".to_owned()),
     ];
     let mut known_rate = None;
-    if several && !given("train.duration") {
-        return Err(Error::Usage(MEASURED.into()));
-    }
     if !given("train.duration") {
         let so_far =
             chosen.iter().filter(|(key, ..)| !given(key)).map(|(key, value, _)| format!("{key}={value}"));
         let so_far: Vec<_> = so_far.chain(settings.iter().cloned()).collect();
-        let rate = load::<PretrainRecipe>(text, &named, &so_far)?.rate()?;
+        let rate = load::<PretrainRecipe>(text, &named, &so_far)?.rate(processes)?;
         known_rate = Some(rate);
         chosen.push((
             "train.duration",

@@ -10,6 +10,7 @@ use densesiam_settings::duration::{Duration, Length};
 use densesiam_settings::schedule::ScheduleSettings;
 
 use super::bench;
+use super::processes::{Processes, found_by_first, voice};
 use crate::answer::answer;
 use densesiam::error::Error;
 use densesiam::import::check_encoder;
@@ -24,23 +25,24 @@ const TRIED: usize = 16;
 
 /// A recipe whose steps can be tried.
 pub(super) trait Timed: Training {
-    /// Pictures per second of the steps of this recipe.
+    /// Pictures per second of the steps of this recipe, taken by all `processes` together.
     ///
     /// # Errors
     /// The errors with which a training would fail to begin.
-    fn steps_rate(self) -> Result<f64, Error>;
+    fn steps_rate(self, processes: Option<&Processes>) -> Result<f64, Error>;
 
-    /// Pictures per second of a training by this recipe, without evaluations.
+    /// Pictures per second of a training by this recipe, without evaluations: the same in all `processes`.
     ///
     /// # Errors
     /// The errors with which a training would fail to begin.
-    fn rate(&self) -> Result<f64, Error> {
+    fn rate(&self, processes: Option<&Processes>) -> Result<f64, Error> {
         let mut tried = self.clone();
         let Common { train, optimizer, .. } = tried.common();
-        train.batch_size = train.batch_size.min(TRIED);
+        train.batch_size =
+            train.batch_size.min(TRIED * processes.map_or(1, |processes| processes.membership.world));
         train.duration = Length::Counted(Duration::Steps(TRIED as u64));
         optimizer.schedule = ScheduleSettings::default();
-        tried.steps_rate()
+        tried.steps_rate(processes)
     }
 }
 
@@ -62,8 +64,8 @@ impl<R: Timed> Measured<R> {
     ///
     /// # Errors
     /// The errors with which a training would fail to begin.
-    pub(super) fn rate(&self) -> Result<f64, Error> {
-        self.known_rate.map_or_else(|| self.recipe.rate(), Ok)
+    pub(super) fn rate(&self, processes: Option<&Processes>) -> Result<f64, Error> {
+        self.known_rate.map_or_else(|| self.recipe.rate(processes), Ok)
     }
 
     /// Converts a length that was given as a time to steps: tries a few steps, and prints the result. A resumed run
@@ -71,20 +73,26 @@ impl<R: Timed> Measured<R> {
     ///
     /// # Errors
     /// The errors with which a training would fail to begin.
-    pub(super) fn in_steps(mut self, resume: bool) -> Result<Self, Error> {
+    pub(super) fn in_steps(mut self, resume: bool, processes: Option<&Processes>) -> Result<Self, Error> {
         let Length::Time(seconds) = self.recipe.common().train.duration else { return Ok(self) };
-        let run = self.recipe.run();
-        let begun = RunLayout::new(Path::new(&run.dir).join(&run.name)).recipe();
-        if resume && begun.is_file() {
-            let mut begun: R = find(&begun.display().to_string(), &[])?;
-            self.recipe.common().train.duration = begun.common().train.duration;
-            return Ok(self);
+        let run = self.recipe.run().clone();
+        if resume {
+            let begun = RunLayout::new(Path::new(&run.dir).join(&run.name)).recipe();
+            let duration = found_by_first(processes, ("length", &run), || {
+                let recipe =
+                    begun.is_file().then(|| find::<R>(&begun.display().to_string(), &[])).transpose()?;
+                Ok(recipe.map(|mut recipe| recipe.common().train.duration))
+            })?;
+            if let Some(duration) = duration {
+                self.recipe.common().train.duration = duration;
+                return Ok(self);
+            }
         }
-        let rate = self.rate()?;
+        let rate = self.rate(processes)?;
         let train = &mut self.recipe.common().train;
         let steps = (seconds * rate / train.batch_size as f64).max(1.0) as u64;
         let steps = Length::Counted(Duration::Steps(steps));
-        say(format_args!(
+        voice().say(format_args!(
             "train.duration = \"{}\" becomes \"{steps}\": {rate:.1} pictures a second here, evaluations apart",
             train.duration
         ));
@@ -97,26 +105,32 @@ impl<R: Timed> Measured<R> {
 ///
 /// # Errors
 /// The errors with which a training would fail to begin.
-pub(super) fn dry_run<R: Timed>(measured: &Measured<R>, plan: &impl Display, run: &Run) -> Result<(), Error> {
+pub(super) fn dry_run<R: Timed, P: Display>(
+    measured: &Measured<R>,
+    mut plan: P,
+    run_of: impl FnOnce(&mut P) -> &mut Run,
+) -> Result<(), Error> {
+    let described = plan.to_string();
+    let run = run_of(&mut plan);
     check_encoder(&measured.recipe)?;
     answer(&run.recipe)?;
-    let (horizon, rate) = (&run.horizon, measured.rate()?);
+    let (horizon, rate) = (&run.horizon, measured.rate(None)?);
     let seconds = (horizon.total_steps * horizon.batch_size) as f64 / rate;
     say(format_args!(
-        "\n{plan}time        about {} at {rate:.1} pictures a second, measured here; evaluations apart",
+        "\n{described}time        about {} at {rate:.1} pictures a second, measured here; evaluations apart",
         spoken(seconds as u64)
     ));
     Ok(())
 }
 
 impl Timed for PretrainRecipe {
-    fn steps_rate(self) -> Result<f64, Error> {
-        bench::pretrain_rate(pretrain::Plan::new(self)?)
+    fn steps_rate(self, processes: Option<&Processes>) -> Result<f64, Error> {
+        bench::pretrain_rate(pretrain::Plan::new(self)?, processes)
     }
 }
 
 impl Timed for SegmentRecipe {
-    fn steps_rate(self) -> Result<f64, Error> {
-        bench::segment_rate(segment::Plan::new(self)?)
+    fn steps_rate(self, processes: Option<&Processes>) -> Result<f64, Error> {
+        bench::segment_rate(segment::Plan::new(self)?, processes)
     }
 }

@@ -17,6 +17,7 @@ mod pretrain;
 mod probe;
 mod processes;
 mod segment;
+mod train;
 mod views;
 
 use std::path::Path;
@@ -76,9 +77,10 @@ pub(crate) fn run(command: Command) -> Result<(), Error> {
     }
 }
 
-/// The signals by which a user asks to stop.
+/// The signals by which a user asks to stop. A launcher may hand on a Ctrl-C that the terminal has sent to its processes already: it
+/// is one request, and the launcher ends those that do not follow it.
 fn interrupt() -> Result<Interrupt, Error> {
-    Interrupt::install().map_err(|error| Error::Internal(error.to_string()))
+    Interrupt::install(!processes::by_launcher()).map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// Errs where a file would be replaced without having been asked to.

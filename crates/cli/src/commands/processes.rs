@@ -5,16 +5,17 @@ use std::time::Duration;
 use crate::exit_code::ExitCode;
 use clap::Args;
 use densesiam::error::Error;
-use densesiam::recipe::Training;
-use densesiam::run::Run;
+use densesiam::recipe::{Common, NormSharing, RunSettings};
+use densesiam::run::{Run, all_succeed, exchange, unless_lost};
 use densesiam_engine::log::{Voice, say};
 use densesiam_engine::processes::membership::{Launcher, started_without_srun};
 use densesiam_engine::processes::parent::{self, Ending, end_with_parent, supervise};
 use densesiam_engine::processes::{Membership, membership};
 use densesiam_engine::run_dir::Start;
 use densesiam_nn::Group;
-use densesiam_settings::duration::Length;
 use densesiam_torch_ext::StoreServer;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// How many processes train together.
 #[derive(Debug, Args)]
@@ -41,10 +42,19 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
 /// How long processes may take to end by themselves once one has failed; torchrun gives 30 seconds.
 const PATIENCE: Duration = Duration::from_secs(25);
 
+/// The processes of one training, seen from one of them.
+pub(super) struct Processes {
+    /// The place of this one.
+    pub(super) membership: Membership,
+    /// Where the others meet, if this process serves it.
+    _store: Option<StoreServer>,
+}
+
 /// Starts the processes that the command line asks for, waits for them, and exits with the code of the one that failed first.
-/// In a process that is to train, returns its place.
-pub(super) fn start(arguments: &ProcessArguments) -> Result<Option<Membership>, Error> {
+/// In a process that is to train together with others, returns these.
+pub(super) fn start(arguments: &ProcessArguments) -> Result<Option<Processes>, Error> {
     let usage = |error: &dyn std::fmt::Display| Error::Usage(error.to_string());
+    let cannot_meet = |error| Error::Usage(format!("the processes cannot meet: {error}"));
     end_with_parent();
     let variables = |name: &str| std::env::var(name).ok();
     let membership = Membership::of_this_process().map_err(|error| usage(&error))?;
@@ -56,23 +66,52 @@ pub(super) fn start(arguments: &ProcessArguments) -> Result<Option<Membership>, 
     {
         return Err(usage(&format!("{launcher} has started this process; leave out --nproc")));
     }
-    if membership.is_some() || asked == 1 {
-        if membership.is_none() {
-            started_without_srun(&variables)
-                .into_iter()
-                .for_each(|warning| say(format_args!("warning: {warning}")));
-        }
-        return Ok(membership);
+    if let Some(membership) = membership {
+        let store = membership.serve().map_err(cannot_meet)?;
+        return Ok(Some(Processes { membership, _store: store }));
+    }
+    if asked == 1 {
+        started_without_srun(&variables)
+            .into_iter()
+            .for_each(|warning| say(format_args!("warning: {warning}")));
+        return Ok(None);
     }
     let plan = parent::Plan { processes: nproc, nodes, node, master: master.clone(), patience: PATIENCE };
     let port = master.as_ref().map_or(0, |(_, port)| *port);
-    let server = (node == 0).then(|| StoreServer::start(port)).transpose();
-    let server = server.map_err(|error| usage(&format!("the processes cannot meet: {error}")))?;
+    let server = (node == 0).then(|| StoreServer::start(port)).transpose().map_err(cannot_meet)?;
     let program = std::env::current_exe().map_err(|error| Error::file("the program", error))?;
     let given: Vec<_> = std::env::args_os().skip(1).collect();
     let port = server.as_ref().map_or(port, StoreServer::port);
     let ending = supervise(&program, &given, &plan, port).map_err(|error| usage(&error))?;
     std::process::exit(said(&ending));
+}
+
+impl Processes {
+    /// The group of all for one purpose; `timeout` in seconds is the longest wait for one.
+    pub(super) fn group(&self, purpose: &str, timeout: u64) -> Result<Group, Error> {
+        let Membership { rank, world, .. } = self.membership;
+        self.join(purpose, [rank, world], timeout)
+    }
+
+    fn join(&self, name: &str, place: [usize; 2], timeout: u64) -> Result<Group, Error> {
+        let missing = |error| Error::Elsewhere(format!("not all processes have come: {error}"));
+        self.membership.join(name, place, Duration::from_secs(timeout)).map_err(missing)
+    }
+}
+
+/// What the first process finds, in every process: the others need not see the same files.
+pub(super) fn found_by_first<T: Serialize + DeserializeOwned>(
+    processes: Option<&Processes>,
+    (what, run): (&str, &RunSettings),
+    find: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let Some(processes) = processes else { return find() };
+    let group = processes.group(what, run.timeout)?;
+    let found = (group.rank() == 0).then(find).transpose();
+    let found = unless_lost(&[&group], || all_succeed(&group, found)).map_err(Error::Elsewhere)??;
+    let all = exchange(&group, what, &found).map_err(Error::Elsewhere)?;
+    let none = || Error::Internal(format!("the first process has no {what}"));
+    all.into_iter().flatten().next().ok_or_else(none)
 }
 
 /// Says how the processes ended, and returns the exit code.
@@ -96,38 +135,51 @@ pub(crate) fn speaks() -> bool {
     !matches!(Membership::of_this_process(), Ok(Some(Membership { rank: 1.., .. })))
 }
 
+/// Whether another program has started this process as one of several. Ours sends it a Ctrl-C once.
+pub(super) fn by_launcher() -> bool {
+    let membership = Membership::of_this_process();
+    matches!(membership, Ok(Some(Membership { launcher, .. })) if launcher != Launcher::OwnParent)
+}
+
 /// Who hears of this process: nobody, if another process speaks.
 pub(super) fn voice() -> Voice {
     if speaks() { Voice::Terminal } else { Voice::Nobody }
 }
 
-/// Why a length that has to be measured is refused.
-pub(super) const MEASURED: &str =
-    "several processes would measure different lengths; give train.duration in epochs or steps";
+/// Divides the run among the processes, for one purpose; all of them are then there.
+pub(super) fn join(run: &mut Run, processes: Option<&Processes>, purpose: &str) -> Result<(), Error> {
+    let Some(processes) = processes else { return Ok(()) };
+    let Membership { local_rank, local_world, .. } = processes.membership;
+    run.join(processes.group(purpose, run.common.run.timeout)?, [local_rank, local_world])?;
+    run.norm_group = norm_group(Some(processes), &run.common, (purpose, &run.group))?;
+    Ok(())
+}
 
-/// Fails where each process would choose the length of the training by itself.
-pub(super) fn refuse_measured<R: Training>(recipe: &R) -> Result<(), Error> {
-    match recipe.clone().common().train.duration {
-        Length::Counted(_) => Ok(()),
-        Length::Time(_) => Err(Error::Usage(
-            "several processes would measure different lengths; give train.duration in epochs or steps"
-                .into(),
-        )),
+/// Those processes of the group for this purpose that have common batch statistics with this one, as `train.batch_norm` says.
+pub(super) fn norm_group(
+    processes: Option<&Processes>,
+    common: &Common,
+    (purpose, group): (&str, &Group),
+) -> Result<Group, Error> {
+    let (Some(processes), Common { run, train, .. }) = (processes, common) else { return Ok(Group::alone()) };
+    match train.batch_norm {
+        NormSharing::All => return Ok(group.clone()),
+        NormSharing::Local => return Ok(Group::alone()),
+        NormSharing::Machine => {}
     }
+    let machines = exchange(group, "machine", &machine()).map_err(Error::Elsewhere)?;
+    let own = &machines[group.rank()];
+    let members: Vec<_> = (0..group.world()).filter(|&rank| machines[rank] == *own).collect();
+    if members.len() == 1 {
+        return Ok(Group::alone());
+    }
+    let place = members.iter().take_while(|&&rank| rank < group.rank()).count();
+    processes.join(&format!("{purpose}/norms/{}", members[0]), [place, members.len()], run.timeout)
 }
 
-/// The run as one of the membership's processes, all of which are then there.
-pub(super) fn join(run: Run, membership: Option<&Membership>) -> Result<Run, Error> {
-    let Some(membership) = membership else { return Ok(run) };
-    let group = group(Some(membership), run.common.run.timeout)?;
-    run.with_group(group, [membership.local_rank, membership.local_world])
-}
-
-/// The membership's processes, all of which are then there; `timeout` in seconds is the longest wait for one.
-pub(super) fn group(membership: Option<&Membership>, timeout: u64) -> Result<Group, Error> {
-    let Some(membership) = membership else { return Ok(Group::alone()) };
-    let missing = |error| Error::Elsewhere(format!("not all processes have come: {error}"));
-    membership.join(Duration::from_secs(timeout)).map_err(missing)
+/// The name of this machine.
+pub(super) fn machine() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
 /// Whether a launcher starts this training again after a failure, and so means it to go on.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use densesiam_random::{Key, Purpose, RngExt};
 
+use crate::processes::ranks;
 use crate::program::{Finished, Place, wait_for};
 
 /// Numbered checkpoints of a folder, and whether one is being written.
@@ -72,8 +73,8 @@ fn a_run_that_is_killed_twenty_times_ends_as_one_never_killed() {
 }
 
 /// Resident memory of a process in MiB.
-fn resident(child: &Child) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+fn resident(process: &str) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? / 1024.0)
 }
@@ -95,7 +96,7 @@ fn memory_is_flat_over_two_thousand_steps() {
     let mut samples: Vec<(usize, f64)> = Vec::new();
     while child.try_wait().unwrap().is_none() {
         let steps = fs::read(&metrics).unwrap().iter().filter(|&&byte| byte == b'\n').count();
-        samples.extend(resident(&child).map(|memory| (steps, memory)));
+        samples.extend(resident(&child.id().to_string()).map(|memory| (steps, memory)));
         std::thread::sleep(Duration::from_millis(100));
     }
     Finished::of(child).succeeded();
@@ -106,4 +107,39 @@ fn memory_is_flat_over_two_thousand_steps() {
     let (early, late) = (largest(100..400), largest(1600..2001));
     println!("resident: {early:.1} MiB in steps 100 to 400, {late:.1} MiB in steps 1600 to 2000");
     assert!(early > 0.0 && late <= early * 1.01, "{early} {late}");
+}
+
+#[test]
+#[ignore = "takes a minute: make endurance"]
+fn memory_of_two_processes_is_flat_over_three_hundred_steps() {
+    let place = Place::new();
+    let more = [
+        "train.duration=300 steps",
+        "train.log_every=5 steps",
+        "train.checkpoint_every=50 steps",
+        "train.pictures_every=50 steps",
+        "--nproc",
+        "2",
+    ];
+    let mut child = place.start_pretrain("long", &more);
+    let metrics = place.path("runs/long/metrics.jsonl");
+    wait_for(&metrics, &mut child);
+    let ranks = ranks(&child);
+    let mut samples: Vec<(usize, [f64; 2])> = Vec::new();
+    while child.try_wait().unwrap().is_none() {
+        let steps = fs::read(&metrics).unwrap().iter().filter(|&&byte| byte == b'\n').count();
+        let memory: Vec<_> = ranks.iter().filter_map(|rank| resident(rank)).collect();
+        samples.extend(<[f64; 2]>::try_from(memory).ok().map(|memory| (steps, memory)));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Finished::of(child).succeeded();
+    for rank in [0, 1] {
+        let largest = |steps: std::ops::Range<usize>| {
+            let within = samples.iter().filter(|(step, _)| steps.contains(step));
+            within.map(|(_, memory)| memory[rank]).fold(0.0, f64::max)
+        };
+        let (early, late) = (largest(60..160), largest(200..301));
+        println!("process {rank}: {early:.1} MiB in steps 60 to 160, {late:.1} MiB in steps 200 to 300");
+        assert!(early > 0.0 && late <= early * 1.02, "{early} {late}");
+    }
 }

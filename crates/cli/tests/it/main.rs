@@ -14,6 +14,7 @@ mod golden;
 mod interop;
 mod interop_webdataset;
 mod knn;
+mod machines;
 mod methods;
 mod predict;
 mod probe;

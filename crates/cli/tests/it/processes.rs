@@ -16,7 +16,7 @@ fn environment(process: &str) -> Vec<String> {
 }
 
 /// The process numbers of the living children of a parent, by rank.
-fn ranks(parent: &Child) -> Vec<String> {
+pub(crate) fn ranks(parent: &Child) -> Vec<String> {
     let listed = Command::new("pgrep").args(["-P", &parent.id().to_string()]).output().unwrap();
     let mut ranks: Vec<(String, String)> = String::from_utf8_lossy(&listed.stdout)
         .lines()
@@ -50,6 +50,15 @@ fn assert_gone(processes: &[String]) {
 fn losses(place: &Place, run: &str) -> Vec<f64> {
     place.metrics(run).iter().map(|row| row["loss"].as_f64().unwrap()).collect()
 }
+
+/// A small model.
+const SMALL: [&str; 5] = [
+    "encoder.architecture=resnet18",
+    "pixsim.dim=8",
+    "regionsim.dim=8",
+    "global.dim=32",
+    "train.pictures_every=never",
+];
 
 const FIVE: [&str; 4] =
     ["train.batch_size=5", "regionsim.start=3 steps", "run.precision=fp32", "train.keep_last=100"];
@@ -114,7 +123,7 @@ fn started(place: &Place, name: &str) -> (Child, Vec<String>) {
     (child, ranks)
 }
 
-fn newest_checkpoint(place: &Place, run: &str) -> String {
+pub(crate) fn newest_checkpoint(place: &Place, run: &str) -> String {
     let checkpoints = fs::read_dir(place.path(&format!("runs/{run}/checkpoints"))).unwrap();
     let mut names: Vec<_> =
         checkpoints.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -156,8 +165,18 @@ fn a_signal_to_one_process_or_to_their_parent_saves_and_ends_all() {
 }
 
 /// Starts a process as torchrun does.
-fn by_torchrun(place: &Place, [rank, world]: [usize; 2], port: u16, settings: &[&str]) -> Child {
-    let arguments = place.instant("run", settings);
+fn by_torchrun(place: &Place, places: [usize; 2], port: u16, settings: &[&str]) -> Child {
+    by_torchrun_as(place, "run", places, port, settings)
+}
+
+fn by_torchrun_as(
+    place: &Place,
+    name: &str,
+    [rank, world]: [usize; 2],
+    port: u16,
+    settings: &[&str],
+) -> Child {
+    let arguments = place.instant(name, settings);
     let mut command = place.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     command.env("RANK", rank.to_string()).env("WORLD_SIZE", world.to_string());
     command.env("LOCAL_RANK", rank.to_string()).env("LOCAL_WORLD_SIZE", world.to_string());
@@ -165,7 +184,7 @@ fn by_torchrun(place: &Place, [rank, world]: [usize; 2], port: u16, settings: &[
     command.spawn().unwrap()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -182,18 +201,98 @@ fn processes_that_do_not_fit_together_say_so() {
     Finished::of(alone).exited(8).says(&["not all processes have come"]);
 
     place.pretrain("many", &["--nproc", "3"]).exited(2).says(&["train.batch_size=6 or higher"]);
-    place
-        .pretrain("timed", &["train.duration=1 minute", "--nproc", "2"])
-        .exited(2)
-        .says(&["epochs or steps"]);
-    let folder = place.pictures().display().to_string();
-    place.run(&["pretrain", &folder, "--nproc", "2"]).exited(2).says(&["epochs or steps"]);
     let port = free_port();
     let [first, other] = [(0, "monitor.every=1 steps"), (1, "monitor.every=2 steps")]
         .map(|(rank, setting)| by_torchrun(&place, [rank, 2], port, &[setting, "run.timeout=5"]));
     Finished::of(other).exited(2).says(&["process 1 differs from process 0 in monitor.every"]);
     Finished::of(first).exited(8);
     assert!(!Path::new(&place.path("runs/many")).exists());
+}
+
+/// The number of steps is measured by all, and is that of the first process; where the run goes on, it is the one that the run
+/// began with. Resuming starts the processes that serve their own store too.
+#[test]
+fn processes_measure_a_length_together_and_keep_it() {
+    let place = Place::new();
+    let timed = ["train.duration=0.005 minutes", "--nproc", "2"];
+    let ended = place.pretrain("timed", &timed).succeeded().says(&["becomes", "pictures a second here"]);
+    assert_eq!(ended.stderr().matches("becomes").count(), 1, "one process says it");
+    let steps = place.metrics("timed").len();
+    assert!(steps > 0);
+    let resumed = [&timed[..], &["--resume"]].concat();
+    place.pretrain("timed", &resumed).succeeded().says(&[&format!("{steps} steps are done")]);
+    let port = free_port();
+    let settings = [timed[0], "--resume", "run.timeout=20"];
+    let [first, other] = [0, 1].map(|rank| by_torchrun_as(&place, "timed", [rank, 2], port, &settings));
+    Finished::of(other).succeeded();
+    Finished::of(first).succeeded().says(&[&format!("{steps} steps are done")]);
+
+    let folder = place.pictures().display().to_string();
+    let chosen = [&["pretrain", &folder, "augment.size=32", "--nproc", "2"], &SMALL[..]].concat();
+    let mut child = place.command(&chosen).spawn().unwrap();
+    wait_for(&place.path("runs/pictures-train-images/metrics.jsonl"), &mut child);
+    kill("-TERM", &child.id().to_string());
+    Finished::of(child).exited(143).says(&["train.duration=", "measured"]);
+    let go_on = [&chosen[..], &["--resume"]].concat();
+    let child = place.command(&go_on).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    kill("-TERM", &child.id().to_string());
+    let ended = Finished::of(child).exited(143);
+    assert!(!ended.stderr().contains("chosen for"), "{}", ended.stderr());
+}
+
+#[test]
+fn checkpoints_by_age_are_those_of_the_first_process_and_resume_exactly() {
+    let place = Place::new();
+    let whole = ["train.duration=24 steps", "train.checkpoint_every=24 steps"];
+    for processes in [&["--nproc", "1"], &["--nproc", "2"]] {
+        let [whole_run, aged_run] = ["whole", "aged"].map(|name| format!("{name}-{}", processes[1]));
+        let settings = [&whole[..], &processes[..]].concat();
+        place.pretrain(&whole_run, &settings).succeeded();
+        let aged =
+            [&settings[..], &["train.checkpoint_every=0.0002 minutes", "train.keep_last=100"]].concat();
+        place.pretrain(&aged_run, &aged).succeeded();
+        let folder = place.path(&format!("runs/{aged_run}/checkpoints"));
+        let mut steps: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        steps.sort();
+        assert!(steps.len() > 3, "{steps:?}");
+        for later in steps.split_off(steps.len() / 2) {
+            fs::remove_dir_all(folder.join(later)).unwrap();
+        }
+        place.pretrain(&aged_run, &[&aged[..], &["--resume"]].concat()).succeeded().says(&["from step"]);
+        assert_eq!(place.weights(&whole_run, 24), place.weights(&aged_run, 24));
+    }
+}
+
+/// The running statistics of process 0 and of process 1 differ, and what is saved is neither: so the run that goes on has what
+/// the run had.
+#[test]
+fn processes_with_statistics_of_their_own_save_one_state_and_resume() {
+    let place = Place::new();
+    let two = [&FIVE[..], &["train.duration=8 steps", "--nproc", "2"]].concat();
+    let with = |name: &str, more: &[&str]| place.pretrain(name, &[&two[..], more].concat());
+    with("all", &[]).succeeded();
+    with("machine", &["train.batch_norm=machine"]).succeeded();
+    assert_eq!(place.weights("all", 8), place.weights("machine", 8), "of one machine");
+    let local = ["train.batch_norm=local"];
+    with("local", &local).succeeded();
+    with("again", &local).succeeded();
+    assert_eq!(place.weights("local", 8), place.weights("again", 8), "to the bit");
+    assert_ne!(place.weights("all", 8), place.weights("local", 8));
+    for later in ["000000006", "000000008"] {
+        fs::remove_dir_all(place.path(&format!("runs/again/checkpoints/{later}"))).unwrap();
+    }
+    with("again", &["train.batch_norm=local", "--resume"]).succeeded().says(&["from step 4"]);
+    assert_eq!(place.weights("local", 8), place.weights("again", 8), "after it was resumed");
+    // One process has no others to share with.
+    place.pretrain("one", &FIVE).succeeded();
+    place.pretrain("one-local", &[&FIVE[..], &local].concat()).succeeded();
+    assert_eq!(place.weights("one", 6), place.weights("one-local", 6));
+
+    let settings =
+        ["train.duration=4 steps", "labels.categories=4", "train.batch_norm=local", "--nproc", "2"];
+    segment(&place, "seg-local", &settings).succeeded();
 }
 
 #[test]
@@ -222,4 +321,6 @@ fn the_doctor_and_the_benchmark_measure_several_processes() {
     assert_eq!(answer.lines().count(), 1, "{answer}");
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
     assert_eq!((&answer["together"]["processes"], &answer["batch"]), (&2.into(), &16.into()));
+    let efficiency = answer["together"]["efficiency_strong"].as_f64().unwrap();
+    assert!((0.01..10.0).contains(&efficiency), "{efficiency}");
 }

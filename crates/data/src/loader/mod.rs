@@ -225,12 +225,12 @@ impl<A: Augmentation> Loader<A> {
         Ok(Some(draft.finish()))
     }
 
-    /// Adds the unreadable files that other processes have met.
+    /// Adds the unreadable files that other processes have met, and takes out those that one has used again.
     ///
     /// # Errors
     /// [`LoadError::TooManyBad`] if too much of the data set is unreadable.
-    pub fn met_elsewhere(&mut self, bad: Vec<(u64, String)>) -> Result<(), LoadError> {
-        self.bad.met(bad, &[]);
+    pub fn met_elsewhere(&mut self, bad: Vec<(u64, String)>, used: &[u64]) -> Result<(), LoadError> {
+        self.bad.met(bad, used);
         self.check_bad()
     }
 

@@ -22,7 +22,8 @@ use densesiam_text::shown;
 use toml::Table;
 
 pub use training::{
-    Beginning, Common, DataSettings, MonitorSettings, RegionSource, RunSettings, TrainSettings, Training,
+    Beginning, Common, DataSettings, MonitorSettings, NormSharing, RegionSource, RunSettings, TrainSettings,
+    Training,
 };
 
 use crate::error::Error;

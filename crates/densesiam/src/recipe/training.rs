@@ -174,18 +174,33 @@ impl DataSettings {
     }
 }
 
+/// Which of several processes have common batch statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormSharing {
+    /// All: the statistics are those of the whole batch.
+    #[default]
+    All,
+    /// Those of a machine.
+    Machine,
+    /// Each has its own.
+    Local,
+}
+
 /// `[train]`: how long the training is, and what is written when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrainSettings {
     /// Pictures a step.
     pub batch_size: usize,
+    /// Which processes have common batch statistics.
+    pub batch_norm: NormSharing,
     /// Length of the training.
     pub duration: Length,
     /// How often metrics are written.
     pub log_every: Duration,
-    /// How often a checkpoint is written; one is always written at the end.
-    pub checkpoint_every: Duration,
+    /// How often a checkpoint is written, or how old the newest one may be; one is always written at the end.
+    pub checkpoint_every: Length,
     /// How many checkpoints are kept.
     pub keep_last: usize,
     /// How often a contact sheet of pseudo-categories is drawn.
@@ -198,9 +213,10 @@ impl Default for TrainSettings {
     fn default() -> Self {
         Self {
             batch_size: 512,
+            batch_norm: NormSharing::All,
             duration: Length::Counted(Duration::Epochs(200.0)),
             log_every: Duration::Steps(10),
-            checkpoint_every: Duration::Epochs(1.0),
+            checkpoint_every: Length::Counted(Duration::Epochs(1.0)),
             keep_last: 2,
             pictures_every: Duration::OfTraining(0.05),
             pictures: 6,

@@ -282,12 +282,12 @@ impl<'p> Journal<'p> {
     }
 
     /// Saves the state according to the trouble, and returns the error to end with. A state that is not finite is saved
-    /// in a separate folder, with the names of the pictures of its batch.
+    /// in a separate folder, with the names of the pictures of its batch; one that processes do not agree on is not saved.
     ///
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn save_for(&self, trouble: Trouble, state: &State) -> Result<Error, Error> {
-        if !matches!(trouble, Trouble::NotFinite { .. }) && state.step > 0 {
+        if !matches!(trouble, Trouble::NotFinite { .. } | Trouble::Apart { .. }) && state.step > 0 {
             self.save(state)?;
             self.export(state)?;
         }
@@ -304,6 +304,9 @@ impl<'p> Journal<'p> {
                 Ok(Error::NotFinite { step, state: folder })
             }
             Trouble::Collapsed { step, why } => Ok(Error::Collapsed { step, why }),
+            Trouble::Apart { step, processes } => {
+                Ok(Error::Apart { step, processes, checkpoints: self.layout().checkpoints() })
+            }
             Trouble::NoPictures(error) => Ok(error.into()),
             Trouble::Elsewhere(why) => Ok(Error::Elsewhere(why)),
             Trouble::Signal(signal) => {

@@ -16,23 +16,24 @@ use std::path::{Path, PathBuf};
 use densesiam_engine::checkpoint::{Checkpoint, latest, load};
 use densesiam_engine::optimizer::Optimizer;
 use densesiam_engine::run_dir::RunLayout;
-use densesiam_nn::{Group, Store};
+use densesiam_nn::{Group, NORM_BUFFERS, Store};
 use densesiam_torch_ext::Buckets;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::error::Error;
 
 pub use contents::{Best, Contents};
 pub use numbers::Taken;
-pub use processes::{exchange, unless_lost};
+pub use processes::{all_succeed, exchange, unless_lost};
 pub use setup::{Run, TaskNames, When, enough_to_train_on, look_at, workers};
 pub use table::Table;
 pub use trouble::Trouble;
 
 pub(crate) use journal::Journal;
 pub(crate) use numbers::Stopwatch;
-pub(crate) use processes::{all_succeed, next_batch, signal_after_step, with_losses_of_all};
+pub(crate) use processes::{Next, next_batch, signal_after_step, with_losses_of_all};
 pub(crate) use resume::Origin;
+pub(crate) use trouble::numbered;
 
 /// All that a resume needs: everything else is a function of the step.
 pub struct State {
@@ -64,6 +65,27 @@ impl State {
         self.gradients = None;
     }
 
+    /// The processes whose parameters, momentum or other state is not the first one's, although all have computed the same. Batch
+    /// statistics are left out.
+    ///
+    /// # Panics
+    /// When another process is lost.
+    pub(crate) fn apart(&self) -> Vec<usize> {
+        let group = self.group();
+        if group.is_alone() {
+            return Vec::new();
+        }
+        let of_norms = |name: &str| NORM_BUFFERS.iter().any(|buffer| name.ends_with(buffer));
+        let tensors = self.store.state().into_iter().chain(self.optimizer.state());
+        let sums: Vec<_> =
+            tensors.filter(|(name, _)| !of_norms(name)).map(|(_, tensor)| sum_of_bits(&tensor)).collect();
+        // One number is read from the device, and one number is exchanged.
+        let mut all = vec![0; group.world()];
+        all[group.rank()] = Tensor::stack(&sums, 0).sum(Kind::Int64).int64_value(&[]);
+        group.sum_counts(&mut all);
+        (0..group.world()).filter(|&rank| all[rank] != all[0]).collect()
+    }
+
     /// The backward pass, after which the gradients are those of the whole batch.
     ///
     /// # Panics
@@ -73,13 +95,25 @@ impl State {
         if loss.requires_grad()
             && let Err(error) = loss.f_backward()
         {
-            match self.group().failure() {
+            match [self.group(), self.store.norm_group()].into_iter().find_map(Group::failure) {
                 Some(lost) => resume_unwind(Box::new(lost.to_string())),
                 None => panic!("{error}"),
             }
         }
         self.gradients.iter().for_each(Buckets::finish);
     }
+}
+
+/// The sum of a tensor's values, each taken as the integer that has its bits. A sum of integers is the same in every order, and so
+/// with every number of threads and on every device.
+fn sum_of_bits(tensor: &Tensor) -> Tensor {
+    let integers = match tensor.kind() {
+        Kind::Double => Kind::Int64,
+        Kind::Float => Kind::Int,
+        Kind::BFloat16 | Kind::Half => Kind::Int16,
+        whole => whole,
+    };
+    tensor.detach().view_dtype(integers).sum(Kind::Int64)
 }
 
 /// The run and the checkpoint that `path` refers to. `path` is a run directory, whose newest checkpoint is taken, or a

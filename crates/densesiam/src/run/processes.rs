@@ -2,7 +2,8 @@
 //! to stop, which pictures could not be read, and why one has failed. All end in the same step.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::thread::sleep;
+use std::sync::mpsc::channel;
+use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use densesiam_data::loader::{Batch, Loader};
@@ -16,39 +17,53 @@ use tch::{Kind, Tensor};
 use super::{Run, Trouble};
 use crate::error::Error;
 
-/// The batch of the next step, `None` after the last, once every process has its part. A signal is noticed even while the
-/// storage does not answer.
+/// The next step, which all processes take.
+pub(crate) struct Next<D> {
+    /// This process's part of the batch.
+    pub(crate) batch: Batch<D>,
+    /// Whether the state is to be saved after the step, because the newest checkpoint is old.
+    pub(crate) save: bool,
+}
+
+/// The next step, `None` after the last, once every process has its part of the batch. A signal is noticed even while the
+/// storage does not answer. The clocks of processes differ: whether to `save` is what the first one says.
 ///
 /// # Errors
 /// A [`Trouble`] of any process, for all processes in the same step.
 pub(crate) fn next_batch<A: Augmentation>(
     loader: &mut Loader<A>,
-    (group, step): (&Group, u64),
+    (group, step, save): (&Group, u64, bool),
     interrupt: &Interrupt,
-) -> Result<Option<Batch<A::Drawn>>, Trouble> {
+) -> Result<Option<Next<A::Drawn>>, Trouble> {
+    let with_batch = |save| move |batch: Option<Batch<_>>| batch.map(|batch| Next { batch, save });
     if group.is_alone() {
-        return own_batch(loader, interrupt);
+        return own_batch(loader, interrupt).map(with_batch(save));
     }
     let known = loader.bad_files();
     let own = own_batch(loader, interrupt);
-    let mut found = loader.bad_files();
-    found.retain(|file| !known.contains(file));
+    let bad = loader.bad_files();
+    let found: Vec<_> = bad.iter().filter(|file| !known.contains(file)).cloned().collect();
+    let is_bad = |sample: u64| bad.iter().any(|(other, _)| *other == sample);
+    let used: Vec<_> = known.iter().map(|(sample, _)| *sample).filter(|&sample| !is_bad(sample)).collect();
     let signal = interrupt.requested();
     let failure = own.as_ref().err().filter(|trouble| !matches!(trouble, Trouble::Signal(_)));
     failure.iter().for_each(|trouble| say_why(group, &trouble.to_string()));
     let failed = failure.is_some();
-    let mut counts = [i64::from(failed), found.len() as i64, 0, 0, 0, 0];
-    for (count, (known, _)) in counts[2..].iter_mut().zip(SIGNALS) {
+    let save = i64::from(save && group.rank() == 0);
+    let mut counts = [i64::from(failed), (found.len() + used.len()) as i64, save, 0, 0, 0, 0];
+    for (count, (known, _)) in counts[3..].iter_mut().zip(SIGNALS) {
         *count = i64::from(signal == Some(known));
     }
     group.sum_counts(&mut counts);
-    let [failed, found_by_all, signals @ ..] = counts;
+    let [failed, changes, save, signals @ ..] = counts;
+    let own = own.map(with_batch(save > 0));
     if failed > 0 {
         return own.and_then(|_| Err(Trouble::Elsewhere(reasons(group))));
     }
-    if found_by_all > 0 {
-        let lists = exchange(group, &format!("bad/{step}"), &found).map_err(Trouble::Elsewhere)?;
-        loader.met_elsewhere(lists.concat()).map_err(Trouble::NoPictures)?;
+    if changes > 0 {
+        let lists = exchange(group, &format!("bad/{step}"), &(found, used)).map_err(Trouble::Elsewhere)?;
+        let (found, used): (Vec<_>, Vec<_>) = lists.into_iter().unzip();
+        loader.met_elsewhere(found.concat(), &used.concat()).map_err(Trouble::NoPictures)?;
     }
     match SIGNALS.into_iter().zip(signals).find(|(_, count)| *count > 0) {
         Some(((signal, _), _)) => Err(Trouble::Signal(signal)),
@@ -141,15 +156,31 @@ fn reasons(group: &Group) -> String {
     (0..group.world()).filter(|&rank| rank != group.rank()).filter_map(of).collect::<Vec<_>>().join("; ")
 }
 
-/// Does `work`, which takes part in sums of the group.
+/// The longest wait for the reasons of a process that is lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The reasons that other processes have left; none where the store does not answer. libtorch would wait for its answer without
+/// end, also where the machine or the cable is gone.
+fn reasons_in_time(group: &Group) -> String {
+    let (sender, answer) = channel();
+    let group = group.clone();
+    spawn(move || sender.send(reasons(&group)));
+    answer.recv_timeout(PATIENCE).unwrap_or_default()
+}
+
+/// Does `work`, which takes part in sums of the first group, the whole, and of the others.
 ///
 /// # Errors
 /// When another process is lost: why it has ended, or what the connection to it says.
-pub fn unless_lost<T>(group: &Group, work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| match group.failure() {
-        None => resume_unwind(panic),
-        Some(error) => {
-            Some(reasons(group)).filter(|why| !why.is_empty()).unwrap_or_else(|| error.to_string())
+pub fn unless_lost<T>(groups: &[&Group], work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        match groups.iter().find_map(|group| group.failure()) {
+            None => resume_unwind(panic),
+            Some(error) => groups
+                .first()
+                .map(|group| reasons_in_time(group))
+                .filter(|why| !why.is_empty())
+                .unwrap_or_else(|| error.to_string()),
         }
     })
 }
@@ -158,13 +189,19 @@ pub fn unless_lost<T>(group: &Group, work: impl FnOnce() -> T) -> Result<T, Stri
 ///
 /// # Errors
 /// The process's own error, or what the others say.
-pub(crate) fn all_succeed<T>(group: &Group, own: Result<T, Error>) -> Result<T, Error> {
+pub fn all_succeed<T>(group: &Group, own: Result<T, Error>) -> Result<T, Error> {
     if let (Err(error), false) = (&own, group.is_alone()) {
         say_why(group, &error.to_string());
     }
     let mut failed = [i64::from(own.is_err())];
     group.sum_counts(&mut failed);
-    if failed == [0] { own } else { own.and_then(|_| Err(Error::Elsewhere(reasons(group)))) }
+    if failed == [0] {
+        return own;
+    }
+    let why = reasons(group);
+    // The process that fails may be the one that serves the store.
+    group.wait_for_all();
+    own.and_then(|_| Err(Error::Elsewhere(why)))
 }
 
 impl Run {
@@ -174,7 +211,7 @@ impl Run {
     /// [`Error::Lost`] when another process is lost: in the middle of a step there is no state that could be saved.
     pub(crate) fn together(&self, work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
         let lost = |why| Error::Lost { why, checkpoints: self.layout().checkpoints() };
-        let result = unless_lost(&self.group, work).map_err(lost)?;
+        let result = unless_lost(&[&self.group, &self.norm_group], work).map_err(lost)?;
         if let (Err(error), false) = (&result, self.group.is_alone()) {
             say_why(&self.group, &error.to_string());
         }

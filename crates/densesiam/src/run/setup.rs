@@ -6,6 +6,7 @@ use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
@@ -84,6 +85,8 @@ pub struct Run {
     pub when: When,
     /// The processes that train together.
     pub group: Group,
+    /// Those of them that have common batch statistics.
+    pub norm_group: Group,
 }
 
 /// Steps between which something happens; `None` is never.
@@ -99,6 +102,8 @@ pub struct When {
     pub pictures: Option<u64>,
     /// Checkpoints are written.
     pub checkpoint: Option<u64>,
+    /// How old the newest checkpoint may be, if another one is written by its age.
+    pub age: Option<Duration>,
 }
 
 /// How many pictures are examined before a run directory is made.
@@ -141,6 +146,7 @@ impl Run {
             score: None,
             pictures: train.pictures_every.resolve(&horizon),
             checkpoint: train.checkpoint_every.resolve(&horizon),
+            age: train.checkpoint_every.time(),
         };
         let resolved = Self {
             task,
@@ -161,23 +167,21 @@ impl Run {
             when,
             common,
             group: Group::alone(),
+            norm_group: Group::alone(),
         };
         Ok((recipe, resolved))
     }
 
-    /// The same run for one of several processes. Each has a part of every batch; the processes of a machine, of which this is
-    /// number `local_rank`, share its cores and have a CUDA device each, if there are any.
+    /// Makes this the run of one of several processes. Each has a part of every batch; the processes of a machine, of which this
+    /// is number `local_rank`, share its cores and have a CUDA device each, if there are any.
     ///
     /// # Errors
     /// When a part would have fewer than two pictures, when there are too few CUDA devices, or when the processes were not given
     /// the same training.
-    pub fn with_group(mut self, group: Group, local: [usize; 2]) -> Result<Self, Error> {
+    pub fn join(&mut self, group: Group, local: [usize; 2]) -> Result<(), Error> {
         self.group = group;
-        if let Err(error) = self.divide(local) {
-            say_why(&self.group, &error.to_string());
-            return Err(error);
-        }
-        Ok(self)
+        self.norm_group = self.group.clone();
+        self.divide(local).inspect_err(|error| say_why(&self.group, &error.to_string()))
     }
 
     fn divide(&mut self, [local_rank, on_this_machine]: [usize; 2]) -> Result<(), Error> {
@@ -221,7 +225,9 @@ impl Run {
     /// before anything computes.
     pub fn store(&self) -> Store {
         set_threads(self.threads);
-        Store::new(Kind::Float, self.device, self.common.run.seed).with_group(self.group.clone())
+        Store::new(Kind::Float, self.device, self.common.run.seed)
+            .with_group(self.group.clone())
+            .with_norm_group(self.norm_group.clone())
     }
 
     /// The training at this step.

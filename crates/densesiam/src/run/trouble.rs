@@ -29,9 +29,22 @@ pub enum Trouble {
     /// Another process could not go on, and said why.
     #[error("another process cannot go on: {0}")]
     Elsewhere(String),
+    /// The parameters of these processes are not the first one's any more.
+    #[error("after step {step} the parameters of process {} are not those of process 0", numbered(processes))]
+    Apart {
+        /// The step.
+        step: u64,
+        /// The processes.
+        processes: Vec<usize>,
+    },
     /// A signal asked the run to stop.
     #[error("stopped by {0}")]
     Signal(Signal),
+}
+
+/// Numbers of processes, in words.
+pub(crate) fn numbered(processes: &[usize]) -> String {
+    processes.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl Trouble {

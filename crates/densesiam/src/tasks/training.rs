@@ -1,5 +1,7 @@
 //! Training, start to end: the only loop. It calls a task's learner and observer, and they never call it.
 
+use std::time::Instant;
+
 use densesiam_data::loader::Batch;
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
@@ -13,7 +15,8 @@ use super::learner::{Drawn, Learner, Observer};
 use crate::error::Error;
 use crate::import::begin_encoder;
 use crate::run::{
-    Journal, Origin, Run, State, Stopwatch, Taken, Trouble, next_batch, signal_after_step, with_losses_of_all,
+    Journal, Next, Origin, Run, State, Stopwatch, Taken, Trouble, next_batch, signal_after_step,
+    with_losses_of_all,
 };
 
 /// Trains from the first step, or from the newest checkpoint, until the end, a signal or trouble. `state` is the new model and
@@ -54,14 +57,15 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
     }
 
     // ---- training
+    let mut saved = Instant::now();
     for step in state.step..run.horizon.total_steps {
         let now = run.now(step);
         observer.notice(now).into_iter().for_each(|notice| journal.say(notice));
         let mut watch = Stopwatch::start();
-        let others = (&run.group, step);
-        let batch = match learner.prepare(run, now).and_then(|()| next_batch(&mut loader, others, interrupt))
-        {
-            Ok(Some(batch)) => batch,
+        let others = (&run.group, step, when.age.is_some_and(|age| saved.elapsed() >= age));
+        let next = learner.prepare(run, now).and_then(|()| next_batch(&mut loader, others, interrupt));
+        let Next { batch, save } = match next {
+            Ok(Some(next)) => next,
             Ok(None) => break,
             Err(trouble) => {
                 journal.list_bad_files(loader.bad_files())?;
@@ -87,12 +91,20 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         let signal = signal_after_step(&run.group, interrupt);
         let score = is_due(state.step, when.score, total) && signal.is_none();
         let draw = is_due(state.step, when.pictures, total);
-        let save = is_due(state.step, when.checkpoint, total) || score || signal.is_some();
+        let save = save || is_due(state.step, when.checkpoint, total) || score || signal.is_some();
         if is_due(state.step, when.log, total) || save || draw || spoilt || full {
             journal.list_bad_files(loader.bad_files())?;
-            if let Some(trouble) = journal.write()? {
+            let apart = || {
+                let processes = state.apart();
+                (!processes.is_empty()).then_some(Trouble::Apart { step: state.step, processes })
+            };
+            // The log has waited for the device, and what it says of a step is the better reason.
+            if let Some(trouble) = journal.write()?.or_else(apart) {
                 return Err(end(trouble, &journal, observer, state)?);
             }
+        }
+        if score || draw || save {
+            state.store.average_statistics();
         }
         if score && let Err(error) = observer.score(learner, &mut journal, state.step) {
             // Labelled pictures that cannot be read must not cost what was trained.
@@ -108,6 +120,7 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         if save {
             journal.save(state)?;
             journal.report(|journal| observer.report(journal, Status::Running))?;
+            saved = Instant::now();
         }
     }
     journal.export(state)?;
@@ -125,6 +138,7 @@ fn end<L>(
     state: &State,
 ) -> Result<Error, Error> {
     let status = trouble.status();
+    state.store.average_statistics();
     let error = journal.save_for(trouble, state)?;
     journal.report(|journal| observer.report(journal, status))?;
     // Until the first process has saved, because launchers end the others when one has ended.

@@ -8,6 +8,7 @@ mod cuda;
 mod fixtures;
 mod laws;
 mod names;
+mod norm_laws;
 mod parity;
 mod pooling;
 mod pretrain_parity;

@@ -7,7 +7,7 @@ use densesiam::memory::views_fit;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::recipe::{Common, Training, builtin, load};
-use densesiam::run::{Run, State, unless_lost};
+use densesiam::run::{Run, State, exchange, unless_lost};
 use densesiam::tasks::learner::{Drawn, Learner};
 use densesiam::tasks::pretrain::{self, PretrainLearner};
 use densesiam::tasks::segment::{self, SegmentLearner};
@@ -19,7 +19,6 @@ use densesiam_data::views::random::RandomPair;
 use densesiam_data::views::{Photometric, ViewParameters};
 use densesiam_engine::device::{Precision, search_convolutions, set_threads, threads_of_each};
 use densesiam_engine::optimizer::{GroupRule, Optimizer};
-use densesiam_engine::processes::Membership;
 use densesiam_geometry::{Fraction, Region, View};
 use densesiam_nn::{Architecture, Group, Store};
 use densesiam_random::{Key, Purpose, RngExt};
@@ -33,7 +32,7 @@ use super::limits::{
 };
 use super::{StepArguments, least, median};
 use crate::answer::answer_line;
-use crate::commands::processes;
+use crate::commands::processes::{self, Processes};
 
 /// The paper's recipe with a batch that fits a small machine, with `settings` applied.
 pub(super) fn pretrain_recipe(settings: &[String]) -> Result<PretrainRecipe, Error> {
@@ -58,36 +57,38 @@ pub(super) fn noise(count: usize, view: u32) -> Vec<u8> {
 
 /// `densesiam bench step`, with RegionSim started.
 pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
-    let membership = processes::start(&arguments.processes)?;
+    let processes = processes::start(&arguments.processes)?;
     let mut recipe = pretrain_recipe(&arguments.settings)?;
     with_regionsim(&mut recipe);
     let method = recipe.method();
-    method.fits_batch(recipe.common.train.batch_size, membership.as_ref().map_or(1, |of| of.world))?;
+    let place = Place::new(&recipe, recipe.augment.size, processes.as_ref())?;
+    method.fits_batch(recipe.common.train.batch_size, place.group.world())?;
     if method.inputs().patches.is_some() || method.inputs().regions.is_some() {
         return Err(Error::Usage(format!(
             "bench step makes two views; method = {} needs more",
             method.name()
         )));
     }
-    let place = Place::new(&recipe, recipe.augment.size, membership.as_ref())?;
-    let store = place.store();
-    let learner = PretrainLearner::new(&recipe, &store, place.precision.kind());
-    bench("step", &place, (learner, store), overlapping_views().into(), arguments)
+    let learner = |store: &Store| PretrainLearner::new(&recipe, store, place.precision.kind());
+    bench("step", &place, learner, &overlapping_views().into(), arguments)
 }
 
 /// `densesiam bench segment-step`
 pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Error> {
-    let membership = processes::start(&arguments.processes)?;
+    let processes = processes::start(&arguments.processes)?;
     let (mut recipe, categories) = segment_recipe(&arguments.settings)?;
     start_at(&mut recipe.model.regionsim.start, if regions { 0 } else { u64::MAX });
-    let place = Place::new(&recipe, recipe.augment.size, membership.as_ref())?;
-    let store = place.store();
-    let learner = SegmentLearner::new(&recipe, categories, &store, place.precision.kind());
-    bench("segment-step", &place, (learner, store), aligned_views(), arguments)
+    let place = Place::new(&recipe, recipe.augment.size, processes.as_ref())?;
+    let learner = |store: &Store| SegmentLearner::new(&recipe, categories, store, place.precision.kind());
+    bench("segment-step", &place, learner, &aligned_views(), arguments)
 }
 
 /// Pictures a second of a pre-training as planned.
-pub(in crate::commands) fn pretrain_rate(mut plan: pretrain::Plan) -> Result<f64, Error> {
+pub(in crate::commands) fn pretrain_rate(
+    mut plan: pretrain::Plan,
+    processes: Option<&Processes>,
+) -> Result<f64, Error> {
+    processes::join(&mut plan.run, processes, "trial")?;
     // The rate is measured with RegionSim on, as in the longer part of a training.
     with_regionsim(&mut plan.recipe);
     let store = plan.run.store();
@@ -97,7 +98,11 @@ pub(in crate::commands) fn pretrain_rate(mut plan: pretrain::Plan) -> Result<f64
 }
 
 /// Pictures a second of a segmentation as planned, with RegionSim on.
-pub(in crate::commands) fn segment_rate(mut plan: segment::Plan) -> Result<f64, Error> {
+pub(in crate::commands) fn segment_rate(
+    mut plan: segment::Plan,
+    processes: Option<&Processes>,
+) -> Result<f64, Error> {
+    processes::join(&mut plan.run, processes, "trial")?;
     start_at(&mut plan.recipe.model.regionsim.start, 0);
     let store = plan.run.store();
     let learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
@@ -123,15 +128,18 @@ fn start_at(start: &mut Duration, step: u64) {
 fn bench<L: Learner>(
     name: &str,
     place: &Place,
-    (mut learner, store): (L, Store),
-    drawn: Drawn<L>,
+    learner: impl Fn(&Store) -> L,
+    drawn: &Drawn<L>,
     arguments: &StepArguments,
 ) -> Result<(), Error> {
-    let mut state = place.state(store)?;
-    let batch = noisy_batch(place, drawn);
+    let begin = |place: &Place| {
+        let store = place.store();
+        Ok::<_, Error>((learner(&store), place.state(store)?, noisy_batch(place, drawn)))
+    };
+    let (mut learner, mut state, batch) = begin(place)?;
     let steps = (arguments.warmup, arguments.steps);
     let whole = (place.device, place.common.train.batch_size);
-    let measured = unless_lost(&place.group, || {
+    let measured = unless_lost(&[&place.group, &place.norm_group], || {
         let times = timed_steps(whole, (&mut learner, &mut state), steps, batch.clone(), |_| Ok(()))?;
         if place.group.is_alone() {
             return Ok::<_, Error>((times, None));
@@ -139,7 +147,15 @@ fn bench<L: Learner>(
         let mut costs = Costs::of_sums(&place.group, &state.store);
         state.leave_gradients();
         let unsummed = timed_steps(whole, (&mut learner, &mut state), steps, batch, |_| Ok(()))?;
-        costs.exposed_seconds = median(&times.seconds[0]) - median(&unsummed.seconds[0]);
+        let step = median(&times.seconds[0]);
+        costs.exposed_seconds = step - median(&unsummed.seconds[0]);
+        if let Some(alone) = place.alone() {
+            let (mut learner, mut state, batch) = begin(&alone)?;
+            let times = timed_steps(whole, (&mut learner, &mut state), steps, batch, |_| Ok(()))?;
+            let devices = if place.device == Device::Cpu { 1 } else { costs.processes };
+            costs.efficiency_strong = Some(median(&times.seconds[0]) / step / devices as f64);
+        }
+        place.group.wait_for_all();
         Ok((times, Some(costs)))
     });
     let (times, together) = measured.map_err(Error::Elsewhere)??;
@@ -155,6 +171,9 @@ struct Costs {
     gradient_seconds: f64,
     /// By how much a step is longer than one that does not sum the gradients.
     exposed_seconds: f64,
+    /// The rate of all over that of one process with the same batch and the cores of all, or times their number with a card each.
+    /// Known where all are of one machine.
+    efficiency_strong: Option<f64>,
     /// The machine's own: a sum of 64 kB, as a batch norm needs, and of 100 MB.
     sum_64kb_microseconds: f64,
     sum_100mb_seconds: f64,
@@ -170,6 +189,7 @@ impl Costs {
             gradient_bytes,
             gradient_seconds: seconds(gradient_bytes, 5),
             exposed_seconds: 0.0,
+            efficiency_strong: None,
             sum_64kb_microseconds: 1e6 * seconds(64 << 10, 100),
             sum_100mb_seconds: seconds(100 << 20, 3),
         }
@@ -179,7 +199,7 @@ impl Costs {
 /// The number of steps before a rate is measured, and while it is measured.
 const TRIAL: (usize, usize) = (1, 3);
 
-/// Pictures a second of steps with the batches of a training.
+/// Pictures a second of steps with the batches of a training; of several processes, what the first one has measured.
 fn rate<L: Learner>(
     run: &Run,
     (mut learner, views): (L, L::Augmentation),
@@ -190,13 +210,17 @@ fn rate<L: Learner>(
     let none = || Error::Internal("the loader ended before the trial".into());
     let first = loader.next()?.ok_or_else(none)?;
     let learning = (&mut learner, &mut state);
-    let times = timed_steps((run.device, batch_size), learning, TRIAL, first, |batch| {
-        if let Some(next) = loader.next()? {
-            loader.recycle(std::mem::replace(batch, next));
-        }
-        Ok(())
-    })?;
-    Ok(batch_size as f64 / median(&times.seconds[0]))
+    let times = unless_lost(&[&run.group, &run.norm_group], || {
+        timed_steps((run.device, batch_size), learning, TRIAL, first, |batch| {
+            if let Some(next) = loader.next()? {
+                loader.recycle(std::mem::replace(batch, next));
+            }
+            Ok(())
+        })
+    });
+    let rate = batch_size as f64 / median(&times.map_err(Error::Elsewhere)??.seconds[0]);
+    let rates = if run.group.is_alone() { Ok(vec![rate]) } else { exchange(&run.group, "rate", &rate) };
+    Ok(rates.map_err(Error::Elsewhere)?[0])
 }
 
 /// Where steps run, and how large they are.
@@ -208,27 +232,56 @@ struct Place {
     threads: usize,
     size: u32,
     group: Group,
+    norm_group: Group,
+    /// The processes on this machine.
+    on_this_machine: usize,
 }
 
 impl Place {
-    fn new(recipe: &impl Training, size: u32, membership: Option<&Membership>) -> Result<Self, Error> {
+    fn new(recipe: &impl Training, size: u32, processes: Option<&Processes>) -> Result<Self, Error> {
         let (common, architecture) = (recipe.clone().common().clone(), recipe.architecture());
         views_fit(common.train.batch_size, 1, size)?;
         let device = common.run.device.resolve()?;
         let (precision, _) = common.run.precision.resolve(device);
         search_convolutions(device, precision);
-        let on_this_machine = membership.map_or(1, |membership| membership.local_world);
+        let on_this_machine = processes.map_or(1, |processes| processes.membership.local_world);
         let threads = threads_of_each(common.run.threads, on_this_machine);
-        let group = processes::group(membership, common.run.timeout)?;
+        let group =
+            processes.map_or(Ok(Group::alone()), |processes| processes.group("bench", common.run.timeout))?;
         if common.train.batch_size < 2 * group.world() {
             return Err(Error::Usage("train.batch_size gives some process fewer than two pictures".into()));
         }
-        Ok(Self { common, architecture, device, precision, threads, size, group })
+        let norm_group = processes::norm_group(processes, &common, ("bench", &group))?;
+        Ok(Self {
+            common,
+            architecture,
+            device,
+            precision,
+            threads,
+            size,
+            group,
+            norm_group,
+            on_this_machine,
+        })
+    }
+
+    /// The first process without the others, but with the threads of all; none in the others, and where some are elsewhere.
+    fn alone(&self) -> Option<Self> {
+        let is_first_of_all = self.group.rank() == 0 && self.on_this_machine == self.group.world();
+        is_first_of_all.then(|| Self {
+            common: self.common.clone(),
+            threads: self.threads * self.on_this_machine,
+            group: Group::alone(),
+            norm_group: Group::alone(),
+            ..*self
+        })
     }
 
     fn store(&self) -> Store {
         set_threads(self.threads);
-        Store::new(Kind::Float, self.device, self.common.run.seed).with_group(self.group.clone())
+        Store::new(Kind::Float, self.device, self.common.run.seed)
+            .with_group(self.group.clone())
+            .with_norm_group(self.norm_group.clone())
     }
 
     fn state(&self, store: Store) -> Result<State, Error> {
@@ -317,7 +370,7 @@ fn print(
 }
 
 /// A batch of two views that show noise, all drawn alike.
-fn noisy_batch<D: Clone>(place: &Place, drawn: D) -> Batch<D> {
+fn noisy_batch<D: Clone>(place: &Place, drawn: &D) -> Batch<D> {
     let part = Part { number: place.group.rank(), parts: place.group.world() };
     let batch_size = part.places(place.common.train.batch_size).len();
     let views = [0, 1].map(|view| noise(batch_size * (place.size * place.size * 3) as usize, view));
@@ -326,7 +379,7 @@ fn noisy_batch<D: Clone>(place: &Place, drawn: D) -> Batch<D> {
         epoch: 0,
         samples: vec![0; batch_size],
         views: views.into(),
-        drawn: vec![drawn; batch_size],
+        drawn: vec![drawn.clone(); batch_size],
     }
 }
 

@@ -13,12 +13,12 @@ use densesiam_data::regions::{
     Felzenszwalb, RegionError, RegionMethod, RegionSettings, RegionWriteSettings, SelectiveSearch,
     SymmetricSurround, WrittenRegions, write_regions,
 };
-use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::{Progress, Voice, say};
 use densesiam_text::shown;
 
 use super::{Kind, RegionArguments};
 use crate::answer::answer_line;
+use crate::commands::interrupt;
 
 /// Unreadable pictures that are named.
 const NAMED: usize = 10;
@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &RegionArguments) -> Result<(), Error> {
         limits: DecodeLimits::default(),
         patience: PATIENCE,
     };
-    let interrupt = Interrupt::install().map_err(|error| Error::Internal(error.to_string()))?;
+    let interrupt = interrupt()?;
     let progress = Progress::new(&Voice::Terminal, "regions", 0, index.len() as u64, 1);
     let written = write_regions(&index, &settings, &mut |done, _| progress.advance(done as u64), &|| {
         interrupt.requested().is_some()

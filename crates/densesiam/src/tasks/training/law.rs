@@ -10,6 +10,7 @@ use densesiam_data::demo::{DemoSettings, write_demo};
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{Loader, LoaderSettings};
 use densesiam_data::order::Part;
+use densesiam_data::views::Augmentation;
 use densesiam_data::views::beside::{Beside, PretrainViews};
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
@@ -22,7 +23,7 @@ use super::*;
 use crate::recipe::load;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::segment::SegmentRecipe;
-use crate::tasks::pretrain::PretrainLearner;
+use crate::tasks::pretrain::{Plan, PretrainLearner};
 use crate::tasks::segment::SegmentLearner;
 
 const STEPS: u64 = 20;
@@ -86,28 +87,14 @@ fn take_steps<L: Learner>(
     let settings = OptimizerSettings::default();
     let optimizer = Optimizer::new(&settings, batch_size as u64, &store.parameters(), &rules).unwrap();
     let mut state = State::new(store, optimizer);
-    let loading = LoaderSettings {
-        augmentation,
-        batch_size,
-        part: Part { number: group.rank(), parts: group.world() },
-        seed: 5,
-        max_bad_share: 0.5,
-        workers: 1,
-        prefetch_batches: 1,
-        min_side: 8,
-        limits: DecodeLimits::default(),
-        patience: Timeout::from_secs(600),
-        start_step: 0,
-        total_steps: STEPS,
-        known_bad: Vec::new(),
-    };
-    let mut loader = Loader::new(Arc::clone(pictures), loading).unwrap();
+    let mut loader = loader(augmentation, &group, batch_size, pictures);
     let horizon =
         Horizon::new(Duration::Steps(STEPS), (pictures.len() / batch_size) as u64, batch_size as u64)
             .unwrap();
     let (mut numbers, mut counts) = (Vec::new(), Vec::new());
     for step in 0..STEPS {
-        let batch = next_batch(&mut loader, (&group, step), &Interrupt::never()).unwrap().unwrap();
+        let batch =
+            next_batch(&mut loader, (&group, step, false), &Interrupt::never()).unwrap().unwrap().batch;
         let parameters = state.store.parameters();
         let (_, stem) = parameters.iter().find(|(name, _)| name.ends_with(".conv1.weight")).unwrap();
         let before = stem.copy();
@@ -131,6 +118,30 @@ fn take_steps<L: Learner>(
     let values = |tensor: &Tensor| Vec::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).unwrap();
     let tensors = tensors.map(|(name, tensor)| (name, values(&tensor))).collect();
     Outcome { tensors, numbers, counts, bad_files: loader.bad_files() }
+}
+
+fn loader<A: Augmentation>(
+    augmentation: A,
+    group: &Group,
+    batch_size: usize,
+    pictures: &Arc<ImageIndex>,
+) -> Loader<A> {
+    let loading = LoaderSettings {
+        augmentation,
+        batch_size,
+        part: Part { number: group.rank(), parts: group.world() },
+        seed: 5,
+        max_bad_share: 0.5,
+        workers: 1,
+        prefetch_batches: 1,
+        min_side: 8,
+        limits: DecodeLimits::default(),
+        patience: Timeout::from_secs(600),
+        start_step: 0,
+        total_steps: STEPS,
+        known_bad: Vec::new(),
+    };
+    Loader::new(Arc::clone(pictures), loading).unwrap()
 }
 
 fn close(found: f64, expected: f64, tolerance: f64) -> bool {
@@ -266,4 +277,118 @@ fn processes_segment_as_one() {
         let [alone, together] = [1, world].map(|world| train_together(world, batch_size, &pictures, learner));
         assert_law(&together, &alone[0]);
     }
+}
+
+#[test]
+fn a_picture_that_reads_again_is_good_for_all_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures(folder.path());
+    let server = StoreServer::start(0).unwrap();
+    let (pictures, port) = (&pictures, server.port());
+    let bad_files = &|rank: usize| {
+        let group =
+            Group::join(("127.0.0.1", port), false, "bad", [rank, 2], Timeout::from_secs(60)).unwrap();
+        let recipe: PretrainRecipe = load("", "the test", &["augment.size=32".into()]).unwrap();
+        let mut loader = loader(recipe.augment, &group, 7, pictures);
+        let mut seen = Vec::new();
+        for step in 0..STEPS {
+            let others = (&group, step, false);
+            let next = next_batch(&mut loader, others, &Interrupt::never()).unwrap().unwrap();
+            loader.recycle(next.batch);
+            seen.push(loader.bad_files());
+            // After the first epoch.
+            if step == 6 && rank == 0 {
+                let [good, damaged] = [12, 11].map(|number| pictures.place(number).to_string());
+                std::fs::copy(good, damaged).unwrap();
+            }
+        }
+        seen
+    };
+    let [one, two] = std::thread::scope(|scope| {
+        let threads = [0, 1].map(|rank| scope.spawn(move || bad_files(rank)));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(one, two, "after every step");
+    assert!(one[6].len() == 1 && one.last().unwrap().is_empty(), "{one:?}");
+}
+
+/// A learner that changes a parameter on its own after the third step, where it is to, as a bit of memory that flips does.
+struct Spoiling {
+    learner: PretrainLearner,
+    parameter: Option<Tensor>,
+}
+
+impl Learner for Spoiling {
+    type Augmentation = PretrainViews;
+
+    fn step(&mut self, batch: &Batch<Drawn<Self>>, now: Now) -> densesiam_nn::Step {
+        self.learner.step(batch, now)
+    }
+
+    fn follow(&mut self, now: Now, skip: &Tensor) {
+        self.learner.follow(now, skip);
+        if let (2, Some(parameter)) = (now.step, &self.parameter) {
+            tch::no_grad(|| drop(parameter.get(0).g_add_scalar_(1e-6)));
+        }
+    }
+}
+
+/// Shows nothing.
+struct Silent;
+
+impl<L> Observer<L> for Silent {
+    fn report(&self, _journal: &Journal, _status: Status) -> Result<String, Error> {
+        Ok(String::new())
+    }
+}
+
+#[test]
+fn a_process_with_other_parameters_ends_all_and_the_last_checkpoint_is_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = folder.path().join("pictures");
+    write_demo(&pictures, &DemoSettings { train: 12, ..DemoSettings::default() }).unwrap();
+    let paths = [
+        format!("run.dir={}", folder.path().display()),
+        format!("data.root={}", pictures.join("train/images").display()),
+    ];
+    let every_step = [
+        "train.batch_size=4",
+        "train.duration=9 steps",
+        "train.log_every=1 steps",
+        "train.checkpoint_every=1 steps",
+        "train.keep_last=100",
+        "run.name=apart",
+        "run.device=cpu",
+        "run.threads=1",
+    ];
+    let settings: Vec<_> = SMALL.into_iter().chain(every_step).map(str::to_owned).chain(paths).collect();
+    let server = StoreServer::start(0).unwrap();
+    let (port, settings) = (server.port(), &settings);
+    let train_as = &|rank: usize| {
+        let mut plan = Plan::new(load("", "the test", settings).unwrap()).unwrap();
+        let group =
+            Group::join(("127.0.0.1", port), false, "apart", [rank, 2], Timeout::from_secs(60)).unwrap();
+        plan.run.join(group, [rank, 2]).unwrap();
+        let store = plan.run.store();
+        let learner = PretrainLearner::new(&plan.recipe, &store, plan.run.precision.kind());
+        let parameter = store.parameters().into_iter().find(|(name, _)| name.ends_with("bn1.weight"));
+        let parameter = parameter.map(|(_, tensor)| tensor).filter(|_| rank == 1);
+        let mut state = plan.run.state(store, plan.recipe.method().predictors()).unwrap();
+        let learning = (&mut Spoiling { learner, parameter }, plan.augmentation());
+        let quietly = (Start::New, &Voice::Nobody, &Interrupt::never());
+        plan.run.together(|| train(&plan.run, quietly, learning, |_| Silent, &mut state)).unwrap_err()
+    };
+    let errors = std::thread::scope(|scope| {
+        let threads = [0, 1].map(|rank| scope.spawn(move || train_as(rank)));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    for error in errors {
+        assert!(matches!(&error, Error::Apart { step: 3, processes, .. } if processes == &[1]), "{error}");
+    }
+    let mut saved: Vec<_> = std::fs::read_dir(folder.path().join("apart/checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    saved.sort();
+    assert_eq!(saved, ["000000000", "000000001", "000000002"]);
 }
