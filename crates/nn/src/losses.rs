@@ -51,6 +51,11 @@ impl Distance {
     }
 }
 
+/// The squared distance of rows of length 1, `|n(p) - n(z)|^2 = 2 - 2 cos(p, z)`, mean over all rows (BYOL, eq. 2).
+pub(crate) fn squared_distance(p: &Tensor, z: &Tensor) -> Tensor {
+    (Distance::Cosine.mean(p, z) + 1.0) * 2.0
+}
+
 /// `x` divided by its L2 norm along an axis, with PyTorch's floor of 1e-12 under the norm.
 pub(crate) fn normalised(x: &Tensor, axis: i64) -> Tensor {
     let norm = x.norm_scalaropt_dim(2.0, [axis], true).clamp_min(1e-12);

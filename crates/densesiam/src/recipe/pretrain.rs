@@ -61,9 +61,12 @@ impl Recipe for PretrainRecipe {
     /// The keys of a method are known only where the recipe names it.
     fn defaults(text: &str, origin: &str, settings: &[String]) -> Result<Self, RecipeError> {
         let Some(name) = written("method", text, origin, settings)? else { return Ok(Self::default()) };
-        // A name that is none is refused where the method is read.
-        let method = Chosen::named(&name).unwrap_or_default();
-        Ok(Self { method, ..Self::default() })
+        let none = || RecipeError::Value {
+            key: "method".into(),
+            place: origin.into(),
+            message: format!("there is no method {name}; there are {}", Chosen::NAMES.join(", ")),
+        };
+        Ok(Self { method: Chosen::named(&name).ok_or_else(none)?, ..Self::default() })
     }
 
     /// A method that is laid over the recipe of another one knows none of its keys.

@@ -16,7 +16,7 @@ use super::{Method, MethodSettings, NamedLoss, Views};
 use crate::encoder::{EncoderSettings, ResNet};
 use crate::heads::{Form, Head, Layers};
 use crate::layers::both_views;
-use crate::losses::{Distance, loss_kind, weighed};
+use crate::losses::{loss_kind, squared_distance, weighed};
 use crate::parts::{Embedding, Momentum, cosine_to_one};
 use crate::step::{Predictors, Step, Watched};
 use crate::store::Store;
@@ -126,7 +126,7 @@ impl Byol {
         });
         let [targets] = tch::no_grad(|| both_views(views, |view, mode| [self.teacher.forward(view, mode)]));
         let [[p1, p2], [t1, t2]] = [p, targets].map(|views| views.map(|view| view.to_kind(kind)));
-        let apart = |p: &Tensor, target: &Tensor| (Distance::Cosine.mean(p, &target.detach()) + 1.0) * 2.0;
+        let apart = |p: &Tensor, target: &Tensor| squared_distance(p, &target.detach());
         ([apart(&p1, &t2), apart(&p2, &t1)], z[0].detach())
     }
 

@@ -10,7 +10,7 @@
 //! View 1 is the query and view 2 the key. The keys pass in a shuffled order, and queries and keys are normalised in parts.
 
 use densesiam_settings::duration::{Horizon, Now};
-use densesiam_settings::{SettingError, require, within};
+use densesiam_settings::{SettingError, within};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -19,7 +19,9 @@ use crate::encoder::{EncoderSettings, ResNet};
 use crate::heads::{Form, Head, Layers};
 use crate::layers::Mode;
 use crate::losses::{loss_kind, normalised, unit, weighed};
-use crate::parts::{Contrasted, Embedding, Momentum, Queue, divides, info_nce, order, shuffled};
+use crate::parts::{
+    Contrast, Contrasted, Embedding, Momentum, Queue, contrast_keys, info_nce, order, shuffled,
+};
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
 
@@ -67,6 +69,13 @@ impl Default for DenseClSettings {
     }
 }
 
+impl Settings {
+    fn contrast(&self) -> Contrast {
+        let DenseClSettings { temperature, momentum, queue, hidden, dim, groups, .. } = self.densecl;
+        Contrast { keys: contrast_keys!("densecl"), temperature, momentum, queue, hidden, dim, groups }
+    }
+}
+
 impl MethodSettings for Settings {
     fn name(&self) -> &'static str {
         "densecl"
@@ -78,21 +87,12 @@ impl MethodSettings for Settings {
 
     fn validate(&self) -> Result<(), SettingError> {
         self.encoder.validate()?;
-        let DenseClSettings { weight, temperature, momentum, queue, hidden, dim, groups } = self.densecl;
-        within("densecl.weight", weight, 0.0..=1.0, "(a share)")?;
-        let possible = temperature > 0.0 && temperature.is_finite();
-        require(possible, "densecl.temperature", &temperature, "a finite number above 0")?;
-        within("densecl.momentum", momentum, 0.0..=1.0, "(a share)")?;
-        within("densecl.queue", queue, 1..=16_777_216, "keys")?;
-        within("densecl.hidden", hidden, 0..=65536, "channels")?;
-        within("densecl.dim", dim, 2..=65536, "channels")?;
-        within("densecl.groups", groups, 1..=1024, "parts of a batch")
+        within("densecl.weight", self.densecl.weight, 0.0..=1.0, "(a share)")?;
+        self.contrast().validate()
     }
 
     fn fits_batch(&self, batch_size: usize, processes: usize) -> Result<(), SettingError> {
-        let DenseClSettings { queue, groups, .. } = self.densecl;
-        require(queue >= batch_size as i64, "densecl.queue", &queue, "train.batch_size and above")?;
-        divides("densecl.groups", groups, batch_size, processes)
+        self.contrast().fits_batch(batch_size, processes)
     }
 
     fn needs_whole_cells(&self) -> bool {

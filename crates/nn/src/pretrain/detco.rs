@@ -21,7 +21,7 @@ use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::heads::{Form, Head, Layers};
 use crate::layers::Mode;
 use crate::losses::{unit, weighed};
-use crate::parts::{Contrasted, Momentum, Queue, divides, info_nce, order, shuffled};
+use crate::parts::{Contrast, Contrasted, Momentum, Queue, contrast_keys, info_nce, order, shuffled};
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
 
@@ -75,6 +75,13 @@ impl Default for DetCoSettings {
     }
 }
 
+impl Settings {
+    fn contrast(&self) -> Contrast {
+        let DetCoSettings { temperature, momentum, queue, hidden, dim, groups, .. } = self.detco;
+        Contrast { keys: contrast_keys!("detco"), temperature, momentum, queue, hidden, dim, groups }
+    }
+}
+
 impl MethodSettings for Settings {
     fn name(&self) -> &'static str {
         "detco"
@@ -86,25 +93,17 @@ impl MethodSettings for Settings {
 
     fn validate(&self) -> Result<(), SettingError> {
         self.encoder.validate()?;
-        let DetCoSettings { weights, temperature, momentum, queue, hidden, dim, groups, patch } = self.detco;
+        let DetCoSettings { weights, patch, .. } = self.detco;
         let possible = weights.iter().all(|weight| *weight >= 0.0 && weight.is_finite());
         let possible = possible && weights.iter().any(|weight| *weight > 0.0);
         let shown = format!("{weights:?}");
         require(possible, "detco.weights", &shown, "four finite numbers from 0, not all of them 0")?;
-        let possible = temperature > 0.0 && temperature.is_finite();
-        require(possible, "detco.temperature", &temperature, "a finite number above 0")?;
-        within("detco.momentum", momentum, 0.0..=1.0, "(a share)")?;
-        within("detco.queue", queue, 1..=16_777_216, "keys")?;
-        within("detco.hidden", hidden, 0..=65536, "channels")?;
-        within("detco.dim", dim, 2..=65536, "channels")?;
-        within("detco.groups", groups, 1..=1024, "parts of a batch")?;
-        within("detco.patch", patch, 32..=8192, "pixels; a cell of C5 has 32")
+        within("detco.patch", patch, 32..=8192, "pixels; a cell of C5 has 32")?;
+        self.contrast().validate()
     }
 
     fn fits_batch(&self, batch_size: usize, processes: usize) -> Result<(), SettingError> {
-        let DetCoSettings { queue, groups, .. } = self.detco;
-        require(queue >= batch_size as i64, "detco.queue", &queue, "train.batch_size and above")?;
-        divides("detco.groups", groups, batch_size, processes)
+        self.contrast().fits_batch(batch_size, processes)
     }
 
     fn inputs(&self) -> Inputs {

@@ -7,8 +7,8 @@
 //!
 //! View 1 is the query and view 2 the key. The keys pass in a shuffled order, and queries and keys are unit in parts.
 
+use densesiam_settings::SettingError;
 use densesiam_settings::duration::{Horizon, Now};
-use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -17,7 +17,9 @@ use crate::encoder::{EncoderSettings, ResNet};
 use crate::heads::Layers;
 use crate::layers::Mode;
 use crate::losses::{unit, weighed};
-use crate::parts::{Contrasted, Embedding, Momentum, Queue, divides, info_nce, order, shuffled};
+use crate::parts::{
+    Contrast, Contrasted, Embedding, Momentum, Queue, contrast_keys, info_nce, order, shuffled,
+};
 use crate::step::{Step, Watched};
 use crate::store::Store;
 
@@ -55,6 +57,13 @@ impl Default for MoCoSettings {
     }
 }
 
+impl Settings {
+    fn contrast(&self) -> Contrast {
+        let MoCoSettings { temperature, momentum, queue, hidden, dim, groups, .. } = self.moco_v2;
+        Contrast { keys: contrast_keys!("moco_v2"), temperature, momentum, queue, hidden, dim, groups }
+    }
+}
+
 impl MethodSettings for Settings {
     fn name(&self) -> &'static str {
         "moco_v2"
@@ -66,20 +75,11 @@ impl MethodSettings for Settings {
 
     fn validate(&self) -> Result<(), SettingError> {
         self.encoder.validate()?;
-        let MoCoSettings { temperature, momentum, queue, hidden, dim, groups } = self.moco_v2;
-        let possible = temperature > 0.0 && temperature.is_finite();
-        require(possible, "moco_v2.temperature", &temperature, "a finite number above 0")?;
-        within("moco_v2.momentum", momentum, 0.0..=1.0, "(a share)")?;
-        within("moco_v2.queue", queue, 1..=16_777_216, "keys")?;
-        within("moco_v2.hidden", hidden, 0..=65536, "channels")?;
-        within("moco_v2.dim", dim, 2..=65536, "channels")?;
-        within("moco_v2.groups", groups, 1..=1024, "parts of a batch")
+        self.contrast().validate()
     }
 
     fn fits_batch(&self, batch_size: usize, processes: usize) -> Result<(), SettingError> {
-        let MoCoSettings { queue, groups, .. } = self.moco_v2;
-        require(queue >= batch_size as i64, "moco_v2.queue", &queue, "train.batch_size and above")?;
-        divides("moco_v2.groups", groups, batch_size, processes)
+        self.contrast().fits_batch(batch_size, processes)
     }
 
     fn losses(&self) -> &'static [NamedLoss] {

@@ -12,7 +12,7 @@
 mod attention;
 
 use densesiam_settings::duration::{Horizon, Now};
-use densesiam_settings::{SettingError, require, within};
+use densesiam_settings::{SettingError, require};
 use densesiam_torch_ext::Group;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -23,7 +23,8 @@ use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::layers::Mode;
 use crate::losses::{normalised, unit, weighed};
 use crate::parts::{
-    Contrasted, Momentum, Queue, divides, info_nce, order, share_of_all, shuffled, with_rows_of_others,
+    Contrast, Contrasted, Momentum, Queue, contrast_keys, info_nce, order, share_of_all, shuffled,
+    with_rows_of_others,
 };
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
@@ -89,6 +90,13 @@ impl Default for CastSettings {
     }
 }
 
+impl Settings {
+    fn contrast(&self) -> Contrast {
+        let CastSettings { temperature, momentum, queue, hidden, dim, groups, .. } = self.cast;
+        Contrast { keys: contrast_keys!("cast"), temperature, momentum, queue, hidden, dim, groups }
+    }
+}
+
 impl MethodSettings for Settings {
     fn name(&self) -> &'static str {
         "cast"
@@ -100,22 +108,14 @@ impl MethodSettings for Settings {
 
     fn validate(&self) -> Result<(), SettingError> {
         self.encoder.validate()?;
-        let CastSettings { weight, temperature, momentum, queue, hidden, dim, groups, .. } = self.cast;
+        let weight = self.cast.weight;
         let possible = weight >= 0.0 && weight.is_finite();
         require(possible, "cast.weight", &weight, "a finite number from 0")?;
-        let possible = temperature > 0.0 && temperature.is_finite();
-        require(possible, "cast.temperature", &temperature, "a finite number above 0")?;
-        within("cast.momentum", momentum, 0.0..=1.0, "(a share)")?;
-        within("cast.queue", queue, 1..=16_777_216, "keys")?;
-        within("cast.hidden", hidden, 0..=65536, "channels")?;
-        within("cast.dim", dim, 2..=65536, "channels")?;
-        within("cast.groups", groups, 1..=1024, "parts of a batch")
+        self.contrast().validate()
     }
 
     fn fits_batch(&self, batch_size: usize, processes: usize) -> Result<(), SettingError> {
-        let CastSettings { queue, groups, .. } = self.cast;
-        require(queue >= batch_size as i64, "cast.queue", &queue, "train.batch_size and above")?;
-        divides("cast.groups", groups, batch_size, processes)
+        self.contrast().fits_batch(batch_size, processes)
     }
 
     fn inputs(&self) -> Inputs {

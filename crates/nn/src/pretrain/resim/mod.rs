@@ -13,7 +13,7 @@ mod windows;
 
 use densesiam_geometry::Region;
 use densesiam_settings::duration::{Horizon, Now};
-use densesiam_settings::{SettingError, require, within};
+use densesiam_settings::{SettingError, within};
 use densesiam_torch_ext::Group;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -26,7 +26,8 @@ use crate::heads::Layers;
 use crate::layers::Mode;
 use crate::losses::{unit, weighed, zero_like};
 use crate::parts::{
-    Contrasted, Embedding, Momentum, Queue, Reading, divides, info_nce, order, pool, unshuffled,
+    Contrast, Contrasted, Embedding, Momentum, Queue, Reading, contrast_keys, info_nce, order, pool,
+    unshuffled,
 };
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
@@ -91,6 +92,13 @@ impl Default for ReSimSettings {
     }
 }
 
+impl Settings {
+    fn contrast(&self) -> Contrast {
+        let ReSimSettings { temperature, momentum, queue, hidden, dim, groups, .. } = self.resim;
+        Contrast { keys: contrast_keys!("resim"), temperature, momentum, queue, hidden, dim, groups }
+    }
+}
+
 impl MethodSettings for Settings {
     fn name(&self) -> &'static str {
         "resim"
@@ -102,21 +110,12 @@ impl MethodSettings for Settings {
 
     fn validate(&self) -> Result<(), SettingError> {
         self.encoder.validate()?;
-        let ReSimSettings { temperature, momentum, queue, hidden, dim, width, groups, .. } = self.resim;
-        let possible = temperature > 0.0 && temperature.is_finite();
-        require(possible, "resim.temperature", &temperature, "a finite number above 0")?;
-        within("resim.momentum", momentum, 0.0..=1.0, "(a share)")?;
-        within("resim.queue", queue, 1..=16_777_216, "keys")?;
-        within("resim.hidden", hidden, 0..=65536, "channels")?;
-        within("resim.dim", dim, 2..=65536, "channels")?;
-        within("resim.width", width, 1..=65536, "channels")?;
-        within("resim.groups", groups, 1..=1024, "parts of a batch")
+        within("resim.width", self.resim.width, 1..=65536, "channels")?;
+        self.contrast().validate()
     }
 
     fn fits_batch(&self, batch_size: usize, processes: usize) -> Result<(), SettingError> {
-        let ReSimSettings { queue, groups, .. } = self.resim;
-        require(queue >= batch_size as i64, "resim.queue", &queue, "train.batch_size and above")?;
-        divides("resim.groups", groups, batch_size, processes)
+        self.contrast().fits_batch(batch_size, processes)
     }
 
     fn needs_overlap(&self) -> bool {

@@ -23,7 +23,7 @@ use super::{Method, MethodSettings, NamedLoss, Views};
 use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::heads::{Form, Head, Layers};
 use crate::layers::Mode;
-use crate::losses::{Distance, loss_kind, weighed, zero_like};
+use crate::losses::{loss_kind, squared_distance, weighed, zero_like};
 use crate::parts::{Momentum, Reading, cosine_to_one, pool};
 use crate::step::{Predictors, Step, Watched};
 use crate::store::{Scope, Store};
@@ -183,7 +183,7 @@ impl Scrl {
         let p = self.predictor.forward(&z, mode);
         let targets = tch::no_grad(|| self.teacher.forward(&both, boxes, reading, mode));
         let [p, targets] = [p, targets].map(|rows| rows.to_kind(kind).chunk(2, 0));
-        let apart = |p: &Tensor, target: &Tensor| (Distance::Cosine.mean(p, &target.detach()) + 1.0) * 2.0;
+        let apart = |p: &Tensor, target: &Tensor| squared_distance(p, &target.detach());
         let loss = apart(&p[0], &targets[1]) + apart(&p[1], &targets[0]);
         (loss, z.narrow(0, 0, boxes.len() as i64).detach())
     }
