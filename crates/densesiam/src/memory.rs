@@ -4,12 +4,13 @@ use densesiam_engine::environment::memory_bytes;
 
 use crate::error::Error;
 
-/// Fails if the views alone would fill the memory: those of `prefetch` waiting batches and of the batch in use.
+/// Fails if the views alone would fill the memory: those of `prefetch` waiting batches and of the batch in use. Each sample has
+/// views of these `sizes`.
 ///
 /// # Errors
 /// [`Error::Usage`] with the settings that can be lowered.
-pub fn views_fit(batch_size: usize, prefetch: usize, size: u32) -> Result<(), Error> {
-    let batch = 2.0 * bytes_of_pictures(batch_size, size);
+pub fn views_fit(batch_size: usize, prefetch: usize, sizes: &[u32]) -> Result<(), Error> {
+    let batch: f64 = sizes.iter().map(|&size| bytes_of_pictures(batch_size, size)).sum();
     fits(batch * (prefetch as f64 + 1.0), "train.batch_size, data.prefetch and augment.size")
 }
 
@@ -42,8 +43,8 @@ mod tests {
 
     #[test]
     fn what_no_machine_holds_is_refused_by_its_settings() {
-        assert!(views_fit(64, 2, 224).is_ok());
-        let refused = views_fit(65_536, 1024, 8192).unwrap_err().to_string();
+        assert!(views_fit(64, 2, &[224; 2]).is_ok());
+        let refused = views_fit(65_536, 1024, &[8192; 2]).unwrap_err().to_string();
         assert!(refused.contains("train.batch_size") && refused.contains("GB"), "{refused}");
     }
 }

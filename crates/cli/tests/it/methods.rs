@@ -93,7 +93,9 @@ fn regions_are_found_once_and_belong_to_their_pictures() {
     dry("byol", &["data.regions=boxes.zip"]).exited(2).says(&["data.regions", "byol"]);
     dry("soco", &["data.regions=boxes.zip"]).exited(2).says(&["three views"]);
     find_regions(&place, "segments", &[]).succeeded();
-    dry("detcon", &["data.regions=segments.zip"]).succeeded();
+    dry("detcon", &["data.regions=segments.zip"])
+        .succeeded()
+        .says(&["regions     segments", "0 pictures have none"]);
     let more = place.pictures().join("more.png");
     std::fs::copy(std::fs::read_dir(place.pictures()).unwrap().next().unwrap().unwrap().path(), more)
         .unwrap();

@@ -240,7 +240,7 @@ struct Place {
 impl Place {
     fn new(recipe: &impl Training, size: u32, processes: Option<&Processes>) -> Result<Self, Error> {
         let (common, architecture) = (recipe.clone().common().clone(), recipe.architecture());
-        views_fit(common.train.batch_size, 1, size)?;
+        views_fit(common.train.batch_size, 1, &[size; 2])?;
         let device = common.run.device.resolve()?;
         let (precision, _) = common.run.precision.resolve(device);
         search_convolutions(device, precision);

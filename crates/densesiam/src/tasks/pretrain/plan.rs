@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use densesiam_data::index::ImageIndex;
 use densesiam_data::regions::{RegionFile, RegionKind};
-use densesiam_data::views::beside::{Beside, PretrainViews};
+use densesiam_data::views::beside::{Beside, PATCHES, PretrainViews};
 use densesiam_nn::pretrain::{Inputs, MethodSettings, RegionInput};
 use densesiam_text::shown;
 
@@ -40,7 +40,8 @@ impl Plan {
         recipe.validate()?;
         recipe.method().fits_batch(recipe.common.train.batch_size, 1)?;
         let Common { train, data, .. } = &recipe.common;
-        views_fit(train.batch_size, data.prefetch, recipe.augment.size)?;
+        let patches = recipe.method().inputs().patches.map_or(vec![], |side| vec![side; 2 * PATCHES]);
+        views_fit(train.batch_size, data.prefetch, &[vec![recipe.augment.size; 2], patches].concat())?;
         let regions = &mut recipe.regions.regions;
         if !regions.is_empty() {
             // As the pictures' root, so that the run can be resumed from any folder.
@@ -135,6 +136,15 @@ impl fmt::Display for Plan {
         write!(formatter, "{}", self.run)?;
         writeln!(formatter, "encoder     {}", self.run.encoder())?;
         writeln!(formatter, "losses      {losses}")?;
+        if let Beside::Regions(file) = &self.beside {
+            let without = file.unreadable();
+            writeln!(
+                formatter,
+                "regions     {} from {}, {without} pictures have none",
+                file.kind(),
+                self.recipe.regions.regions
+            )?;
+        }
         self.outlook().map_or(Ok(()), |outlook| writeln!(formatter, "outlook     {outlook}"))
     }
 }

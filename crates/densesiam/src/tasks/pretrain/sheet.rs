@@ -4,6 +4,7 @@
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::loader::{SampleScratch, SampleSource, load_sample};
 use densesiam_data::views::Augmentation;
+use densesiam_data::views::beside::{Beside, PretrainSample, PretrainViews};
 use densesiam_nn::pretrain::Method;
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
@@ -40,21 +41,25 @@ impl ContactSheet {
     /// Takes pictures evenly from the data set, with the views they have in epoch 0; unreadable ones are left out.
     pub(super) fn new(plan: &Plan, input: &Input) -> Self {
         let recipe = &plan.recipe;
+        // Of what stands beside the views nothing is drawn.
+        let augmentation = PretrainViews { beside: Beside::Nothing, ..plan.augmentation() };
         let source = SampleSource {
             index: &plan.run.index,
-            augmentation: &recipe.augment,
+            augmentation: &augmentation,
             seed: recipe.common.run.seed,
             limits: DecodeLimits { max_pixels: recipe.common.data.max_pixels },
             min_side: recipe.common.data.min_side,
         };
         let size = recipe.augment.size;
-        let mut scratch = SampleScratch::new(&recipe.augment.sizes());
+        let mut scratch = SampleScratch::new(&augmentation.sizes());
         let count = recipe.common.train.pictures.min(plan.run.index.len());
         let mut bytes = [const { Vec::new() }; 2];
         let mut rows = Vec::new();
         for place in 0..count {
             let sample = (place * plan.run.index.len() / count) as u64;
-            let Ok(pair) = load_sample(&source, sample, 0, &mut scratch) else { continue };
+            let Ok(PretrainSample { pair, .. }) = load_sample(&source, sample, 0, &mut scratch) else {
+                continue;
+            };
             let pixels = scratch.views();
             bytes.iter_mut().zip(pixels).for_each(|(bytes, view)| bytes.extend_from_slice(view));
             let view = |view: usize| RgbImage::from_raw(size, size, pixels[view].clone()).unwrap_or_default();

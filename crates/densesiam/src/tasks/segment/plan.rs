@@ -56,7 +56,7 @@ impl Plan {
     pub fn new(recipe: SegmentRecipe) -> Result<Self, Error> {
         recipe.validate()?;
         let Common { train, data, .. } = &recipe.common;
-        views_fit(train.batch_size, data.prefetch, recipe.augment.size)?;
+        views_fit(train.batch_size, data.prefetch, &[recipe.augment.size; 2])?;
         let (layout, split) = (recipe.labels.layout()?, recipe.labels.train.clone());
         let (recipe, mut run) =
             Run::new(recipe, names(), |data| Ok(training_pictures(Path::new(&data.root), layout, &split)?))?;
