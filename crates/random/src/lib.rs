@@ -38,6 +38,8 @@ pub enum Purpose {
     Ids = 11,
     /// Patches of a picture that stand beside a view.
     Patches = 12,
+    /// Crops of three views, and the proposals of objects that are compared in them.
+    Proposals = 13,
 }
 
 /// The key of one stream of random numbers.

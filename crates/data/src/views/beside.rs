@@ -7,10 +7,11 @@ use densesiam_geometry::{Region, View};
 use densesiam_random::{ChaCha8Rng, Key, Purpose, RngExt};
 use densesiam_settings::SettingError;
 
+use super::proposals::{BoxSet, ProposalViews};
 use super::random::{RandomPair, RandomViews, crop_of, photometric_of};
 use super::{ApplyError, Augmentation, Photometric, ViewMaker, ViewParameters};
 use crate::image::RgbImage;
-use crate::regions::{Raster, RegionError, RegionFile, Regions};
+use crate::regions::{Raster, RegionError, RegionFile, RegionKind, Regions};
 use crate::resize::ResizeScratch;
 
 /// Patches beside each view: three rows of three (Misra and van der Maaten 2020; DetCo).
@@ -44,8 +45,10 @@ pub struct PretrainViews {
 pub struct PretrainSample {
     /// Both views.
     pub pair: RandomPair,
-    /// The patches of view 1, then those of view 2, or none.
-    pub patches: Vec<ViewParameters>,
+    /// The views after the first two: the patches of view 1 and then those of view 2, or SoCo's third view, or none.
+    pub others: Vec<ViewParameters>,
+    /// SoCo's boxes: of view 1 for view 2, of view 1 for view 3, of view 2, and of view 3; or none.
+    pub boxes: Vec<BoxSet>,
     /// For each view its segments, `size * size` ids, or none.
     pub labels: Vec<Raster<u8>>,
     /// For each view how salient its pixels are, 0 to 255, or none.
@@ -54,7 +57,7 @@ pub struct PretrainSample {
 
 impl From<RandomPair> for PretrainSample {
     fn from(pair: RandomPair) -> Self {
-        Self { pair, patches: Vec::new(), labels: Vec::new(), saliency: Vec::new() }
+        Self { pair, others: Vec::new(), boxes: Vec::new(), labels: Vec::new(), saliency: Vec::new() }
     }
 }
 
@@ -66,11 +69,12 @@ impl Augmentation for PretrainViews {
     }
 
     fn sizes(&self) -> Vec<u32> {
-        let patches = match self.beside {
-            Beside::Patches(side) => vec![side; 2 * PATCHES],
+        let others = match &self.beside {
+            Beside::Patches(side) => vec![*side; 2 * PATCHES],
+            Beside::Regions(file) if file.kind() == RegionKind::Boxes => vec![self.random.size / 2],
             _ => Vec::new(),
         };
-        [self.random.sizes(), patches].concat()
+        [self.random.sizes(), others].concat()
     }
 
     fn draw(&self, size: (u32, u32), key: Key) -> Result<PretrainSample, RegionError> {
@@ -86,7 +90,7 @@ impl Augmentation for PretrainViews {
                     let key = Key { purpose: Purpose::Patches, ..key.view(view) };
                     draw_patches(&self.random, size, &mut key.rng())
                 };
-                sample.patches = [patches(0), patches(1)].concat();
+                sample.others = [patches(0), patches(1)].concat();
             }
             Beside::Regions(file) => {
                 let seen = pair.geometry();
@@ -102,7 +106,14 @@ impl Augmentation for PretrainViews {
                             seen.iter().map(|view| saliency.bilinear_in(view, self.random.size, scratch));
                         sample.saliency = seen.collect::<Result<_, _>>()?;
                     }
-                    Regions::Boxes(_) => {}
+                    Regions::Boxes(proposals) => {
+                        let drawn = ProposalViews::draw(&self.random, size, &proposals, key);
+                        let [one, two, three] = drawn.views;
+                        sample.pair.views = [one, two];
+                        sample.pair.overlap = one.view.overlap(&two.view);
+                        sample.others = vec![three];
+                        sample.boxes = drawn.boxes.into();
+                    }
                 }
             }
         }
@@ -121,7 +132,7 @@ impl Augmentation for PretrainViews {
             return self.random.apply(&sample.pair, view, image, maker, out);
         }
         maker.set_interpolation(self.random.interpolation);
-        maker.apply(image, &sample.patches[view - 2], out)
+        maker.apply(image, &sample.others[view - 2], out)
     }
 }
 
@@ -166,8 +177,8 @@ mod tests {
             let key = Key::new(3, Purpose::Geometry).sample(sample);
             let drawn = views.draw((500, 375), key).unwrap();
             assert_eq!(drawn.pair.views[0].view.flip, drawn.pair.views[1].view.flip);
-            assert_eq!(drawn.patches.len(), 2 * PATCHES);
-            let crops: Vec<Region> = drawn.patches[..PATCHES].iter().map(|patch| patch.view.crop).collect();
+            assert_eq!(drawn.others.len(), 2 * PATCHES);
+            let crops: Vec<Region> = drawn.others[..PATCHES].iter().map(|patch| patch.view.crop).collect();
             for (index, one) in crops.iter().enumerate() {
                 assert!(one.x0 >= 0.0 && one.y0 >= 0.0 && one.x1 <= 500.0 && one.y1 <= 375.0, "{one:?}");
                 assert!(crops[..index].iter().all(|other| one.intersection(other).is_none()), "{crops:?}");

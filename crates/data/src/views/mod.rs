@@ -11,6 +11,7 @@ pub mod beside;
 mod blur;
 mod colour;
 mod photometric;
+pub mod proposals;
 pub mod random;
 
 use std::fmt::Debug;

@@ -13,8 +13,9 @@ use densesiam_data::views::beside::{PATCHES, PretrainSample, PretrainViews};
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::Start;
+use densesiam_geometry::{Fraction, Region};
 use densesiam_nn::input::Input;
-use densesiam_nn::pretrain::{Inputs, Method, Views};
+use densesiam_nn::pretrain::{Inputs, Method, Proposals, RegionInput, Views};
 use densesiam_nn::{Group, Step, Store};
 use densesiam_random::{Key, Purpose};
 use densesiam_report::page::Status;
@@ -71,6 +72,14 @@ impl PretrainLearner {
         }
     }
 
+    /// The views, `[B, 3, size, size]`; a third one has half the size.
+    fn pixels(&self, views: &[Vec<u8>]) -> Vec<Tensor> {
+        let third = self.inputs.regions == Some(RegionInput::Boxes);
+        let sizes = [self.size, self.size, self.size / 2];
+        let views = views.iter().zip(sizes).take(if third { 3 } else { 2 });
+        views.map(|(bytes, size)| self.input.normalised(bytes, [size; 2])).collect()
+    }
+
     /// The patches of each view, `[B, 9, 3, p, p]`, of which there may be none.
     fn patches(&self, views: &[Vec<u8>]) -> Vec<Tensor> {
         let Some(side) = self.inputs.patches else { return Vec::new() };
@@ -108,13 +117,24 @@ impl PretrainLearner {
     }
 }
 
+/// The boxes of a batch, set by set, of which there may be none.
+fn proposals(drawn: &[PretrainSample]) -> Vec<Proposals> {
+    let sets = drawn.first().map_or(0, |first| first.boxes.len());
+    let region = |part: Fraction| Region { x0: part.x0, y0: part.y0, x1: part.x1, y1: part.y1 };
+    let of_set = |set: usize| Proposals {
+        boxes: drawn.iter().map(|sample| sample.boxes[set].boxes.map(region)).collect(),
+        ids: drawn.iter().map(|sample| sample.boxes[set].ids).collect(),
+    };
+    (0..sets).map(of_set).collect()
+}
+
 impl Learner for PretrainLearner {
     type Augmentation = PretrainViews;
 
     fn step(&mut self, batch: &Batch<PretrainSample>, now: Now) -> Step {
         let drawn: Vec<_> = batch.drawn.iter().map(|sample| &sample.pair).collect();
-        let pixels = batch.views.iter().take(2).map(|bytes| self.input.normalised(bytes, [self.size; 2]));
-        let pixels = pixels.collect();
+        let pixels = self.pixels(&batch.views);
+        let proposals = proposals(&batch.drawn);
         let (patches, labels, saliency) =
             (self.patches(&batch.views), self.labels(&batch.drawn), self.saliency(&batch.drawn));
         let cuts: Vec<_> = drawn.iter().map(|pair| pair.geometry().to_vec()).collect();
@@ -130,8 +150,8 @@ impl Learner for PretrainLearner {
             cuts: &cuts,
             pictures: &pictures,
             keys: &keys,
+            proposals: &proposals,
             share,
-            ..Views::default()
         };
         let mut step = self.method.step(&views, now);
         let without_overlap = drawn.iter().filter(|pair| pair.overlap.is_none()).count();

@@ -93,11 +93,7 @@ fn beside(recipe: &PretrainRecipe, index: &ImageIndex) -> Result<Beside, Error> 
     let kind = match regions {
         RegionInput::Segments => RegionKind::Segments,
         RegionInput::Saliency => RegionKind::Saliency,
-        RegionInput::Boxes => {
-            return Err(Error::Usage(format!(
-                "method = {name} compares boxes in three views, and the loader of this version makes two"
-            )));
-        }
+        RegionInput::Boxes => RegionKind::Boxes,
     };
     if path.is_empty() {
         return Err(Error::Usage(format!(
