@@ -35,7 +35,7 @@ const SMALL: [&str; 10] = [
     "train.duration=6 steps",
     "train.log_every=1 steps",
     "train.checkpoint_every=1 steps",
-    "train.keep_last=100",
+    "train.keep_last=2",
     "train.pictures=2",
     "monitor.every=2 steps",
     "run.threads=1",
@@ -70,8 +70,8 @@ fn a_killed_run_of_any_method_resumed_equals_one_never_killed() {
         child.kill().unwrap();
         Finished::of(child);
         place.run(&borrowed(&run(&killed, &["--resume"]))).succeeded().says(&["from step"]);
-        for step in [3, 6] {
-            assert_eq!(place.weights(&whole, step), place.weights(&killed, step), "{method}, step {step}");
+        for step in [5, 6] {
+            assert!(place.weights(&whole, step) == place.weights(&killed, step), "{method}, step {step}");
         }
         let report = std::fs::read_to_string(place.path(&format!("runs/{whole}/report.html"))).unwrap();
         assert!(report.contains("spread"), "{method}");
@@ -79,6 +79,10 @@ fn a_killed_run_of_any_method_resumed_equals_one_never_killed() {
         let encoder = place.path(&format!("runs/{whole}/encoder.safetensors"));
         let encoder = densesiam_weights::read(&encoder, &Default::default()).unwrap();
         assert!(encoder.tensors.iter().all(|tensor| !tensor.name.starts_with("key_")), "{method}");
+        // Checkpoints of all methods together would need gigabytes.
+        [whole, killed]
+            .iter()
+            .for_each(|run| std::fs::remove_dir_all(place.path(&format!("runs/{run}"))).unwrap());
     }
 }
 
