@@ -121,7 +121,7 @@ fn regions_are_found_once_and_belong_to_their_pictures() {
 fn a_teacher_begins_as_the_given_encoder() {
     let place = Place::new();
     place.pretrain("given", &[]).succeeded();
-    let given = ["encoder.weights=runs/given", "byol.hidden=16", "byol.dim=8"];
+    let given = ["encoder.weights=runs/given", "byol.hidden=16", "byol.dim=8", "train.duration=1 steps"];
     place.run(&borrowed(&arguments(&place, "byol", "begun", &given))).succeeded();
     let begun = place.path("runs/begun/checkpoints/000000000/model.safetensors");
     let begun = densesiam_weights::read(&begun, &Default::default()).unwrap();
