@@ -126,6 +126,12 @@ impl View {
         self.image_from_view(Point { x: 2.0 * pixels.x / size - 1.0, y: 2.0 * pixels.y / size - 1.0 })
     }
 
+    /// The image points at the centres of the view's `k x k` cells, in the order of its feature map.
+    pub fn cell_centres(&self, k: usize) -> Vec<Point> {
+        let whole = Region { x0: -1.0, y0: -1.0, x1: 1.0, y1: 1.0 };
+        whole.cell_centres(k).into_iter().map(|point| self.image_from_view(point)).collect()
+    }
+
     /// The part of the picture that both views show, or `None` if they have no area in common.
     pub fn overlap(&self, other: &View) -> Option<Region> {
         self.crop.intersection(&other.crop)

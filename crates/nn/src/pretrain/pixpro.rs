@@ -8,7 +8,7 @@
 //!
 //! Batch statistics are per view.
 
-use densesiam_geometry::{Point, Region, View};
+use densesiam_geometry::{Point, View};
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_settings::{SettingError, require, within};
 use densesiam_torch_ext::upload;
@@ -215,7 +215,7 @@ impl PixPro {
                 (view.crop.width() / unit[0]).hypot(view.crop.height() / unit[1]) / f64::from(cells)
             };
             let limit = self.settings.limit * diagonal(&views[0]).max(diagonal(&views[1]));
-            let [ones, twos] = [0, 1].map(|view: usize| cell_centres(&views[view], cells as usize));
+            let [ones, twos] = [0, 1].map(|view: usize| views[view].cell_centres(cells as usize));
             for one in &ones {
                 let distance = |two: &Point| ((one.x - two.x) / unit[0]).hypot((one.y - two.y) / unit[1]);
                 close.extend(twos.iter().map(|two| f64::from(u8::from(distance(two) < limit))));
@@ -229,12 +229,6 @@ impl PixPro {
     pub fn follow_by(&self, momentum: f64, skip: &Tensor) {
         self.momentum.follow(momentum, skip);
     }
-}
-
-/// Image points at the centres of a view's cells, in the order of its map.
-fn cell_centres(view: &View, cells: usize) -> Vec<Point> {
-    let whole = Region { x0: -1.0, y0: -1.0, x1: 1.0, y1: 1.0 };
-    whole.cell_centres(cells).into_iter().map(|point| view.image_from_view(point)).collect()
 }
 
 impl Method for PixPro {

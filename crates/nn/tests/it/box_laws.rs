@@ -1,4 +1,4 @@
-//! Laws of the methods of other papers that hold for any weights.
+//! Laws of the methods of other papers that compare boxes or whole views, and of their teachers and queues.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -9,23 +9,16 @@ use densesiam_nn::pretrain::scrl::{GridBox, OverlapGrid, shown};
 use densesiam_nn::pretrain::{
     Chosen, Method, MethodSettings, Proposals, Views, byol, densecl, moco_v2, pixpro, resim, scrl, soco,
 };
-use densesiam_nn::{Architecture, EncoderSettings, Group, Step, Store};
+use densesiam_nn::{Group, Step, Store};
 use densesiam_random::{Key, Purpose, RngExt};
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_torch_ext::StoreServer;
 use tch::{Device, Kind, Tensor};
 
 use crate::fixtures::view_by_name;
+use crate::made_up::{encoder, keys, view};
 
 const SIZE: u32 = 64;
-
-fn encoder() -> EncoderSettings {
-    EncoderSettings { architecture: Architecture::ResNet18, ..EncoderSettings::default() }
-}
-
-fn view([x0, y0, x1, y1]: [f64; 4], flip: bool) -> View {
-    View { crop: Region { x0, y0, x1, y1 }, flip }
-}
 
 fn equal() -> Vec<View> {
     vec![view([10.0, 20.0, 210.0, 180.0], true); 2]
@@ -33,10 +26,6 @@ fn equal() -> Vec<View> {
 
 fn apart() -> Vec<View> {
     vec![view([0.0, 0.0, 90.0, 90.0], false), view([100.0, 0.0, 200.0, 90.0], false)]
-}
-
-fn keys(count: u64) -> Vec<Key> {
-    (0..count).map(|sample| Key::new(1, Purpose::Points).sample(sample)).collect()
 }
 
 fn step(method: &mut dyn Method, cuts: &[Vec<View>]) -> Step {
@@ -53,7 +42,7 @@ fn step_of(method: &mut dyn Method, cuts: &[Vec<View>], of: Range<usize>, views:
     let pixels = (0..views).map(view).collect();
     let share = of.len() as f64 / cuts.len() as f64;
     let pictures = vec![[500.0, 375.0]; of.len()];
-    let (proposals, keys) = (proposals(of.clone()), &keys(cuts.len() as u64)[of.clone()]);
+    let (proposals, keys) = (proposals(of.clone()), &keys(cuts.len())[of.clone()]);
     let horizon = Horizon { steps_per_epoch: 1, batch_size: cuts.len() as u64, total_steps: 10 };
     let cuts = &cuts[of];
     let views =

@@ -8,8 +8,9 @@ use densesiam_nn::pretrain::densesiam::{
     RegionLoss, Settings,
 };
 use densesiam_nn::{Architecture, EncoderSettings, Group, Mode, Store, collapse, contrast};
-use densesiam_random::{Key, Purpose, RngExt};
 use tch::{Device, Kind, Tensor};
+
+use crate::made_up::{keys, noise, value};
 
 fn settings() -> Settings {
     let mut settings = Settings::default();
@@ -18,17 +19,6 @@ fn settings() -> Settings {
     settings.pixsim.grid = 3;
     settings.regionsim.dim = 16;
     settings
-}
-
-fn noise(shape: &[i64], sample: u64) -> Tensor {
-    let mut stream = Key::new(3, Purpose::Demo).sample(sample).rng();
-    let count = shape.iter().product::<i64>();
-    let values: Vec<f64> = (0..count).map(|_| stream.random_range(-1.0..1.0)).collect();
-    Tensor::from_slice(&values).reshape(shape)
-}
-
-fn keys(count: usize) -> Vec<Key> {
-    (0..count as u64).map(|sample| Key::new(1, Purpose::Points).sample(sample)).collect()
 }
 
 fn region(x0: f64, y0: f64, x1: f64, y1: f64) -> Region {
@@ -58,10 +48,6 @@ fn step(settings: &Settings, geometry: &[[View; 2]], samples: &[u64], regions: b
     };
     let output = model.forward([&stack(0), &stack(1)], correspondence.as_ref(), regions, 1.0);
     (store, output)
-}
-
-fn value(tensor: &Tensor) -> f64 {
-    tensor.double_value(&[])
 }
 
 fn has_gradient(store: &Store, prefix: &str) -> Vec<bool> {

@@ -7,6 +7,7 @@ mod box_laws;
 mod cuda;
 mod fixtures;
 mod laws;
+mod made_up;
 mod names;
 mod norm_laws;
 mod parity;

@@ -1,43 +1,21 @@
-//! Laws of the methods of other papers that hold for any weights.
+//! Laws of the methods of other papers that compare points, patches, segments or salient regions.
 
 use std::ops::Range;
 use std::time::Duration;
 
-use densesiam_geometry::{Point, Region, View};
+use densesiam_geometry::{Point, View};
 use densesiam_nn::parts::nt_xent;
 use densesiam_nn::pretrain::detcon::{Regions, region_contrast};
 use densesiam_nn::pretrain::vader::Points;
 use densesiam_nn::pretrain::{Chosen, MethodSettings, Views, cast, detco, detcon, vader};
-use densesiam_nn::{Architecture, EncoderSettings, Group, Step, Store};
-use densesiam_random::{Key, Purpose, RngExt};
+use densesiam_nn::{Group, Step, Store};
 use densesiam_settings::duration::{Horizon, Now};
 use densesiam_torch_ext::StoreServer;
 use tch::{Device, Kind, Tensor};
 
+use crate::made_up::{encoder, keys, noise, value, view};
+
 const PLACE: (Kind, Device) = (Kind::Double, Device::Cpu);
-
-fn encoder() -> EncoderSettings {
-    EncoderSettings { architecture: Architecture::ResNet18, ..EncoderSettings::default() }
-}
-
-fn noise(shape: &[i64], sample: u64) -> Tensor {
-    let mut stream = Key::new(3, Purpose::Demo).sample(sample).rng();
-    let count = shape.iter().product::<i64>();
-    let values: Vec<f64> = (0..count).map(|_| stream.random_range(-1.0..1.0)).collect();
-    Tensor::from_slice(&values).reshape(shape)
-}
-
-fn keys(count: usize) -> Vec<Key> {
-    (0..count as u64).map(|sample| Key::new(1, Purpose::Points).sample(sample)).collect()
-}
-
-fn value(tensor: &Tensor) -> f64 {
-    tensor.double_value(&[])
-}
-
-fn view([x0, y0, x1, y1]: [f64; 4], flip: bool) -> View {
-    View { crop: Region { x0, y0, x1, y1 }, flip }
-}
 
 fn overlapping() -> Vec<View> {
     vec![view([10.0, 20.0, 210.0, 180.0], false), view([60.0, 0.0, 300.0, 150.0], true)]

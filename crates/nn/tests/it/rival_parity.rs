@@ -1,6 +1,7 @@
 //! The methods of other papers against statements of them in PyTorch (`rival-*` test vectors).
 
 use densesiam_geometry::{Point, Region, View};
+use densesiam_nn::Store;
 use densesiam_nn::pretrain::detcon::Regions;
 use densesiam_nn::pretrain::pixpro::Coordinates;
 use densesiam_nn::pretrain::resim::{LEVELS, Window};
@@ -9,15 +10,11 @@ use densesiam_nn::pretrain::vader::Points;
 use densesiam_nn::pretrain::{
     Proposals, byol, cast, densecl, detco, detcon, moco_v2, pixpro, resim, scrl, simclr, soco, vader,
 };
-use densesiam_nn::{Architecture, EncoderSettings, Store};
 use tch::{Device, Kind, Tensor};
 
 use crate::fixtures::{Fixture, family, fill, view_by_name};
+use crate::made_up::{encoder, value};
 use crate::parity::{assert_close, assert_parity, assert_same, assert_smoke, assert_teacher_parity};
-
-fn encoder() -> EncoderSettings {
-    EncoderSettings { architecture: Architecture::ResNet18, ..EncoderSettings::default() }
-}
 
 fn new_store() -> Store {
     Store::new(Kind::Double, Device::Cpu, 0)
@@ -58,10 +55,6 @@ fn cuts(fixture: &Fixture) -> Vec<Vec<View>> {
 
 fn never() -> Tensor {
     Tensor::from(0.0f32)
-}
-
-fn value(tensor: &Tensor) -> f64 {
-    tensor.double_value(&[])
 }
 
 /// Queues after the keys of the step, and where the next keys go.

@@ -157,8 +157,8 @@ impl Batch<'_> {
             let [view1, view2] = &self.geometry[index];
             let diagonal = |view: &View| view.crop.width().hypot(view.crop.height()) / cells as f64;
             let limit = 0.7 * diagonal(view1).max(diagonal(view2));
-            let centres2 = cell_centres(view2, cells);
-            for one in cell_centres(view1, cells) {
+            let centres2 = view2.cell_centres(cells);
+            for one in view1.cell_centres(cells) {
                 let is_close = |two: &Point| (one.x - two.x).hypot(one.y - two.y) < limit;
                 close.extend(centres2.iter().map(|two| f32::from(u8::from(is_close(two)))));
             }
@@ -166,12 +166,6 @@ impl Batch<'_> {
         let side = (cells * cells) as i64;
         upload(&close, &[self.overlaps.len() as i64, side, side], self.device).to_kind(self.kind)
     }
-}
-
-/// Image points at the centres of a view's cells, in the order of its feature map.
-fn cell_centres(view: &View, cells: usize) -> Vec<Point> {
-    let whole = Region { x0: -1.0, y0: -1.0, x1: 1.0, y1: 1.0 };
-    whole.cell_centres(cells).into_iter().map(|point| view.image_from_view(point)).collect()
 }
 
 fn uniform(key: Key, region: &Region, count: usize) -> Vec<Point> {
