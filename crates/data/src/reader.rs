@@ -1,7 +1,7 @@
 //! Reads whole pictures for prediction, in the order of their index, prepared in advance by worker threads. Each is
 //! resampled to the size at which the model sees it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io, mem};
 
@@ -9,7 +9,8 @@ use crate::decode::{DecodeLimits, decode_into};
 use crate::frame::Frame;
 use crate::image::RgbImage;
 use crate::index::ImageIndex;
-use crate::loader::prefetch::{Prefetch, Production};
+use crate::loader::each::{Each, Work};
+use crate::loader::prefetch::Prefetch;
 use crate::loader::{LoadError, SampleError};
 use crate::resize::{ResizeScratch, resize_to};
 use crate::views::ApplyError;
@@ -54,7 +55,7 @@ impl ReadPicture {
 
 /// The running workers. Dropping it ends them.
 pub struct Reader {
-    prefetch: Prefetch<Reading>,
+    prefetch: Prefetch<Each<Reading>>,
 }
 
 impl Reader {
@@ -64,7 +65,7 @@ impl Reader {
     /// A [`LoadError`] if no thread can be started.
     pub fn new(index: Arc<ImageIndex>, settings: ReaderSettings) -> Result<Self, LoadError> {
         let (pictures, workers, ahead) = (0..index.len() as u64, settings.workers, settings.ahead);
-        Ok(Self { prefetch: Prefetch::start(Reading { index, settings }, pictures, workers, ahead)? })
+        Ok(Self { prefetch: Prefetch::start(Each(Reading { index, settings }), pictures, workers, ahead)? })
     }
 
     /// Waits at most a second for the next picture. Returns whether it is ready, or all pictures are done.
@@ -89,7 +90,7 @@ impl Iterator for Reader {
 
     fn next(&mut self) -> Option<Self::Item> {
         let draft = self.prefetch.next().map_err(LoadError::from).transpose()?;
-        Some(draft.map(|draft| draft.picture))
+        Some(draft.map(|draft| draft.made))
     }
 }
 
@@ -97,12 +98,6 @@ impl Iterator for Reader {
 struct Reading {
     index: Arc<ImageIndex>,
     settings: ReaderSettings,
-}
-
-/// A picture that is being made: a batch of one.
-struct Draft {
-    sample: usize,
-    picture: Result<ReadPicture, SampleError>,
 }
 
 /// Memory of a worker.
@@ -113,48 +108,23 @@ struct Scratch {
     resize: ResizeScratch,
 }
 
-impl Production for Reading {
-    type Batch = Draft;
+impl Work for Reading {
+    type Made = Result<ReadPicture, SampleError>;
     type Scratch = Scratch;
 
-    fn batch_size(&self) -> usize {
-        1
+    fn index(&self) -> &Arc<ImageIndex> {
+        &self.index
     }
 
     fn patience(&self) -> Duration {
         self.settings.patience
     }
 
-    fn name(&self, _: usize, draft: &Mutex<Draft>) -> String {
-        self.index.place(lock(draft).sample).to_string()
+    fn not_made() -> Self::Made {
+        Err(SampleError::Read(io::Error::other("it was not read")))
     }
 
-    fn scratch(&self) -> Scratch {
-        Scratch::default()
-    }
-
-    fn open(&self, step: u64, _: Option<Draft>) -> Draft {
-        let not_yet = io::Error::other("it was not read");
-        Draft { sample: step as usize, picture: Err(SampleError::Read(not_yet)) }
-    }
-
-    fn produce(&self, _: usize, scratch: &mut Scratch, draft: &Mutex<Draft>) {
-        let sample = lock(draft).sample;
-        let picture = self.read(sample, scratch);
-        lock(draft).picture = picture;
-    }
-
-    fn held(&self, draft: &Draft) -> usize {
-        draft.picture.as_ref().map_or(0, ReadPicture::bytes)
-    }
-
-    fn room(&self) -> usize {
-        self.settings.ahead_bytes
-    }
-}
-
-impl Reading {
-    fn read(&self, sample: usize, scratch: &mut Scratch) -> Result<ReadPicture, SampleError> {
+    fn make(&self, sample: usize, scratch: &mut Scratch) -> Self::Made {
         let Scratch { bytes, image, resize } = scratch;
         self.index.place(sample).read_into(bytes)?;
         decode_into(bytes, &self.settings.limits, image)?;
@@ -164,10 +134,14 @@ impl Reading {
         let decoded = self.settings.keep_decoded.then(|| mem::take(image));
         Ok(ReadPicture { size, decoded, seen })
     }
-}
 
-fn lock(draft: &Mutex<Draft>) -> MutexGuard<'_, Draft> {
-    draft.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(made: &Self::Made) -> usize {
+        made.as_ref().map_or(0, ReadPicture::bytes)
+    }
+
+    fn room(&self) -> usize {
+        self.settings.ahead_bytes
+    }
 }
 
 /// The size at which the model sees a picture: its shorter side as in evaluation, but the longer side at most 16 times

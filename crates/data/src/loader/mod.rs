@@ -7,6 +7,7 @@
 
 mod bad;
 mod batch;
+pub(crate) mod each;
 pub(crate) mod prefetch;
 mod production;
 mod sample;

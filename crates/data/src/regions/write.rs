@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use zip::write::SimpleFileOptions;
@@ -16,7 +16,8 @@ use super::method::{RegionFault, RegionSettings};
 use crate::decode::{DecodeLimits, decode_into};
 use crate::image::RgbImage;
 use crate::index::ImageIndex;
-use crate::loader::prefetch::{Prefetch, Production};
+use crate::loader::each::{Each, Work};
+use crate::loader::prefetch::Prefetch;
 use crate::loader::{LoadError, SampleError};
 use crate::pack::keys;
 
@@ -72,7 +73,7 @@ pub fn write_regions(
     }
     let mut writer = Writer::open(index, settings)?;
     let total = index.len();
-    let making = Making { index: Arc::clone(index), settings: settings.clone() };
+    let making = Each(Making { index: Arc::clone(index), settings: settings.clone() });
     let (first, ahead) = (writer.done as u64, 2 * settings.workers.max(1));
     let mut prefetch =
         Prefetch::start(making, first..total as u64, settings.workers, ahead).map_err(LoadError::from)?;
@@ -85,7 +86,7 @@ pub fn write_regions(
             return Err(RegionError::Interrupted { path, done, total });
         }
         let Some(draft) = prefetch.next().map_err(LoadError::from)? else { break };
-        writer.add(draft.entry)?;
+        writer.add(draft.made)?;
         progress(writer.done, total);
     }
     writer.finish(&settings.path)
@@ -209,13 +210,6 @@ struct Making {
     settings: RegionWriteSettings,
 }
 
-/// The entry of a picture that is being made: a batch of one.
-struct Draft {
-    sample: usize,
-    /// Its bytes, or why there is none.
-    entry: Result<Vec<u8>, String>,
-}
-
 /// Memory of a worker.
 #[derive(Default)]
 struct Scratch {
@@ -223,47 +217,24 @@ struct Scratch {
     image: RgbImage,
 }
 
-impl Production for Making {
-    type Batch = Draft;
+impl Work for Making {
+    /// The bytes of its entry, or why there is none.
+    type Made = Result<Vec<u8>, String>;
     type Scratch = Scratch;
 
-    fn batch_size(&self) -> usize {
-        1
+    fn index(&self) -> &Arc<ImageIndex> {
+        &self.index
     }
 
     fn patience(&self) -> Duration {
         self.settings.patience
     }
 
-    fn name(&self, _: usize, draft: &Mutex<Draft>) -> String {
-        self.index.place(lock(draft).sample).to_string()
+    fn not_made() -> Self::Made {
+        Err("it was not read".into())
     }
 
-    fn scratch(&self) -> Scratch {
-        Scratch::default()
-    }
-
-    fn open(&self, step: u64, _: Option<Draft>) -> Draft {
-        Draft { sample: step as usize, entry: Err("it was not read".into()) }
-    }
-
-    fn produce(&self, _: usize, scratch: &mut Scratch, draft: &Mutex<Draft>) {
-        let sample = lock(draft).sample;
-        let entry = self.entry(sample, scratch);
-        lock(draft).entry = entry;
-    }
-
-    fn held(&self, draft: &Draft) -> usize {
-        draft.entry.as_ref().map_or(0, Vec::len)
-    }
-
-    fn room(&self) -> usize {
-        WAITING_BYTES
-    }
-}
-
-impl Making {
-    fn entry(&self, sample: usize, Scratch { bytes, image }: &mut Scratch) -> Result<Vec<u8>, String> {
+    fn make(&self, sample: usize, Scratch { bytes, image }: &mut Scratch) -> Self::Made {
         let limits = &self.settings.limits;
         let read = self.index.place(sample).read_into(bytes).map_err(SampleError::from);
         let decoded = read.and_then(|()| Ok(decode_into(bytes, limits, image)?));
@@ -272,8 +243,12 @@ impl Making {
             .and_then(|()| self.settings.regions.regions(image, &self.index.relative_path(sample), limits));
         found.map_err(|fault| fault.to_string())?.to_bytes([image.width, image.height])
     }
-}
 
-fn lock(draft: &Mutex<Draft>) -> MutexGuard<'_, Draft> {
-    draft.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(made: &Self::Made) -> usize {
+        made.as_ref().map_or(0, Vec::len)
+    }
+
+    fn room(&self) -> usize {
+        WAITING_BYTES
+    }
 }
