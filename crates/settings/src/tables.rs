@@ -66,8 +66,7 @@ impl Tables {
         self.merged.get(key)?.as_str()
     }
 
-    /// The error of a value that cannot be used, with the place that set it.
-    pub fn refused(&self, key: &str, message: &str) -> RecipeError {
+    fn refused(&self, key: &str, message: &str) -> RecipeError {
         let plain = key.split('[').next().unwrap_or_default();
         let wrote = self.written.iter().rev().find(|(given, _)| find(given, plain).is_some());
         let place = wrote.map_or_else(|| "the defaults".to_owned(), |(_, source)| source.place(plain));
@@ -90,7 +89,8 @@ pub fn written(
     let on_command_line = settings.iter().rev().filter_map(|setting| setting.split_once('='));
     let over = on_command_line.filter(|(name, _)| name.trim() == key).map(|(_, value)| value).next();
     let over = over.map(|value| value.trim().trim_matches(['"', '\'']).to_owned());
-    Ok(over.or_else(|| find(&in_text, key)?.as_str().map(str::to_owned)))
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Ok(over.or_else(|| find(&in_text, key).map(plain)))
 }
 
 /// The tables of a struct whose fields are tables.

@@ -34,13 +34,8 @@ impl PretrainRecipe {
 
     /// The method with its settings. SimSiam is DenseSiam without its dense losses, whatever the recipe gives them.
     fn read_method(&self, tables: &Tables) -> Result<Chosen, RecipeError> {
-        let name = tables.text("method").unwrap_or_default();
-        if Chosen::named(name).is_none() {
-            let message = format!("there is no such method; there are {}", Chosen::NAMES.join(", "));
-            return Err(tables.refused("method", &message));
-        }
         let mut method = self.method.read(tables)?;
-        if let (Chosen::DenseSiam(settings), "simsiam") = (&mut method, name) {
+        if let (Chosen::DenseSiam(settings), Some("simsiam")) = (&mut method, tables.text("method")) {
             *settings = settings.without_dense_losses();
         }
         Ok(method)

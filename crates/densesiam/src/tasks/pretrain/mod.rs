@@ -109,9 +109,8 @@ impl PretrainLearner {
     ) -> Vec<Tensor> {
         let views = drawn.first().map_or(0, |first| of(first).len());
         let of_view = |view: usize| {
-            let bytes: Vec<u8> =
-                drawn.iter().flat_map(|sample| of(sample)[view].values.iter().copied()).collect();
-            self.input.levels(&bytes, [self.size; 2])
+            let bytes: Vec<&[u8]> = drawn.iter().map(|sample| &of(sample)[view].values[..]).collect();
+            self.input.levels(&bytes.concat(), [self.size; 2])
         };
         (0..views).map(of_view).collect()
     }
