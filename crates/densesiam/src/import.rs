@@ -9,15 +9,15 @@ use densesiam_weights::{DType, Limits, NameMatch, NoMatch, WeightsFile, match_na
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
-use crate::recipe::Training;
+use crate::recipe::{Beginning, Training};
 
 /// Fills the encoder of a new model, below `prefix`, from the file that the recipe names, and prints what became of the
 /// file's tensors. Without a file the encoder keeps its random weights.
 ///
 /// # Errors
 /// As [`import_encoder`].
-pub fn begin_encoder(store: &Store, prefix: &str, weights: &str, voice: &Voice) -> Result<(), Error> {
-    if !weights.is_empty() {
+pub fn begin_encoder(store: &Store, prefix: &str, beginning: &Beginning, voice: &Voice) -> Result<(), Error> {
+    if let Some(weights) = beginning.given() {
         let imported = import_encoder(store, prefix, weights.as_ref())?;
         store.begin_teacher();
         voice.say(format_args!("{weights}: {imported}"));
@@ -30,9 +30,9 @@ pub fn begin_encoder(store: &Store, prefix: &str, weights: &str, voice: &Voice) 
 /// # Errors
 /// As [`import_encoder`].
 pub fn check_encoder(recipe: &impl Training) -> Result<(), Error> {
-    let (architecture, weights) = (recipe.architecture(), &recipe.beginning().weights);
+    let architecture = recipe.architecture();
     let store = Store::new(Kind::Float, Device::Cpu, 0);
-    if !weights.is_empty() {
+    if let Some(weights) = recipe.beginning().given() {
         ResNet::new(&store.root(), architecture, false);
         import_encoder(&store, "", weights.as_ref())?;
     }

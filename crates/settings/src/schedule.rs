@@ -18,6 +18,9 @@ pub enum ScheduleKind {
     Constant,
     /// Multiplied by `step_factor` at every milestone.
     Step,
+    /// From the peak to `final_share` of it, along a power of the share of the training that remains (mmsegmentation's
+    /// `poly`).
+    Polynomial,
 }
 
 /// How the learning rate changes over the training.
@@ -26,12 +29,19 @@ pub enum ScheduleKind {
 pub struct ScheduleSettings {
     /// The shape after the warm-up.
     pub kind: ScheduleKind,
-    /// Linear rise from nearly nothing to the peak at the start; `"0 steps"` for none.
+    /// Linear rise to the peak at the start; `"0 steps"` for none.
     pub warmup: Duration,
+    /// The share of the peak at which the warm-up starts, as in detectron2. With 0 it rises in equal parts from nothing, the
+    /// first of which the first step has already.
+    pub warmup_share: f64,
     /// The times at which `kind = "step"` lowers the rate; empty for the other kinds.
     pub milestones: Vec<Duration>,
     /// What each milestone multiplies the rate by, above 0 and at most 1.
     pub step_factor: f64,
+    /// The exponent of `kind = "polynomial"`, above 0.
+    pub power: f64,
+    /// The share of the peak at which `kind = "polynomial"` ends, from 0 to 1.
+    pub final_share: f64,
     /// Whether the shape is evaluated at the start of each epoch and held, as SimSiam's published code does, and not
     /// at every step. The warm-up always rises at every step.
     pub per_epoch: bool,
@@ -42,8 +52,11 @@ impl Default for ScheduleSettings {
         Self {
             kind: ScheduleKind::Cosine,
             warmup: Duration::Steps(0),
+            warmup_share: 0.0,
             milestones: Vec::new(),
             step_factor: 0.1,
+            power: 0.9,
+            final_share: 0.0,
             per_epoch: false,
         }
     }
@@ -68,6 +81,10 @@ impl ScheduleSettings {
             &factor,
             "above 0, at most 1",
         )?;
+        let (start, power, end) = (self.warmup_share, self.power, self.final_share);
+        require((0.0..=1.0).contains(&start), "optimizer.schedule.warmup_share", &start, "from 0 to 1")?;
+        require(power > 0.0 && power.is_finite(), "optimizer.schedule.power", &power, "above 0")?;
+        require((0.0..=1.0).contains(&end), "optimizer.schedule.final_share", &end, "from 0 to 1")?;
         let milestones = self.milestones.iter().map(Duration::to_string).collect::<Vec<_>>();
         require(
             milestones.is_empty() != (self.kind == ScheduleKind::Step),
@@ -83,8 +100,11 @@ impl ScheduleSettings {
 pub struct LearningRate {
     kind: ScheduleKind,
     warmup: u64,
+    warmup_share: f64,
     milestones: Vec<u64>,
     step_factor: f64,
+    power: f64,
+    final_share: f64,
     /// Steps over which the shape is held: 1, or those of an epoch.
     held: u64,
     total: u64,
@@ -109,12 +129,15 @@ impl LearningRate {
         Ok(Self {
             kind: settings.kind,
             warmup: warmup.min(horizon.total_steps.saturating_sub(1)),
+            warmup_share: settings.warmup_share,
             milestones: settings
                 .milestones
                 .iter()
                 .filter_map(|milestone| milestone.resolve(horizon))
                 .collect(),
             step_factor: settings.step_factor,
+            power: settings.power,
+            final_share: settings.final_share,
             held: if settings.per_epoch { horizon.steps_per_epoch.max(1) } else { 1 },
             total: horizon.total_steps,
         })
@@ -123,14 +146,26 @@ impl LearningRate {
     /// The factor of the peak learning rate, in 0..=1, for the step that follows `step` finished ones.
     pub fn at(&self, step: u64) -> f64 {
         if step < self.warmup {
-            return (step + 1) as f64 / (self.warmup + 1) as f64;
+            return self.warming(step);
         }
         let step = step - step % self.held;
         match self.kind {
             ScheduleKind::Cosine => 0.5 * (1.0 + (PI * self.progress(step)).cos()),
             ScheduleKind::Constant => 1.0,
             ScheduleKind::Step => self.step_factor.powi(self.passed(step)),
+            ScheduleKind::Polynomial => {
+                let remaining = (1.0 - self.progress(step)).powf(self.power);
+                self.final_share + (1.0 - self.final_share) * remaining
+            }
         }
+    }
+
+    fn warming(&self, step: u64) -> f64 {
+        if self.warmup_share == 0.0 {
+            return (step + 1) as f64 / (self.warmup + 1) as f64;
+        }
+        let done = step as f64 / self.warmup as f64;
+        self.warmup_share * (1.0 - done) + done
     }
 
     /// The share of the training after the warm-up that is done, in 0..=1.
@@ -195,6 +230,22 @@ mod tests {
     }
 
     #[test]
+    fn a_polynomial_falls_to_its_final_share() {
+        let rate = rate(r#"{"kind": "polynomial", "power": 2.0, "final_share": 0.1}"#);
+        close(rate.at(0), 1.0);
+        close(rate.at(50), 0.1 + 0.9 * 0.25);
+        close(rate.at(100), 0.1);
+    }
+
+    #[test]
+    fn a_warmup_from_a_share_starts_there() {
+        let rate = rate(r#"{"kind": "constant", "warmup": "10 steps", "warmup_share": 0.001}"#);
+        close(rate.at(0), 0.001);
+        close(rate.at(5), 0.001 * 0.5 + 0.5);
+        close(rate.at(10), 1.0);
+    }
+
+    #[test]
     fn constant_stays() {
         let rate = rate(r#"{"kind": "constant"}"#);
         assert!((0..100).all(|step| rate.at(step) == 1.0));
@@ -239,6 +290,9 @@ mod tests {
             (r#"{"warmup": "never"}"#, "optimizer.schedule.warmup"),
             (r#"{"warmup": "100 steps"}"#, "optimizer.schedule.warmup"),
             (r#"{"step_factor": 0}"#, "optimizer.schedule.step_factor"),
+            (r#"{"warmup_share": 2}"#, "optimizer.schedule.warmup_share"),
+            (r#"{"power": 0}"#, "optimizer.schedule.power"),
+            (r#"{"final_share": -1}"#, "optimizer.schedule.final_share"),
         ] {
             let error = LearningRate::new(&serde_json::from_str(settings).unwrap(), &HORIZON).unwrap_err();
             assert_eq!(error.key, key);

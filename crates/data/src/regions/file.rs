@@ -91,6 +91,13 @@ impl RegionFile {
         &self.settings
     }
 
+    /// A checksum of the regions of all pictures, in the order of the index.
+    pub fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        self.entries.iter().for_each(|entry| hasher.update(&entry.checksum.to_le_bytes()));
+        hasher.finalize()
+    }
+
     /// Pictures that could not be read when the file was written.
     pub fn unreadable(&self) -> usize {
         self.entries.iter().filter(|entry| !entry.regions).count()

@@ -129,6 +129,11 @@ fn the_number_of_workers_changes_nothing_and_threads_read_at_once() {
     };
     let [one, seven] = [1, 7].map(written);
     assert!(fs::read(&one).unwrap() == fs::read(&seven).unwrap());
+    let other = folder.path().join("other.zip");
+    write(&index, &settings(&other, RegionSettings { longest_side: 50, ..segments() })).unwrap();
+    let checksum = |path| RegionFile::open(path, &index).unwrap().checksum();
+    assert_eq!(checksum(&one), checksum(&seven));
+    assert_ne!(checksum(&one), checksum(&other));
     let (file, sizes) = (RegionFile::open(&one, &index).unwrap(), sizes(&index));
     let all = || -> Vec<Regions> { (0..6).map(|sample| file.read(sample, sizes[sample]).unwrap()).collect() };
     let expected = all();

@@ -149,35 +149,42 @@ fn with_range<R: Recipe>(error: RecipeError) -> RecipeError {
 pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
     let path = &home::expand(Path::new(recipe))?;
     let name = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-    let of_run = path.join("recipe.toml");
-    if of_run.is_file() {
-        let mut recipe: R = load(&text::read(&of_run, "a recipe")?, &of_run.display().to_string(), settings)?;
+    let (text, origin) = contents(recipe)?;
+    let mut loaded: R = load(&text, &origin, settings)?;
+    if path.join("recipe.toml").is_file() {
         let absolute = std::path::absolute(path).map_err(|source| Error::file(path, source))?;
         // A recipe is text, but the names of the folders above this one may not be valid text.
         let run = if absolute.to_str().is_some() { &absolute } else { path };
-        recipe.run().dir = name(run.parent().map(Path::as_os_str));
-        recipe.run().name = name(run.file_name());
-        return Ok(recipe);
+        loaded.run().dir = name(run.parent().map(Path::as_os_str));
+        loaded.run().name = name(run.file_name());
+    } else if loaded.run().name.is_empty() {
+        loaded.run().name = name(path.file_stem());
     }
-    let contents = match builtin::find(recipe) {
-        _ if path.is_file() => text::read(path, "a recipe")?,
-        Some(carried) => carried.to_owned(),
+    Ok(loaded)
+}
+
+/// The text of a recipe, and what messages call it: that of a run directory, a file, or a recipe that the program carries.
+///
+/// # Errors
+/// When there is no such recipe, or it cannot be read.
+fn contents(recipe: &str) -> Result<(String, String), Error> {
+    let path = &home::expand(Path::new(recipe))?;
+    let of_run = path.join("recipe.toml");
+    match builtin::find(recipe) {
+        _ if of_run.is_file() => Ok((text::read(&of_run, "a recipe")?, of_run.display().to_string())),
+        _ if path.is_file() => Ok((text::read(path, "a recipe")?, recipe.to_owned())),
+        Some(carried) => Ok((carried.to_owned(), recipe.to_owned())),
         None if path.is_dir() => {
             let message = format!(
                 "{recipe:?} is a folder without a recipe.toml, and so no run; to segment the pictures in it write: \
                  densesiam segment folder data.root={} labels.categories=N",
                 shown(recipe)
             );
-            return Err(Error::Usage(message));
+            Err(Error::Usage(message))
         }
         None => {
             let carried = builtin::names_like(&builtin::RECIPES, recipe);
-            return Err(Error::Usage(format!("{recipe:?} is no file, no run and no recipe; {carried}")));
+            Err(Error::Usage(format!("{recipe:?} is no file, no run and no recipe; {carried}")))
         }
-    };
-    let mut loaded: R = load(&contents, recipe, settings)?;
-    if loaded.run().name.is_empty() {
-        loaded.run().name = name(path.file_stem());
     }
-    Ok(loaded)
 }

@@ -103,9 +103,16 @@ impl RunSettings {
 #[serde(default)]
 pub struct Beginning {
     /// A run directory, or a `.pth`, `.pkl` or safetensors file of torchvision, timm, detectron2, mmseg, SimSiam, MoCo or
-    /// DenseCL; empty to begin with random weights.
+    /// DenseCL; empty or `random` to begin with random weights.
     #[serde(deserialize_with = "home::setting")]
     pub weights: String,
+}
+
+impl Beginning {
+    /// The run or the file; `None` for random weights.
+    pub fn given(&self) -> Option<&str> {
+        Some(self.weights.as_str()).filter(|weights| !["", "random"].contains(weights))
+    }
 }
 
 /// `[data]`: regions of the pictures. How the pictures are read, [`DataSettings`] says in the same table.

@@ -32,6 +32,9 @@ pub struct Contents {
     /// A hash of their names.
     #[serde(default)]
     pub data_fingerprint: String,
+    /// A checksum of what else is known of them and was trained on: regions, labels or objects.
+    #[serde(default)]
+    pub annotations: Option<u32>,
     /// The unreadable ones that the run had met: number, and what is wrong.
     #[serde(default)]
     pub bad_files: Vec<(u64, String)>,
@@ -60,6 +63,7 @@ impl Contents {
             seed: run.common.run.seed,
             pictures: run.index.len() as u64,
             data_fingerprint: fingerprint(&run.index),
+            annotations: run.annotations,
             bad_files: Vec::new(),
             best: None,
         }

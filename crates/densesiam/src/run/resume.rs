@@ -148,6 +148,13 @@ fn restore(checkpoint: &Checkpoint, run: &Run, state: &mut State) -> Result<Cont
             run.index.len()
         )));
     }
+    // Checkpoints of earlier versions did not say.
+    if contents.annotations.is_some() && contents.annotations != run.annotations {
+        return Err(Error::CannotResume(format!(
+            "{} was trained on other regions, labels or objects of these pictures; restore them, or start a new run",
+            checkpoint.path.display()
+        )));
+    }
     state.store.load(&checkpoint.model).map_err(|error| mismatch(&error))?;
     state.optimizer.load_state(&checkpoint.optimizer).map_err(|error| mismatch(&error))?;
     state.step = checkpoint.manifest.step;
@@ -179,7 +186,8 @@ impl Run {
     /// # Errors
     /// What differs, in the process where it does.
     pub(super) fn same_everywhere(&self) -> Result<(), Error> {
-        let own = (env!("CARGO_PKG_VERSION").to_owned(), fingerprint(&self.index), self.recipe.clone());
+        let pictures = (fingerprint(&self.index), self.annotations);
+        let own = (env!("CARGO_PKG_VERSION").to_owned(), pictures, self.recipe.clone());
         let all = exchange(&self.group, "training", &own).map_err(Error::Elsewhere)?;
         let Some((version, pictures, recipe)) = all.into_iter().next() else { return Ok(()) };
         let mut differ = differences(&recipe, &self.recipe)?;
@@ -188,7 +196,7 @@ impl Run {
             differ.push(format!("the program ({version} and {})", own.0));
         }
         if pictures != own.1 {
-            differ.push(format!("the pictures below {}", self.common.data.root));
+            differ.push(format!("the pictures below {}, or what is known of them", self.common.data.root));
         }
         if differ.is_empty() { Ok(()) } else { Err(self.differs(&differ.join(", "))) }
     }

@@ -65,6 +65,8 @@ pub struct Run {
     pub categories: Option<i64>,
     /// The pictures.
     pub index: Arc<ImageIndex>,
+    /// A checksum of what else is known of them and is trained on: regions, labels or objects.
+    pub annotations: Option<u32>,
     /// Where the step runs.
     pub device: Device,
     /// The arithmetic of the step.
@@ -155,6 +157,7 @@ impl Run {
             architecture: recipe.architecture(),
             beginning: recipe.beginning().clone(),
             categories: None,
+            annotations: None,
             learning_rate: LearningRate::new(&optimizer.schedule, &horizon)?,
             threads: resolve_threads(run.threads),
             workers: workers(data.workers, device),
@@ -237,8 +240,7 @@ impl Run {
 
     /// The encoder and its initial weights, in words: `ResNet18 from resnet18.pth`.
     pub fn encoder(&self) -> String {
-        let weights = &self.beginning.weights;
-        let from = if weights.is_empty() { "random weights" } else { weights };
+        let from = self.beginning.given().unwrap_or("random weights");
         format!("{} from {from}", self.architecture)
     }
 

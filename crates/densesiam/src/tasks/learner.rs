@@ -31,6 +31,14 @@ pub trait Learner {
     /// Updates what follows the parameters, after a step has updated them. Nothing changes if `skip`, a scalar on the
     /// device, is 1.
     fn follow(&mut self, _now: Now, _skip: &Tensor) {}
+
+    /// Completes the model after the last step, before it is scored and saved.
+    ///
+    /// # Errors
+    /// If the pictures that this takes cannot be read.
+    fn finish(&mut self, _run: &Run) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// What a learner's loader draws for each sample.

@@ -33,7 +33,7 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
     // ---- run directory, resumed or new
     let origin = Origin::find(run, start, state)?;
     if run.writes() && !origin.is_restored() {
-        begin_encoder(&state.store, run.task.encoder, &run.beginning.weights, voice)?;
+        begin_encoder(&state.store, run.task.encoder, &run.beginning, voice)?;
     }
     let origin = origin.shared(&run.group, state)?;
     let begins = !origin.is_restored();
@@ -105,6 +105,10 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         }
         if score || draw || save {
             state.store.average_statistics();
+        }
+        if Some(state.step) == total && signal.is_none() {
+            journal.write()?;
+            learner.finish(run)?;
         }
         if score && let Err(error) = observer.score(learner, &mut journal, state.step) {
             // Labelled pictures that cannot be read must not cost what was trained.

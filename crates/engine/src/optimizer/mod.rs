@@ -73,8 +73,8 @@ struct Member {
 
 impl Optimizer {
     /// An optimizer of `parameters`, in the groups that `rules` form by their names. `batch_size` counts the pictures
-    /// of a step, all processes together, and scales the learning rate. Without `decay_norms_and_biases`, the
-    /// one-dimensional parameters of a group become a separate group without decay.
+    /// of a step, all processes together, and scales the learning rate. The parameters of a group that the settings do not
+    /// decay, such as those of norms, become a separate group.
     ///
     /// # Errors
     /// [`GroupError`] when rules and names do not cover each other.
@@ -86,14 +86,20 @@ impl Optimizer {
     ) -> Result<Self, GroupError> {
         let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
         let assigned = assign(&names, rules)?;
+        let dims: HashMap<&str, usize> =
+            parameters.iter().map(|(name, tensor)| (name.as_str(), tensor.dim())).collect();
+        let is_decayed = |(name, tensor): &(String, Tensor)| match (tensor.dim() <= 1, settings) {
+            (false, _) => true,
+            (true, OptimizerSettings { decay_norms_and_biases: false, .. }) => false,
+            (true, settings) => settings.decay_norms || !is_of_norm(name, &dims),
+        };
         let groups = rules.iter().zip(&assigned).flat_map(|(rule, places)| {
-            let (flat, rest): (Vec<_>, Vec<_>) = places
-                .iter()
-                .map(|&place| &parameters[place])
-                .partition(|(_, tensor)| tensor.dim() <= 1 && !settings.decay_norms_and_biases);
+            let (decayed, rest): (Vec<_>, Vec<_>) =
+                places.iter().map(|&place| &parameters[place]).partition(|parameter| is_decayed(parameter));
+            let kept = if settings.decay_norms_and_biases { "norms" } else { "norms and biases" };
             [
-                Group::new(rule, &rule.name, settings.weight_decay, &rest),
-                Group::new(rule, &format!("{}, norms and biases", rule.name), 0.0, &flat),
+                Group::new(rule, &rule.name, settings.weight_decay, &decayed),
+                Group::new(rule, &format!("{}, {kept}", rule.name), 0.0, &rest),
             ]
         });
         Ok(Self {
@@ -270,6 +276,12 @@ impl Member {
         let (expected, found) = (describe(&self.momentum), describe(tensor));
         if expected == found { Ok(()) } else { Err(StateError::Mismatch { name, expected, found }) }
     }
+}
+
+/// Whether a parameter belongs to a norm: the weight beside it, or itself, has one axis. Those of other layers have more.
+fn is_of_norm(name: &str, dims: &HashMap<&str, usize>) -> bool {
+    let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
+    dims.get(format!("{layer}.weight").as_str()) == Some(&1)
 }
 
 /// `tensor` with the strides of `parameter`: the fused kernel treats both as flat memory, and would mix the elements of

@@ -44,6 +44,8 @@ pub struct OptimizerSettings {
     pub weight_decay: f64,
     /// Whether one-dimensional parameters (norms and biases) are decayed too, as in SimSiam's code.
     pub decay_norms_and_biases: bool,
+    /// Whether the weights and biases of norms are decayed, if biases are. Detectron2 decays the biases of other layers alone.
+    pub decay_norms: bool,
     /// Which predictors keep the peak learning rate.
     pub fixed_predictor_learning_rate: FixedPredictor,
     /// LARS: the ratio of an update's norm to its parameter's, at a learning rate of 1. Above 0.
@@ -63,6 +65,7 @@ impl Default for OptimizerSettings {
             momentum: 0.9,
             weight_decay: 1e-4,
             decay_norms_and_biases: true,
+            decay_norms: true,
             fixed_predictor_learning_rate: FixedPredictor::Global,
             trust_coefficient: 0.001,
             clip_gradient_norm: 0.0,

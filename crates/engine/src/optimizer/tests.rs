@@ -289,6 +289,27 @@ fn fixed_groups_keep_the_peak_and_norms_may_go_undecayed() {
     );
 }
 
+#[test]
+fn norms_may_go_undecayed_where_the_biases_of_other_layers_are_not() {
+    let settings =
+        OptimizerSettings { momentum: 0.0, weight_decay: 0.5, decay_norms: false, ..Default::default() };
+    let shapes: [(&str, &[i64]); 4] =
+        [("conv.weight", &[2, 1]), ("conv.bias", &[2]), ("norm.weight", &[2]), ("norm.bias", &[2])];
+    let named: Vec<(String, Tensor)> = shapes
+        .iter()
+        .map(|(name, shape)| ((*name).into(), parameter(&[1.0, 1.0], shape, Kind::Double)))
+        .collect();
+    let mut optimizer = Optimizer::new(&settings, 256, &named, &[GroupRule::scheduled("all", "*")]).unwrap();
+    for (_, tensor) in &named {
+        give_gradient(tensor, &[1.0, 1.0]);
+    }
+    optimizer.step(0.01, None);
+    for ((name, tensor), decay) in named.iter().zip([0.5, 0.5, 0.0, 0.0]) {
+        assert_close(&values(tensor), &[1.0 - 0.01 * (1.0 + decay); 2], 1e-14);
+        assert!(tensor.requires_grad(), "{name}");
+    }
+}
+
 fn channels_last(tensor: &Tensor) -> Tensor {
     tensor.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }

@@ -3,6 +3,7 @@
 //! Pure functions from pictures to pictures; their caller decides where the files go. A colour is a function of the
 //! number that it stands for, so that category 17 has one colour on every sheet of every run.
 
+mod boxes;
 mod correspondence;
 mod drawing;
 mod overlay;
@@ -11,6 +12,7 @@ mod sheet;
 
 use image::{ImageFormat, ImageResult, RgbImage};
 
+pub use boxes::{NamedBox, draw_boxes};
 pub use correspondence::{Source, correspondence, frame_views};
 pub use overlay::{VOID, lay_mask_over, mask, mask_overlay};
 pub use palette::{INK, Palette, VIEW_COLOURS, colour_of};

@@ -49,15 +49,18 @@ impl Plan {
             *regions = absolute.into_os_string().into_string().unwrap_or_else(|_| regions.clone());
         }
         let names = names(recipe.method());
-        let (recipe, run) = Run::new(recipe, names, |data| Ok(ImageIndex::scan(Path::new(&data.root))?))?;
+        let (recipe, mut run) = Run::new(recipe, names, |data| Ok(ImageIndex::scan(Path::new(&data.root))?))?;
         let beside = beside(&recipe, &run.index)?;
+        if let Beside::Regions(file) = &beside {
+            run.annotations = Some(file.checksum());
+        }
         Ok(Self { recipe, run, beside })
     }
 
     /// A remark if there are too few pictures for these initial weights, else `None`.
     pub fn outlook(&self) -> Option<String> {
         let pictures = self.run.index.len();
-        (pictures < FEW_PICTURES && self.recipe.beginning.weights.is_empty()).then(|| {
+        (pictures < FEW_PICTURES && self.recipe.beginning.given().is_none()).then(|| {
             format!(
                 "from random weights {pictures} pictures are few: with 1,367 no segmentation gained anything, and the paper \
                  has 118,287; start from given weights, encoder.weights=resnet18.pth, or add pictures"
