@@ -11,9 +11,19 @@
 //! Everything is computed in `f64`, so that both grids of a pair list the same image points up to the last bits,
 //! whatever the precision of the features.
 
+pub mod boxes;
 mod fraction;
+pub mod mask;
+#[cfg(test)]
+mod parity;
+mod roi;
+mod windows;
+mod xywh;
 
 pub use fraction::Fraction;
+pub use roi::RoiAlign;
+pub use windows::slide_windows;
+pub use xywh::Xywh;
 
 /// A point, `x` to the right and `y` down; the name of the variable says in which space.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +56,26 @@ impl Region {
     /// Height in pixels.
     pub fn height(&self) -> f64 {
         self.y1 - self.y0
+    }
+
+    /// Area in square pixels.
+    pub fn area(&self) -> f64 {
+        self.width() * self.height()
+    }
+
+    /// The point in the middle.
+    pub fn centre(&self) -> Point {
+        Point { x: self.x0 + 0.5 * self.width(), y: self.y0 + 0.5 * self.height() }
+    }
+
+    /// The part within a picture of this size; without area if there is none.
+    pub fn clipped(&self, [width, height]: [f64; 2]) -> Region {
+        Region {
+            x0: self.x0.clamp(0.0, width),
+            y0: self.y0.clamp(0.0, height),
+            x1: self.x1.clamp(0.0, width),
+            y1: self.y1.clamp(0.0, height),
+        }
     }
 
     /// The common part of two regions, or `None` if it has no area.

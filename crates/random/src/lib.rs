@@ -40,6 +40,12 @@ pub enum Purpose {
     Patches = 12,
     /// Crops of three views, and the proposals of objects that are compared in them.
     Proposals = 13,
+    /// Channels that drop out.
+    Dropout = 20,
+    /// Anchors of a detector that are learned from.
+    Anchors = 21,
+    /// Boxes of a detector's second stage that are learned from.
+    RegionsOfInterest = 22,
 }
 
 /// The key of one stream of random numbers.
