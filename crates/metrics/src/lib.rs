@@ -10,11 +10,14 @@
 //!
 //! A model that was trained on labels predicts classes, not clusters: [`Matching::identity`].
 //!
+//! [`detection`] scores boxes and masks of objects.
+//!
 //! All scores are **fractions** in `0..=1`, `None` if there is nothing to score; the code that prints them converts to
 //! percent. Class and cluster indices count from 0.
 
 mod assignment;
 mod confusion;
+pub mod detection;
 mod segmentation;
 mod spread;
 

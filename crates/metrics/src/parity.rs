@@ -1,11 +1,12 @@
-//! Repeats the released evaluation, step by step, on the test vectors `evaluate-*` (see `fixtures/FIXTURES.md`).
+//! Repeats the released evaluation, step by step, on the test vectors `evaluate-*`, and mmsegmentation's on `fcn-*` (see
+//! `fixtures/FIXTURES.md`).
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
 
-use crate::{ConfusionMatrix, Matching, MeanScores, SegmentationScores};
+use crate::{ClassScores, ConfusionMatrix, Matching, MeanScores, SegmentationScores};
 
 /// One file: logits, labels and the results of the released code.
 struct Fixture {
@@ -141,5 +142,40 @@ fn parity_evaluate_metrics() {
         let legacy = scores.legacy_split.unwrap();
         fixture.assert_means("_th", legacy.things);
         fixture.assert_means("_st", legacy.stuff);
+    }
+}
+
+/// mmsegmentation's figures of predicted classes: nan stands for a class without a score.
+#[test]
+fn parity_fcn_metrics() {
+    for path in densesiam_fixtures::family("fcn") {
+        let (name, bytes) = (path.display(), std::fs::read(&path).unwrap());
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let classes: usize = header.metadata().as_ref().unwrap()["num_classes"].parse().unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let figures = |key: &str| numbers(file.tensor(key).unwrap().data(), f64::from_le_bytes);
+        let [labels, predictions] =
+            ["metric.label", "metric.prediction"].map(|key| file.tensor(key).unwrap());
+        let picture = labels.shape()[1..].iter().product();
+        let mut matrix = ConfusionMatrix::new(classes, classes, 255);
+        for (labels, predictions) in labels.data().chunks(picture).zip(predictions.data().chunks(picture)) {
+            matrix.update(labels, predictions).unwrap();
+        }
+        let scores = SegmentationScores::new(&matrix, &Matching::identity(classes), None).unwrap();
+        let per_class = |of: fn(&ClassScores) -> Option<f64>| scores.per_class.iter().map(of).collect();
+        let MeanScores { miou, aacc, macc } = scores.overall;
+        let found: [(&str, Vec<Option<f64>>); 3] = [
+            ("metric.values", vec![miou, aacc, macc]),
+            ("metric.class_iou", per_class(|class| class.iou)),
+            ("metric.class_accuracy", per_class(|class| class.accuracy)),
+        ];
+        for (key, found) in found {
+            let expected = figures(key);
+            assert_eq!(found.len(), expected.len(), "{name}: {key}");
+            for (found, expected) in found.into_iter().zip(expected) {
+                let agree = found.map_or(expected.is_nan(), |found| (found - expected).abs() <= 1e-12);
+                assert!(agree, "{name}: {key} is {found:?}, not {expected}");
+            }
+        }
     }
 }
