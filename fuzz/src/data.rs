@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Component, Path};
 
 use densesiam_data::decode::{DecodeLimits, decode};
+use densesiam_data::detection::parse_voc;
 use densesiam_data::index::{ImageIndex, Place};
 use densesiam_data::labelled::{LabelMap, Taxonomy};
 use densesiam_data::regions::{RegionFile, Regions};
@@ -31,6 +32,9 @@ pub const CLASSES: Target =
 /// A list of pictures.
 pub const INDEX: Target =
     Target { name: "index", read: read_index, most_memory: |bytes| (64 << 10) + 64 * bytes };
+
+/// An annotation of PASCAL VOC.
+pub const VOC: Target = Target { name: "voc", read: read_voc, most_memory: |bytes| (64 << 10) + 64 * bytes };
 
 /// A tar shard, given its checksums: what it says that it holds, and the bytes of that.
 pub const SHARD: Target =
@@ -104,6 +108,19 @@ fn read_index(bytes: &[u8]) {
             let _ = (index.place(index.len() - 1), index.fingerprint());
         }
         Err(error) => drop(error.to_string()),
+    }
+}
+
+fn read_voc(bytes: &[u8]) {
+    match parse_voc(bytes) {
+        Ok(annotation) => {
+            assert!(annotation.size.is_none_or(|size| !size.contains(&0)));
+            for object in annotation.objects {
+                assert!(!object.name.is_empty());
+                assert!(object.bbox.width().is_finite() && object.bbox.height().is_finite());
+            }
+        }
+        Err(fault) => drop(fault.to_string()),
     }
 }
 

@@ -6,6 +6,7 @@
 //! in reading them: the files that read them are compiled here a second time.
 
 pub mod data;
+pub mod detection;
 pub mod manifest;
 pub mod recipe;
 pub mod weights;

@@ -130,6 +130,39 @@ pub fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage) ->
     guarded(|| decode_any(bytes, limits, image))
 }
 
+/// Width and height of a picture in pixels, upright as [`decode`] makes it, from its header alone.
+///
+/// # Errors
+/// A [`DecodeError`] if no picture begins there, or its header does not say its size.
+pub fn upright_size(bytes: &[u8]) -> Result<[u32; 2], DecodeError> {
+    let size = caught_silently(|| header_size(bytes));
+    let (size, orientation) = size.unwrap_or_else(|message| Err(DecodeError::DecoderPanicked { message }))?;
+    check_size("picture", size[0].into(), size[1].into(), &DecodeLimits { max_pixels: u64::MAX })?;
+    Ok(if orientation.is_some_and(lies_on_its_side) { [size[1], size[0]] } else { size })
+}
+
+fn header_size(bytes: &[u8]) -> Result<([u32; 2], Option<Orientation>), DecodeError> {
+    if bytes.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    if jpeg::is_one(bytes) {
+        return jpeg::header_size(bytes);
+    }
+    if tiff::is_tiff(bytes) {
+        return Ok((tiff::header_size(bytes)?, exif::orientation(bytes)));
+    }
+    let format =
+        image::guess_format(bytes).map_err(|_| DecodeError::NotAPicture { start: readable_start(bytes) })?;
+    let reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let (width, height) = reader.into_dimensions().map_err(|error| other_error(format, error))?;
+    Ok(([width, height], exif::within(bytes, format).and_then(exif::orientation)))
+}
+
+fn lies_on_its_side(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
 /// One file that a decoder trips over must not end a run of days.
 fn guarded(decode: impl FnOnce() -> Result<(), DecodeError>) -> Result<(), DecodeError> {
     caught_silently(decode).unwrap_or_else(|message| Err(DecodeError::DecoderPanicked { message }))

@@ -1,8 +1,13 @@
-//! The order in which an epoch visits its samples: a shuffle that seed and epoch determine.
+//! The order in which samples are visited: a shuffle in each epoch that seed and epoch determine, and the batches that are
+//! made of it ([`Schedule`]).
+
+mod schedule;
 
 use std::ops::Range;
 
 use densesiam_random::{Key, Purpose, RngExt};
+
+pub use schedule::{EpochBatches, Schedule, Visit};
 
 /// One epoch's permutation of the samples `0..n`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Palette PNGs (VOC, COCO-Stuff tools) carry the label as the palette *index*; the colours are only for viewing. The
 //! general picture decoder would return the colours, so label maps have a separate decoder.
 
+use std::array;
 use std::io::{self, Cursor};
 
 use png::{BitDepth, ColorType, Transformations};
@@ -85,6 +86,22 @@ pub enum LabelError {
         /// Its number of classes.
         classes: usize,
     },
+    /// Picture and label map do not fit each other.
+    #[error(
+        "the picture {picture} has {} x {} pixels, its label map {label} has {} x {}; both must have one size \
+         (a picture that its EXIF data turn is turned before this is checked)",
+        picture_size[0], picture_size[1], label_size[0], label_size[1]
+    )]
+    Sizes {
+        /// The picture.
+        picture: String,
+        /// Its width and height in pixels.
+        picture_size: [u32; 2],
+        /// The label map.
+        label: String,
+        /// Its width and height in pixels.
+        label_size: [u32; 2],
+    },
 }
 
 impl LabelMap {
@@ -115,18 +132,15 @@ impl LabelMap {
 
     /// Replaces label values by class numbers.
     fn map(&mut self, taxonomy: &Taxonomy, place: &Place<'_>) -> Result<(), LabelError> {
-        for (pixel, value) in self.classes.iter_mut().enumerate() {
-            *value = match taxonomy.meaning(*value) {
-                Meaning::Class(class) => class,
-                Meaning::Void => VOID,
-                Meaning::Outside => {
-                    let (x, y) = (pixel as u32 % self.width, pixel as u32 / self.width);
-                    let (taxonomy, classes) = (taxonomy.name.clone(), taxonomy.classes.len());
-                    let place = place.to_string();
-                    return Err(LabelError::Outside { place, value: *value, x, y, taxonomy, classes });
-                }
-            };
+        let outside = |&value: &u8| taxonomy.meaning(value) == Meaning::Outside;
+        if let Some(pixel) = self.classes.iter().position(outside) {
+            let (x, y) = (pixel as u32 % self.width, pixel as u32 / self.width);
+            let (value, place) = (self.classes[pixel], place.to_string());
+            let (taxonomy, classes) = (taxonomy.name.clone(), taxonomy.classes.len());
+            return Err(LabelError::Outside { place, value, x, y, taxonomy, classes });
         }
+        let classes: [u8; 256] = array::from_fn(|value| taxonomy.class_of(value as u8).unwrap_or(VOID));
+        self.classes.iter_mut().for_each(|value| *value = classes[usize::from(*value)]);
         Ok(())
     }
 }
@@ -159,6 +173,11 @@ fn decode_indices(bytes: &[u8], place: &Place<'_>, limits: &DecodeLimits) -> Res
     let mut reader = decoder.read_info().map_err(explain)?;
     let mut packed = vec![0; reader.output_buffer_size().unwrap_or_default()];
     let frame = reader.next_frame(&mut packed).map_err(explain)?;
+    if bits == 8 {
+        // A pixel is a byte, and no row is padded.
+        packed.truncate(frame.buffer_size());
+        return Ok(LabelMap { width, height, classes: packed });
+    }
     let rows = packed.chunks(frame.line_size.max(1));
     let classes = rows.flat_map(|row| unpacked(row, bits).take(width as usize)).collect();
     Ok(LabelMap { width, height, classes })

@@ -1,10 +1,12 @@
 //! The layouts of data sets: how each is recognised, and where its pictures and labels are.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
 
 use super::spelling::Spelling;
 use super::{DataSetError, Taxonomy};
@@ -31,7 +33,8 @@ pub enum Layout {
     /// `{train,val}2017/x.jpg`, also within `images/`; `stuffthingmaps/{train,val}2017/x.png`, or `annotations/`;
     /// splits `train` and `val`, only the 49,629 and 2,175 pictures of the curated lists.
     Coco27,
-    /// `leftImg8bit/SPLIT/CITY/x_leftImg8bit.png`, `gtFine/SPLIT/CITY/x_gtFine_labelIds.png`; 27 classes.
+    /// `leftImg8bit/SPLIT/CITY/x_leftImg8bit.png`, `gtFine/SPLIT/CITY/x_gtFine_labelIds.png`; 27 classes. With the 19
+    /// classes of the taxonomy `cityscapes19`, `x_gtFine_labelTrainIds.png` in place of the latter if all pictures have it.
     Cityscapes,
     /// `JPEGImages/x.jpg`, `SegmentationClass/x.png`, `ImageSets/Segmentation/SPLIT.txt`.
     Voc2012,
@@ -52,11 +55,19 @@ impl fmt::Display for Layout {
     }
 }
 
+/// What the names of Cityscapes' pictures end with; and, in its place, those of their label maps by label id and by number
+/// of the class.
+const CITYSCAPES_PICTURE: &str = "_leftImg8bit";
+const CITYSCAPES_LABEL_IDS: &str = "_gtFine_labelIds";
+const CITYSCAPES_TRAIN_IDS: &str = "_gtFine_labelTrainIds";
+
 /// The pictures of a split and the rule that leads to their labels.
 pub(super) struct SplitFiles {
     pub(super) pictures: ImageIndex,
     layout: Layout,
     labels: PathBuf,
+    /// What the names of label maps end with beside the picture's, before the extension.
+    suffix: &'static str,
 }
 
 impl SplitFiles {
@@ -66,11 +77,40 @@ impl SplitFiles {
         let mut name = relative.file_stem().unwrap_or_default().to_owned();
         if self.layout == Layout::Cityscapes {
             let stem = name.to_string_lossy();
-            name = format!("{}_gtFine_labelIds", stem.strip_suffix("_leftImg8bit").unwrap_or(&stem)).into();
+            name = stem.strip_suffix(CITYSCAPES_PICTURE).unwrap_or(&stem).to_owned().into();
         }
+        name.push(self.suffix);
         name.push(".png");
         let below = relative.with_file_name(name);
         spelling.file(&self.labels, &below).ok_or_else(|| self.labels.join(below))
+    }
+
+    /// Takes Cityscapes' label maps by number of the class, if all pictures have one. Returns whether that is so.
+    pub(super) fn take_train_ids(&mut self, spelling: &Spelling) -> bool {
+        let by_label = std::mem::replace(&mut self.suffix, CITYSCAPES_TRAIN_IDS);
+        let pictures = &self.pictures;
+        let all = (0..pictures.len()).all(|n| self.label_of(&pictures.relative_path(n), spelling).is_ok());
+        if !all {
+            self.suffix = by_label;
+        }
+        all
+    }
+
+    /// The label maps that lie where those of the pictures are and belong to none of them; nothing where a list says which
+    /// pictures a split has, because it may leave others out.
+    pub(super) fn labels_without_picture(&self, spelling: &Spelling) -> Vec<PathBuf> {
+        if matches!(self.layout, Layout::Coco27 | Layout::Voc2012) {
+            return Vec::new();
+        }
+        let label_of = |number| self.label_of(&self.pictures.relative_path(number), spelling).ok();
+        let used: HashSet<PathBuf> = (0..self.pictures.len()).filter_map(label_of).collect();
+        let is_label = |path: &Path| {
+            let is_png = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+            is_png && path.file_stem().unwrap_or_default().to_string_lossy().ends_with(self.suffix)
+        };
+        let files = WalkDir::new(&self.labels).follow_links(true).sort_by_file_name().into_iter();
+        let paths = files.filter_map(Result::ok).filter(|file| file.file_type().is_file());
+        paths.map(|file| file.into_path()).filter(|path| is_label(path) && !used.contains(path)).collect()
     }
 }
 
@@ -159,7 +199,8 @@ impl Layout {
                 vec![spelling.path(root, within.iter().map(rename).collect::<PathBuf>())]
             }
         };
-        Ok(SplitFiles { pictures, layout: self, labels: self.first_there(split, tried)? })
+        let suffix = if self == Self::Cityscapes { CITYSCAPES_LABEL_IDS } else { "" };
+        Ok(SplitFiles { pictures, layout: self, labels: self.first_there(split, tried)?, suffix })
     }
 
     fn first_there(self, split: &str, tried: Vec<PathBuf>) -> Result<PathBuf, DataSetError> {
@@ -183,7 +224,7 @@ pub(super) fn picture_folders(root: &Path, split: &str) -> Vec<PathBuf> {
 
 /// Whether a folder, or a folder in it, holds a file that is named like CamVid's frames.
 fn holds_camvid(images: &Path) -> bool {
-    let mut entries = walkdir::WalkDir::new(images).max_depth(2).into_iter().filter_map(Result::ok);
+    let mut entries = WalkDir::new(images).max_depth(2).into_iter().filter_map(Result::ok);
     let of_camvid = |name: &str| CAMVID_SEQUENCES.iter().any(|start| name.starts_with(start));
     entries.any(|entry| entry.file_type().is_file() && of_camvid(&entry.file_name().to_string_lossy()))
 }

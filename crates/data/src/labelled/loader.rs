@@ -20,7 +20,9 @@ pub struct LabelledBatch {
     pub samples: Vec<usize>,
     /// The pictures, `[B, height, width, 3]` bytes.
     pub images: Vec<u8>,
-    /// The class of each pixel, `[B, height, width]`; 255 is void.
+    /// Width and height of the label maps in pixels: those of the pictures, but for [`super::Extent::Fitted`].
+    pub label_size: [u32; 2],
+    /// The class of each pixel of the label maps, `[B, height, width]`; 255 is void.
     pub labels: Vec<u8>,
 }
 
@@ -37,7 +39,8 @@ impl LabelledBatch {
     fn of(samples: Vec<LabelledSample>) -> Self {
         let (width, height) =
             samples.first().map_or((0, 0), |sample| (sample.image.width, sample.image.height));
-        let mut batch = Self { width, height, samples: vec![], images: vec![], labels: vec![] };
+        let label_size = samples.first().map_or([0, 0], |sample| [sample.labels.width, sample.labels.height]);
+        let mut batch = Self { width, height, samples: vec![], images: vec![], label_size, labels: vec![] };
         for LabelledSample { sample, image, labels } in samples {
             batch.samples.push(sample);
             batch.images.extend(image.pixels);
@@ -60,10 +63,9 @@ impl LabelledLoader {
     /// # Errors
     /// A [`ReadingError`] if a setting is outside its range or no thread can be started.
     pub fn new(set: Arc<LabelledSet>, settings: ReadingSettings) -> Result<Self, ReadingError> {
-        let allowed = "1 to 8192 pixels";
-        require((1..=8192).contains(&settings.size), "evaluate.size", &settings.size, allowed)?;
+        settings.extent.validate()?;
         require(settings.batch_size >= 1, "evaluate.batch_size", &settings.batch_size, "at least 1")?;
-        let batch_size = if settings.crop { settings.batch_size } else { 1 };
+        let batch_size = if settings.extent.is_of_one_size() { settings.batch_size } else { 1 };
         let steps = 0..set.len().div_ceil(batch_size) as u64;
         let (workers, prefetch) = (settings.workers, settings.prefetch_batches);
         let reading = Reading { set, settings, batch_size };

@@ -1,14 +1,13 @@
 //! Pictures with their labels in the same geometry, for scoring a segmentation and for training a probe.
 //!
-//! The picture is resampled (bilinear, antialiased) to a shorter side and perhaps its centred square; labels are taken
-//! from the nearest pixel at the same positions. Nothing is random and nothing is left out: an unusable picture or
-//! label map is an error, because a score on fewer pictures would not be comparable.
+//! [`Extent`] says what of a picture is read, and at which size. Nothing is random and nothing is left out: an unusable
+//! picture or label map is an error, because a score on fewer pictures would not be comparable.
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use densesiam_settings::SettingError;
+use densesiam_settings::{SettingError, require};
 
 use super::{LabelError, LabelMap, LabelledSet};
 use crate::decode::{DecodeLimits, decode_into};
@@ -17,16 +16,49 @@ use crate::image::RgbImage;
 use crate::index::Place;
 use crate::loader::prefetch::Failure;
 use crate::loader::{PATIENCE, SampleError};
+use crate::opencv::{Window, WindowResizer, fitted};
 use crate::resize::{ResizeError, ResizeScratch, resize_region};
+
+/// What of a picture is read, and at which size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it, resampled (antialiased) to this shorter side in pixels, 1 to 8192. Labels are those of the nearest pixels
+    /// at the same positions.
+    Scaled(u32),
+    /// The centred square of that.
+    Centred(u32),
+    /// All of it, scaled to fit into these two lengths in any order as OpenCV does ([`fitted`]); `[0, 0]` is its own size,
+    /// others are 1 to 16384. The label map stays as it is, and predictions are scaled to it.
+    Fitted([u32; 2]),
+}
+
+impl Extent {
+    /// Whether all pictures are read at one size, so that several make a batch.
+    pub(super) fn is_of_one_size(self) -> bool {
+        matches!(self, Self::Centred(_))
+    }
+
+    pub(super) fn validate(self) -> Result<(), SettingError> {
+        match self {
+            Self::Scaled(side) | Self::Centred(side) => {
+                require((1..=8192).contains(&side), "evaluate.size", &side, "1 to 8192 pixels")
+            }
+            Self::Fitted([width, height]) => require(
+                [width, height] == [0, 0] || [width, height].iter().all(|side| (1..=16_384).contains(side)),
+                "evaluate.scale",
+                &format!("[{width}, {height}]"),
+                "[width, height] of 1 to 16384 pixels, or [0, 0] for the picture's own size",
+            ),
+        }
+    }
+}
 
 /// How pictures and labels are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadingSettings {
-    /// Shorter side of the scaled picture in pixels, at least 1.
-    pub size: u32,
-    /// Whether only the centred square of `size` pixels a side is kept.
-    pub crop: bool,
-    /// Samples in a batch, at least 1. Without `crop` sizes differ and every batch holds one sample.
+    /// What is read of each picture.
+    pub extent: Extent,
+    /// Samples in a batch, at least 1. Where sizes differ ([`Extent::Centred`] alone has one), every batch holds one sample.
     pub batch_size: usize,
     /// Worker threads, at least 1.
     pub workers: usize,
@@ -42,8 +74,7 @@ impl Default for ReadingSettings {
     /// The evaluation of the paper, section 4: shorter side 320, centre crop 320; batches of 32, one worker.
     fn default() -> Self {
         Self {
-            size: 320,
-            crop: true,
+            extent: Extent::Centred(320),
             batch_size: 32,
             workers: 1,
             prefetch_batches: 2,
@@ -67,22 +98,6 @@ pub enum ReadingError {
     /// The label map cannot be used.
     #[error(transparent)]
     Label(#[from] LabelError),
-    /// Picture and label map do not fit each other.
-    #[error(
-        "the picture {picture} has {} x {} pixels, its label map {label} has {} x {}; both must have one size \
-         (a picture that its EXIF data turn is turned before this is checked)",
-        picture_size[0], picture_size[1], label_size[0], label_size[1]
-    )]
-    Sizes {
-        /// The picture.
-        picture: String,
-        /// Its width and height in pixels.
-        picture_size: [u32; 2],
-        /// The label map.
-        label: String,
-        /// Its width and height in pixels.
-        label_size: [u32; 2],
-    },
     /// The picture could not be resampled: a bug.
     #[error(transparent)]
     Resize(#[from] ResizeError),
@@ -121,14 +136,14 @@ impl From<Failure> for ReadingError {
     }
 }
 
-/// A picture and the class of each of its pixels, of one size.
+/// A picture and its labels, of one size but for [`Extent::Fitted`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelledSample {
     /// Number of the picture in its set.
     pub sample: usize,
     /// The scaled picture.
     pub image: RgbImage,
-    /// The class of each of its pixels, 255 is void.
+    /// The class of each pixel, 255 is void.
     pub labels: LabelMap,
 }
 
@@ -138,6 +153,7 @@ pub struct ReadingScratch {
     bytes: Vec<u8>,
     image: RgbImage,
     resize: ResizeScratch,
+    window: WindowResizer,
 }
 
 impl fmt::Debug for ReadingScratch {
@@ -156,35 +172,38 @@ pub fn read_sample(
     settings: &ReadingSettings,
     scratch: &mut ReadingScratch,
 ) -> Result<LabelledSample, ReadingError> {
-    let (picture, label) = (set.picture(sample), set.label(sample));
-    let ReadingScratch { bytes, image, resize } = scratch;
-    read_picture(&picture, &settings.limits, bytes, image)
+    let picture = set.picture(sample);
+    let size = read_picture(&picture, &settings.limits, scratch)
         .map_err(|source| ReadingError::Picture { place: picture.to_string(), source })?;
-    let labels = LabelMap::read(&label, &set.taxonomy, &settings.limits)?;
-    if (labels.width, labels.height) != (image.width, image.height) {
-        return Err(ReadingError::Sizes {
-            picture: picture.to_string(),
-            picture_size: [image.width, image.height],
-            label: label.to_string(),
-            label_size: [labels.width, labels.height],
-        });
-    }
-    let frame = if settings.crop { Frame::centred } else { Frame::scaled };
-    let frame = frame((image.width, image.height), settings.size);
+    let ReadingScratch { image, resize, window, .. } = scratch;
+    let labels = set.label_map(sample, size, &settings.limits)?;
+    let frame = match settings.extent {
+        Extent::Scaled(side) => Frame::scaled(size.into(), side),
+        Extent::Centred(side) => Frame::centred(size.into(), side),
+        Extent::Fitted(scale) => {
+            let [width, height] = fitted(size, scale, 1.0);
+            let mut scaled = RgbImage::new(width, height);
+            let rows = scaled.pixels.chunks_exact_mut(width as usize * 3);
+            window.resize(image, &Window::whole([width, height]), rows);
+            return Ok(LabelledSample { sample, image: scaled, labels });
+        }
+    };
     let (width, height) = frame.size();
     let mut scaled = RgbImage::new(width, height);
     resize_region(image, &frame.region(), (width, height), resize, &mut scaled.pixels)?;
     Ok(LabelledSample { sample, image: scaled, labels: nearest(&labels, &frame) })
 }
 
-fn read_picture(
+/// Reads and decodes a picture into the scratch memory; its width and height.
+pub(super) fn read_picture(
     place: &Place<'_>,
     limits: &DecodeLimits,
-    bytes: &mut Vec<u8>,
-    image: &mut RgbImage,
-) -> Result<(), SampleError> {
+    scratch: &mut ReadingScratch,
+) -> Result<[u32; 2], SampleError> {
+    let ReadingScratch { bytes, image, .. } = scratch;
     place.read_into(bytes)?;
-    Ok(decode_into(bytes, limits, image)?)
+    decode_into(bytes, limits, image)?;
+    Ok([image.width, image.height])
 }
 
 fn nearest(labels: &LabelMap, frame: &Frame) -> LabelMap {

@@ -13,7 +13,7 @@ const LISTED: usize = 3;
 
 /// How names are spelled in folders. Each folder is listed once, when a name is first missed in it.
 #[derive(Debug, Default)]
-pub(super) struct Spelling {
+pub(crate) struct Spelling {
     folders: RefCell<HashMap<PathBuf, Names>>,
 }
 
@@ -23,7 +23,7 @@ type Names = HashMap<OsString, Vec<OsString>>;
 impl Spelling {
     /// A path below `root`, with each part as it is spelled there: unchanged if the name exists, else the name that
     /// differs only by case, else unchanged.
-    pub(super) fn path(&self, root: &Path, below: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn path(&self, root: &Path, below: impl AsRef<Path>) -> PathBuf {
         below.as_ref().iter().fold(root.to_owned(), |folder, part| {
             let asked = folder.join(part);
             if asked.exists() {
@@ -38,7 +38,7 @@ impl Spelling {
 
     /// A file below `root`, whose folders may be spelled in another case, and its extension too; its stem may not,
     /// because it distinguishes pictures. `None` if there is no such file.
-    pub(super) fn file(&self, root: &Path, below: &Path) -> Option<PathBuf> {
+    pub(crate) fn file(&self, root: &Path, below: &Path) -> Option<PathBuf> {
         let asked = root.join(below);
         if asked.is_file() {
             return Some(asked);
@@ -51,7 +51,7 @@ impl Spelling {
 
     /// The picture of this stem in a folder, under any extension of pictures, in any case: its name. `.jpg` if there is
     /// no such picture.
-    pub(super) fn picture(&self, folder: &Path, stem: &str) -> OsString {
+    pub(crate) fn picture(&self, folder: &Path, stem: &str) -> OsString {
         let named = |extension: &str| OsString::from(format!("{stem}.{extension}"));
         let of_stem = |name: &OsString| Path::new(name).file_stem() == Some(OsStr::new(stem));
         let found = EXTENSIONS.iter().find_map(|extension| {
@@ -63,7 +63,7 @@ impl Spelling {
     }
 
     /// Some names in the folder of a missing file that begin as its stem does, in any case.
-    pub(super) fn near(&self, missing: &Path) -> Vec<PathBuf> {
+    pub(crate) fn near(&self, missing: &Path) -> Vec<PathBuf> {
         let folder = missing.parent().unwrap_or(Path::new(""));
         let stem = missing.file_stem().unwrap_or_default().to_ascii_lowercase();
         self.listed(folder, |names| {

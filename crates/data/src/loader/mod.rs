@@ -22,7 +22,7 @@ use densesiam_text::shown;
 
 use crate::decode::DecodeLimits;
 use crate::index::ImageIndex;
-use crate::order::Part;
+use crate::order::{Part, Schedule};
 use crate::views::Augmentation;
 use bad::BadFiles;
 use prefetch::{Failure, Prefetch};
@@ -44,6 +44,8 @@ pub struct LoaderSettings<A> {
     pub augmentation: A,
     /// Samples in a batch, at least 1.
     pub batch_size: usize,
+    /// How samples become batches.
+    pub schedule: Schedule,
     /// The part of each batch that is made here; other processes make the others.
     pub part: Part,
     /// Seed of the run.
@@ -77,6 +79,7 @@ impl<A: Default> Default for LoaderSettings<A> {
         Self {
             augmentation: A::default(),
             batch_size: 64,
+            schedule: Schedule::default(),
             part: Part::WHOLE,
             seed: 0,
             workers: 1,
@@ -110,6 +113,16 @@ pub enum LoadError {
         pictures: usize,
         /// Samples in a batch.
         batch_size: usize,
+    },
+    /// The schedule was made for another data set: a bug.
+    #[error(
+        "the schedule knows the groups of {groups} pictures, and there are {pictures}; please report this as a bug"
+    )]
+    OtherGroups {
+        /// Pictures whose group is known.
+        groups: usize,
+        /// Pictures in the data set.
+        pictures: usize,
     },
     /// Too much of the data set is unreadable.
     #[error(
@@ -275,6 +288,11 @@ fn check<A: Augmentation>(index: &ImageIndex, settings: &LoaderSettings<A>) -> R
     let share = settings.max_bad_share;
     require((0.0..=1.0).contains(&share), "data.max_bad_share", &share, "a share, 0 to 1")?;
     require(settings.batch_size >= 1, "train.batch_size", &settings.batch_size, "at least 1")?;
+    if let Schedule::Grouped(groups) = &settings.schedule
+        && groups.len() != index.len()
+    {
+        return Err(LoadError::OtherGroups { groups: groups.len(), pictures: index.len() });
+    }
     if index.len() < settings.batch_size {
         let (pictures, batch_size) = (index.len(), settings.batch_size);
         return Err(LoadError::SmallerThanBatch { root: index.root().into(), pictures, batch_size });

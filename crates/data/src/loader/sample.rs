@@ -8,8 +8,7 @@ use densesiam_random::{Key, Purpose};
 use crate::decode::{DecodeError, DecodeLimits, decode_into};
 use crate::image::RgbImage;
 use crate::index::ImageIndex;
-use crate::regions::RegionError;
-use crate::views::{ApplyError, Augmentation, ViewMaker};
+use crate::views::{ApplyError, Augmentation, DrawError, ViewMaker};
 
 /// The source of samples: the pictures, and how views are made from them.
 #[derive(Debug)]
@@ -57,9 +56,9 @@ pub enum SampleError {
     /// A view could not be made of it.
     #[error(transparent)]
     Apply(#[from] ApplyError),
-    /// It has no regions.
+    /// It has no regions, or no labels.
     #[error(transparent)]
-    Regions(#[from] RegionError),
+    Draw(#[from] DrawError),
 }
 
 impl SampleError {
@@ -70,7 +69,8 @@ impl SampleError {
             Self::Decode(error) => error.kind(),
             Self::TooSmall { .. } => "too small",
             Self::Apply(_) => "no view can be made",
-            Self::Regions(_) => "no regions",
+            Self::Draw(DrawError::Regions(_)) => "no regions",
+            Self::Draw(DrawError::Labels(_)) => "no labels",
         }
     }
 }
@@ -91,15 +91,16 @@ impl fmt::Debug for SampleScratch {
 }
 
 impl SampleScratch {
-    /// For views of these sizes ([`Augmentation::sizes`]), in pixels a side.
+    /// For views of these sizes ([`Augmentation::sizes`]), in pixels a side; of none, for one view whose size is drawn.
     pub fn new(sizes: &[u32]) -> Self {
         let view = |&size: &u32| vec![0; size as usize * size as usize * 3];
+        let views = if sizes.is_empty() { vec![Vec::new()] } else { sizes.iter().map(view).collect() };
         Self {
             bytes: Vec::new(),
             image: RgbImage::default(),
             maker: ViewMaker::new(0),
             sizes: sizes.to_vec(),
-            views: sizes.iter().map(view).collect(),
+            views,
         }
     }
 
@@ -108,9 +109,15 @@ impl SampleScratch {
         &self.image
     }
 
-    /// The views of the last sample: `size * size * 3` bytes each, interleaved RGB.
+    /// The views of the last sample: `size * size * 3` bytes each, interleaved RGB, or `height * width * 3` of the one view
+    /// whose size was drawn.
     pub fn views(&self) -> &[Vec<u8>] {
         &self.views
+    }
+
+    /// Takes the one view whose size was drawn, and leaves the memory of `other` in its place.
+    pub(super) fn swap_view(&mut self, other: &mut Vec<u8>) {
+        std::mem::swap(&mut self.views[0], other);
     }
 }
 
@@ -134,6 +141,10 @@ pub fn load_sample<A: Augmentation>(
     }
     let key = Key::new(source.seed, Purpose::Geometry).epoch(epoch).sample(sample);
     let drawn = source.augmentation.draw((image.width, image.height), key)?;
+    if let Some([width, height]) = source.augmentation.drawn_size(&drawn) {
+        views[0].resize(width as usize * height as usize * 3, 0);
+        source.augmentation.apply(&drawn, 0, image, maker, &mut views[0])?;
+    }
     for (view, (&size, out)) in sizes.iter().zip(views).enumerate() {
         maker.set_size(size);
         source.augmentation.apply(&drawn, view, image, maker, out)?;

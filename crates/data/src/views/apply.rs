@@ -4,14 +4,21 @@
 //! 2. Strips of it become planar `f32`; the colour operations run on a strip while it is in cache. Contrast needs
 //!    the mean grey of the whole view, so the operations from contrast on form a second sweep.
 //! 3. Row by row: blur (of one plane if the view is grey), flip, back to interleaved 8 bits, solarisation.
+//!
+//! Crops of labelled pictures have passes of their own, row by row ([`ViewMaker::apply_in_window`]).
 
 use densesiam_geometry::Region;
 
 use super::blur::{blur_row, gaussian};
 use super::colour::{self, Operation, STRIP, Strip};
+use super::labelled::Distortion;
 use super::{Jitter, JitterOperation, Photometric, ViewParameters};
 use crate::image::RgbImage;
-use crate::resize::{Interpolation, ResizeError, ResizeScratch, resize_region_by};
+use crate::opencv::{Window, WindowResizer};
+use crate::resize::{Interpolation, ResizeError, ResizeScratch, resize_region, resize_region_by};
+
+/// The levels of a view beyond its picture: ImageNet's mean colour, rounded.
+const PADDING: [u8; 3] = [124, 116, 104];
 
 /// Why a view could not be made: a bug of the caller.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +34,18 @@ pub enum ApplyError {
         /// Length of the output that was given.
         found: usize,
     },
+    /// What was drawn belongs to a picture of another size.
+    #[error(
+        "the picture has {} x {} pixels, and its annotation is of one of {} x {} (a picture that its EXIF data turn is turned \
+         before this is checked); correct the annotation, or use the picture that it was made for",
+        found[0], found[1], expected[0], expected[1]
+    )]
+    PictureSize {
+        /// Width and height of the picture that the annotation is of.
+        expected: [u32; 2],
+        /// Width and height of the picture.
+        found: [u32; 2],
+    },
 }
 
 /// Makes views and keeps the memory for them; one for each worker.
@@ -39,30 +58,27 @@ pub struct ViewMaker {
     planes: [Vec<f32>; 3],
     rows: [Vec<f32>; 3],
     padded: Vec<f32>,
+    window: WindowResizer,
 }
 
 impl ViewMaker {
     /// For square views of `size` pixels a side.
     pub fn new(size: u32) -> Self {
-        let size = size as usize;
         Self {
-            size,
+            size: size as usize,
             interpolation: Interpolation::default(),
             resize: ResizeScratch::default(),
-            crop: vec![0; size * size * 3],
-            planes: std::array::from_fn(|_| vec![0.0; size * size]),
-            rows: std::array::from_fn(|_| vec![0.0; size]),
+            crop: Vec::new(),
+            planes: Default::default(),
+            rows: Default::default(),
             padded: Vec::new(),
+            window: WindowResizer::default(),
         }
     }
 
     /// From now on, makes square views of `size` pixels a side, in the same memory.
     pub fn set_size(&mut self, size: u32) {
-        let size = size as usize;
-        self.size = size;
-        self.crop.resize(size * size * 3, 0);
-        self.planes.iter_mut().for_each(|plane| plane.resize(size * size, 0.0));
-        self.rows.iter_mut().for_each(|row| row.resize(size, 0.0));
+        self.size = size as usize;
     }
 
     /// From now on, resamples crops by this kernel; bilinear until then.
@@ -83,6 +99,26 @@ impl ViewMaker {
         self.apply_in_frame(image, &parameters.view.crop, parameters, out)
     }
 
+    /// Resamples a whole picture to `width x height` pixels, mirrored left to right if `flip` is set, into `out`:
+    /// `height * width * 3` bytes, interleaved RGB. The size of square views does not matter here.
+    ///
+    /// # Errors
+    /// An [`ApplyError`] if `out` has another length.
+    pub fn whole(
+        &mut self,
+        image: &RgbImage,
+        [width, height]: [u32; 2],
+        flip: bool,
+        out: &mut [u8],
+    ) -> Result<(), ApplyError> {
+        let whole = Region { x0: 0.0, y0: 0.0, x1: image.width.into(), y1: image.height.into() };
+        resize_region(image, &whole, (width, height), &mut self.resize, out)?;
+        if flip {
+            out.chunks_exact_mut(width as usize * 3).for_each(|row| row.as_chunks_mut::<3>().0.reverse());
+        }
+        Ok(())
+    }
+
     /// As [`ViewMaker::apply`], with contrast blending against the mean grey of `frame` (image space) instead of the
     /// crop's, as in a recipe that changes the colours first and crops afterwards.
     ///
@@ -95,9 +131,8 @@ impl ViewMaker {
         parameters: &ViewParameters,
         out: &mut [u8],
     ) -> Result<(), ApplyError> {
-        if out.len() != self.crop.len() {
-            return Err(ApplyError::Output { size: self.size, found: out.len() });
-        }
+        self.check(out)?;
+        self.make_room();
         let ViewParameters { view, photometric } = parameters;
         let sweeps = Sweeps::of(photometric);
         let mut frame_mean = None;
@@ -114,6 +149,44 @@ impl ViewMaker {
         self.second_sweep(&sweeps, photometric, frame_mean.unwrap_or(crop_mean));
         self.finish(photometric, view.flip, out);
         Ok(())
+    }
+
+    /// Makes the view that shows `window` of a picture from its top left, with its colours changed; the rest of it is
+    /// padding, the mean colour of pictures.
+    ///
+    /// # Errors
+    /// An [`ApplyError`] if `out` has another length than `size * size * 3`.
+    pub fn apply_in_window(
+        &mut self,
+        image: &RgbImage,
+        window: &Window,
+        distortion: &Distortion,
+        out: &mut [u8],
+    ) -> Result<(), ApplyError> {
+        self.check(out)?;
+        let [row, shown] = [self.size * 3, window.size[0].min(self.size as u32) as usize * 3];
+        let rows = out.chunks_exact_mut(row.max(1)).map(|row| &mut row[..shown]);
+        self.window.resize(image, window, rows);
+        let height = window.size[1] as usize;
+        for (number, row) in out.chunks_exact_mut(row.max(1)).enumerate() {
+            let padding = if number < height { shown } else { 0 };
+            distortion.apply(&mut row[..padding]);
+            row[padding..].chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&PADDING));
+        }
+        Ok(())
+    }
+
+    fn check(&self, out: &[u8]) -> Result<(), ApplyError> {
+        let (size, found) = (self.size, out.len());
+        if found == size * size * 3 { Ok(()) } else { Err(ApplyError::Output { size, found }) }
+    }
+
+    /// Memory for views of the size.
+    fn make_room(&mut self) {
+        let size = self.size;
+        self.crop.resize(size * size * 3, 0);
+        self.planes.iter_mut().for_each(|plane| plane.resize(size * size, 0.0));
+        self.rows.iter_mut().for_each(|row| row.resize(size, 0.0));
     }
 
     /// Pass 1: from the picture to the crop.

@@ -9,7 +9,7 @@ use densesiam_settings::SettingError;
 
 use super::proposals::{BoxSet, ProposalViews};
 use super::random::{RandomPair, RandomViews, crop_of, photometric_of};
-use super::{ApplyError, Augmentation, Photometric, ViewMaker, ViewParameters};
+use super::{ApplyError, Augmentation, DrawError, Photometric, ViewMaker, ViewParameters};
 use crate::image::RgbImage;
 use crate::regions::{Raster, RegionError, RegionFile, RegionKind, Regions};
 use crate::resize::ResizeScratch;
@@ -77,7 +77,7 @@ impl Augmentation for PretrainViews {
         [self.random.sizes(), others].concat()
     }
 
-    fn draw(&self, size: (u32, u32), key: Key) -> Result<PretrainSample, RegionError> {
+    fn draw(&self, size: (u32, u32), key: Key) -> Result<PretrainSample, DrawError> {
         let mut pair = self.random.draw(size, key);
         if self.shared_flip {
             pair.views[1].view.flip = pair.views[0].view.flip;
@@ -104,7 +104,7 @@ impl Augmentation for PretrainViews {
                         let scratch = &mut ResizeScratch::default();
                         let seen =
                             seen.iter().map(|view| saliency.bilinear_in(view, self.random.size, scratch));
-                        sample.saliency = seen.collect::<Result<_, _>>()?;
+                        sample.saliency = seen.collect::<Result<_, _>>().map_err(RegionError::View)?;
                     }
                     Regions::Boxes(proposals) => {
                         let drawn = ProposalViews::draw(&self.random, size, &proposals, key);

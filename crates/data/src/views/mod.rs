@@ -3,13 +3,14 @@
 //! Because drawing and making are separate, a view can be reproduced, displayed and tested: [`Augmentation::draw`] uses
 //! no pixels, [`Augmentation::apply`] no random numbers. [`random`] has the views of pre-training, [`aligned`] those of
 //! unsupervised segmentation. Both make their pixels with [`ViewMaker`], with the semantics of torchvision on Pillow
-//! pictures.
+//! pictures. [`labelled`] has those of segmentation with labels, with the semantics of OpenCV.
 
 pub mod aligned;
 mod apply;
 pub mod beside;
 mod blur;
 mod colour;
+pub mod labelled;
 mod photometric;
 pub mod proposals;
 pub mod random;
@@ -21,9 +22,11 @@ use densesiam_random::Key;
 use densesiam_settings::SettingError;
 
 pub use apply::{ApplyError, ViewMaker};
+pub(crate) use photometric::chance;
 pub use photometric::{Jitter, JitterOperation, PerView, Photometric};
 
 use crate::image::RgbImage;
+use crate::labelled::LabelError;
 use crate::regions::RegionError;
 
 /// The settings of one way to make views of a picture: how many, how large, and what is drawn for them.
@@ -37,18 +40,24 @@ pub trait Augmentation: Clone + Debug + Send + Sync + 'static {
     /// A [`SettingError`] for the first setting outside its range.
     fn validate(&self) -> Result<(), SettingError>;
 
-    /// Side of each square view in pixels; there are as many views as sides.
+    /// Side of each square view in pixels; there are as many views as sides. None if there is one view whose size is drawn.
     fn sizes(&self) -> Vec<u32>;
+
+    /// Width and height in pixels of the view that was drawn, if [`Augmentation::sizes`] has none.
+    fn drawn_size(&self, _drawn: &Self::Drawn) -> Option<[u32; 2]> {
+        None
+    }
 
     /// Draws the views of a picture of `(width, height)` pixels, as a function of the key only. `key` names seed, epoch
     /// and sample.
     ///
     /// # Errors
-    /// Where the views need regions of the picture, and a file does not have them.
-    fn draw(&self, size: (u32, u32), key: Key) -> Result<Self::Drawn, RegionError>;
+    /// A [`DrawError`] where the views need regions or labels of the picture, and no file has them.
+    fn draw(&self, size: (u32, u32), key: Key) -> Result<Self::Drawn, DrawError>;
 
     /// Makes one of the views that were drawn for `image`: number `view`, below the number of [`Augmentation::sizes`], into
-    /// `out`, `size * size * 3` bytes of interleaved RGB. `maker` makes views of that size.
+    /// `out`, `size * size * 3` bytes of interleaved RGB. `maker` makes views of that size. If sizes are drawn, it makes view 0,
+    /// `height * width * 3` bytes.
     ///
     /// # Errors
     /// An [`ApplyError`] if a crop lies outside the picture or `out` has another length.
@@ -60,6 +69,17 @@ pub trait Augmentation: Clone + Debug + Send + Sync + 'static {
         maker: &mut ViewMaker,
         out: &mut [u8],
     ) -> Result<(), ApplyError>;
+}
+
+/// Why the views of a picture cannot be drawn: what belongs to the picture cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DrawError {
+    /// Its regions.
+    #[error(transparent)]
+    Regions(#[from] RegionError),
+    /// Its labels.
+    #[error(transparent)]
+    Labels(#[from] LabelError),
 }
 
 /// Everything that makes one view out of a picture.

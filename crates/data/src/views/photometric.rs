@@ -84,7 +84,7 @@ impl PerView {
 }
 
 /// True with this probability; uses one number of the stream.
-pub(super) fn chance(probability: f64, rng: &mut ChaCha8Rng) -> bool {
+pub(crate) fn chance(probability: f64, rng: &mut ChaCha8Rng) -> bool {
     rng.random::<f64>() < probability
 }
 

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use densesiam_data::decode::DecodeLimits;
 use densesiam_data::demo::{DemoSettings, write_demo};
 use densesiam_data::index::Place;
-use densesiam_data::labelled::{DataSetError, LabelledSet, Layout, Taxonomy, training_pictures};
+use densesiam_data::labelled::{DataSetError, LabelCheck, LabelledSet, Layout, Taxonomy, training_pictures};
 use tempfile::TempDir;
 
 use crate::files::{write_label, write_picture};
@@ -69,6 +70,40 @@ fn cityscapes() {
     check(&folder, Layout::Cityscapes, "val", 27, &all);
     let nineteen = LabelledSet::open(folder.path(), None, "val", Some(Taxonomy::cityscapes19())).unwrap();
     assert_eq!(nineteen.taxonomy.classes.len(), 19);
+}
+
+#[test]
+fn label_maps_by_train_id_are_taken_for_the_19_classes_where_all_pictures_have_them() {
+    let of = |stem: &str| {
+        let path = |folder: &str, end: &str| format!("{folder}/val/bonn/bonn_{stem}{end}.png");
+        let [ids, train_ids] = ["_gtFine_labelIds", "_gtFine_labelTrainIds"].map(|end| path("gtFine", end));
+        (path("leftImg8bit", "_leftImg8bit"), ids, train_ids)
+    };
+    let (first, second) = (of("1"), of("2"));
+    let folder = data_set(&[(&first.0, &first.1), (&second.0, &second.1)]);
+    // Label 26 is a car, and the number of the car among the 19 classes is 13.
+    for labels in [&first.1, &second.1] {
+        write_label(&folder.path().join(labels), SIZE, &[26; 12]);
+    }
+    let opened = |taxonomy: Taxonomy| {
+        let set = LabelledSet::open(folder.path(), None, "val", Some(taxonomy)).unwrap();
+        let found = pairs(folder.path(), &set).into_iter().map(|(_, label)| label).collect::<Vec<_>>();
+        let labels = set.label_map(1, [SIZE.0, SIZE.1], &DecodeLimits::default()).unwrap();
+        (found, set.taxonomy.names()[usize::from(labels.classes[0])].to_owned())
+    };
+    let by_id = (vec![first.1.clone(), second.1.clone()], "car".to_owned());
+    assert_eq!(opened(Taxonomy::cityscapes19()), by_id);
+    write_label(&folder.path().join(&first.2), SIZE, &[13; 12]);
+    assert_eq!(opened(Taxonomy::cityscapes19()), by_id);
+    write_label(&folder.path().join(&second.2), SIZE, &[13; 12]);
+    let by_train_id = (vec![first.2.clone(), second.2.clone()], "car".to_owned());
+    assert_eq!(opened(Taxonomy::cityscapes19()), by_train_id);
+    assert_eq!(opened(Taxonomy::cityscapes27()), by_id);
+    // The published folders hold other files beside the label maps.
+    write_label(&folder.path().join("gtFine/val/bonn/bonn_2_gtFine_instanceIds.png"), SIZE, &[0; 12]);
+    write_label(&folder.path().join("gtFine/val/bonn/bonn_3_gtFine_labelTrainIds.png"), SIZE, &[0; 12]);
+    let check = LabelCheck::open(folder.path(), None, "val", Some(Taxonomy::cityscapes19())).unwrap();
+    assert!(check.missing.len() == 1 && check.missing[0].why.contains("bonn_3_gtFine_labelTrainIds.png"));
 }
 
 #[test]
@@ -277,7 +312,7 @@ fn the_real_camvid_has_367_and_101_pictures() {
         let set = LabelledSet::open(Path::new(&root), None, split, None).unwrap();
         assert_eq!((set.name.clone(), set.len()), (format!("camvid {split}"), count));
         for sample in 0..set.len() {
-            let limits = densesiam_data::decode::DecodeLimits::default();
+            let limits = DecodeLimits::default();
             densesiam_data::labelled::LabelMap::read(&set.label(sample), &set.taxonomy, &limits).unwrap();
         }
     }

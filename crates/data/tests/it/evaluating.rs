@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use densesiam_data::demo::{DemoSettings, write_demo};
 use densesiam_data::labelled::{
-    LabelledBatch, LabelledLoader, LabelledSet, ReadingScratch, ReadingSettings, read_sample,
+    Extent, LabelledBatch, LabelledLoader, LabelledSet, ReadingScratch, ReadingSettings, read_sample,
 };
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ fn data_set() -> (TempDir, LabelledSet) {
 }
 
 fn settings() -> ReadingSettings {
-    ReadingSettings { size: 16, batch_size: 3, ..ReadingSettings::default() }
+    ReadingSettings { extent: Extent::Centred(16), batch_size: 3, ..ReadingSettings::default() }
 }
 
 fn batches(set: &LabelledSet, settings: ReadingSettings) -> Vec<LabelledBatch> {
@@ -46,7 +46,7 @@ fn every_picture_comes_once_and_in_order_for_any_workers() {
 #[test]
 fn one_sample_alone_is_what_the_loader_delivers() {
     let (_folder, set) = data_set();
-    let whole = ReadingSettings { crop: false, ..settings() };
+    let whole = ReadingSettings { extent: Extent::Scaled(16), ..settings() };
     for (sample, batch) in batches(&set, whole).iter().enumerate() {
         let alone = read_sample(&set, sample, &whole, &mut ReadingScratch::default()).unwrap();
         // 40 x 30 at a shorter side of 16: 21 x 16.
@@ -58,11 +58,34 @@ fn one_sample_alone_is_what_the_loader_delivers() {
 #[test]
 fn at_its_own_size_a_picture_keeps_its_pixels_and_labels() {
     let (_folder, set) = data_set();
-    let same = ReadingSettings { size: 30, ..settings() };
+    let same = ReadingSettings { extent: Extent::Centred(30), ..settings() };
     let sample = read_sample(&set, 3, &same, &mut ReadingScratch::default()).unwrap();
     let picture = image::open(set.label(3).file().unwrap()).unwrap().into_luma8();
     let expected = (0..900).map(|i| picture.get_pixel(i % 30 + 5, i / 30).0[0]);
     assert!(sample.labels.classes.iter().copied().eq(expected));
+}
+
+#[test]
+fn fitted_pictures_have_labels_of_their_own_size() {
+    let (_folder, set) = data_set();
+    for (scale, size) in [([0, 0], (40, 30)), ([80, 75], (80, 60)), ([45, 100], (60, 45)), ([13, 9], (12, 9))]
+    {
+        let settings = ReadingSettings { extent: Extent::Fitted(scale), ..settings() };
+        let batches = batches(&set, settings);
+        assert_eq!(batches.len(), 7);
+        for (sample, batch) in batches.iter().enumerate() {
+            let label = image::open(set.label(sample).file().unwrap()).unwrap().into_luma8();
+            assert_eq!((batch.width, batch.height, batch.label_size), (size.0, size.1, [40, 30]));
+            assert!(batch.labels == label.into_raw() && batch.samples == [sample]);
+            let alone = read_sample(&set, sample, &settings, &mut ReadingScratch::default()).unwrap();
+            assert!(alone.image.pixels == batch.images);
+            let same = densesiam_data::decode::decode(
+                &std::fs::read(set.picture(sample).file().unwrap()).unwrap(),
+                &settings.limits,
+            );
+            assert_eq!(same.unwrap() == alone.image, scale == [0, 0]);
+        }
+    }
 }
 
 /// One folder data set of one picture with the given label map.
@@ -127,6 +150,12 @@ fn settings_out_of_range_are_named() {
     let (_folder, set) = data_set();
     let set = Arc::new(set);
     let message = |settings| LabelledLoader::new(Arc::clone(&set), settings).err().unwrap().to_string();
-    assert!(message(ReadingSettings { size: 0, ..settings() }).contains("evaluate.size = 0"));
+    assert!(
+        message(ReadingSettings { extent: Extent::Centred(0), ..settings() }).contains("evaluate.size = 0")
+    );
+    assert!(
+        message(ReadingSettings { extent: Extent::Fitted([0, 9]), ..settings() })
+            .contains("evaluate.scale = [0, 9]")
+    );
     assert!(message(ReadingSettings { batch_size: 0, ..settings() }).contains("evaluate.batch_size = 0"));
 }

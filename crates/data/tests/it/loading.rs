@@ -12,9 +12,8 @@ use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{
     Batch, LoadError, Loader, LoaderSettings, SampleScratch, SampleSource, load_sample,
 };
-use densesiam_data::regions::RegionError;
 use densesiam_data::views::random::{RandomPair, RandomViews};
-use densesiam_data::views::{ApplyError, Augmentation, Photometric, ViewMaker, ViewParameters};
+use densesiam_data::views::{ApplyError, Augmentation, DrawError, Photometric, ViewMaker, ViewParameters};
 use densesiam_geometry::{Region, View};
 use densesiam_random::Key;
 use densesiam_settings::SettingError;
@@ -157,7 +156,7 @@ impl Augmentation for ThreeSizes {
         vec![8, 24, 16]
     }
 
-    fn draw(&self, (width, height): (u32, u32), _: Key) -> Result<Self::Drawn, RegionError> {
+    fn draw(&self, (width, height): (u32, u32), _: Key) -> Result<Self::Drawn, DrawError> {
         let crop = Region { x0: 0.0, y0: 0.0, x1: width.into(), y1: height.into() };
         let view = |flip| ViewParameters { view: View { crop, flip }, photometric: Photometric::IDENTITY };
         Ok([view(false), view(true), view(false)])

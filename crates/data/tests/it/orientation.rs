@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use densesiam_data::decode::upright_size;
 use densesiam_data::image::RgbImage;
 use image::{DynamicImage, ImageFormat, ImageReader};
 
@@ -43,6 +44,7 @@ fn assert_upright(bytes: &[u8]) {
     let (upright, decoded) = (picture(), decode_default(bytes).unwrap());
     assert_eq!((decoded.width, decoded.height), (upright.width(), upright.height()));
     assert!(decoded.pixels == upright.to_rgb8().into_raw());
+    assert_eq!(upright_size(bytes), Ok([upright.width(), upright.height()]));
 }
 
 #[test]

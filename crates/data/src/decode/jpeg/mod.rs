@@ -65,6 +65,26 @@ pub(super) fn decode(
     Ok(reader.orientation)
 }
 
+/// Width and height of the JPEG `bytes` before it is turned, and how it is to be turned, from its header.
+pub(super) fn header_size(bytes: &[u8]) -> Result<([u32; 2], Option<Orientation>), DecodeError> {
+    let mut reader = Reader::default();
+    for Segment { marker, content } in Segments::of(bytes) {
+        match marker {
+            0xe0..=0xef => reader.read_application(marker, content),
+            0xc0..=0xc2 => {
+                let frame = Frame::read(content, marker == 0xc2)?;
+                return Ok(([frame.width as u32, frame.height as u32], reader.orientation));
+            }
+            _ => {
+                if let Some(coding) = segments::unsupported_coding(marker) {
+                    return Err(unsupported(coding));
+                }
+            }
+        }
+    }
+    Err(truncated())
+}
+
 /// What the segments so far have said.
 #[derive(Default)]
 struct Reader {

@@ -45,6 +45,16 @@ mod tag {
     pub(super) const RANGE: u16 = 532;
 }
 
+/// Width and height of the first picture of a file before it is turned, from its header.
+pub(super) fn header_size(bytes: &[u8]) -> Result<[u32; 2], DecodeError> {
+    let directory = Directory::first(bytes).ok_or_else(truncated)?;
+    let side = |tag| directory.number(tag).and_then(|side| u32::try_from(side).ok());
+    match (side(tag::WIDTH), side(tag::HEIGHT)) {
+        (Some(width), Some(height)) => Ok([width, height]),
+        _ => Err(damaged("a header without width and height")),
+    }
+}
+
 /// Decodes the first picture of a file to 8-bit RGB, upright.
 ///
 /// # Errors

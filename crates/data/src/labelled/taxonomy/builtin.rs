@@ -130,6 +130,12 @@ impl Taxonomy {
         Self::cityscapes("cityscapes27", |_| true)
     }
 
+    /// The 19 classes of [`Taxonomy::cityscapes19`] from label maps that hold their numbers (trainIds, 0..=18).
+    pub(in crate::labelled) fn cityscapes19_by_train_id() -> Self {
+        let by_label = Self::cityscapes19();
+        Self::direct(&by_label.name, by_label.classes)
+    }
+
     fn cityscapes(name: &str, kept: impl Fn(bool) -> bool) -> Self {
         let mut classes = Vec::new();
         let mut meanings = vec![Meaning::Void; usize::from(CITYSCAPES_FIRST)];

@@ -7,10 +7,9 @@ use densesiam_settings::SettingError;
 use super::{AlignedViews, BlurDraw, CropRounding};
 use crate::frame::Frame;
 use crate::image::RgbImage;
-use crate::regions::RegionError;
 use crate::views::photometric::{around_one, chance, uniform};
 use crate::views::{
-    ApplyError, Augmentation, Jitter, JitterOperation, Photometric, ViewMaker, ViewParameters,
+    ApplyError, Augmentation, DrawError, Jitter, JitterOperation, Photometric, ViewMaker, ViewParameters,
 };
 
 /// The pixels of a view for one cell of the feature map, along each axis.
@@ -77,7 +76,7 @@ impl Augmentation for AlignedViews {
         vec![self.size; 2]
     }
 
-    fn draw(&self, size: (u32, u32), key: Key) -> Result<AlignedPair, RegionError> {
+    fn draw(&self, size: (u32, u32), key: Key) -> Result<AlignedPair, DrawError> {
         Ok(AlignedViews::draw(self, size, key))
     }
 

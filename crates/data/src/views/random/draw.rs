@@ -6,10 +6,9 @@ use densesiam_settings::SettingError;
 
 use super::RandomViews;
 use crate::image::RgbImage;
-use crate::regions::RegionError;
 use crate::views::photometric::{around_one, chance, uniform};
 use crate::views::{
-    ApplyError, Augmentation, Jitter, JitterOperation, Photometric, ViewMaker, ViewParameters,
+    ApplyError, Augmentation, DrawError, Jitter, JitterOperation, Photometric, ViewMaker, ViewParameters,
 };
 
 /// Crops that are tried before the centre crop is taken, as in torchvision.
@@ -71,7 +70,7 @@ impl Augmentation for RandomViews {
         vec![self.size; 2]
     }
 
-    fn draw(&self, size: (u32, u32), key: Key) -> Result<RandomPair, RegionError> {
+    fn draw(&self, size: (u32, u32), key: Key) -> Result<RandomPair, DrawError> {
         Ok(RandomViews::draw(self, size, key))
     }
 

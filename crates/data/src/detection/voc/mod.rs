@@ -1,0 +1,185 @@
+//! PASCAL VOC: `ImageSets/Main/SPLIT.txt` lists the names of a split, `Annotations/NAME.xml` holds the objects of a picture,
+//! `JPEGImages/NAME.jpg` is it. Other data sets come in the same form.
+
+mod part;
+mod xml;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use densesiam_geometry::Region;
+
+use super::{Annotation, DetectionError, DetectionSet, Object};
+use crate::index::ImageIndex;
+use crate::labelled::spelling::Spelling;
+
+pub use part::VocPart;
+pub use xml::{VocAnnotation, VocFault, VocObject, parse_voc};
+
+/// The classes of PASCAL VOC, in alphabetical order.
+pub const VOC_CLASSES: [&str; 20] = [
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+];
+
+/// Which classes a set has, and in which order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Classes {
+    /// PASCAL VOC's 20 if the annotations name no others, else all that they name, sorted.
+    #[default]
+    Found,
+    /// This list; each must be named by an annotation, so that a misspelt one is noticed. For the list of a recipe.
+    All(Vec<String>),
+    /// This list; some may not be named. For the pictures on which a model is evaluated that knows these classes.
+    Among(Vec<String>),
+}
+
+/// Reads the objects of several parts together, as of 2007 and 2012. A picture that several parts list is one. Pictures are in
+/// the order of their paths' bytes.
+///
+/// # Errors
+/// A [`DetectionError`] for the first file that is missing or cannot be used, and if the classes do not fit.
+pub fn read_voc(root: &Path, parts: &[VocPart], classes: &Classes) -> Result<DetectionSet, DetectionError> {
+    if parts.is_empty() {
+        return Err(DetectionError::NoPart);
+    }
+    let names: Vec<String> = parts.iter().map(ToString::to_string).collect();
+    let name = format!("voc {}", names.join(" "));
+    let spelling = Spelling::default();
+    // The container of the years, as the archives unpack.
+    let nested = spelling.path(root, "VOCdevkit");
+    let root = if nested.is_dir() { &nested } else { root };
+    let mut files = BTreeMap::new();
+    for part in parts {
+        list(root, part, &spelling, &mut files)?;
+    }
+    if files.is_empty() {
+        return Err(DetectionError::NoPicture { set: name });
+    }
+    let read = files.values().map(|path| read_annotation(path)).collect::<Result<Vec<_>, _>>()?;
+    let named = read.iter().flat_map(|annotation| &annotation.objects).map(|object| &*object.name).collect();
+    let classes = classes.resolved(&name, &named)?;
+    let numbers: BTreeMap<&str, usize> = classes.iter().map(String::as_str).zip(0..).collect();
+    let annotations = read.into_iter().zip(files.values()).map(|(read, path)| numbered(read, path, &numbers));
+    let annotations = annotations.collect::<Result<_, _>>()?;
+    let index = ImageIndex::from_names(root, files.keys())?;
+    DetectionSet::new(name, classes, index, annotations)
+}
+
+/// Adds the pictures of a part, by their paths below the root, each with the path of its annotation.
+fn list(
+    root: &Path,
+    part: &VocPart,
+    spelling: &Spelling,
+    files: &mut BTreeMap<OsString, PathBuf>,
+) -> Result<(), DetectionError> {
+    let below = part.folder();
+    let missing = |missing| DetectionError::MissingPart { part: part.clone(), missing };
+    let list = spelling.path(root, below.join("ImageSets/Main").join(format!("{}.txt", part.split)));
+    let [annotations, pictures] =
+        ["Annotations", "JPEGImages"].map(|name| spelling.path(root, below.join(name)));
+    for folder in [&annotations, &pictures] {
+        if !folder.is_dir() {
+            return Err(missing(folder.clone()));
+        }
+    }
+    if !list.is_file() {
+        return Err(missing(list));
+    }
+    let text = densesiam_text::read(&list).map_err(|error| DetectionError::list(list, error))?;
+    for stem in text.lines().map(str::trim).filter(|stem| !stem.is_empty()) {
+        let picture = pictures.join(spelling.picture(&pictures, stem));
+        if !picture.is_file() {
+            return Err(DetectionError::MissingPicture { picture });
+        }
+        let named = format!("{stem}.xml");
+        let annotation = spelling.file(&annotations, Path::new(&named)).ok_or_else(|| {
+            DetectionError::MissingAnnotation {
+                picture: picture.clone(),
+                annotation: annotations.join(&named),
+            }
+        })?;
+        files.insert(picture.strip_prefix(root).unwrap_or(&picture).into(), annotation);
+    }
+    Ok(())
+}
+
+fn read_annotation(path: &Path) -> Result<VocAnnotation, DetectionError> {
+    let unreadable = |source| DetectionError::Unreadable { path: path.into(), source };
+    // Checked before reading, and once more of the bytes: a special file says that it has none.
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    let parsed = match length > xml::LARGEST {
+        true => Err(VocFault::TooLarge),
+        false => parse_voc(&std::fs::read(path).map_err(unreadable)?),
+    };
+    parsed.map_err(|fault| DetectionError::Annotation { path: path.into(), fault })
+}
+
+impl Classes {
+    fn resolved(&self, set: &str, named: &BTreeSet<&str>) -> Result<Vec<String>, DetectionError> {
+        let owned = |name: &&str| (*name).to_owned();
+        let list = match self {
+            Self::Found if named.iter().all(|name| VOC_CLASSES.contains(name)) => {
+                VOC_CLASSES.iter().map(owned).collect()
+            }
+            Self::Found => named.iter().map(owned).collect(),
+            Self::All(list) | Self::Among(list) => list.clone(),
+        };
+        if list.iter().collect::<BTreeSet<_>>().len() < list.len() {
+            return Err(DetectionError::ClassList { set: set.into(), fault: "names one twice" });
+        }
+        let absent = list.iter().find(|class| !named.contains(class.as_str()));
+        match (self, absent) {
+            (Self::All(_), Some(class)) => Err(DetectionError::AbsentClass {
+                set: set.into(),
+                class: class.clone(),
+                found: named.iter().map(owned).collect(),
+            }),
+            _ => Ok(list),
+        }
+    }
+}
+
+fn numbered(
+    read: VocAnnotation,
+    path: &Path,
+    numbers: &BTreeMap<&str, usize>,
+) -> Result<Annotation, DetectionError> {
+    let object = |VocObject { name, bbox, difficult }: VocObject| {
+        let Some(&class) = numbers.get(&*name) else {
+            let mut classes: Vec<_> =
+                numbers.iter().map(|(name, number)| (number, (*name).to_owned())).collect();
+            classes.sort_unstable();
+            let classes = classes.into_iter().map(|(_, name)| name).collect();
+            return Err(DetectionError::UnknownClass { path: path.into(), class: name, classes });
+        };
+        let area = area(&bbox);
+        Ok(Object { bbox, class, difficult, crowd: false, area, shape: None })
+    };
+    let objects = read.objects.into_iter().map(object).collect::<Result<_, _>>()?;
+    Ok(Annotation { size: read.size, objects })
+}
+
+/// The area of a box, which has none if its corners are the wrong way round.
+fn area(bbox: &Region) -> f64 {
+    bbox.width().max(0.0) * bbox.height().max(0.0)
+}
