@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const FOLDERS: [&str; 5] = ["layers", "processor", "cuda", "libtorch", "group"];
 
 /// What reads libtorch's headers, for any processor.
-const WITH_LIBTORCH: [&str; 18] = [
+const WITH_LIBTORCH: [&str; 19] = [
     "libtorch/calls",
     "layers/layers",
     "layers/convolution",
@@ -18,6 +18,7 @@ const WITH_LIBTORCH: [&str; 18] = [
     "layers/norm_convolution",
     "layers/sample",
     "layers/max_pool",
+    "layers/roi_align",
     "layers/contrast",
     "layers/cross_entropy",
     "processor/processor",
@@ -28,7 +29,7 @@ const WITH_LIBTORCH: [&str; 18] = [
 ];
 
 /// The kernels of `src/processor`, which read none and are compiled once for each instruction set.
-const OF_PROCESSOR: [&str; 4] = ["winograd", "batch_norm", "sample", "max_pool"];
+const OF_PROCESSOR: [&str; 5] = ["winograd", "batch_norm", "sample", "max_pool", "roi_align"];
 
 /// The kernels of `src/cuda`, in the order in which they are compiled as one text: what kernels share is first.
 const OF_CUDA: [&str; 9] =

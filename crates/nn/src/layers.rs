@@ -15,6 +15,9 @@ pub enum Mode {
     },
     /// Uses the running statistics.
     Evaluate,
+    /// Uses the statistics of the batch, and puts them in the place of the running ones, with the number of values in the place of
+    /// the number of batches: [`Population`](crate::Population) collects both.
+    Measure,
 }
 
 /// Two views `[B, ...]` in training mode through a network with `N` outputs, each for both views. Batch norm treats
@@ -109,8 +112,13 @@ impl Linear {
     /// A layer from `channels[0]` to `channels[1]`.
     pub fn new(scope: &Scope, channels: [i64; 2], bias: bool) -> Self {
         let initial = Initial::UniformFanIn(channels[0]);
-        let weight = scope.parameter("weight", &[channels[1], channels[0]], initial);
-        let bias = bias.then(|| scope.parameter("bias", &[channels[1]], initial));
+        Self::with(scope, channels, initial, bias.then_some(initial))
+    }
+
+    /// A layer with this weight and, if there is one, bias.
+    pub fn with(scope: &Scope, channels: [i64; 2], weight: Initial, bias: Option<Initial>) -> Self {
+        let weight = scope.parameter("weight", &[channels[1], channels[0]], weight);
+        let bias = bias.map(|bias| scope.parameter("bias", &[channels[1]], bias));
         Self { weight, bias }
     }
 
@@ -200,29 +208,22 @@ impl BatchNorm {
         residual: Option<&'t Tensor>,
         relu: bool,
     ) -> Norm<'t> {
-        let mut views = match mode {
-            Mode::Train { views } => views,
-            Mode::Evaluate => 0,
+        let values = x.numel() as i64 / x.size()[1];
+        let (mut views, momentum, counted) = match mode {
+            Mode::Train { views } => (views, 0.1, views),
+            Mode::Measure => (1, 1.0, values),
+            Mode::Evaluate => (0, 0.1, 0),
         };
-        if views > 0 {
-            let _ = self.batches_tracked.shallow_clone().g_add_scalar_(views);
+        if counted > 0 {
+            let _ = self.batches_tracked.shallow_clone().g_add_scalar_(counted);
         }
-        if self.may_be_short && x.numel() as i64 <= views * x.size()[1] {
+        if self.may_be_short && values <= views {
             // One value has no variance. Its process cannot leave the others alone, and takes the running statistics.
             views = 0;
         }
         let (affine, running) =
             (self.affine.as_ref().map(|(w, b)| (w, b)), (&self.running_mean, &self.running_var));
-        Norm {
-            affine,
-            running,
-            views,
-            momentum: 0.1,
-            epsilon: 1e-5,
-            residual,
-            relu,
-            group: Some(&self.group),
-        }
+        Norm { affine, running, views, momentum, epsilon: 1e-5, residual, relu, group: Some(&self.group) }
     }
 }
 

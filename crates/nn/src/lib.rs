@@ -11,21 +11,26 @@
 //! `K` points along a side of the grid, `P` points, `h w` cells of a feature map.
 
 pub mod collapse;
+pub mod detect;
 mod encoder;
+pub mod fcn;
 mod heads;
 pub mod input;
 mod layers;
 mod losses;
+mod normed_convolution;
 pub mod parts;
+mod population;
 pub mod pretrain;
 pub mod segment;
 mod step;
 mod store;
 
 pub use densesiam_torch_ext::Group;
-pub use encoder::{Architecture, ENCODER, EncoderSettings, Features, Pyramid, ResNet};
+pub use encoder::{Architecture, Dilated, ENCODER, EncoderSettings, Features, Pyramid, ResNet};
 pub use heads::{Form, Head, Layers};
 pub use layers::{BatchNorm, Convolution, GroupNorm, Linear, Mode};
 pub use losses::{Distance, contrast};
+pub use population::Population;
 pub use step::{Predictors, Step, Watched};
 pub use store::{Entry, Initial, NORM_BUFFERS, Scope, Store, WeightsError, channels_last};

@@ -29,6 +29,11 @@ pub struct Predictors {
     pub all: &'static [&'static str],
 }
 
+impl Predictors {
+    /// Those of a network that has none.
+    pub const NONE: Self = Self { global: &[], all: &[] };
+}
+
 /// Outputs by which a collapse is detected.
 #[derive(Debug)]
 pub enum Watched {

@@ -29,6 +29,8 @@ pub enum Initial {
     UniformFanIn(i64),
     /// Uniform in `+-sqrt(3/fan_in)`: ReSim's pyramid (Caffe2's Xavier).
     XavierFanIn(i64),
+    /// Normal with this deviation: the predictors of detectors and segmenters.
+    Normal(f64),
     /// The same value everywhere.
     Constant(f64),
 }
@@ -284,15 +286,18 @@ fn initial_value(store: &Store, name: &str, shape: &[i64], initial: Initial) -> 
         Initial::Constant(value) => vec![value as f32; count],
         Initial::KaimingNormalFanOut => {
             let fan_out = shape[0] * shape[2..].iter().product::<i64>();
-            let deviation = (2.0 / fan_out as f64).sqrt() as f32;
-            let normal = StandardNormal.sample_iter(&mut stream).map(|x: f32| x * deviation);
-            normal.take(count).collect()
+            normal((2.0 / fan_out as f64).sqrt(), count, &mut stream)
         }
+        Initial::Normal(deviation) => normal(deviation, count, &mut stream),
         Initial::UniformFanIn(fan_in) => uniform(1.0 / (fan_in as f32).sqrt(), count, &mut stream),
         Initial::XavierFanIn(fan_in) => uniform((3.0 / fan_in as f32).sqrt(), count, &mut stream),
     };
     let tensor = Tensor::from_slice(&values).reshape(shape).to_kind(store.kind).to_device(store.device);
     if shape.len() == 4 { channels_last(&tensor) } else { tensor }
+}
+
+fn normal(deviation: f64, count: usize, stream: &mut impl Rng) -> Vec<f32> {
+    StandardNormal.sample_iter(stream).map(|x: f32| x * deviation as f32).take(count).collect()
 }
 
 fn uniform(bound: f32, count: usize, stream: &mut impl Rng) -> Vec<f32> {

@@ -51,6 +51,14 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn torch_ext_sample(map: *const c_void, grid: *const c_void, output: *mut *mut c_void) -> *mut c_char;
     fn torch_ext_max_pool(map: *const c_void, output: *mut *mut c_void) -> *mut c_char;
+    fn torch_ext_roi_align(
+        map: *const c_void,
+        boxes: *const f64,
+        count: i64,
+        scale: f64,
+        bins: i64,
+        output: *mut *mut c_void,
+    ) -> *mut c_char;
     fn torch_ext_contrast(
         q: *const c_void,
         r: *const c_void,
@@ -196,6 +204,21 @@ pub fn sample(map: &Tensor, grid: &Tensor) -> Tensor {
 pub fn max_pool(map: &Tensor) -> Tensor {
     // SAFETY: a tensor that outlives the call; C++ throws are returned.
     tensor_from("max_pool", |output| unsafe { torch_ext_max_pool(pointer(Some(map)), output) })
+}
+
+/// The values of `boxes` of a map `[B, C, h, w]`, by RoIAlign (He et al. 2017): `[boxes, C, bins, bins]`, with a gradient for the
+/// map. A box is its picture and x0, y0, x1, y1 in pixels, of which a cell of the map is `1 / scale`. A bin is the mean of samples
+/// at most a cell apart; the centre of the first cell is at half a cell. On a processor with AVX2, for maps in float32 or
+/// bfloat16, computed by vectors over channels, else by matrix products of libtorch. The gradient is summed in a fixed order.
+///
+/// # Panics
+/// When a box belongs to no picture or is not finite, which the caller must prevent.
+pub fn roi_align(map: &Tensor, boxes: &[[f64; 5]], scale: f64, bins: i64) -> Tensor {
+    // SAFETY: a tensor and boxes that outlive the call; C++ throws are returned.
+    tensor_from("roi_align", |output| unsafe {
+        let count = boxes.len() as i64;
+        torch_ext_roi_align(pointer(Some(map)), boxes.as_ptr().cast(), count, scale, bins, output)
+    })
 }
 
 /// Every row of `q` `[B, N, D]` against all rows of `r` `[B, N, D]` of the same sample (eq. 6): the cross-entropy of

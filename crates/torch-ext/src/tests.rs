@@ -13,6 +13,7 @@ mod max_pool;
 mod moments;
 mod place;
 mod processor;
+mod roi_align;
 mod sample;
 
 use densesiam_random::{Key, Purpose};

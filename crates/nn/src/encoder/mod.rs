@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 pub use pyramid::Pyramid;
-pub use resnet::ResNet;
+pub use resnet::{Dilated, ResNet};
 pub use settings::{ENCODER, EncoderSettings};
 
 /// The architecture of an encoder.

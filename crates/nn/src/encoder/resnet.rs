@@ -34,6 +34,17 @@ impl ResNet {
         zero_residual: bool,
         output_stride: u32,
     ) -> Self {
+        Self::dilated(scope, architecture, zero_residual, output_stride, Dilated::Every)
+    }
+
+    /// The same encoder with a choice of the convolutions that are dilated.
+    pub fn dilated(
+        scope: &Scope,
+        architecture: Architecture,
+        zero_residual: bool,
+        output_stride: u32,
+        dilated: Dilated,
+    ) -> Self {
         let strides = architecture.strides().map(|stride| stride.min(output_stride));
         let dilation = |stage: usize| i64::from(architecture.strides()[stage] / strides[stage]);
         let stem = (
@@ -49,7 +60,7 @@ impl ResNet {
                 let spacing = Spacing {
                     stride: i64::from(strides[stage] / strides[before]),
                     before: dilation(before),
-                    after: dilation(stage),
+                    after: if dilated == Dilated::Every { dilation(stage) } else { 1 },
                 };
                 let scope = &scope / index.to_string().as_str();
                 let bottleneck = architecture.has_bottlenecks();
@@ -62,17 +73,40 @@ impl ResNet {
 
     /// `[B, 3, H, W]` to the maps of the four stages.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Features {
+        self.first_stages(x, self.stages.len(), mode)
+    }
+
+    /// `[B, 3, H, W]` to the maps of the first stages.
+    pub fn first_stages(&self, x: &Tensor, stages: usize, mode: Mode) -> Features {
         let (convolution, norm) = &self.stem;
         let stem = norm.forward_relu(&convolution.forward(x), mode);
         let stem = max_pool(&stem);
-        let stage =
-            |index: usize, x| self.stages[index].iter().fold(x, |x, block: &Block| block.forward(&x, mode));
-        let c2 = stage(0, [stem.shallow_clone(), stem]);
-        let c3 = stage(1, c2.each_ref().map(Tensor::shallow_clone));
-        let c4 = stage(2, c3.each_ref().map(Tensor::shallow_clone));
-        let c5 = stage(3, c4.each_ref().map(Tensor::shallow_clone));
-        Features { maps: [c2, c3, c4, c5].map(|[map, _]| map).into(), strides: self.strides.into() }
+        let mut map = [stem.shallow_clone(), stem];
+        let maps = self.stages.iter().take(stages).map(|blocks| {
+            map = blocks
+                .iter()
+                .fold(map.each_ref().map(Tensor::shallow_clone), |x, block| block.forward(&x, mode));
+            map[0].shallow_clone()
+        });
+        Features { maps: maps.collect(), strides: self.strides.iter().copied().take(stages).collect() }
     }
+
+    /// The last stage alone, which detectors apply to the values of boxes: `[B, C4, h, w]` to `[B, C5, h', w']`.
+    pub fn last_stage(&self, x: &Tensor, mode: Mode) -> Tensor {
+        let [.., last] = &self.stages;
+        let x = [x.shallow_clone(), x.shallow_clone()];
+        let [map, _] = last.iter().fold(x, |x, block| block.forward(&x, mode));
+        map
+    }
+}
+
+/// Which 3x3 convolutions of the basic blocks of a dilated stage are dilated. Bottlenecks have only one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dilated {
+    /// All, so that the map has the cells of the undilated map, and others between them.
+    Every,
+    /// The first of each block, as in the published segmenters of this depth.
+    First,
 }
 
 /// How far apart the cells are that a block reads and writes.

@@ -54,6 +54,7 @@ fn read(path: &Path) -> Fixture {
             Dtype::I64 => Kind::Int64,
             Dtype::I32 => Kind::Int,
             Dtype::U8 => Kind::Uint8,
+            Dtype::I8 => Kind::Int8,
             other => panic!("{name}: {key} is {other:?}"),
         };
         (key, Tensor::from_data_size(view.data(), &shape, kind))

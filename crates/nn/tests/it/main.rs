@@ -5,6 +5,10 @@
 
 mod box_laws;
 mod cuda;
+mod detector_laws;
+mod detector_parity;
+mod fcn_laws;
+mod fcn_parity;
 mod fixtures;
 mod laws;
 mod made_up;
@@ -16,3 +20,4 @@ mod pretrain_parity;
 mod region_laws;
 mod rival_parity;
 mod segment_parity;
+mod transfer;

@@ -41,6 +41,10 @@ char* torch_ext_max_pool(void* map, void** output) {
   return message_of([&] { *output = new at::Tensor(max_pool(tensor(map))); });
 }
 
+char* torch_ext_roi_align(void* map, const double* boxes, int64_t count, double scale, int64_t bins, void** output) {
+  return message_of([&] { *output = new at::Tensor(roi_align(tensor(map), boxes, count, scale, bins)); });
+}
+
 char* torch_ext_contrast(void* q, void* r, double temperature, void** output) {
   return message_of([&] { *output = new at::Tensor(contrast(tensor(q), tensor(r), temperature)); });
 }

@@ -43,6 +43,10 @@ at::Tensor sample(const at::Tensor& map, const at::Tensor& grid);
 // The largest of each window of 3x3, at a stride of 2 with a border of 1: [B, C, H, W] to half the size, rounded up.
 at::Tensor max_pool(const at::Tensor& map);
 
+// `count` boxes of five numbers each, the picture and x0, y0, x1, y1 in pixels, read from a map [B, C, h, w] that has `scale` cells
+// for a pixel: [count, C, bins, bins], each the mean of samples at most a cell apart (aligned RoIAlign).
+at::Tensor roi_align(const at::Tensor& map, const double* boxes, int64_t count, double scale, int64_t bins);
+
 // The cross-entropy of identifying each row of q [B, N, D], by its cosine over `temperature`, among all rows of r [B,
 // N, D] of its picture; the mean over all rows. In float64 for rows in float64, else in float32, whatever the kind of
 // the rows.

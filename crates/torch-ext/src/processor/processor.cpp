@@ -7,6 +7,8 @@ extern const BatchNormKernels batch_norm_avx2_float, batch_norm_avx2_bfloat16, b
 extern const SampleKernels sample_avx2_float, sample_avx2_bfloat16, sample_avx512_float, sample_avx512_bfloat16;
 extern const MaxPoolKernels max_pool_avx2_float, max_pool_avx2_bfloat16, max_pool_avx512_float,
     max_pool_avx512_bfloat16;
+extern const RoiAlignKernels roi_align_avx2_float, roi_align_avx2_bfloat16, roi_align_avx512_float,
+    roi_align_avx512_bfloat16;
 #endif
 
 const Kernels& kernels() {
@@ -14,10 +16,12 @@ const Kernels& kernels() {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("x86-64-v4"))
       return Kernels{"avx512", &winograd_avx512, &batch_norm_avx512_float, &batch_norm_avx512_bfloat16,
-                     &sample_avx512_float, &sample_avx512_bfloat16, &max_pool_avx512_float, &max_pool_avx512_bfloat16};
+                     &sample_avx512_float, &sample_avx512_bfloat16, &max_pool_avx512_float, &max_pool_avx512_bfloat16,
+                     &roi_align_avx512_float, &roi_align_avx512_bfloat16};
     if (__builtin_cpu_supports("x86-64-v3"))
       return Kernels{"avx2", &winograd_avx2, &batch_norm_avx2_float, &batch_norm_avx2_bfloat16,
-                     &sample_avx2_float, &sample_avx2_bfloat16, &max_pool_avx2_float, &max_pool_avx2_bfloat16};
+                     &sample_avx2_float, &sample_avx2_bfloat16, &max_pool_avx2_float, &max_pool_avx2_bfloat16,
+                     &roi_align_avx2_float, &roi_align_avx2_bfloat16};
 #endif
     return Kernels{};
   }();
@@ -44,6 +48,10 @@ const SampleKernels* sample_kernels(const at::Tensor& map) {
 
 const MaxPoolKernels* max_pool_kernels(const at::Tensor& map) {
   return of_kind(map, kernels().max_pool_float, kernels().max_pool_bfloat16);
+}
+
+const RoiAlignKernels* roi_align_kernels(const at::Tensor& map) {
+  return of_kind(map, kernels().roi_align_float, kernels().roi_align_bfloat16);
 }
 
 // Null if there are none.

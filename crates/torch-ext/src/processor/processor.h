@@ -7,6 +7,7 @@
 
 #include "batch_norm.h"
 #include "max_pool.h"
+#include "roi_align.h"
 #include "sample.h"
 #include "winograd.h"
 
@@ -18,6 +19,7 @@ struct Kernels {
   const BatchNormKernels *batch_norm_float = nullptr, *batch_norm_bfloat16 = nullptr;
   const SampleKernels *sample_float = nullptr, *sample_bfloat16 = nullptr;
   const MaxPoolKernels *max_pool_float = nullptr, *max_pool_bfloat16 = nullptr;
+  const RoiAlignKernels *roi_align_float = nullptr, *roi_align_bfloat16 = nullptr;
 };
 
 const Kernels& kernels();
@@ -26,5 +28,6 @@ const Kernels& kernels();
 const BatchNormKernels* batch_norm_kernels(const at::Tensor& map);
 const SampleKernels* sample_kernels(const at::Tensor& map);
 const MaxPoolKernels* max_pool_kernels(const at::Tensor& map);
+const RoiAlignKernels* roi_align_kernels(const at::Tensor& map);
 
 inline at::Tensor channels_last(const at::Tensor& tensor) { return tensor.contiguous(at::MemoryFormat::ChannelsLast); }

@@ -19,8 +19,9 @@ use densesiam_torch_ext::upload;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use self::detection::{BoxHead, NormedPyramid};
+use self::detection::{box_head, pyramid};
 use super::{Inputs, Method, MethodSettings, NamedLoss, Proposals, RegionInput, Views};
+use crate::detect::{BoxHead, NormedPyramid};
 use crate::encoder::{ENCODER, EncoderSettings, ResNet};
 use crate::heads::{Form, Head, Layers};
 use crate::layers::{Mode, both_views};
@@ -148,8 +149,8 @@ impl Network {
         let encoder = &settings.encoder;
         Self {
             encoder: encoder.build(&(scope / ENCODER.trim_end_matches('.'))),
-            neck: NormedPyramid::new(&(scope / "neck"), encoder.architecture, width),
-            head: BoxHead::new(&(scope / "head"), width, BINS as i64, head),
+            neck: pyramid(&(scope / "neck"), encoder.architecture, width),
+            head: box_head(&(scope / "head"), width, BINS as i64, head),
             projector: Head::new(&(scope / "projector"), Form::Rows, &[head, hidden, dim], LAYERS),
             strides: encoder.strides(),
         }
