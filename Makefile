@@ -40,7 +40,8 @@ check: libtorch
 
 # The test vectors alone, from DENSESIAM_FIXTURES or the copies in fixtures/; families that a folder lacks are named.
 parity: libtorch
-	$(CARGO) test --release -p densesiam-data -p densesiam-metrics -p densesiam-nn parity -- --nocapture
+	$(CARGO) test --release -p densesiam-data -p densesiam-geometry -p densesiam-metrics -p densesiam-nn parity -- --nocapture
+	$(CARGO) test --release -p densesiam-nn parity -- --nocapture --ignored --test-threads=1
 
 # What is exported, read by all the tools that it is for: PyTorch, torchvision, timm, OpenMMLab's engine and onnxruntime,
 # fetched by pip into .interop-python (6 GB on disk, once).

@@ -56,6 +56,9 @@ impl ExitCode {
             Error::Pack(PackError::Nothing) => Self::Data,
             Error::Pack(PackError::Write { .. }) => Self::File,
             Error::DataSet(_)
+            | Error::Objects(_)
+            | Error::Score(_)
+            | Error::VocResults(_)
             | Error::Reading(_)
             | Error::Index(_)
             | Error::Regions(_)

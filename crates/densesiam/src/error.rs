@@ -40,6 +40,15 @@ pub enum Error {
     /// The labelled pictures cannot be found.
     #[error(transparent)]
     DataSet(#[from] densesiam_data::labelled::DataSetError),
+    /// The pictures with objects cannot be found.
+    #[error(transparent)]
+    Objects(#[from] densesiam_data::detection::DetectionError),
+    /// Detections in files cannot be scored.
+    #[error(transparent)]
+    Score(#[from] densesiam_data::detection::ScoreError),
+    /// Detections in VOC's files cannot be read.
+    #[error(transparent)]
+    VocResults(#[from] densesiam_data::detection::VocResultError),
     /// A labelled picture cannot be read.
     #[error(transparent)]
     Reading(#[from] densesiam_data::labelled::ReadingError),

@@ -25,6 +25,7 @@
 //! From recipe to loss in four files: `recipes/*.toml`, `tasks/training.rs` (the training loop and its step),
 //! [`densesiam_nn::pretrain::densesiam`] (both views, every stop-gradient), and its PixSim and RegionSim.
 
+pub mod detection;
 pub mod encoder;
 pub mod error;
 pub mod export;

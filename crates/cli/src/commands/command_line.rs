@@ -34,24 +34,22 @@ pub(crate) enum Command {
     ///
     /// RECIPE is a TOML file, the name of a recipe that the program carries, or a run directory.
     Segment(TrainArguments),
+    /// Train an encoder further with labels, and score what it is worth for segmentation or detection
+    ///
+    /// RECIPE is a TOML file, the name of a recipe that the program carries (see `densesiam recipes`), or a run directory.
+    /// encoder.weights says what is transferred: a run, a file of weights, or `random` for a baseline without pre-training.
+    Transfer(TrainArguments),
     /// Train the variants of a recipe over several seeds, and print a table of their scores
     ///
     /// LIST names the variants; the paper's ablations are carried by the program (see `densesiam recipes`). Runs lie in
     /// run.dir/LIST/VARIANT_sSEED; the same command goes on where an earlier one stopped.
     Ablate(ablate::AblateArguments),
-    /// Score a trained segmentation on labelled pictures
+    /// Score a trained segmentation on labelled pictures, or anybody's detections
     ///
-    /// Under the optimal one-to-one assignment of pseudo-categories to classes, which is the published protocol, and
-    /// many-to-one, where each pseudo-category stands for the class that most of its pixels have.
-    Evaluate {
-        /// A run directory, or a checkpoint's folder
-        checkpoint: PathBuf,
-        /// Settings laid over the run's recipe, as key=value (data.root=DIR labels.val=test); `densesiam keys` explains them
-        settings: Vec<String>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// A segmentation is scored under the optimal one-to-one assignment of pseudo-categories to classes, which is the published protocol, and
+    /// many-to-one, where each pseudo-category stands for the class that most of its pixels have. With --detections and --ground-truth, files of objects are compared by COCO's rules, or
+    /// a folder of results with PASCAL VOC's annotations by those of VOC.
+    Evaluate(EvaluateArguments),
     /// Train one linear layer on the frozen features of encoders, and compare how well it segments
     ///
     /// An encoder is `random` (weights drawn from the seed), a run directory or one of its checkpoints, or a file of
@@ -85,8 +83,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Write label maps and overlays of pictures of any size
+    /// Write label maps and overlays of pictures of any size, or the boxes of the objects in them
     ///
+    /// A detector writes OUT/NAME.boxes.png, and all boxes with their scores as OUT/results.json. A segmentation writes label maps.
     /// For each picture NAME.png, an indexed PNG whose values are classes and whose palette has the colours of
     /// NAME.overlay.png. Pseudo-categories matched to no class have values above the classes: the number of classes
     /// plus their own. OUT/legend.json says what each value means.
@@ -150,7 +149,7 @@ pub(crate) enum Command {
     ///
     /// Example: densesiam keys pretrain grid
     Keys {
-        /// pretrain, segment, probe or knn; all of them where it is left out
+        /// pretrain, segment, fcn, detector, probe or knn; all of them where it is left out
         task: Option<String>,
         /// A part of the key or of its meaning (grid, "learning rate"), or what other programs call it (lr)
         pattern: Option<String>,
@@ -171,7 +170,7 @@ pub(crate) enum Command {
     },
 }
 
-/// `densesiam pretrain` and `densesiam segment`
+/// `densesiam pretrain`, `densesiam segment` and `densesiam transfer`
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
     /// A recipe, a run directory or, for pre-training, a folder of pictures
@@ -190,6 +189,37 @@ pub(crate) struct TrainArguments {
     /// Several processes that train together
     #[command(flatten)]
     pub processes: ProcessArguments,
+}
+
+/// `densesiam evaluate`
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArguments {
+    /// A run directory, or a checkpoint's folder
+    #[arg(required_unless_present = "detections")]
+    pub checkpoint: Option<PathBuf>,
+    /// Settings laid over the run's recipe, as key=value (data.root=DIR labels.val=test); `densesiam keys` explains them
+    pub settings: Vec<String>,
+    /// Detections to score in place of a run: COCO's list of results, or a folder of VOC's files `comp4_det_test_CLASS.txt`
+    #[arg(long, requires = "ground_truth", conflicts_with = "checkpoint", value_parser = path())]
+    pub detections: Option<PathBuf>,
+    /// What is there: COCO's annotations, or a folder in VOC's format
+    #[arg(long, requires = "detections", value_parser = path())]
+    pub ground_truth: Option<PathBuf>,
+    /// Compare masks in place of boxes
+    #[arg(long, requires = "detections")]
+    pub masks: bool,
+    /// The split of a folder in VOC's format: test, or 2007/test
+    #[arg(long, requires = "detections", default_value = "test")]
+    pub split: String,
+    /// VOC's rule of 2007 (eleven points), or that of 2012 (area)
+    #[arg(long, requires = "detections", value_parser = ["2007", "2012"], default_value = "2007")]
+    pub rule: String,
+    /// Score VOC's boxes without the rounding that published figures have
+    #[arg(long, requires = "detections")]
+    pub exact: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `densesiam predict`
@@ -286,8 +316,9 @@ impl Command {
             self,
             Self::Pretrain(_)
                 | Self::Segment(_)
+                | Self::Transfer(_)
                 | Self::Ablate(_)
-                | Self::Evaluate { .. }
+                | Self::Evaluate(_)
                 | Self::Probe { .. }
                 | Self::Knn { .. }
                 | Self::Predict(_)
@@ -323,8 +354,8 @@ mod tests {
         let takers: Vec<_> = all(&CommandLine::command()).into_iter().filter(takes_settings).collect();
         let names: Vec<_> = takers.iter().map(clap::Command::get_name).collect();
         for name in [
-            "pretrain", "segment", "ablate", "evaluate", "probe", "knn", "predict", "views", "demo", "step",
-            "memory",
+            "pretrain", "segment", "transfer", "ablate", "evaluate", "probe", "knn", "predict", "views",
+            "demo", "step", "memory",
         ] {
             assert!(names.contains(&name), "{name} is not among {names:?}");
         }

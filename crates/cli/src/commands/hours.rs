@@ -16,8 +16,11 @@ use densesiam::error::Error;
 use densesiam::import::check_encoder;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::segment::SegmentRecipe;
+use densesiam::recipe::transfer::detection::DetectionRecipe;
+use densesiam::recipe::transfer::segmentation::FcnRecipe;
 use densesiam::recipe::{Common, Training, find};
 use densesiam::run::Run;
+use densesiam::tasks::transfer::{detection, segmentation};
 use densesiam::tasks::{pretrain, segment};
 
 /// The most pictures in a trial step: on a processor their number hardly changes the rate, but it changes the memory.
@@ -126,6 +129,18 @@ pub(super) fn dry_run<R: Timed, P: Display>(
 impl Timed for PretrainRecipe {
     fn steps_rate(self, processes: Option<&Processes>) -> Result<f64, Error> {
         bench::pretrain_rate(pretrain::Plan::new(self)?, processes)
+    }
+}
+
+impl Timed for FcnRecipe {
+    fn steps_rate(self, processes: Option<&Processes>) -> Result<f64, Error> {
+        bench::fcn_rate(segmentation::Plan::new(self)?, processes)
+    }
+}
+
+impl Timed for DetectionRecipe {
+    fn steps_rate(self, processes: Option<&Processes>) -> Result<f64, Error> {
+        bench::detection_rate(detection::Plan::new(self)?, processes)
     }
 }
 

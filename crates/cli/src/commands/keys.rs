@@ -14,13 +14,17 @@ use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::probe::ProbeRecipe;
 use densesiam::recipe::reference::{self, Key};
 use densesiam::recipe::segment::SegmentRecipe;
+use densesiam::recipe::transfer::detection::DetectionRecipe;
+use densesiam::recipe::transfer::segmentation::FcnRecipe;
 use densesiam_settings::keys::nearest;
 use densesiam_settings::usual::keys_meant;
 
 /// The tasks that have recipes, and the keys of each.
-const TASKS: [(&str, Keys); 4] = [
+const TASKS: [(&str, Keys); 6] = [
     ("pretrain", reference::keys::<PretrainRecipe>),
     ("segment", reference::keys::<SegmentRecipe>),
+    ("fcn", reference::keys::<FcnRecipe>),
+    ("detector", reference::keys::<DetectionRecipe>),
     ("probe", reference::keys::<ProbeRecipe>),
     ("knn", reference::keys::<KnnRecipe>),
 ];

@@ -18,6 +18,7 @@ mod probe;
 mod processes;
 mod segment;
 mod train;
+mod transfer;
 mod views;
 
 use std::path::Path;
@@ -34,7 +35,9 @@ pub(crate) use command_line::{Command, command_line};
 pub(crate) use processes::{name, speaks};
 
 use crate::answer::{answer, answer_line};
-use command_line::{CommandLine, PredictArguments, TrainArguments, ViewsArguments, path, takes_settings};
+use command_line::{
+    CommandLine, EvaluateArguments, PredictArguments, TrainArguments, ViewsArguments, path, takes_settings,
+};
 
 /// Does what the command line says.
 ///
@@ -46,11 +49,12 @@ pub(crate) fn run(command: Command) -> Result<(), Error> {
     }
     match command {
         Command::Pretrain(arguments) => pretrain::run(&arguments),
-        Command::Evaluate { checkpoint, settings, json } => evaluate::run(&checkpoint, &settings, json),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Probe { arguments, seeds, json } => probe::run(&arguments, seeds, json),
         Command::Knn { arguments, json } => knn::run(&arguments, json),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Segment(arguments) => segment::run(&arguments),
+        Command::Transfer(arguments) => transfer::run(&arguments),
         Command::Ablate(arguments) => ablate::run(&arguments),
         Command::Views(arguments) => views::run(&arguments),
         Command::Export { checkpoint, format, out, overwrite } => {

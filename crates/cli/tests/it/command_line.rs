@@ -337,7 +337,7 @@ fn keys_are_found_by_name_meaning_and_what_others_call_them() {
     keys(&["probe", "precision"]).succeeded().prints(&["run.precision\t\"fp32\"\tauto, fp32, bf16\tprobe\t"]);
     keys(&["gird"]).exited(2).says(&["did you mean `pixsim.grid`?"]);
     keys(&["segment", "xyzzy"]).exited(2).says(&["of segment", "`densesiam keys` lists them all"]);
-    keys(&["learning", "rate"]).exited(2).says(&["pretrain, segment, probe", "quote"]);
+    keys(&["learning", "rate"]).exited(2).says(&["pretrain, segment, fcn, detector, probe", "quote"]);
 }
 
 #[test]

@@ -8,6 +8,8 @@ use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::probe::ProbeRecipe;
 use densesiam::recipe::reference::{self, Row};
 use densesiam::recipe::segment::SegmentRecipe;
+use densesiam::recipe::transfer::detection::DetectionRecipe;
+use densesiam::recipe::transfer::segmentation::FcnRecipe;
 use densesiam::recipe::{self, Recipe, merged};
 use densesiam_nn::pretrain::Chosen;
 use toml::{Table, Value};
@@ -109,6 +111,11 @@ fn the_page_of_recipes_is_what_the_program_knows() {
     }
     assert!(others.is_empty(), "docs/recipes.md has {others:?} that no method has");
 
+    transfer_is::<FcnRecipe>("Transfer to segmentation");
+    transfer_is::<DetectionRecipe>("Transfer to detection");
+
+    explained::<FcnRecipe>();
+    explained::<DetectionRecipe>();
     explained::<PretrainRecipe>();
     explained::<SegmentRecipe>();
     explained::<ProbeRecipe>();
@@ -124,6 +131,19 @@ fn the_page_of_recipes_is_what_the_program_knows() {
     same(&rows("k-NN"), &knn);
     choices_are::<KnnRecipe>(&rows("k-NN"));
     ranges_are::<KnnRecipe>(&rows("k-NN"));
+}
+
+/// The page of a recipe of transfer. Which model it has is not a choice of the recipe.
+fn transfer_is<R: Recipe>(section: &str) {
+    let mut page = rows("Keys of both");
+    page.extend(rows("Transfer"));
+    page.extend(rows(section));
+    let mut known = defaults_of(&R::default().to_toml());
+    assert!(page.remove("model").is_some() && known.remove("model").is_some());
+    same(&page, &known);
+    let weights = ["encoder.weights=random".to_owned()];
+    choices_are_with::<R>(&page, &weights);
+    ranges_are_with::<R>(&page, &weights);
 }
 
 /// Values of a key that the page allows, and such that it does not.
@@ -221,6 +241,8 @@ fn every_key_that_an_error_names_is_one_that_a_recipe_has() {
         PretrainRecipe::default().to_toml(),
         SegmentRecipe::default().to_toml(),
         ProbeRecipe::default().to_toml(),
+        FcnRecipe::default().to_toml(),
+        DetectionRecipe::default().to_toml(),
     ];
     let mut keys: BTreeSet<String> =
         recipes.iter().flat_map(|recipe| defaults_of(recipe).into_keys()).collect();

@@ -24,3 +24,4 @@ mod resume;
 mod segment;
 mod shards;
 mod smallest;
+mod transfer;

@@ -1,7 +1,7 @@
 //! The recipes that the program carries, so that it works without its repository.
 
 /// Name and text of each recipe. A recipe may be named in full or by its last part.
-pub const RECIPES: [(&str, &str); 32] = [
+pub const RECIPES: [(&str, &str); 36] = [
     ("pretrain/imagenet_r50_200ep", include_str!("../../../../recipes/pretrain/imagenet_r50_200ep.toml")),
     ("pretrain/coco_r50_800ep", include_str!("../../../../recipes/pretrain/coco_r50_800ep.toml")),
     ("pretrain/folder_r18", include_str!("../../../../recipes/pretrain/folder_r18.toml")),
@@ -104,6 +104,16 @@ pub const RECIPES: [(&str, &str); 32] = [
     ("segment/coco27_r18_10ep", include_str!("../../../../recipes/segment/coco27_r18_10ep.toml")),
     ("segment/camvid_r18", include_str!("../../../../recipes/segment/camvid_r18.toml")),
     ("segment/folder", include_str!("../../../../recipes/segment/folder.toml")),
+    (
+        "transfer/cityscapes_fcn_d8_40k",
+        include_str!("../../../../recipes/transfer/cityscapes_fcn_d8_40k.toml"),
+    ),
+    ("transfer/segmentation_folder", include_str!("../../../../recipes/transfer/segmentation_folder.toml")),
+    (
+        "transfer/voc_faster_rcnn_c4_24k",
+        include_str!("../../../../recipes/transfer/voc_faster_rcnn_c4_24k.toml"),
+    ),
+    ("transfer/voc_folder", include_str!("../../../../recipes/transfer/voc_folder.toml")),
     ("demo", include_str!("../../../../recipes/demo.toml")),
     ("demo_segment", include_str!("../../../../recipes/demo_segment.toml")),
 ];

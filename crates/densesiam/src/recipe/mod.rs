@@ -11,6 +11,7 @@ pub mod reference;
 pub mod segment;
 mod text;
 mod training;
+pub mod transfer;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -76,14 +77,15 @@ pub trait Recipe: Default {
     /// [`SettingError`] with the first key whose value is not allowed.
     fn validate(&self) -> Result<(), SettingError>;
 
-    /// The complete recipe as TOML; [`load`] reads it back to the same value. The method comes first, then the tables in this order: run,
-    /// data, labels, augment, encoder, losses, optimizer, train, evaluate, predict, monitor.
+    /// The complete recipe as TOML; [`load`] reads it back to the same value. The method or model comes first, then the tables in this order: run,
+    /// data, labels or objects, augment, encoder, losses, optimizer, train, evaluate, predict, monitor.
     ///
     /// # Panics
     /// If a setting cannot be written as TOML. That is a fault of the program and not of the recipe: a recipe that
     /// [`load`] returned can always be written.
     fn to_toml(&self) -> String {
-        const BEFORE_THE_MODEL: [&str; 6] = ["method", "run", "data", "labels", "augment", "encoder"];
+        const BEFORE_THE_MODEL: [&str; 8] =
+            ["method", "model", "run", "data", "labels", "objects", "augment", "encoder"];
         const AFTER_IT: [&str; 5] = ["optimizer", "train", "evaluate", "predict", "monitor"];
         let place = |name: &str| match BEFORE_THE_MODEL.iter().position(|table| *table == name) {
             Some(place) => place,

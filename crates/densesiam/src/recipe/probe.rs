@@ -1,6 +1,6 @@
 //! The recipe of a dense linear probe: one linear layer on the frozen features of an encoder.
 
-use densesiam_data::labelled::ReadingSettings;
+use densesiam_data::labelled::{Extent, ReadingSettings};
 use densesiam_engine::device::PrecisionRequest;
 use densesiam_nn::Architecture;
 use densesiam_nn::EncoderSettings;
@@ -173,8 +173,7 @@ impl ProbeRecipe {
     /// How pictures and labels are read, with `workers` threads.
     pub fn reading(&self, workers: usize) -> ReadingSettings {
         ReadingSettings {
-            size: self.probe.size,
-            crop: true,
+            extent: Extent::Centred(self.probe.size),
             batch_size: self.probe.evaluate_batch_size,
             workers,
             prefetch_batches: self.data.prefetch,

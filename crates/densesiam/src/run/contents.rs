@@ -23,6 +23,9 @@ pub struct Contents {
     pub encoder: String,
     /// Pseudo-categories of a segmentation.
     pub categories: Option<i64>,
+    /// The classes that it has learnt by labels, in order; none without labels.
+    #[serde(default)]
+    pub classes: Vec<String>,
     /// Seed of the run.
     #[serde(default)]
     pub seed: u64,
@@ -60,6 +63,7 @@ impl Contents {
             architecture: run.architecture,
             encoder: run.task.encoder.to_owned(),
             categories: run.categories,
+            classes: run.classes.clone(),
             seed: run.common.run.seed,
             pictures: run.index.len() as u64,
             data_fingerprint: fingerprint(&run.index),

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::num::NonZero;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{Loader, LoaderSettings};
-use densesiam_data::order::{Part, steps_per_epoch};
+use densesiam_data::order::{Part, Schedule, steps_per_epoch};
 use densesiam_data::survey::Survey;
 use densesiam_data::views::Augmentation;
 use densesiam_engine::device::{
@@ -63,8 +64,12 @@ pub struct Run {
     pub beginning: Beginning,
     /// Pseudo-categories of a segmentation.
     pub categories: Option<i64>,
+    /// The classes that it learns by labels, in order; none without labels.
+    pub classes: Vec<String>,
     /// The pictures.
     pub index: Arc<ImageIndex>,
+    /// How they become batches.
+    pub schedule: Schedule,
     /// A checksum of what else is known of them and is trained on: regions, labels or objects.
     pub annotations: Option<u32>,
     /// Where the step runs.
@@ -120,7 +125,7 @@ impl Run {
     pub fn new<R: Training>(
         mut recipe: R,
         task: TaskNames,
-        find: impl FnOnce(&DataSettings) -> Result<ImageIndex, Error>,
+        find: impl FnOnce(&DataSettings) -> Result<Arc<ImageIndex>, Error>,
     ) -> Result<(R, Self), Error> {
         let Common { run, data, .. } = recipe.common();
         if data.root.is_empty() {
@@ -157,11 +162,13 @@ impl Run {
             architecture: recipe.architecture(),
             beginning: recipe.beginning().clone(),
             categories: None,
+            classes: Vec::new(),
+            schedule: Schedule::default(),
             annotations: None,
             learning_rate: LearningRate::new(&optimizer.schedule, &horizon)?,
             threads: resolve_threads(run.threads),
             workers: workers(data.workers, device),
-            index: Arc::new(index),
+            index,
             device,
             precision,
             precision_reason,
@@ -224,6 +231,11 @@ impl Run {
         self.group.rank() == 0
     }
 
+    /// The largest picture that is decoded.
+    pub fn limits(&self) -> DecodeLimits {
+        DecodeLimits { max_pixels: self.common.data.max_pixels }
+    }
+
     /// The store of a new model, with random weights that are functions of the seed. The number of threads is limited
     /// before anything computes.
     pub fn store(&self) -> Store {
@@ -284,30 +296,31 @@ impl Run {
         Ok(State::new(store, optimizer))
     }
 
-    /// The loader of all batches from `step` on; `known_bad` are the unreadable pictures met before.
+    /// The loader of the batches of these steps; `known_bad` are the unreadable pictures met before.
     ///
     /// # Errors
     /// When a setting of the views is not allowed.
     pub fn loader<A: Augmentation>(
         &self,
         augmentation: A,
-        step: u64,
+        steps: Range<u64>,
         known_bad: &[(u64, String)],
     ) -> Result<Loader<A>, Error> {
         let Common { run, data, .. } = &self.common;
         let settings = LoaderSettings {
             augmentation,
             batch_size: self.horizon.batch_size as usize,
+            schedule: self.schedule.clone(),
             part: Part { number: self.group.rank(), parts: self.group.world() },
             seed: run.seed,
             workers: self.workers,
             prefetch_batches: data.prefetch,
             max_bad_share: data.max_bad_share,
             min_side: data.min_side,
-            limits: DecodeLimits { max_pixels: data.max_pixels },
+            limits: self.limits(),
             patience: data.patience(),
-            start_step: step,
-            total_steps: self.horizon.total_steps,
+            start_step: steps.start,
+            total_steps: steps.end,
             known_bad: known_bad.to_vec(),
         };
         Ok(Loader::new(Arc::clone(&self.index), settings)?)

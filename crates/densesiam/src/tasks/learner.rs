@@ -3,7 +3,7 @@
 
 use densesiam_data::loader::Batch;
 use densesiam_data::views::Augmentation;
-use densesiam_nn::Step;
+use densesiam_nn::{Step, Store};
 use densesiam_report::page::Status;
 use densesiam_settings::duration::Now;
 use image::RgbImage;
@@ -36,7 +36,7 @@ pub trait Learner {
     ///
     /// # Errors
     /// If the pictures that this takes cannot be read.
-    fn finish(&mut self, _run: &Run) -> Result<(), Error> {
+    fn finish(&mut self, _run: &Run, _store: &Store) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -7,3 +7,4 @@ pub mod pretrain;
 pub mod probe;
 pub mod segment;
 pub mod training;
+pub mod transfer;

@@ -39,7 +39,7 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
     let begins = !origin.is_restored();
     let mut journal = Journal::open(run, origin, state, voice)?;
     let observer = &mut observe(learner);
-    let mut loader = run.loader(views, state.step, journal.bad_files())?;
+    let mut loader = run.loader(views, state.step..run.horizon.total_steps, journal.bad_files())?;
     journal.list_bad_files(loader.bad_files())?;
     if Some(state.step) == total {
         journal.say(&format!("this run is finished: {} steps are done", state.step));
@@ -108,7 +108,7 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         }
         if Some(state.step) == total && signal.is_none() {
             journal.write()?;
-            learner.finish(run)?;
+            learner.finish(run, &state.store)?;
         }
         if score && let Err(error) = observer.score(learner, &mut journal, state.step) {
             // Labelled pictures that cannot be read must not cost what was trained.

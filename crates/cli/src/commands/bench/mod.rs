@@ -15,7 +15,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, value_parser};
 
 pub(super) use limits::{matrix_product_rate, sum_seconds};
-pub(super) use step::{pretrain_rate, segment_rate};
+pub(super) use step::{detection_rate, fcn_rate, pretrain_rate, segment_rate};
 
 use super::processes::ProcessArguments;
 use densesiam::error::Error;

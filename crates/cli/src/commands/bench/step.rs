@@ -12,6 +12,7 @@ use densesiam::tasks::learner::{Drawn, Learner};
 use densesiam::tasks::pretrain::{self, PretrainLearner};
 use densesiam::tasks::segment::{self, SegmentLearner};
 use densesiam::tasks::training::take_step;
+use densesiam::tasks::transfer::{detection, segmentation};
 use densesiam_data::loader::Batch;
 use densesiam_data::order::Part;
 use densesiam_data::views::aligned::AlignedPair;
@@ -20,7 +21,7 @@ use densesiam_data::views::{Photometric, ViewParameters};
 use densesiam_engine::device::{Precision, search_convolutions, set_threads, threads_of_each};
 use densesiam_engine::optimizer::{GroupRule, Optimizer};
 use densesiam_geometry::{Fraction, Region, View};
-use densesiam_nn::{Architecture, Group, Store};
+use densesiam_nn::{Architecture, Group, Predictors, Store};
 use densesiam_random::{Key, Purpose, RngExt};
 use densesiam_settings::duration::{Duration, Horizon, Now};
 use serde_json::json;
@@ -108,6 +109,30 @@ pub(in crate::commands) fn segment_rate(
     let learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
     let state = plan.run.state(store, plan.recipe.model.predictors())?;
     rate(&plan.run, (learner, plan.recipe.augment), state)
+}
+
+/// Pictures a second of a transfer to segmentation as planned.
+pub(in crate::commands) fn fcn_rate(
+    mut plan: segmentation::Plan,
+    processes: Option<&Processes>,
+) -> Result<f64, Error> {
+    processes::join(&mut plan.run, processes, "trial")?;
+    let store = plan.run.store();
+    let learner = plan.learner(&store);
+    let views = learner.views().clone();
+    rate(&plan.run, (learner, views), plan.run.state(store, Predictors::NONE)?)
+}
+
+/// Pictures a second of a transfer to detection as planned.
+pub(in crate::commands) fn detection_rate(
+    mut plan: detection::Plan,
+    processes: Option<&Processes>,
+) -> Result<f64, Error> {
+    processes::join(&mut plan.run, processes, "trial")?;
+    let store = plan.run.store();
+    let learner = plan.learner(&store);
+    let views = learner.views().clone();
+    rate(&plan.run, (learner, views), plan.run.state(store, Predictors::NONE)?)
 }
 
 /// Lets RegionSim start at the first step, if the method has it.
@@ -206,7 +231,7 @@ fn rate<L: Learner>(
     mut state: State,
 ) -> Result<f64, Error> {
     let batch_size = run.common.train.batch_size;
-    let mut loader = run.loader(views, 0, &[])?;
+    let mut loader = run.loader(views, 0..run.horizon.total_steps, &[])?;
     let none = || Error::Internal("the loader ended before the trial".into());
     let first = loader.next()?.ok_or_else(none)?;
     let learning = (&mut learner, &mut state);
@@ -378,6 +403,7 @@ fn noisy_batch<D: Clone>(place: &Place, drawn: &D) -> Batch<D> {
         step: 0,
         epoch: 0,
         samples: vec![0; batch_size],
+        epochs: vec![0; batch_size],
         views: views.into(),
         drawn: vec![drawn.clone(); batch_size],
     }

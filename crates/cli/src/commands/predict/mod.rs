@@ -1,9 +1,10 @@
-//! `densesiam predict`: label maps and overlays of pictures of any size.
+//! `densesiam predict`: label maps and overlays of pictures of any size, or the objects in them.
 
 mod batches;
 mod label_map;
 mod legend;
 mod names;
+mod objects;
 mod page;
 mod writer;
 
@@ -25,15 +26,23 @@ use crate::answer::answer_line;
 use batches::{Batches, Waiting};
 use densesiam::error::Error;
 use densesiam::recipe::segment::SegmentRecipe;
-use densesiam::run::workers;
+use densesiam::run::{Contents, locate, workers};
 use densesiam::segmentation::Segmentation;
 use legend::Legend;
 use names::{is_shortened, stems};
 use page::{Page, Values};
 use writer::Writer;
 
-/// Predicts all pictures, and prints how many there were, and how fast.
+/// Predicts all pictures by a segmentation or a detector, and prints how many there were, and how fast.
 pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
+    let (_, checkpoint) = locate(&arguments.checkpoint)?;
+    match Contents::read(&checkpoint)?.task.as_str() {
+        "transfer" => objects::run(arguments),
+        _ => label_maps(arguments),
+    }
+}
+
+fn label_maps(arguments: &PredictArguments) -> Result<(), Error> {
     let trained = Segmentation::open(&arguments.checkpoint, &arguments.settings)?;
     let recipe = &trained.recipe;
     let memory = Memory::of(recipe);

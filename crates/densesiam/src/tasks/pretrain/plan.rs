@@ -49,7 +49,8 @@ impl Plan {
             *regions = absolute.into_os_string().into_string().unwrap_or_else(|_| regions.clone());
         }
         let names = names(recipe.method());
-        let (recipe, mut run) = Run::new(recipe, names, |data| Ok(ImageIndex::scan(Path::new(&data.root))?))?;
+        let (recipe, mut run) =
+            Run::new(recipe, names, |data| Ok(Arc::new(ImageIndex::scan(Path::new(&data.root))?)))?;
         let beside = beside(&recipe, &run.index)?;
         if let Beside::Regions(file) = &beside {
             run.annotations = Some(file.checksum());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::labelled::{
-    DataSetError, LabelFinding, LabelSurvey, LabelledSet, ReadingSettings, training_pictures,
+    DataSetError, Extent, LabelFinding, LabelSurvey, LabelledSet, ReadingSettings, training_pictures,
 };
 use densesiam_settings::within;
 
@@ -58,8 +58,9 @@ impl Plan {
         let Common { train, data, .. } = &recipe.common;
         views_fit(train.batch_size, data.prefetch, &[recipe.augment.size; 2])?;
         let (layout, split) = (recipe.labels.layout()?, recipe.labels.train.clone());
-        let (recipe, mut run) =
-            Run::new(recipe, names(), |data| Ok(training_pictures(Path::new(&data.root), layout, &split)?))?;
+        let (recipe, mut run) = Run::new(recipe, names(), |data| {
+            Ok(Arc::new(training_pictures(Path::new(&data.root), layout, &split)?))
+        })?;
         let validation = labelled_set(&recipe)?.map(Arc::new);
         let classes = validation.as_ref().map_or(0, |set| set.taxonomy.classes.len() as i64);
         let categories = if recipe.labels.categories > 0 { recipe.labels.categories } else { classes };
@@ -86,8 +87,7 @@ impl Plan {
 /// How a model of this recipe is evaluated.
 pub fn evaluation_settings(recipe: &SegmentRecipe, workers: usize) -> ReadingSettings {
     ReadingSettings {
-        size: recipe.evaluate.size,
-        crop: true,
+        extent: Extent::Centred(recipe.evaluate.size),
         batch_size: recipe.evaluate.batch_size,
         workers,
         prefetch_batches: recipe.common.data.prefetch,

@@ -7,13 +7,17 @@ use std::time::Duration as Timeout;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::demo::{DemoSettings, write_demo};
+use densesiam_data::detection::{Annotation, DetectionSet, Object};
 use densesiam_data::index::ImageIndex;
+use densesiam_data::labelled::LabelledSet;
 use densesiam_data::loader::{Loader, LoaderSettings};
-use densesiam_data::order::Part;
+use densesiam_data::order::{Part, Schedule};
 use densesiam_data::views::Augmentation;
 use densesiam_data::views::beside::{Beside, PretrainViews};
+use densesiam_data::views::labelled::LabelledCrops;
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
+use densesiam_geometry::Region;
 use densesiam_nn::{Group, Store};
 use densesiam_settings::duration::{Duration, Horizon};
 use densesiam_torch_ext::StoreServer;
@@ -23,8 +27,12 @@ use super::*;
 use crate::recipe::load;
 use crate::recipe::pretrain::PretrainRecipe;
 use crate::recipe::segment::SegmentRecipe;
+use crate::recipe::transfer::detection::DetectionRecipe;
+use crate::recipe::transfer::segmentation::FcnRecipe;
 use crate::tasks::pretrain::{Plan, PretrainLearner};
 use crate::tasks::segment::SegmentLearner;
+use crate::tasks::transfer::detection::DetectionLearner;
+use crate::tasks::transfer::segmentation::FcnLearner;
 
 const STEPS: u64 = 20;
 /// Small, because training is chaotic: at 0.05 rounding errors of 1e-16 are 1e-11 after four steps. An error of a ten-millionth of
@@ -129,6 +137,7 @@ fn loader<A: Augmentation>(
     let loading = LoaderSettings {
         augmentation,
         batch_size,
+        schedule: Schedule::default(),
         part: Part { number: group.rank(), parts: group.world() },
         seed: 5,
         max_bad_share: 0.5,
@@ -277,6 +286,68 @@ fn processes_segment_as_one() {
         let [alone, together] = [1, world].map(|world| train_together(world, batch_size, &pictures, learner));
         assert_law(&together, &alone[0]);
     }
+}
+
+#[test]
+fn processes_transfer_to_segmentation_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path());
+    let set = Arc::new(LabelledSet::open(folder.path(), None, "train", None).unwrap());
+    let settings = [
+        "encoder.architecture=resnet18",
+        "encoder.weights=random",
+        "augment.size=33",
+        "augment.scale=[0, 0]",
+        "train.batch_size=7",
+    ];
+    let recipe: FcnRecipe = load("model = \"fcn\"", "the test", &settings.map(str::to_owned)).unwrap();
+    let learner = |store: &Store| {
+        let limits = DecodeLimits::default();
+        let views = LabelledCrops { settings: recipe.augment.clone(), set: Arc::clone(&set), limits };
+        (FcnLearner::new(&recipe, views.clone(), store, Kind::Double), views)
+    };
+    let index = set.index().unwrap();
+    let [alone, together] = [1, 3].map(|world| train_together(world, 7, &index, learner));
+    assert_law(&together, &alone[0]);
+}
+
+/// Boxes are chosen by their order, which rounding changes only where two are nearly equal.
+#[test]
+fn processes_transfer_to_detection_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures(folder.path());
+    let index = ImageIndex::scan(&folder.path().join("train/images")).unwrap();
+    let annotation = |sample: usize| {
+        let shift = (sample % 7) as f64;
+        let bbox = Region { x0: 3.0 + shift, y0: 5.0, x1: 40.0, y1: 30.0 + shift };
+        let (difficult, crowd, area, shape) = (false, false, 900.0, None);
+        let object = Object { bbox, class: sample % 2, difficult, crowd, area, shape };
+        // Some pictures show nothing.
+        let objects = if sample.is_multiple_of(5) { vec![] } else { vec![object] };
+        Annotation { size: None, objects }
+    };
+    let annotations = (0..index.len()).map(annotation).collect();
+    let classes = vec!["hill".to_owned(), "lake".to_owned()];
+    let set = Arc::new(DetectionSet::new("made up".into(), classes, index, annotations).unwrap());
+    let settings = [
+        "encoder.architecture=resnet18",
+        "encoder.weights=random",
+        "augment.short_sides=[40, 56]",
+        "detector.anchor_sizes=[16.0, 32.0]",
+        "rpn.pre_nms=[100, 100]",
+        "rpn.post_nms=[8, 8]",
+        "roi.batch=4",
+        "train.batch_size=5",
+    ];
+    let recipe: DetectionRecipe =
+        load("model = \"detector\"", "the test", &settings.map(str::to_owned)).unwrap();
+    let learner = |store: &Store| {
+        let learner = DetectionLearner::new(&recipe, &set, store, Kind::Double);
+        let views = learner.views().clone();
+        (learner, views)
+    };
+    let [alone, together] = [1, 2].map(|world| train_together(world, 5, &pictures, learner));
+    assert_law(&together, &alone[0]);
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! A trained detector, opened for use.
+
+use std::path::Path;
+
+use densesiam_data::detection::resized;
+use densesiam_data::image::RgbImage;
+use densesiam_data::resize::{ResizeScratch, resize_to};
+use densesiam_engine::device::{resolve_threads, set_threads};
+use densesiam_nn::Store;
+use densesiam_nn::detect::{Detected, Detector};
+use densesiam_nn::input::Input;
+use tch::Kind;
+
+use crate::error::Error;
+use crate::recipe::find;
+use crate::recipe::transfer::detection::DetectionRecipe;
+use crate::run::{Contents, locate};
+use crate::tasks::transfer::detection::{at_own_size, multiple, padded};
+
+/// A trained detector: the network with what is needed to use it.
+pub struct ObjectDetection {
+    /// The recipe that it was trained with, with the settings of the command line applied.
+    pub recipe: DetectionRecipe,
+    /// The names of its classes, by number.
+    pub classes: Vec<String>,
+    /// Steps it was trained for.
+    pub step: u64,
+    detector: Detector,
+    input: Input,
+}
+
+impl ObjectDetection {
+    /// Reads a run directory (its newest checkpoint), or a checkpoint's folder within one.
+    ///
+    /// # Errors
+    /// When there is no such run or checkpoint, or when it does not belong to a detector.
+    pub fn open(path: &Path, settings: &[String]) -> Result<Self, Error> {
+        let (run, checkpoint) = locate(path)?;
+        let contents = Contents::read(&checkpoint)?;
+        if (contents.task.as_str(), contents.method.as_str()) != ("transfer", "detector") {
+            let message = format!("{} is no detector; train one with `densesiam transfer`", path.display());
+            return Err(Error::Usage(message));
+        }
+        let recipe: DetectionRecipe = find(&run.display().to_string(), settings)?;
+        let device = recipe.common.run.device.resolve()?;
+        let (precision, _) = recipe.common.run.precision.resolve(device);
+        set_threads(resolve_threads(recipe.common.run.threads));
+        let store = Store::new(Kind::Float, device, recipe.common.run.seed);
+        let detector = Detector::new(&store, &recipe.model, contents.classes.len());
+        store
+            .load(&checkpoint.model)
+            .map_err(|error| Error::CannotResume(format!("{}: {error}", checkpoint.path.display())))?;
+        Ok(Self {
+            classes: contents.classes,
+            step: checkpoint.manifest.step,
+            input: Input::new(precision.kind(), device),
+            recipe,
+            detector,
+        })
+    }
+
+    /// The objects in a picture, by falling score, in its pixels. The detector sees it at the evaluation's size.
+    ///
+    /// # Errors
+    /// A fault of the program, because a decoded picture can be resized.
+    pub fn detect(&self, picture: &RgbImage) -> Result<Vec<Detected>, Error> {
+        let own = [picture.width, picture.height];
+        let evaluate = &self.recipe.evaluate;
+        let seen = resized(own, evaluate.short_side, evaluate.longest_side);
+        let small = resize_to(picture, seen[0], seen[1], &mut ResizeScratch::default())
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        let multiple = multiple(&self.recipe.model);
+        let whole = seen.map(|side| side.next_multiple_of(multiple));
+        let pictures = padded(&self.input, [small.pixels.as_slice()].into_iter(), &[seen], whole);
+        let found = self.detector.detect(&pictures, &[seen]).into_iter().flatten();
+        Ok(found.filter_map(|found| at_own_size(found, seen, own)).collect())
+    }
+}

@@ -1,0 +1,166 @@
+//! The recipe of transfer to detection.
+
+use densesiam_data::detection::DetectionAugment;
+use densesiam_nn::Architecture;
+use densesiam_nn::detect::Settings;
+use densesiam_settings::duration::Duration;
+use densesiam_settings::keys::RecipeError;
+use densesiam_settings::tables::{Tables, joined, table_of, tables_of};
+use densesiam_settings::{SettingError, require, within};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::{Model, require_beginning, require_model};
+use crate::recipe::{Beginning, Common, Recipe, RunSettings, Training};
+
+/// A complete recipe of a detector. Its default is Faster R-CNN C4 with the paper's protocol for VOC.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DetectionRecipe {
+    /// The tables that every training has.
+    pub common: Common,
+    /// `[objects]`: how the annotated pictures are laid out, and what each split is used for.
+    pub objects: ObjectSettings,
+    /// `[augment]`: sizes and flips.
+    pub augment: DetectionAugment,
+    /// `[encoder]`: what the encoder begins with.
+    pub beginning: Beginning,
+    /// `[encoder]`, `[detector]`, `[rpn]`, `[roi]`: the network and its losses.
+    pub model: Settings,
+    /// `[evaluate]`: when and how it is evaluated.
+    pub evaluate: DetectionEvaluateSettings,
+}
+
+impl Recipe for DetectionRecipe {
+    const SECTIONS: &'static [&'static str] = &["Keys of both", "Transfer", "Transfer to detection"];
+
+    fn defaults(text: &str, origin: &str, settings: &[String]) -> Result<Self, RecipeError> {
+        require_model(Model::Detector, text, origin, settings)?;
+        Ok(Self::default())
+    }
+
+    fn read(&self, tables: &Tables) -> Result<Self, RecipeError> {
+        Ok(Self {
+            common: tables.all()?,
+            objects: tables.read("objects")?,
+            augment: tables.read("augment")?,
+            beginning: tables.read("encoder")?,
+            model: tables.all()?,
+            evaluate: tables.read("evaluate")?,
+        })
+    }
+
+    fn tables(&self) -> Result<Table, RecipeError> {
+        let model = Value::String(Model::Detector.name().to_owned());
+        Ok(joined([
+            Table::from_iter([("model".to_owned(), model)]),
+            tables_of(&self.common)?,
+            table_of("objects", &self.objects)?,
+            table_of("augment", &self.augment)?,
+            table_of("encoder", &self.beginning)?,
+            tables_of(&self.model)?,
+            table_of("evaluate", &self.evaluate)?,
+        ]))
+    }
+
+    fn run(&mut self) -> &mut RunSettings {
+        &mut self.common.run
+    }
+
+    fn validate(&self) -> Result<(), SettingError> {
+        self.common.run.validate()?;
+        self.common.data.validate()?;
+        self.objects.validate()?;
+        self.augment.validate()?;
+        require_beginning(&self.beginning)?;
+        self.model.validate()?;
+        self.evaluate.validate()?;
+        self.common.validate_training()
+    }
+}
+
+impl Training for DetectionRecipe {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
+    }
+
+    fn architecture(&self) -> Architecture {
+        self.model.encoder.architecture
+    }
+
+    fn beginning(&self) -> &Beginning {
+        &self.beginning
+    }
+}
+
+/// `[objects]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ObjectSettings {
+    /// Splits that are trained on, together: `2007/trainval` in VOCdevkit, `train` in a folder of one set.
+    pub train: Vec<String>,
+    /// Splits that are evaluated on; empty for none.
+    pub val: Vec<String>,
+    /// The classes, in order; empty for those that the annotations name.
+    pub classes: Vec<String>,
+}
+
+impl Default for ObjectSettings {
+    fn default() -> Self {
+        Self { train: vec!["train".into()], val: vec!["val".into()], classes: Vec::new() }
+    }
+}
+
+impl ObjectSettings {
+    fn validate(&self) -> Result<(), SettingError> {
+        let train = format!("{:?}", self.train);
+        require(!self.train.is_empty(), "objects.train", &train, "at least one split")
+    }
+}
+
+/// `[evaluate]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DetectionEvaluateSettings {
+    /// How often the detector is evaluated before the last step, after which it always is.
+    pub every: Duration,
+    /// Shorter side that pictures are scaled to, in pixels.
+    pub short_side: u32,
+    /// The longest side that they may then have; a picture with a longer one is scaled less.
+    pub longest_side: u32,
+    /// How average precision is computed.
+    pub metric: Metric,
+    /// Batches by which the statistics of batch norm are measured again after the last step; 0 for none.
+    pub precise_batches: u64,
+}
+
+/// How average precision is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Metric {
+    /// The mean of precisions at eleven recalls, as of VOC 2007, of scores and boxes that detectron2 has rounded.
+    Voc2007,
+    /// The area under the curve, as of VOC 2012, of scores and boxes that detectron2 has rounded.
+    Voc2012,
+    /// COCO's, with its twelve figures.
+    Coco,
+}
+
+impl Default for DetectionEvaluateSettings {
+    fn default() -> Self {
+        Self {
+            every: Duration::Never,
+            short_side: 800,
+            longest_side: 1333,
+            metric: Metric::Voc2007,
+            precise_batches: 200,
+        }
+    }
+}
+
+impl DetectionEvaluateSettings {
+    fn validate(&self) -> Result<(), SettingError> {
+        within("evaluate.short_side", self.short_side, 32..=8192, "pixels")?;
+        within("evaluate.longest_side", self.longest_side, 32..=8192, "pixels")?;
+        within("evaluate.precise_batches", self.precise_batches, 0..=100_000, "batches")
+    }
+}

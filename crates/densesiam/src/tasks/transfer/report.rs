@@ -1,0 +1,154 @@
+//! The report of a transfer, from what its run directory holds.
+
+use densesiam_report::page::{Chart, Report, Series, Sheets, Status, Tile, Verdict};
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::run::{Journal, Run, Table};
+
+/// What the page of a task shows beside what every page has.
+pub(super) struct Shown {
+    /// The scores: names in `evaluations.jsonl`; the first is the headline.
+    pub(super) scores: &'static [&'static str],
+    /// What the headline means.
+    pub(super) meaning: &'static str,
+    /// The losses: labels and names.
+    pub(super) losses: &'static [(&'static str, &'static str)],
+    /// The scores of each class: the name in `evaluations.jsonl`.
+    pub(super) of_classes: &'static str,
+    /// What the contact sheets show.
+    pub(super) sheets: &'static str,
+}
+
+/// A detector's.
+pub(super) const DETECTION: Shown = Shown {
+    scores: &["AP", "AP50", "AP75"],
+    meaning: "percent; average precision, mean over the classes and over ten thresholds of overlap",
+    losses: &[
+        ("class", "loss_class"),
+        ("box", "loss_box"),
+        ("mask", "loss_mask"),
+        ("proposals, class", "loss_rpn_class"),
+        ("proposals, box", "loss_rpn_box"),
+    ],
+    of_classes: "class_AP50",
+    sheets: "Pictures of the evaluation, with the boxes that were found with a score of 0.5 or more, and with those that \
+        are there: first the pictures with the most errors, then those with the fewest.",
+};
+
+/// That of a segmentation.
+pub(super) const SEGMENTATION: Shown = Shown {
+    scores: &["mIoU", "aAcc", "mAcc"],
+    meaning: "percent; overlap with the labels, mean over the classes",
+    losses: &[("main head", "loss_main"), ("auxiliary head", "loss_auxiliary")],
+    of_classes: "class_IoU",
+    sheets: "Pictures of the evaluation, the classes that were found, and the labels.",
+};
+
+/// The page as HTML.
+pub(super) fn render(run: &Run, journal: &Journal, status: Status, shown: &Shown) -> Result<String, Error> {
+    let (metrics, evaluations) = (journal.metrics()?, journal.evaluations()?);
+    let report = Report {
+        title: run.common.run.name.clone(),
+        verdict: verdict(run, &metrics, &evaluations, &status, shown),
+        status,
+        summary: summary(run, &metrics, &evaluations, shown),
+        charts: charts(&metrics, &evaluations, shown).into_iter().filter(|chart| !chart.is_empty()).collect(),
+        classes: None,
+        sheets: Sheets { sentence: shown.sheets, pictures: journal.first_and_last_sheet()? },
+        recipe: run.recipe.clone(),
+        environment: journal.environment(),
+        warnings: journal.warnings(),
+    };
+    Ok(report.render())
+}
+
+fn percent(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| format!("{:.2}", 100.0 * value))
+}
+
+fn verdict(run: &Run, metrics: &Table, evaluations: &Table, status: &Status, shown: &Shown) -> Verdict {
+    let (name, encoder) = (shown.scores[0], run.encoder());
+    let score = evaluations.last(name);
+    let why = match score {
+        Some(_) => format!("{name} {} from {encoder}.", percent(score)),
+        None => format!("{encoder}; nothing was scored yet."),
+    };
+    let change =
+        metrics.change("loss").map(|(first, last)| format!("The loss went from {first:.3} to {last:.3}."));
+    let why: Vec<String> = [why].into_iter().chain(change).collect();
+    match status {
+        Status::Finished => Verdict::healthy("Trained and scored", why),
+        Status::Running => Verdict::healthy("Training", why),
+        Status::Interrupted => Verdict::healthy("Stopped on request", why),
+        Status::Failed(_) => Verdict::doubtful("Failed", why),
+    }
+}
+
+fn summary(run: &Run, metrics: &Table, evaluations: &Table, shown: &Shown) -> Vec<Tile> {
+    let steps = format!("{} of {}", metrics.last("step").unwrap_or_default(), run.horizon.total_steps);
+    let mut tiles = vec![("steps", steps, "updates of the weights")];
+    for (place, name) in shown.scores.iter().enumerate() {
+        tiles.push((
+            name,
+            percent(evaluations.last(name)),
+            if place == 0 { shown.meaning } else { "percent" },
+        ));
+    }
+    tiles.extend([
+        ("encoder", run.encoder(), "and what it started from"),
+        ("pictures", run.index.len().to_string(), "with labels, that it was trained on"),
+        ("loss", metrics.last_text("loss"), "the sum of all losses"),
+        (
+            "pictures a second",
+            format!("{:.1}", metrics.median("pictures_per_second")),
+            "median over the steps",
+        ),
+        ("device", run.machine(), "where the steps ran"),
+    ]);
+    tiles.into_iter().map(|(name, value, meaning)| Tile { name, value, meaning }).collect()
+}
+
+fn charts(metrics: &Table, evaluations: &Table, shown: &Shown) -> Vec<Chart> {
+    let names: Vec<_> = shown.scores.iter().map(|&name| (name, name)).collect();
+    let mut scores = evaluations.chart("Scores", "percent", &names);
+    let points = scores.series.iter_mut().flat_map(|series| &mut series.points);
+    points.for_each(|(_, score)| *score *= 100.0);
+    let last = evaluations.last_row();
+    [
+        Some(scores),
+        Some(metrics.chart("Losses", "", shown.losses)),
+        last.and_then(|row| of_classes(row, shown.of_classes)),
+        last.and_then(precision),
+        Some(metrics.chart("Learning rate", "", &[("learning rate", "learning_rate")])),
+        Some(metrics.chart("Gradient norm", "", &[("gradient norm", "gradient_norm")])),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The scores of the classes in the last evaluation, as the legend of a chart without curves.
+fn of_classes(row: &Value, name: &str) -> Option<Chart> {
+    let step = row.get("step")?.as_f64()?;
+    let (classes, scores) = (row.get("classes")?.as_array()?, row.get(name)?.as_array()?);
+    let series = classes.iter().zip(scores).filter_map(|(class, score)| {
+        Some(Series { name: class.as_str()?.to_owned(), points: vec![(step, 100.0 * score.as_f64()?)] })
+    });
+    let title = format!("{} of each class, last evaluation", name.trim_start_matches("class_"));
+    Some(Chart { title, y_label: "percent".into(), series: series.collect(), ..Chart::default() })
+}
+
+/// Precision over recall of each class in the last evaluation of a detector.
+fn precision(row: &Value) -> Option<Chart> {
+    let (classes, curves) = (row.get("classes")?.as_array()?, row.get("class_precision")?.as_array()?);
+    let recall: Vec<f64> = serde_json::from_value(row.get("recall")?.clone()).ok()?;
+    let series = classes.iter().zip(curves).filter_map(|(class, curve)| {
+        let precision: Vec<f64> = serde_json::from_value(curve.clone()).ok()?;
+        let points =
+            recall.iter().map(|recall| 100.0 * recall).zip(precision.into_iter().map(|one| 100.0 * one));
+        Some(Series { name: class.as_str()?.to_owned(), points: points.collect() })
+    });
+    let title = "Precision over recall at an overlap of 0.5, last evaluation".to_owned();
+    Some(Chart { title, y_label: "percent".into(), series: series.collect(), ..Chart::default() })
+}

@@ -1,0 +1,119 @@
+//! Turns the command line into a plan: a recipe of segmentation with labels that is resolved, checked, and printable
+//! (`--dry-run`).
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use densesiam_data::labelled::{Extent, LabelFinding, LabelSurvey, LabelledSet, ReadingSettings};
+use densesiam_data::views::labelled::LabelledCrops;
+use densesiam_nn::{ENCODER, Store};
+
+use super::FcnLearner;
+use crate::error::Error;
+use crate::memory::views_fit;
+use crate::recipe::transfer::segmentation::FcnRecipe;
+use crate::recipe::{Common, Recipe};
+use crate::run::{Run, TaskNames};
+
+/// What a transfer to segmentation is called, and what its progress line shows.
+fn names() -> TaskNames {
+    TaskNames {
+        name: "transfer",
+        method: "fcn",
+        encoder: ENCODER,
+        shown: vec![
+            ("loss", "loss"),
+            ("loss_main", "main"),
+            ("loss_auxiliary", "auxiliary"),
+            ("learning_rate", "lr"),
+        ],
+    }
+}
+
+/// A transfer to segmentation that can begin.
+#[derive(Debug)]
+pub struct Plan {
+    /// The complete recipe.
+    pub recipe: FcnRecipe,
+    /// Pictures, machine, length.
+    pub run: Run,
+    /// The pictures with labels that it learns.
+    pub training: Arc<LabelledSet>,
+    /// Those on which it is evaluated, if any.
+    pub validation: Option<Arc<LabelledSet>>,
+    /// Findings about the labels of both.
+    doubts: Vec<LabelFinding>,
+}
+
+impl Plan {
+    /// Checks the recipe and resolves it.
+    ///
+    /// # Errors
+    /// A setting that is not allowed, with its key; or pictures, labels or a device that are not available.
+    pub fn new(recipe: FcnRecipe) -> Result<Self, Error> {
+        recipe.validate()?;
+        let Common { train, data, .. } = &recipe.common;
+        views_fit(train.batch_size, data.prefetch, &[recipe.augment.size])?;
+        let labels = recipe.labels.clone();
+        let mut training = None;
+        let (recipe, mut run) = Run::new(recipe, names(), |data| {
+            let set = labels.open(Path::new(&data.root), &labels.train)?;
+            let index = set.index()?;
+            training = Some(Arc::new(set));
+            Ok(index)
+        })?;
+        let training = training.ok_or_else(|| Error::Internal("no pictures were asked for".into()))?;
+        let root = Path::new(&recipe.common.data.root);
+        let validation = match recipe.labels.val.is_empty() {
+            true => None,
+            false => Some(Arc::new(recipe.labels.open(root, &recipe.labels.val)?)),
+        };
+        run.classes = training.taxonomy.names().into_iter().map(str::to_owned).collect();
+        run.when.score =
+            validation.as_ref().map(|_| recipe.evaluate.every.resolve(&run.horizon).unwrap_or(0));
+        // The contact sheet is drawn at each evaluation.
+        run.when.pictures = None;
+        let sets = [Some(&training), validation.as_ref()].into_iter().flatten();
+        let doubts = sets.filter_map(|set| LabelSurvey::of(set, &run.limits()).finding()).collect();
+        Ok(Self { recipe, run, training, validation, doubts })
+    }
+
+    /// What the steps learn, with its model in `store`.
+    pub fn learner(&self, store: &Store) -> FcnLearner {
+        let (settings, set) = (self.recipe.augment.clone(), Arc::clone(&self.training));
+        let views = LabelledCrops { settings, set, limits: self.run.limits() };
+        FcnLearner::new(&self.recipe, views, store, self.run.precision.kind())
+    }
+
+    /// How pictures are read for an evaluation.
+    pub fn reading(&self) -> ReadingSettings {
+        let data = &self.recipe.common.data;
+        ReadingSettings {
+            extent: Extent::Fitted(self.recipe.evaluate.scale),
+            batch_size: 1,
+            workers: self.run.workers,
+            prefetch_batches: data.prefetch,
+            limits: self.run.limits(),
+            patience: data.patience(),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.run)?;
+        writeln!(formatter, "encoder     {}", self.run.encoder())?;
+        writeln!(
+            formatter,
+            "labels      {} classes of {}",
+            self.training.taxonomy.classes.len(),
+            self.training.name
+        )?;
+        match &self.validation {
+            Some(set) => writeln!(formatter, "evaluation  {} pictures of {}", set.len(), set.name)?,
+            None => writeln!(formatter, "evaluation  none: labels.val is empty")?,
+        }
+        self.doubts.iter().try_for_each(|doubt| writeln!(formatter, "WARNING     {doubt}"))
+    }
+}
