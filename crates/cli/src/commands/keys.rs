@@ -172,10 +172,13 @@ mod tests {
             let same = all.iter().filter(|entry| entry.key.name == key);
             same.map(|entry| (entry.tasks.clone(), entry.key.default.as_str())).collect()
         };
-        assert_eq!(of("run.seed"), [(vec!["pretrain", "segment", "probe", "knn"], "1")]);
+        assert_eq!(of("run.seed"), [(vec!["pretrain", "segment", "fcn", "detector", "probe", "knn"], "1")]);
         assert_eq!(
             of("run.precision"),
-            [(vec!["pretrain", "segment"], "\"auto\""), (vec!["probe", "knn"], "\"fp32\"")]
+            [
+                (vec!["pretrain", "segment", "fcn", "detector"], "\"auto\""),
+                (vec!["probe", "knn"], "\"fp32\"")
+            ]
         );
         assert_eq!(of("pixsim.grid"), [(vec!["pretrain"], "7")]);
         assert!(all.iter().all(|entry| !entry.key.meaning.is_empty() && !entry.key.allowed.is_empty()));
