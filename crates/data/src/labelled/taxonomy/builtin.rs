@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{Class, Meaning, Taxonomy, TaxonomyError};
+use crate::detection::VOC_CLASSES;
 
 const COCO27: &str = include_str!("../../../assets/coco27/coco27.json");
 
@@ -57,30 +58,6 @@ const CITYSCAPES: [(&str, bool, bool, [u8; 3]); 27] = [
 
 /// The first label id of Cityscapes that is a class.
 const CITYSCAPES_FIRST: u8 = 7;
-
-const VOC2012: [&str; 21] = [
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-];
 
 #[derive(Deserialize)]
 struct Coco27 {
@@ -152,8 +129,9 @@ impl Taxonomy {
 
     /// PASCAL VOC 2012: background (stuff) and 20 things, label values 0..=20.
     pub fn voc2012() -> Self {
-        let class = |(number, &name)| class(name, name != "background", Some(voc_colour(number)));
-        Self::direct("voc2012", VOC2012.iter().enumerate().map(class).collect())
+        let class = |(number, name)| class(name, name != "background", Some(voc_colour(number)));
+        let names = ["background"].into_iter().chain(VOC_CLASSES);
+        Self::direct("voc2012", names.enumerate().map(class).collect())
     }
 }
 
