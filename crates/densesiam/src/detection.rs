@@ -1,10 +1,11 @@
 //! A trained detector, opened for use.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use densesiam_data::detection::resized;
 use densesiam_data::image::RgbImage;
 use densesiam_data::resize::{ResizeScratch, resize_to};
+use densesiam_engine::checkpoint::Checkpoint;
 use densesiam_engine::device::{resolve_threads, set_threads};
 use densesiam_nn::Store;
 use densesiam_nn::detect::{Detected, Detector};
@@ -13,9 +14,10 @@ use tch::Kind;
 
 use crate::error::Error;
 use crate::recipe::find;
+use crate::recipe::transfer::Model;
 use crate::recipe::transfer::detection::DetectionRecipe;
 use crate::run::{Contents, locate};
-use crate::tasks::transfer::detection::{at_own_size, multiple, padded};
+use crate::tasks::transfer::detection::{multiple, padded};
 
 /// A trained detector: the network with what is needed to use it.
 pub struct ObjectDetection {
@@ -35,10 +37,17 @@ impl ObjectDetection {
     /// # Errors
     /// When there is no such run or checkpoint, or when it does not belong to a detector.
     pub fn open(path: &Path, settings: &[String]) -> Result<Self, Error> {
-        let (run, checkpoint) = locate(path)?;
+        Self::of(locate(path)?, settings)
+    }
+
+    /// As [`ObjectDetection::open`], of a run and its checkpoint that were read.
+    ///
+    /// # Errors
+    /// When they do not belong to a detector.
+    pub fn of((run, checkpoint): (PathBuf, Checkpoint), settings: &[String]) -> Result<Self, Error> {
         let contents = Contents::read(&checkpoint)?;
-        if (contents.task.as_str(), contents.method.as_str()) != ("transfer", "detector") {
-            let message = format!("{} is no detector; train one with `densesiam transfer`", path.display());
+        if (contents.task.as_str(), contents.method.as_str()) != ("transfer", Model::Detector.name()) {
+            let message = format!("{} is no detector; train one with `densesiam transfer`", run.display());
             return Err(Error::Usage(message));
         }
         let recipe: DetectionRecipe = find(&run.display().to_string(), settings)?;
@@ -73,6 +82,6 @@ impl ObjectDetection {
         let whole = seen.map(|side| side.next_multiple_of(multiple));
         let pictures = padded(&self.input, [small.pixels.as_slice()].into_iter(), &[seen], whole);
         let found = self.detector.detect(&pictures, &[seen]).into_iter().flatten();
-        Ok(found.filter_map(|found| at_own_size(found, seen, own)).collect())
+        Ok(found.filter_map(|found| found.resized(seen, own)).collect())
     }
 }

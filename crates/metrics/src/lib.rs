@@ -12,8 +12,7 @@
 //!
 //! [`detection`] scores boxes and masks of objects.
 //!
-//! All scores are **fractions** in `0..=1`, `None` if there is nothing to score; the code that prints them converts to
-//! percent. Class and cluster indices count from 0.
+//! All scores are **fractions** in `0..=1`, `None` if there is nothing to score; [`percent`] prints them. Class and cluster indices count from 0.
 
 mod assignment;
 mod confusion;
@@ -28,3 +27,8 @@ pub use assignment::{Matching, MatchingRule};
 pub use confusion::{ConfusionError, ConfusionMatrix};
 pub use segmentation::{ClassScores, MeanScores, ScoreError, SegmentationScores, ThingsStuff};
 pub use spread::Spread;
+
+/// A score in percent with two decimals, as tables have it; a dash if there is nothing to score.
+pub fn percent(score: Option<f64>) -> String {
+    score.map_or("-".to_owned(), |score| format!("{:.2}", 100.0 * score))
+}

@@ -46,9 +46,10 @@ pub(crate) enum Command {
     Ablate(ablate::AblateArguments),
     /// Score a trained segmentation on labelled pictures, or anybody's detections
     ///
-    /// A segmentation is scored under the optimal one-to-one assignment of pseudo-categories to classes, which is the published protocol, and
-    /// many-to-one, where each pseudo-category stands for the class that most of its pixels have. With --detections and --ground-truth, files of objects are compared by COCO's rules, or
-    /// a folder of results with PASCAL VOC's annotations by those of VOC.
+    /// A segmentation is scored under the optimal one-to-one assignment of pseudo-categories to classes, which is the
+    /// published protocol, and many-to-one, where each pseudo-category stands for the class that most of its pixels have.
+    /// With --detections and --ground-truth, files of objects are compared by COCO's rules, or a folder of results with
+    /// PASCAL VOC's annotations by those of VOC.
     Evaluate(EvaluateArguments),
     /// Train one linear layer on the frozen features of encoders, and compare how well it segments
     ///

@@ -13,6 +13,7 @@ use crate::image::RgbImage;
 use crate::labelled::ReadingError;
 use crate::loader::prefetch::{Prefetch, Production};
 use crate::loader::{PATIENCE, SampleError};
+use crate::order::Part;
 use crate::resize::{ResizeScratch, resize_to};
 use crate::views::ApplyError;
 
@@ -26,6 +27,8 @@ pub struct DetectionReading {
     /// Pictures in a batch, at least 1. With 1, pictures come in the order of the set; with more, those that have one size once
     /// resized come together, because padding would change what a network with batch norm sees.
     pub batch_size: usize,
+    /// The part of the batches that is read here, one in turn with the other parts; other processes read those.
+    pub part: Part,
     /// Worker threads, at least 1.
     pub workers: usize,
     /// Batches that are prepared in advance, at least 1.
@@ -43,6 +46,7 @@ impl Default for DetectionReading {
             short_side: 800,
             longest_side: 1333,
             batch_size: 1,
+            part: Part::WHOLE,
             workers: 1,
             prefetch_batches: 4,
             limits: DecodeLimits::default(),
@@ -97,7 +101,7 @@ struct ReadPicture {
     image: RgbImage,
 }
 
-/// An iterator over the batches of a set, every picture once, in an order that does not depend on the number of workers. It ends
+/// An iterator over the batches of a set, or of its part, every picture once, in an order that does not depend on the number of workers. It ends
 /// after the first error. Dropping it ends its threads.
 pub struct DetectionReader {
     prefetch: Prefetch<Reading>,
@@ -113,7 +117,8 @@ impl DetectionReader {
         within("evaluate.short_side", settings.short_side, 1..=8192, "pixels")?;
         within("evaluate.longest_side", settings.longest_side, 1..=16384, "pixels")?;
         within("evaluate.batch_size", settings.batch_size, 1..=4096, "pictures")?;
-        let batches = planned(&set, &settings);
+        let Part { number, parts } = settings.part;
+        let batches: Vec<_> = planned(&set, &settings).into_iter().skip(number).step_by(parts).collect();
         let (steps, workers) = (0..batches.len() as u64, settings.workers);
         let reading = Reading { set, settings, batches };
         let prefetch = Prefetch::start(reading, steps, workers, settings.prefetch_batches)?;

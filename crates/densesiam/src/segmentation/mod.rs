@@ -2,11 +2,12 @@
 
 mod pixels;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use densesiam_data::image::RgbImage;
 use densesiam_data::reader::size_seen;
 use densesiam_data::resize::{ResizeScratch, resize_to};
+use densesiam_engine::checkpoint::Checkpoint;
 use densesiam_engine::device::{resolve_threads, set_threads};
 use densesiam_engine::run_dir::RunLayout;
 use densesiam_nn::Store;
@@ -128,11 +129,17 @@ impl Segmentation {
     /// # Errors
     /// When there is no such run or checkpoint, or when it does not belong to a segmentation.
     pub fn open(path: &Path, settings: &[String]) -> Result<Self, Error> {
-        let (run, checkpoint) = locate(path)?;
+        Self::of(locate(path)?, settings)
+    }
+
+    /// As [`Segmentation::open`], of a run and its checkpoint that were read.
+    ///
+    /// # Errors
+    /// When they do not belong to a segmentation.
+    pub fn of((run, checkpoint): (PathBuf, Checkpoint), settings: &[String]) -> Result<Self, Error> {
         let contents = Contents::read(&checkpoint)?;
         if contents.task != "segment" {
-            let message =
-                format!("{} is no segmentation; train one with `densesiam segment`", path.display());
+            let message = format!("{} is no segmentation; train one with `densesiam segment`", run.display());
             return Err(Error::Usage(message));
         }
         let recipe: SegmentRecipe = find(&run.display().to_string(), settings)?;

@@ -107,7 +107,6 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
             state.store.average_statistics();
         }
         if Some(state.step) == total && signal.is_none() {
-            journal.write()?;
             learner.finish(run, &state.store)?;
         }
         if score && let Err(error) = observer.score(learner, &mut journal, state.step) {

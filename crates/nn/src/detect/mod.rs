@@ -321,9 +321,9 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
     Vec::try_from(tensor.contiguous().flatten(0, -1)).unwrap_or_default()
 }
 
-/// `work` of each number below `count`, on the threads of the machine.
+/// `work` of each number below `count`, on as many threads as libtorch has.
 fn each<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
+    let threads = (tch::get_num_threads().max(1) as usize).min(count);
     if threads < 2 {
         return (0..count).map(work).collect();
     }

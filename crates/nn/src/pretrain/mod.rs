@@ -205,7 +205,7 @@ pub trait MethodSettings: Debug {
 
     /// The predictors to which `optimizer.fixed_predictor_learning_rate` refers.
     fn predictors(&self) -> Predictors {
-        Predictors { global: &[], all: &[] }
+        Predictors::NONE
     }
 
     /// Its losses, the most important one first.

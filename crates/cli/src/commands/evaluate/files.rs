@@ -8,6 +8,7 @@ use densesiam::tasks::transfer::detection::truths;
 use densesiam_data::detection::{Classes, Counted, read_voc, read_voc_results, score as coco};
 use densesiam_engine::log::say;
 use densesiam_metrics::detection::{Kind, Rounding, VocEvaluator, VocRule};
+use densesiam_metrics::percent;
 use serde_json::json;
 
 use super::EvaluateArguments;
@@ -67,8 +68,8 @@ fn by_voc(detections: &Path, ground_truth: &Path, arguments: &EvaluateArguments)
     let rounding = if arguments.exact { Rounding::Exact } else { Rounding::Detectron2 };
     let mut evaluator = VocEvaluator::new(set.classes.len(), rule, rounding);
     let truths = truths(&set);
-    let unscored = |error: &dyn std::fmt::Display| Error::Usage(format!("{}: {error}", detections.display()));
-    evaluator.update(&truths, &found).map_err(|error| unscored(&error))?;
+    let scored = evaluator.update(&truths, &found);
+    scored.map_err(|error| Error::Usage(format!("{}: {error}", detections.display())))?;
     let scores = evaluator.finish();
     Ok(Scored {
         heading: format!(
@@ -85,8 +86,6 @@ fn by_voc(detections: &Path, ground_truth: &Path, arguments: &EvaluateArguments)
 
 impl Scored {
     fn table(&self) -> String {
-        let percent =
-            |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{:.2}", 100.0 * figure));
         let mut table = format!("{}\n\n", self.heading);
         for (name, figure) in &self.figures {
             let _ = writeln!(table, "{name:8}  {:>6}", percent(*figure));

@@ -4,7 +4,7 @@
 use std::fmt::{Display, Write};
 
 use densesiam_data::labelled::Taxonomy;
-use densesiam_metrics::{ClassScores, MeanScores, SegmentationScores, ThingsStuff};
+use densesiam_metrics::{ClassScores, MeanScores, SegmentationScores, ThingsStuff, percent};
 
 use densesiam::tasks::segment::Evaluation;
 
@@ -112,10 +112,6 @@ fn numbers(numbers: &[usize]) -> String {
     let rest = numbers.len() - named.len();
     let and_more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
     named.join(", ") + &and_more
-}
-
-fn percent(fraction: Option<f64>) -> String {
-    fraction.map_or("-".to_owned(), |fraction| format!("{:.2}", 100.0 * fraction))
 }
 
 #[cfg(test)]

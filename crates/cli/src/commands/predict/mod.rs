@@ -24,6 +24,7 @@ use densesiam_text::shown;
 use super::{PredictArguments, interrupt, refuse_existing};
 use crate::answer::answer_line;
 use batches::{Batches, Waiting};
+use densesiam::detection::ObjectDetection;
 use densesiam::error::Error;
 use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::run::{Contents, locate, workers};
@@ -35,23 +36,28 @@ use writer::Writer;
 
 /// Predicts all pictures by a segmentation or a detector, and prints how many there were, and how fast.
 pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
-    let (_, checkpoint) = locate(&arguments.checkpoint)?;
-    match Contents::read(&checkpoint)?.task.as_str() {
-        "transfer" => objects::run(arguments),
-        _ => label_maps(arguments),
+    let located = locate(&arguments.checkpoint)?;
+    match Contents::read(&located.1)?.task.as_str() {
+        "transfer" => objects::run(arguments, &ObjectDetection::of(located, &arguments.settings)?),
+        _ => label_maps(arguments, &Segmentation::of(located, &arguments.settings)?),
     }
 }
 
-fn label_maps(arguments: &PredictArguments) -> Result<(), Error> {
-    let trained = Segmentation::open(&arguments.checkpoint, &arguments.settings)?;
+/// The pictures to predict, and the common part of the names of the files of each.
+fn pictures_of(root: &Path) -> Result<(Arc<ImageIndex>, Vec<PathBuf>), Error> {
+    let many = root.is_dir() || names_shards(root);
+    let index = if many { ImageIndex::scan(root)? } else { ImageIndex::single(root)? };
+    let stems = stems(&(0..index.len()).map(|sample| index.relative_path(sample)).collect::<Vec<_>>());
+    Ok((Arc::new(index), stems))
+}
+
+fn label_maps(arguments: &PredictArguments, trained: &Segmentation) -> Result<(), Error> {
     let recipe = &trained.recipe;
     let memory = Memory::of(recipe);
     let root = &arguments.pictures;
-    let many = root.is_dir() || names_shards(root);
-    let index = Arc::new(if many { ImageIndex::scan(root)? } else { ImageIndex::single(root)? });
-    let stems = stems(&(0..index.len()).map(|sample| index.relative_path(sample)).collect::<Vec<_>>());
+    let (index, stems) = pictures_of(root)?;
     refuse_replacing(&index, &stems, arguments)?;
-    let legend = Legend::new(&trained);
+    let legend = Legend::new(trained);
     let progress = Progress::new(&Voice::Terminal, "predict", 0, index.len() as u64, 1);
     legend.write(&arguments.out)?;
     progress.println(legend.summary());
@@ -62,13 +68,13 @@ fn label_maps(arguments: &PredictArguments) -> Result<(), Error> {
     let threads = workers(recipe.common.data.workers, recipe.common.run.device.resolve()?);
     let mut reader = Reader::new(Arc::clone(&index), memory.reader(recipe, threads, !arguments.no_overlays))?;
     let mut batches = Batches::new(memory.batch_pixels, memory.waiting);
-    let writer = Writer::start(Values::of(&trained), threads, memory.written)?;
+    let writer = Writer::start(Values::of(trained), threads, memory.written)?;
     for (sample, stem) in stems.iter().enumerate() {
         let Some(read) = next(&mut reader, &interrupt, &arguments.out)? else { break };
         match read {
             Ok(picture) => {
                 let full = batches.add(Waiting { stem: arguments.out.join(stem), picture });
-                full.map_or(Ok(()), |batch| predict(batch, &trained, &writer))?;
+                full.map_or(Ok(()), |batch| predict(batch, trained, &writer))?;
             }
             Err(error) => {
                 unreadable += 1;
@@ -78,7 +84,7 @@ fn label_maps(arguments: &PredictArguments) -> Result<(), Error> {
         progress.advance(sample as u64 + 1);
     }
     while let Some(batch) = batches.rest() {
-        predict(batch, &trained, &writer)?;
+        predict(batch, trained, &writer)?;
     }
     writer.finish()?;
     progress.finish();

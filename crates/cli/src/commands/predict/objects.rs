@@ -1,7 +1,6 @@
 //! Boxes of pictures: drawn into each, and listed for other programs.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use densesiam::detection::ObjectDetection;
@@ -9,15 +8,14 @@ use densesiam::error::Error;
 use densesiam::file::write_bytes;
 use densesiam_data::decode::{DecodeLimits, decode};
 use densesiam_data::image::RgbImage;
-use densesiam_data::index::{ImageIndex, Place, names_shards};
+use densesiam_data::index::Place;
 use densesiam_engine::log::{Progress, Voice};
 use densesiam_nn::detect::Detected;
 use densesiam_report::pictures::{NamedBox, Palette, draw_boxes, png};
 use densesiam_text::shown;
 use serde_json::{Value, json};
 
-use super::names::stems;
-use super::{refused, with_suffix};
+use super::{pictures_of, refused, with_suffix};
 use crate::answer::answer_line;
 use crate::commands::{PredictArguments, interrupt, refuse_existing};
 
@@ -25,12 +23,9 @@ use crate::commands::{PredictArguments, interrupt, refuse_existing};
 const DRAWN: f64 = 0.5;
 
 /// Detects objects in all pictures, draws them, and writes `results.json`.
-pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
-    let trained = ObjectDetection::open(&arguments.checkpoint, &arguments.settings)?;
+pub(super) fn run(arguments: &PredictArguments, trained: &ObjectDetection) -> Result<(), Error> {
     let (root, out) = (&arguments.pictures, &arguments.out);
-    let many = root.is_dir() || names_shards(root);
-    let index = Arc::new(if many { ImageIndex::scan(root)? } else { ImageIndex::single(root)? });
-    let stems = stems(&(0..index.len()).map(|sample| index.relative_path(sample)).collect::<Vec<_>>());
+    let (index, stems) = pictures_of(root)?;
     let list = out.join("results.json");
     refuse_existing(&list, arguments.overwrite)?;
     std::fs::create_dir_all(out).map_err(|source| Error::file(out, source))?;

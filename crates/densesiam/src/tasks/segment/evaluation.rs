@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use densesiam_data::labelled::{LabelledLoader, LabelledSet, ReadingSettings, Taxonomy, VOID};
 use densesiam_data::order::Part;
-use densesiam_metrics::{ConfusionMatrix, Matching, SegmentationScores};
+use densesiam_metrics::{ConfusionMatrix, Matching, SegmentationScores, percent};
 use densesiam_nn::Group;
 use densesiam_nn::segment::Segmenter;
 use serde_json::{Value, json};
@@ -106,8 +106,6 @@ impl Evaluation {
 
 impl fmt::Display for Evaluation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent =
-            |score: Option<f64>| score.map_or("-".to_owned(), |score| format!("{:.2}", 100.0 * score));
         let overall = &self.scores.overall;
         let (miou, aacc, macc) = (percent(overall.miou), percent(overall.aacc), percent(overall.macc));
         write!(formatter, "mIoU {miou}, aAcc {aacc}, mAcc {macc}")?;

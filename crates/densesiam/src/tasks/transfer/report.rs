@@ -1,5 +1,6 @@
 //! The report of a transfer, from what its run directory holds.
 
+use densesiam_metrics::percent;
 use densesiam_report::page::{Chart, Report, Series, Sheets, Status, Tile, Verdict};
 use serde_json::Value;
 
@@ -61,10 +62,6 @@ pub(super) fn render(run: &Run, journal: &Journal, status: Status, shown: &Shown
         warnings: journal.warnings(),
     };
     Ok(report.render())
-}
-
-fn percent(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| format!("{:.2}", 100.0 * value))
 }
 
 fn verdict(run: &Run, metrics: &Table, evaluations: &Table, status: &Status, shown: &Shown) -> Verdict {

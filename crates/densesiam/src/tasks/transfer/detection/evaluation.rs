@@ -5,17 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use densesiam_data::detection::{DetectionReader, DetectionReading, DetectionSet, write_voc_results};
+use densesiam_data::order::Part;
 use densesiam_geometry::Xywh;
 use densesiam_metrics::detection::{
     CocoEvaluator, CocoScores, Curve, Detection, EvaluationError, Kind, Rounding, Truth, VocEvaluator,
     VocRule, VocScores,
 };
+use densesiam_metrics::percent;
 use densesiam_nn::Group;
 use densesiam_nn::detect::Detector;
 use densesiam_nn::input::Input;
 use serde_json::{Value, json};
 
-use super::{at_own_size, multiple, padded};
+use super::{multiple, padded};
 use crate::error::Error;
 use crate::file::write_bytes;
 use crate::recipe::transfer::detection::{DetectionRecipe, Metric};
@@ -88,25 +90,24 @@ fn detect(
     (detector, input): (&Detector, &Input),
     group: &Group,
 ) -> Result<Vec<Detection>, Error> {
+    let part = Part { number: group.rank(), parts: group.world() };
     let mut detections = Vec::new();
-    for (place, batch) in DetectionReader::new(Arc::clone(set), *reading)?.enumerate() {
+    for batch in DetectionReader::new(Arc::clone(set), DetectionReading { part, ..*reading })? {
         let batch = batch?;
-        if place % group.world() == group.rank() {
-            let sizes = vec![batch.size; batch.samples.len()];
-            let pixels = batch.images.chunks_exact(batch.images.len() / sizes.len());
-            let whole = batch.size.map(|side| side.next_multiple_of(multiple));
-            let found = detector.detect(&padded(input, pixels, &sizes, whole), &sizes);
-            for (place, found) in found.into_iter().enumerate() {
-                let (picture, own) = (batch.samples[place], batch.picture_sizes[place]);
-                let found = found.into_iter().filter_map(|found| at_own_size(found, batch.size, own));
-                detections.extend(found.map(|found| Detection {
-                    picture,
-                    class: found.class,
-                    score: found.score,
-                    bbox: Xywh::from(found.region),
-                    mask: None,
-                }));
-            }
+        let sizes = vec![batch.size; batch.samples.len()];
+        let pixels = batch.images.chunks_exact(batch.images.len() / sizes.len());
+        let whole = batch.size.map(|side| side.next_multiple_of(multiple));
+        let found = detector.detect(&padded(input, pixels, &sizes, whole), &sizes);
+        for (place, found) in found.into_iter().enumerate() {
+            let (picture, own) = (batch.samples[place], batch.picture_sizes[place]);
+            let found = found.iter().filter_map(|found| found.resized(batch.size, own));
+            detections.extend(found.map(|found| Detection {
+                picture,
+                class: found.class,
+                score: found.score,
+                bbox: Xywh::from(found.region),
+                mask: None,
+            }));
         }
     }
     Ok(detections)
@@ -228,8 +229,6 @@ impl DetectionEvaluation {
 
 impl fmt::Display for DetectionEvaluation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent =
-            |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{:.2}", 100.0 * figure));
         let figures = self.scores.figures();
         let shown = figures.iter().take(3).map(|(name, figure)| format!("{name} {}", percent(*figure)));
         formatter.write_str(&shown.collect::<Vec<_>>().join(", "))

@@ -12,8 +12,7 @@ use densesiam_data::loader::Batch;
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::Start;
-use densesiam_geometry::Region;
-use densesiam_nn::detect::{self, Design, Detected, Detector};
+use densesiam_nn::detect::{self, Design, Detector};
 use densesiam_nn::input::Input;
 use densesiam_nn::{Group, Predictors, Step, Store};
 use densesiam_random::{Key, Purpose};
@@ -113,18 +112,6 @@ pub(crate) fn multiple(settings: &detect::Settings) -> u32 {
         Design::C4 => 1,
         Design::Fpn => settings.encoder.architecture.stride(),
     }
-}
-
-/// What was found in a picture as the detector has `seen` it (width, height), in pixels of the picture itself, of its `own` size;
-/// `None` if nothing of it lies in the picture.
-pub(crate) fn at_own_size(found: Detected, seen: [u32; 2], own: [u32; 2]) -> Option<Detected> {
-    let moved = |value: f64, axis: usize| {
-        let own = f64::from(own[axis]);
-        (value * own / f64::from(seen[axis])).clamp(0.0, own)
-    };
-    let Region { x0, y0, x1, y1 } = found.region;
-    let region = Region { x0: moved(x0, 0), y0: moved(y0, 1), x1: moved(x1, 0), y1: moved(y1, 1) };
-    (region.width() > 0.0 && region.height() > 0.0).then_some(Detected { region, ..found })
 }
 
 fn objects_of(view: &DetectionView) -> Vec<detect::Object> {

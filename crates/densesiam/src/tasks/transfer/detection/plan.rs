@@ -7,11 +7,12 @@ use std::sync::Arc;
 use densesiam_data::detection::{
     Classes, DetectionReading, DetectionSet, DetectionSurvey, VocPart, read_voc,
 };
-use densesiam_data::order::Schedule;
+use densesiam_data::order::{Part, Schedule};
 use densesiam_nn::{ENCODER, Store};
 
 use super::DetectionLearner;
 use crate::error::Error;
+use crate::recipe::transfer::Model;
 use crate::recipe::transfer::detection::DetectionRecipe;
 use crate::recipe::{Common, Recipe};
 use crate::run::{Run, TaskNames};
@@ -20,7 +21,7 @@ use crate::run::{Run, TaskNames};
 fn names() -> TaskNames {
     TaskNames {
         name: "transfer",
-        method: "detector",
+        method: Model::Detector.name(),
         encoder: ENCODER,
         shown: vec![
             ("loss", "loss"),
@@ -98,6 +99,7 @@ impl Plan {
             short_side: evaluate.short_side,
             longest_side: evaluate.longest_side,
             batch_size: 1,
+            part: Part::WHOLE,
             workers: self.run.workers,
             prefetch_batches: data.prefetch,
             limits: self.run.limits(),

@@ -1,12 +1,13 @@
 //! Evaluation of a segmentation with labels: one confusion matrix over the whole set, at the labels' own size.
 
 use std::fmt;
+use std::sync::Arc;
 
 use densesiam_data::labelled::{
     LabelledLoader, LabelledSet, ReadingScratch, ReadingSettings, Taxonomy, VOID, read_sample,
 };
 use densesiam_data::order::Part;
-use densesiam_metrics::{ClassScores, ConfusionMatrix, Matching, MeanScores, SegmentationScores};
+use densesiam_metrics::{ClassScores, ConfusionMatrix, Matching, MeanScores, SegmentationScores, percent};
 use densesiam_nn::Group;
 use densesiam_nn::fcn::{Fcn, Inference};
 use densesiam_nn::input::Input;
@@ -15,7 +16,6 @@ use image::RgbImage;
 use serde_json::{Value, json};
 use tch::Kind;
 
-use super::Set;
 use crate::error::Error;
 use crate::recipe::transfer::segmentation::FcnRecipe;
 use crate::run::all_succeed;
@@ -43,7 +43,7 @@ fn inference(recipe: &FcnRecipe) -> Inference {
 /// # Errors
 /// When a picture or label map cannot be read.
 pub fn evaluate(
-    set: &Set,
+    set: &Arc<LabelledSet>,
     reading: ReadingSettings,
     recipe: &FcnRecipe,
     (network, input): (&Fcn, &Input),
@@ -67,7 +67,7 @@ pub fn evaluate(
 }
 
 fn confusion_of(
-    set: Set,
+    set: Arc<LabelledSet>,
     reading: ReadingSettings,
     inference: Inference,
     (network, input): (&Fcn, &Input),
@@ -160,8 +160,6 @@ impl FcnEvaluation {
 
 impl fmt::Display for FcnEvaluation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent =
-            |score: Option<f64>| score.map_or("-".to_owned(), |score| format!("{:.2}", 100.0 * score));
         let MeanScores { miou, aacc, macc } = self.overall;
         write!(formatter, "mIoU {}, aAcc {}, mAcc {}", percent(miou), percent(aacc), percent(macc))
     }

@@ -4,9 +4,6 @@
 mod evaluation;
 mod plan;
 
-use std::sync::Arc;
-
-use densesiam_data::labelled::LabelledSet;
 use densesiam_data::loader::Batch;
 use densesiam_data::views::labelled::{LabelledCrop, LabelledCrops};
 use densesiam_engine::interrupt::Interrupt;
@@ -139,6 +136,3 @@ impl Observer<FcnLearner> for Scored<'_> {
         report::render(&self.plan.run, journal, status, &report::SEGMENTATION)
     }
 }
-
-/// Where a labelled set is used by several threads.
-type Set = Arc<LabelledSet>;

@@ -12,6 +12,7 @@ use densesiam_nn::{ENCODER, Store};
 use super::FcnLearner;
 use crate::error::Error;
 use crate::memory::views_fit;
+use crate::recipe::transfer::Model;
 use crate::recipe::transfer::segmentation::FcnRecipe;
 use crate::recipe::{Common, Recipe};
 use crate::run::{Run, TaskNames};
@@ -20,7 +21,7 @@ use crate::run::{Run, TaskNames};
 fn names() -> TaskNames {
     TaskNames {
         name: "transfer",
-        method: "fcn",
+        method: Model::Fcn.name(),
         encoder: ENCODER,
         shown: vec![
             ("loss", "loss"),
