@@ -30,6 +30,9 @@ NAMES = [
     "pretrain-step",
     "segment-step-320",
     "segment-step-160",
+    "fcn-step",
+    "c4-step",
+    "fpn-step",
     "views",
     "segment-views",
     "predict",
@@ -43,6 +46,32 @@ DATA_PATHS = {
     "tensors": "torchvision v2 on tensors",
     "albumentations": "Albumentations on OpenCV",
     "ImageFolder": "torchvision's ImageFolder",
+}
+
+
+@dataclass
+class Transfer:
+    """The training step of an evaluation by transfer."""
+
+    title: str
+    recipe: str
+    folder: str
+    arch: str
+    smallest: str
+    size: int
+    rois: int = 0
+
+
+TRANSFERS = {
+    "fcn-step": Transfer(
+        "FCN-D8 step", "cityscapes_fcn_d8_40k", "labels", "resnet50", "resnet50", 385
+    ),
+    "c4-step": Transfer(
+        "Faster R-CNN C4 step", "voc_faster_rcnn_c4_24k", "voc", "resnet50", "resnet18", 256, 64
+    ),
+    "fpn-step": Transfer(
+        "Mask R-CNN FPN step", "coco_mask_rcnn_fpn_1x", "coco", "resnet50", "resnet18", 256, 64
+    ),
 }
 
 
@@ -92,6 +121,8 @@ class Pairs:
         self.steps += ["--warmup", 0 if self.quick else options.warmup]
 
     def make(self, name):
+        if name in TRANSFERS:
+            return self.transfer_step(name)
         if name.startswith("segment-step-"):
             return self.segment_step(name, *{"320": (320, 16), "160": (160, 32)}[name[-3:]])
         return getattr(self, name.replace("-", "_"))()
@@ -113,6 +144,30 @@ class Pairs:
             f"Segmentation step with RegionSim, resnet18 and pyramid, {size} px, batch {batch}",
             self.ours("segment-step", "--regions", *self.steps, *settings("resnet18", size, batch)),
             self.theirs("segment_step.py", *theirs),
+        )
+
+    def transfer_step(self, name):
+        work = TRANSFERS[name]
+        arch, size, batch, rois = work.arch, work.size, self.batch(2, 16), work.rois
+        if self.quick:
+            arch, size, batch, rois = work.smallest, 128, 2, 16
+        detector = name != "fcn-step"
+        ours = [work.recipe, *self.steps, f"data.root={self.folders.annotated(size, batch) / work.folder}"]
+        ours += [f"encoder.architecture={arch}", "encoder.weights=random", f"train.batch_size={batch}"]
+        if detector:
+            ours += [f"augment.short_sides=[{size}]", f"roi.batch={rois}", "objects.val=[]"]
+            ours += ['objects.train=["train"]']
+        else:
+            ours += [f"augment.size={size}", f"augment.scale=[{size},{size}]", "labels.layout=folder"]
+            ours += ["labels.taxonomy="]
+        theirs = [*self.steps, "--model", name.removesuffix("-step"), "--arch", arch]
+        theirs += ["--size", size, "--batch", batch, "--rois", rois]
+        of_boxes = f", {rois} boxes a picture" if detector else ""
+        return Pair(
+            name,
+            f"{work.title}, {arch}, {size} px, batch {batch}{of_boxes}",
+            self.ours("transfer-step", *ours),
+            self.theirs("transfer_step.py", *theirs),
         )
 
     def views(self):
@@ -413,6 +468,15 @@ class Folders:
             count = str(4 if self.options.quick else self.options.count)
             program = [sys.executable, PEERS / "made_up_pictures.py"]
             subprocess.run([*program, folder, "--count", count], env=environment(), check=True)
+        return folder
+
+    def annotated(self, size, count):
+        """Pictures with label maps and objects (made_up_sets.py)."""
+        folder = self.scratch / f"annotated-{size}-{count}"
+        if not folder.exists():
+            program = [sys.executable, PEERS / "made_up_sets.py", folder]
+            sizes = ["--size", str(size), "--count", str(count)]
+            subprocess.run([*program, *sizes], env=environment(), check=True)
         return folder
 
     def empty_files(self, count):

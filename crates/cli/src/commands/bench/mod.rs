@@ -34,6 +34,14 @@ pub(crate) enum Bench {
         #[arg(long)]
         regions: bool,
     },
+    /// The step of a transfer on the first batch of its pictures: all losses, forward, backward and optimizer
+    TransferStep {
+        /// A recipe of `densesiam transfer`
+        recipe: String,
+        /// Settings and steps
+        #[command(flatten)]
+        step: StepArguments,
+    },
     /// Decode and two augmented views of each picture, on one core
     Loader {
         /// Pictures and passes
@@ -88,7 +96,8 @@ pub(crate) enum Bench {
 /// The options of a training step's measurement
 #[derive(Debug, Args)]
 pub(crate) struct StepArguments {
-    /// Settings laid over the recipe (the paper's, or camvid_r18), as key=value; `densesiam keys` explains them
+    /// Settings laid over the recipe (the paper's, camvid_r18, or the one that is named), as key=value; `densesiam keys`
+    /// explains them
     settings: Vec<String>,
     /// Measured steps
     #[arg(long, default_value_t = 5, value_parser = number(1..=MOST))]
@@ -122,6 +131,7 @@ pub(super) fn run(bench: &Bench) -> Result<(), Error> {
     match bench {
         Bench::Step(arguments) => step::pretrain(arguments),
         Bench::SegmentStep { step, regions } => step::segment(step, *regions),
+        Bench::TransferStep { recipe, step } => step::transfer(recipe, step),
         Bench::Loader { pictures, size } => data::pretrain_views(pictures, *size),
         Bench::SegmentLoader(pictures) => data::segment_views(pictures),
         Bench::Predict { settings, size, batch, steps, warmup } => {

@@ -6,7 +6,8 @@ use densesiam::error::Error;
 use densesiam::memory::views_fit;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::segment::SegmentRecipe;
-use densesiam::recipe::{Common, Training, builtin, load};
+use densesiam::recipe::transfer::Model;
+use densesiam::recipe::{Common, Training, builtin, find, load};
 use densesiam::run::{Run, State, exchange, unless_lost};
 use densesiam::tasks::learner::{Drawn, Learner};
 use densesiam::tasks::pretrain::{self, PretrainLearner};
@@ -82,6 +83,48 @@ pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Er
     let place = Place::new(&recipe, recipe.augment.size, processes.as_ref())?;
     let learner = |store: &Store| SegmentLearner::new(&recipe, categories, store, place.precision.kind());
     bench("segment-step", &place, learner, &aligned_views(), arguments)
+}
+
+/// `densesiam bench transfer-step`
+pub(super) fn transfer(recipe: &str, arguments: &StepArguments) -> Result<(), Error> {
+    let settings = &arguments.settings;
+    match Model::of(recipe, settings)? {
+        Model::Fcn => {
+            let plan = segmentation::Plan::new(find(recipe, settings)?)?;
+            let place = Place::new(&plan.recipe, plan.recipe.augment.size, None)?;
+            let store = plan.run.store();
+            let learner = plan.learner(&store);
+            let views = learner.views().clone();
+            let state = plan.run.state(store, Predictors::NONE)?;
+            on_first_batch(&place, &plan.run, (learner, views), state, arguments)
+        }
+        Model::Detector => {
+            let plan = detection::Plan::new(find(recipe, settings)?)?;
+            let size = plan.recipe.augment.short_sides.first().copied().unwrap_or_default();
+            let place = Place::new(&plan.recipe, size, None)?;
+            let store = plan.run.store();
+            let learner = plan.learner(&store);
+            let views = learner.views().clone();
+            let state = plan.run.state(store, Predictors::NONE)?;
+            on_first_batch(&place, &plan.run, (learner, views), state, arguments)
+        }
+    }
+}
+
+/// Measures the steps of a transfer on its first batch, which is read before, and prints the times.
+fn on_first_batch<L: Learner>(
+    place: &Place,
+    run: &Run,
+    (mut learner, views): (L, L::Augmentation),
+    mut state: State,
+    arguments: &StepArguments,
+) -> Result<(), Error> {
+    let none = || Error::Internal("the loader ended before the first batch".into());
+    let batch = run.loader(views, 0..1, &[])?.next()?.ok_or_else(none)?;
+    let whole = (run.device, run.common.train.batch_size);
+    let steps = (arguments.warmup, arguments.steps);
+    let times = timed_steps(whole, (&mut learner, &mut state), steps, batch, |_| Ok(()))?;
+    print("transfer-step", place, &times, None, arguments)
 }
 
 /// Pictures a second of a pre-training as planned.
