@@ -31,14 +31,14 @@ pub(crate) enum Data {
     ///
     /// Example: densesiam data regions MY_PICTURES --kind segments --out regions.zip
     Regions(RegionArguments),
-    /// Read and decode every picture, and say how many there are, how large, and which cannot be read
-    Check {
-        /// A folder of pictures, a list file, or tar shards
-        root: PathBuf,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// Read and decode every picture, with its boxes or label map where there are such, and say what is wrong
+    ///
+    /// Of pictures alone it says how many there are, how large, and which cannot be read. Objects (VOC, COCO) and label maps are
+    /// recognised by their folders and held against the pictures: what is missing, empty, outside, unknown or of another size is
+    /// counted by kind, and the first of each is named. If anything is wrong with annotated pictures the exit code is 3.
+    ///
+    /// Example: densesiam data check VOCdevkit --split 2007/trainval
+    Check(check::CheckArguments),
 }
 
 /// `densesiam data pack`
@@ -121,6 +121,6 @@ pub(super) fn run(command: &Data) -> Result<(), Error> {
     match command {
         Data::Pack(arguments) => pack::run(arguments),
         Data::Regions(arguments) => regions::run(arguments),
-        Data::Check { root, json } => check::run(root, *json),
+        Data::Check(arguments) => check::run(arguments),
     }
 }

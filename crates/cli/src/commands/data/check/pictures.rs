@@ -1,4 +1,4 @@
-//! `densesiam data check`: every picture of a data set read and decoded.
+//! Pictures alone: every one read and decoded.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -12,11 +12,9 @@ use densesiam_engine::log::{Progress, Voice};
 use densesiam_text::shown;
 use serde_json::{Value, json};
 
+use super::AT_ONCE;
 use crate::answer::{answer, answer_line};
 use densesiam::error::Error;
-
-/// Pictures for each worker between two updates of the bar.
-const AT_ONCE: usize = 64;
 
 /// Prints the findings, as lines or as JSON. Unreadable pictures are a finding and not a failure, because training
 /// skips them.
