@@ -17,7 +17,7 @@ pub(crate) enum ExitCode {
     Internal = 1,
     /// The command line or the recipe is wrong.
     Usage = 2,
-    /// The pictures cannot be found or read.
+    /// The pictures cannot be found or read, or something is wrong with their annotations.
     Data = 3,
     /// A run directory, checkpoint, other file or the answer cannot be read or written.
     File = 4,
@@ -59,12 +59,14 @@ impl ExitCode {
             | Error::Objects(_)
             | Error::Score(_)
             | Error::VocResults(_)
+            | Error::CocoResults(_)
             | Error::Reading(_)
             | Error::Index(_)
             | Error::Regions(_)
             | Error::Load(_)
             | Error::Picture { .. }
-            | Error::NothingReadable { .. } => Self::Data,
+            | Error::NothingReadable { .. }
+            | Error::Faulty { .. } => Self::Data,
             Error::RunDirectory(_) | Error::Checkpoint(_) | Error::TensorFile(_) => Self::File,
             Error::Answer(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::Unread,
             Error::Weights { .. }

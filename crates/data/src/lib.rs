@@ -5,8 +5,9 @@
 //! Every random choice is a function of a key (crate `densesiam-random`), every view keeps its crop (crate
 //! `densesiam-geometry`), and no result depends on the number of threads or on the processor's instruction set.
 //! [`labelled`] knows labelled data sets and reads their pictures and label maps in one geometry, [`reader`] reads whole
-//! pictures for prediction. [`detection`] knows data sets of objects with boxes and masks. [`regions`] finds segments, boxes and saliency of pictures. [`pack`] writes tar shards, [`demo`] draws a data set for trying it all out.
+//! pictures for prediction. [`detection`] knows data sets of objects with boxes and masks. [`regions`] finds segments, boxes and saliency of pictures. [`check`] is what all checks of a data set find. [`pack`] writes tar shards, [`demo`] draws a data set for trying it all out.
 
+pub mod check;
 pub mod decode;
 pub mod demo;
 pub mod detection;

@@ -46,7 +46,10 @@ pub enum Error {
     /// Detections in files cannot be scored.
     #[error(transparent)]
     Score(#[from] densesiam_data::detection::ScoreError),
-    /// Detections in VOC's files cannot be read.
+    /// Detections cannot be written as COCO's results.
+    #[error(transparent)]
+    CocoResults(#[from] densesiam_data::detection::CocoError),
+    /// Detections in VOC's files cannot be read or written.
     #[error(transparent)]
     VocResults(#[from] densesiam_data::detection::VocResultError),
     /// A labelled picture cannot be read.
@@ -64,6 +67,17 @@ pub enum Error {
         looked_at: usize,
         /// What is wrong with the first.
         first: String,
+    },
+    /// A check found something wrong with annotated pictures.
+    #[error(
+        "{}: faults found: {faults}; they are counted by kind in the answer, and `densesiam data check --json` names them all",
+        shown(root)
+    )]
+    Faulty {
+        /// The folder, or the file of annotations.
+        root: PathBuf,
+        /// How many faults.
+        faults: usize,
     },
     /// The shards cannot be written.
     #[error(transparent)]

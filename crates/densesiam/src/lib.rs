@@ -17,7 +17,8 @@
 //! # }
 //! ```
 //!
-//! What was trained is opened by [`encoder::Encoder`] and [`segmentation::Segmentation`]. Nothing here prints: a task is given
+//! What was trained is opened by [`encoder::Encoder`], [`segmentation::Segmentation`],
+//! [`labelled_segmentation::LabelledSegmentation`] and [`detection::ObjectDetection`]. Nothing here prints: a task is given
 //! a [`Voice`](densesiam_engine::log::Voice) for its messages and an
 //! [`Interrupt`](densesiam_engine::interrupt::Interrupt) that can ask it to stop, and every failure is an [`Error`]. The folder `examples` has
 //! four programs of a page each, among them one step of the method with every part in sight.
@@ -32,6 +33,7 @@ pub mod export;
 pub mod file;
 pub mod home;
 pub mod import;
+pub mod labelled_segmentation;
 pub mod memory;
 pub mod recipe;
 pub mod run;

@@ -206,7 +206,7 @@ pub(crate) struct EvaluateArguments {
     /// What is there: COCO's annotations, or a folder in VOC's format
     #[arg(long, requires = "detections", value_parser = path())]
     pub ground_truth: Option<PathBuf>,
-    /// Compare masks in place of boxes
+    /// Compare masks in place of boxes, by COCO's rules; VOC's format has none
     #[arg(long, requires = "detections")]
     pub masks: bool,
     /// The split of a folder in VOC's format: test, or 2007/test

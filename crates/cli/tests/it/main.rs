@@ -6,6 +6,7 @@
 mod ablate;
 mod bad_input;
 mod command_line;
+mod data;
 mod documentation;
 mod endurance;
 mod foreign;

@@ -170,8 +170,120 @@ fn a_detector_draws_boxes_and_its_results_are_scored_as_in_its_run() {
 }
 
 #[test]
+fn the_label_maps_of_a_segmentation_have_the_confusion_of_its_run() {
+    let place = Place::new();
+    transfer(&place, "segmentation_folder", "labels", &[]).succeeded();
+    let validation = place.path("pictures/val");
+    let pictures = validation.join("images").display().to_string();
+    place
+        .run(&["predict", "runs/labels", &pictures, "--out", "found"])
+        .succeeded()
+        .prints(&["label maps of"]);
+    let last = evaluations(&place, "labels").pop().unwrap();
+    let classes = last["classes"].as_array().unwrap().len();
+    let mut confusion = vec![vec![0_u64; classes]; classes];
+    let mut files: Vec<_> =
+        fs::read_dir(validation.join("labels")).unwrap().map(|one| one.unwrap().path()).collect();
+    files.sort();
+    for label in &files {
+        let found = place.path("found").join(label.file_name().unwrap());
+        let [label, found] = [label, &found].map(|file| label_map(file));
+        assert_eq!(label.len(), found.len());
+        for (&label, &found) in label.iter().zip(&found).filter(|(label, _)| usize::from(**label) < classes) {
+            confusion[usize::from(label)][usize::from(found)] += 1;
+        }
+    }
+    assert_eq!(serde_json::json!(confusion), last["confusion"]);
+    let legend = fs::read_to_string(place.path("found/legend.json")).unwrap();
+    let legend: serde_json::Value = serde_json::from_str(&legend).unwrap();
+    assert_eq!(legend["labels"].as_array().unwrap().len(), classes);
+    assert_eq!(fs::read_dir(place.path("found")).unwrap().count(), 2 * files.len() + 1);
+    let report = fs::read_to_string(place.path("runs/labels/report.html")).unwrap();
+    assert!(report.contains("What is taken for what") && report.contains("the class that was found"));
+}
+
+/// The values of a PNG of 8 bits, palette indices as they are.
+fn label_map(path: &Path) -> Vec<u8> {
+    let mut reader =
+        png::Decoder::new(std::io::BufReader::new(fs::File::open(path).unwrap())).read_info().unwrap();
+    let mut values = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut values).unwrap();
+    values
+}
+
+/// COCO's files of the set of [`voc`]: each object has its box as a polygon.
+fn coco(place: &Place) -> PathBuf {
+    let (voc, root) = (voc(place), place.path("coco"));
+    fs::create_dir_all(root.join("annotations")).unwrap();
+    for split in ["train", "val"] {
+        fs::create_dir_all(root.join(split)).unwrap();
+        let (mut images, mut annotations) = (Vec::new(), Vec::new());
+        let names = fs::read_to_string(voc.join(format!("ImageSets/Main/{split}.txt"))).unwrap();
+        for (number, name) in names.lines().enumerate() {
+            let file = fs::read_dir(voc.join("JPEGImages")).unwrap().map(|entry| entry.unwrap().path());
+            let file = file.into_iter().find(|file| file.file_stem().unwrap() == name).unwrap();
+            let file_name = file.file_name().unwrap().to_str().unwrap();
+            fs::copy(&file, root.join(split).join(file_name)).unwrap();
+            let (width, height) = image::image_dimensions(&file).unwrap();
+            let [w, h] = [width, height].map(f64::from);
+            images.push(serde_json::json!({
+                "id": 10 + number, "file_name": file_name, "width": width, "height": height,
+            }));
+            for (category, [x, y]) in [(3, [2.0, 4.0]), (8, [w / 2.0, h / 3.0])] {
+                let (right, bottom) = (x + w / 3.0, y + h / 2.0);
+                annotations.push(serde_json::json!({
+                    "id": annotations.len() + 1, "image_id": 10 + number, "category_id": category, "iscrowd": 0,
+                    "area": (right - x) * (bottom - y), "bbox": [x, y, right - x, bottom - y],
+                    "segmentation": [[x, y, right, y, right, bottom, x, bottom]],
+                }));
+            }
+        }
+        let categories = serde_json::json!([{ "id": 8, "name": "lake" }, { "id": 3, "name": "hill" }]);
+        let whole =
+            serde_json::json!({ "images": images, "annotations": annotations, "categories": categories });
+        fs::write(root.join(format!("annotations/instances_{split}.json")), whole.to_string()).unwrap();
+    }
+    root
+}
+
+#[test]
+fn masks_are_learnt_drawn_and_scored_as_in_their_run() {
+    let place = Place::new();
+    let root = coco(&place).display().to_string();
+    let more = ["rpn.post_nms=[50,30]", "detector.anchor_sizes=[4.0,8.0,16.0,32.0,64.0]"];
+    let own = [format!("data.root={root}"), "run.name=masks".to_owned()];
+    let settings = DETECTION.iter().filter(|setting| !setting.starts_with("detector."));
+    let words = ["transfer", "coco_folder"].into_iter().chain(INSTANT).chain(settings.copied()).chain(more);
+    let words: Vec<String> = words.map(str::to_owned).chain(own).collect();
+    place.run(&borrowed(&words)).succeeded().says(&["mask AP50", "hill, lake"]);
+    let last = evaluations(&place, "masks").pop().unwrap();
+    let truth = format!("{root}/annotations/instances_val.json");
+    for (masks, prefix) in [(&[][..], ""), (&["--masks"], "mask_")] {
+        let files =
+            ["evaluate", "--detections", "runs/masks/detections/results.json", "--ground-truth", &truth];
+        let scored = place.run(&[&files, masks, &["--json"]].concat()).succeeded();
+        let scored: serde_json::Value = serde_json::from_str(&scored.stdout()).unwrap();
+        for figure in ["AP", "AP50", "AR100"] {
+            let of_run = last[format!("{prefix}{figure}")].as_f64().unwrap();
+            let of_files = scored["figures"][figure].as_f64().unwrap();
+            assert!((of_run - of_files).abs() < 1e-12, "{prefix}{figure}: {of_run} {of_files}");
+        }
+    }
+    place
+        .run(&["predict", "runs/masks", &format!("{root}/val"), "--out", "found", "roi.score_threshold=0.0"])
+        .succeeded();
+    let results = fs::read_to_string(place.path("found/results.json")).unwrap();
+    let results: Vec<serde_json::Value> = serde_json::from_str(&results).unwrap();
+    assert!(!results.is_empty() && results.iter().all(|result| result["segmentation"]["counts"].is_string()));
+}
+
+#[test]
 fn what_cannot_be_transferred_is_refused_with_the_reason() {
     let place = Place::new();
+    let masks = ["detector.design=fpn", "detector.masks=true", "detector.anchor_sizes=[16,32,64,128,256]"];
+    transfer(&place, "voc_folder", "masks", &masks).exited(2).says(&["evaluate.metric"]);
+    let masks = [&masks[..], &["evaluate.metric=coco"]].concat();
+    transfer(&place, "voc_folder", "masks", &masks).exited(3).says(&["outline", "detector.masks = false"]);
     let refused = |recipe: &str, more: &[&str]| transfer(&place, recipe, "refused", more);
     refused("voc_folder", &["encoder.weights="]).exited(2).says(&["encoder.weights", "random"]);
     refused("voc_folder", &["encoder.weights=none.pth"]).exited(4).says(&["none.pth"]);
@@ -186,4 +298,70 @@ fn what_cannot_be_transferred_is_refused_with_the_reason() {
     let text = fs::read_to_string(&first).unwrap();
     fs::write(&first, &text[..text.len() / 2]).unwrap();
     refused("voc_folder", &[]).exited(3).says(&[first.file_name().unwrap().to_str().unwrap()]);
+}
+
+#[test]
+fn a_run_whose_last_score_failed_is_scored_when_it_is_resumed() {
+    let place = Place::new();
+    let picture = fs::read_dir(place.path("pictures/val/images")).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&picture).unwrap();
+    fs::write(&picture, &whole[..whole.len() / 2]).unwrap();
+    let never = ["evaluate.every=never"];
+    transfer(&place, "segmentation_folder", "unscored", &never).exited(3);
+    fs::write(&picture, whole).unwrap();
+    let again = transfer(&place, "segmentation_folder", "unscored", &[&never[..], &["--resume"]].concat());
+    again.succeeded().says(&["this run is finished", "step 6: mIoU"]);
+    assert_eq!(evaluations(&place, "unscored").last().unwrap()["step"], 6);
+    let again = transfer(&place, "segmentation_folder", "unscored", &[&never[..], &["--resume"]].concat());
+    again.succeeded();
+    assert_eq!(evaluations(&place, "unscored").len(), 1, "once");
+}
+
+#[test]
+fn encoders_are_compared_by_several_transfers_and_rows_of_the_paper_are_marked() {
+    let place = Place::new();
+    let list = "task = \"transfer\"\n\
+        [[transfer]]\nname = \"labels\"\nrecipe = \"segmentation_folder\"\n\
+        [[transfer]]\nname = \"boxes\"\nrecipe = \"voc_folder\"\n\
+        [[variant]]\nname = \"random weights\"\nsettings = [\"encoder.weights=random\"]\n\
+        [[variant]]\nname = \"DenseSiam\"\n[variant.paper]\n\"labels mIoU\" = 77.0\n\
+        [[variant]]\nname = \"PixPro\"\n[variant.paper]\n\"boxes AP50\" = 83.4\n";
+    fs::write(place.path("both.toml"), list).unwrap();
+    let named = |name: &'static str| move |setting: &&str| format!("{name}.{setting}");
+    let roots = [
+        format!("labels.data.root={}", place.path("pictures").display()),
+        format!("boxes.data.root={}", voc(&place).display()),
+    ];
+    let settings = SEGMENTATION.iter().map(named("labels")).chain(DETECTION.iter().map(named("boxes")));
+    let of_all = INSTANT.iter().filter(|setting| !setting.starts_with("encoder.weights"));
+    let settings = settings.chain(of_all.map(|setting| (*setting).to_owned())).chain(roots);
+    let own = ["ablate", "both.toml", "--seeds", "2"].map(str::to_owned);
+    let all: Vec<String> = own.into_iter().chain(settings).collect();
+    let ablate = |more: &[&str]| place.run(&[&borrowed(&all)[..], more].concat());
+
+    let planned = ablate(&["--dry-run"]).succeeded().stdout();
+    assert_eq!(planned.lines().count(), 4, "{planned}");
+    ablate(&["--encoder", "densesiam"]).exited(2).says(&["NAME=RUN"]);
+    ablate(&["--encoder", "densesiam=nowhere.pth"]).exited(4).says(&["nowhere.pth"]);
+    assert!(!place.path("runs").exists(), "every variant is checked first");
+
+    ablate(&[]).succeeded();
+    let encoder = place.path("runs/both/random_weights_labels_s1");
+    let encoder = format!("densesiam={}", encoder.display());
+    let table = ablate(&["--encoder", &encoder]).succeeded().says(&["this run is finished"]).stdout();
+    let rows: Vec<&str> = table.lines().collect();
+    for head in ["labels mIoU", "labels aAcc", "boxes AP50"] {
+        assert!(rows[0].contains(head), "{table}");
+    }
+    let begins = |row: &str, name: &str, seeds: &str| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        assert_eq!(cells[1..3], [name, seeds], "{table}");
+    };
+    begins(rows[2], "random weights", "2");
+    begins(rows[3], "DenseSiam", "2");
+    begins(rows[4], "DenseSiam", "the paper's");
+    begins(rows[5], "PixPro", "the paper's");
+    assert!(rows[3].contains("+-") && rows[4].contains("77") && rows[5].contains("83.4"), "{table}");
+    let page = fs::read_to_string(place.path("runs/both/ablation.html")).unwrap();
+    assert!(page.contains("labels mIoU") && page.contains("DenseSiam, seed 2") && page.contains("<svg"));
 }

@@ -124,6 +124,17 @@ pub enum DetectionError {
         /// How many pictures it has.
         pictures: usize,
     },
+    /// No object has an outline, from which masks are learnt.
+    #[error(
+        "none of the {pictures} pictures of {set} has an object with an outline, from which masks could be learnt; set \
+         detector.masks = false"
+    )]
+    NoOutline {
+        /// The set.
+        set: String,
+        /// How many pictures it has.
+        pictures: usize,
+    },
     /// Annotations and pictures do not fit each other: a bug of the reader.
     #[error("{set} has {pictures} pictures and {annotations} annotations; please report this as a bug")]
     Count {
@@ -134,6 +145,9 @@ pub enum DetectionError {
         /// Its annotations.
         annotations: usize,
     },
+    /// COCO's annotations cannot be used.
+    #[error(transparent)]
+    Coco(#[from] super::CocoError),
     /// The pictures cannot be indexed.
     #[error(transparent)]
     Index(#[from] IndexError),

@@ -4,8 +4,9 @@
 //! A [`DetectionSet`] is read from PASCAL VOC's files ([`read_voc`]) or made of what another reader has found. Training draws
 //! [`DetectionViews`] of it: whole pictures of many sizes, perhaps mirrored, with their objects. Evaluation reads it with a
 //! [`DetectionReader`], picture by picture. Boxes are continuous: pixel `i` covers `[i, i+1)`. [`score`] compares files of
-//! everybody.
+//! everybody. A [`DetectionCheck`] names all that is wrong with a set, and does not end at the first.
 
+mod check;
 mod coco;
 mod error;
 mod reading;
@@ -18,9 +19,10 @@ mod transform;
 mod views;
 mod voc;
 
+pub use check::DetectionCheck;
 pub use coco::{
     CocoCategory, CocoCoordinate, CocoEntry, CocoError, CocoFault, CocoFile, CocoFindings, CocoObject,
-    CocoPicture, CocoShape, Counted,
+    CocoPicture, CocoShape, coco_splits, read_coco,
 };
 pub use error::DetectionError;
 pub use reading::{DetectionBatch, DetectionReader, DetectionReading};
@@ -34,4 +36,6 @@ pub use set::DetectionSet;
 pub use survey::{DetectionFinding, DetectionProblem, DetectionSurvey};
 pub use transform::{DetectionAugment, Placement, resized};
 pub use views::{DetectionView, DetectionViews};
-pub use voc::{Classes, VOC_CLASSES, VocAnnotation, VocFault, VocObject, VocPart, parse_voc, read_voc};
+pub use voc::{
+    Classes, VOC_CLASSES, VocAnnotation, VocFault, VocObject, VocPart, parse_voc, read_voc, voc_parts,
+};

@@ -52,6 +52,6 @@ pub fn score(ground_truth: &Path, detections: &Path, kind: Kind) -> Result<CocoS
         pictures: file.pictures().len(),
         objects: truths.len(),
         detections: detections.len(),
-        findings: *file.findings(),
+        findings: file.findings().clone(),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Annotation, DetectionError, Object};
+use super::{Annotation, DetectionError, Object, Shape};
 use crate::decode::upright_size;
 use crate::index::{ImageIndex, Place};
 use crate::loader::SampleError;
@@ -16,6 +16,10 @@ pub struct DetectionSet {
     pub classes: Vec<String>,
     index: Arc<ImageIndex>,
     annotations: Vec<Annotation>,
+    /// What files of results call each picture.
+    picture_ids: Vec<u64>,
+    /// What they call each class; those that the set's files do not name have no id.
+    class_ids: Vec<Option<u64>>,
 }
 
 impl DetectionSet {
@@ -43,26 +47,50 @@ impl DetectionSet {
         if let Some(fault) = fault {
             return Err(DetectionError::ClassList { set: name, fault });
         }
-        if !annotations.iter().any(Annotation::is_of_use) {
+        if !annotations.iter().any(|annotation| annotation.is_of_use(false)) {
             return Err(DetectionError::NothingAnnotated { set: name, pictures });
         }
-        Ok(Self { name, classes, index: Arc::new(index), annotations })
+        // COCO's evaluation takes an annotation's id of 0 for none, and so do other programs with that of a category.
+        let (picture_ids, class_ids) =
+            ((0..count as u64).collect(), (1..=classes.len() as u64).map(Some).collect());
+        Ok(Self { name, classes, index: Arc::new(index), annotations, picture_ids, class_ids })
     }
 
-    /// The set without the pictures that have no object, or only crowds: those that training learns from. Their pictures must
-    /// be separate files.
+    /// The set with the ids of its pictures and classes that its files have, one for each.
+    pub(super) fn with_ids(self, picture_ids: Vec<u64>, class_ids: Vec<Option<u64>>) -> Self {
+        Self { picture_ids, class_ids, ..self }
+    }
+
+    /// What files of results call picture `sample`.
+    pub fn picture_id(&self, sample: usize) -> u64 {
+        self.picture_ids[sample]
+    }
+
+    /// What files of results call class `class`; nothing, if the set's files do not name it.
+    pub fn class_id(&self, class: usize) -> Option<u64> {
+        self.class_ids[class]
+    }
+
+    /// The set without the pictures that have no object, or only crowds, or none with an outline if `masks` are learnt: those that
+    /// training learns from. Their pictures must be separate files.
     ///
     /// # Errors
-    /// A [`DetectionError`] if the pictures cannot be indexed.
-    pub fn of_use(self) -> Result<Self, DetectionError> {
-        let kept = (0..self.len()).filter(|&sample| self.annotations[sample].is_of_use());
+    /// A [`DetectionError`] if no picture is left, or the pictures cannot be indexed.
+    pub fn of_use(self, masks: bool) -> Result<Self, DetectionError> {
+        let is_kept = |annotation: &Annotation| annotation.is_of_use(masks);
+        let kept = (0..self.len()).filter(|&sample| is_kept(&self.annotations[sample]));
         let names: Vec<_> = kept.map(|sample| self.index.relative_path(sample)).collect();
+        if names.is_empty() {
+            return Err(DetectionError::NoOutline { pictures: self.len(), set: self.name });
+        }
         if names.len() == self.len() {
             return Ok(self);
         }
         let index = ImageIndex::from_names(self.index.root(), names.iter().map(|name| name.as_os_str()))?;
-        let annotations = self.annotations.into_iter().filter(Annotation::is_of_use).collect();
-        Self::new(self.name, self.classes, index, annotations)
+        let of_kept = self.picture_ids.into_iter().zip(&self.annotations);
+        let picture_ids = of_kept.filter(|(_, annotation)| is_kept(annotation)).map(|(id, _)| id).collect();
+        let annotations = self.annotations.into_iter().filter(is_kept).collect();
+        Ok(Self::new(self.name, self.classes, index, annotations)?.with_ids(picture_ids, self.class_ids))
     }
 
     /// The pictures, in the order of the set.
@@ -115,16 +143,23 @@ impl DetectionSet {
         (0..self.len()).map(name).collect()
     }
 
-    /// A checksum of the classes and of all objects, in the order of the set.
+    /// A checksum of the classes and of all objects with their outlines, in the order of the set.
     pub fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         let mut add = |number: f64| hasher.update(&number.to_le_bytes());
         for annotation in &self.annotations {
             add(annotation.objects.len() as f64);
-            for Object { bbox, class, difficult, crowd, area, .. } in &annotation.objects {
+            for Object { bbox, class, difficult, crowd, area, shape } in &annotation.objects {
                 [bbox.x0, bbox.y0, bbox.x1, bbox.y1, *area].into_iter().for_each(&mut add);
                 add(*class as f64);
                 add(f64::from(u8::from(*difficult) + 2 * u8::from(*crowd)));
+                match shape {
+                    None => {}
+                    Some(Shape::Polygons(polygons)) => polygons.iter().flatten().copied().for_each(&mut add),
+                    Some(Shape::Mask(mask)) => {
+                        mask.counts().iter().map(|&count| count.into()).for_each(&mut add);
+                    }
+                }
             }
         }
         hasher.update(self.classes.join("\n").as_bytes());

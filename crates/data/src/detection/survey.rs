@@ -86,7 +86,7 @@ impl DetectionSurvey {
             findings: Vec::new(),
         };
         survey.look_at_pictures(set, DetectionProblem::NoObject, |annotation| {
-            usize::from(!annotation.is_of_use())
+            usize::from(!annotation.is_of_use(false))
         });
         survey.look_at_pictures(set, DetectionProblem::EmptyBox, |annotation| count(annotation, is_empty));
         survey.look_at_pictures(set, DetectionProblem::OutsidePicture, |annotation| {
@@ -160,11 +160,12 @@ fn count(annotation: &Annotation, wrong: impl Fn(&Region) -> bool) -> usize {
     annotation.objects.iter().filter(|object| wrong(&object.bbox)).count()
 }
 
-fn is_empty(bbox: &Region) -> bool {
+pub(super) fn is_empty(bbox: &Region) -> bool {
     bbox.width() <= 0.0 || bbox.height() <= 0.0
 }
 
-fn leaves(bbox: &Region, [width, height]: [u32; 2]) -> bool {
+/// Whether a box leaves a picture of this width and height by more than a pixel.
+pub(super) fn leaves(bbox: &Region, [width, height]: [u32; 2]) -> bool {
     let low = bbox.x0.min(bbox.y0) < -SLACK;
     low || bbox.x1 > f64::from(width) + SLACK || bbox.y1 > f64::from(height) + SLACK
 }

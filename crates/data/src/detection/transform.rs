@@ -1,6 +1,7 @@
 //! How a picture becomes a view of it: resized as a whole, perhaps mirrored, and its objects with it (Detectron2's
 //! `ResizeShortestEdge` and `RandomFlip`).
 
+use densesiam_geometry::mask::RunLengths;
 use densesiam_geometry::{Point, Region};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
@@ -103,8 +104,29 @@ impl Placement {
         corners.flat_map(moved).collect()
     }
 
+    /// A mask in the view: each of its pixels is that of the picture under its middle. `None` for a mask of another picture.
+    fn mask(&self, mask: &RunLengths) -> Option<RunLengths> {
+        let ([own_width, own_height], [width, height]) = (self.picture_size, self.size);
+        if mask.size() != [own_height, own_width] {
+            return None;
+        }
+        let nearest = |place: u32, own: u32, size: u32| {
+            ((2 * u64::from(place) + 1) * u64::from(own) / (2 * u64::from(size))) as u32
+        };
+        let mut bits = vec![false; height as usize * width as usize];
+        for x in 0..width {
+            let column = nearest(if self.flip { width - 1 - x } else { x }, own_width, width);
+            // A column at a time, because a file may give a mask of any size.
+            let column = mask.bits_of(0..own_height, column..column + 1);
+            for y in 0..height {
+                bits[(y * width + x) as usize] = column[nearest(y, own_height, height) as usize];
+            }
+        }
+        Some(RunLengths::from_bits([height, width], &bits))
+    }
+
     /// What training learns from an object: `None` for crowds, for boxes of which nothing is left and, if masks are asked
-    /// for, for objects without polygons. The area stays that of the picture.
+    /// for, for objects without an outline. The area stays that of the picture.
     pub fn object(&self, object: &Object, masks: bool) -> Option<Object> {
         if object.crowd {
             return None;
@@ -115,6 +137,7 @@ impl Placement {
             Some(Shape::Polygons(polygons)) if !polygons.is_empty() => {
                 Some(Shape::Polygons(polygons.iter().map(|polygon| self.polygon(polygon)).collect()))
             }
+            Some(Shape::Mask(mask)) => Some(Shape::Mask(self.mask(mask)?)),
             _ => return None,
         };
         let Object { class, difficult, crowd, area, .. } = *object;
@@ -167,7 +190,7 @@ mod tests {
     #[test]
     fn crowds_and_objects_without_a_mask_are_left_out() {
         let polygons = Some(Shape::Polygons(vec![vec![1.0, 1.0, 4.0, 1.0, 4.0, 5.0]]));
-        let runs = Some(Shape::RunLengths { size: [30, 80], counts: vec![5, 2400 - 5] });
+        let runs = Some(Shape::Mask(RunLengths::new([30, 80], vec![5, 2400 - 5]).unwrap()));
         let place = Placement { picture_size: [80, 30], size: [160, 60], flip: false };
         let object = |crowd, shape: &Option<Shape>| Object {
             bbox: BOX,
@@ -181,10 +204,36 @@ mod tests {
         for shape in [&polygons, &runs, &None, &Some(Shape::Polygons(vec![]))] {
             let found = place.object(&object(false, shape), false).unwrap();
             assert_eq!((found.class, found.difficult, found.area, found.shape), (3, true, 12.5, None));
-            assert_eq!(place.object(&object(false, shape), true).is_some(), *shape == polygons);
+            let has_outline = [&polygons, &runs].contains(&shape);
+            assert_eq!(place.object(&object(false, shape), true).is_some(), has_outline);
         }
         let found = place.object(&object(false, &polygons), true).unwrap();
         assert_eq!(found.shape, Some(Shape::Polygons(vec![vec![2.0, 2.0, 8.0, 2.0, 8.0, 10.0]])));
+    }
+
+    #[test]
+    fn masks_move_with_their_picture() {
+        // The lower two pixels of the first column, the upper two of the second.
+        let mask = RunLengths::new([3, 4], vec![1, 4, 7]).unwrap();
+        let object = |flip, size| {
+            let place = Placement { picture_size: [4, 3], size, flip };
+            let bbox = Region { x0: 0.0, y0: 0.0, x1: 2.0, y1: 3.0 };
+            let (class, difficult, crowd, area) = (0, false, false, 4.0);
+            place
+                .object(
+                    &Object { bbox, class, difficult, crowd, area, shape: Some(Shape::Mask(mask.clone())) },
+                    true,
+                )
+                .unwrap()
+        };
+        let pixels = |object: &Object, size| object.shape.as_ref().unwrap().mask(size).unwrap();
+        assert_eq!(pixels(&object(false, [4, 3]), [3, 4]).counts(), [1, 4, 7]);
+        assert_eq!(pixels(&object(true, [4, 3]), [3, 4]).counts(), [6, 2, 2, 2]);
+        let twice = object(true, [8, 6]);
+        assert_eq!(pixels(&twice, [6, 8]).area(), 16);
+        let all = twice.shape.unwrap().target(&Region { x0: 4.0, y0: 0.0, x1: 8.0, y1: 6.0 }, 2);
+        assert_eq!(all, [true, false, false, true], "upper rows on the left, lower ones on the right");
+        assert!(Placement { picture_size: [5, 3], size: [5, 3], flip: false }.mask(&mask).is_none());
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct DetectionViews {
     pub augment: DetectionAugment,
     /// The set.
     pub set: Arc<DetectionSet>,
-    /// Whether objects have their polygons. Those without are left out then.
+    /// Whether objects have their outlines. Those without one are left out then.
     pub masks: bool,
 }
 

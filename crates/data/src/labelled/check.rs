@@ -1,13 +1,14 @@
 //! Checks the files of a labelled data set one by one, before a training or a score depends on them.
 
 use std::ops::Range;
-use std::panic::resume_unwind;
 use std::path::Path;
-use std::thread;
+
+use densesiam_text::shown;
 
 use super::reading::{ReadingScratch, read_picture};
 use super::set::Split;
 use super::{DataSetError, LabelError, LabelMap, LabelledSet, Layout, Taxonomy};
+use crate::check::{Fault, examined};
 use crate::decode::DecodeLimits;
 
 /// The pictures of a split that have a label map, to be examined, and what is missing for the others.
@@ -15,16 +16,7 @@ use crate::decode::DecodeLimits;
 pub struct LabelCheck {
     set: LabelledSet,
     /// Pictures without a label map, pictures of a list that are not there, and label maps without a picture.
-    pub missing: Vec<LabelFault>,
-}
-
-/// What is wrong with a picture or its label map.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabelFault {
-    /// The kind of fault, in a few words that are the same for all files of that kind.
-    pub kind: &'static str,
-    /// What is wrong, with the names of the files.
-    pub why: String,
+    pub missing: Vec<Fault>,
 }
 
 impl LabelCheck {
@@ -50,11 +42,12 @@ impl LabelCheck {
                 Err(DataSetError::MissingPicture { .. }) => "listed pictures not there",
                 Err(other) => return Err(other),
             };
-            missing.extend(sample.err().map(|error| LabelFault { kind, why: error.to_string() }));
+            missing.extend(sample.err().map(|error| Fault::new(kind, error)));
         }
-        missing.extend(split.labels_without_picture().into_iter().map(|path| LabelFault {
-            kind: "label maps without picture",
-            why: format!("the label map {} belongs to no picture", densesiam_text::shown(&path)),
+        let alone = split.labels_without_picture();
+        missing.extend(alone.iter().map(|path| {
+            let why = format!("the label map {} belongs to no picture", shown(path));
+            Fault::new("label maps without picture", why)
         }));
         Ok(Self { set: split.into_set(samples), missing })
     }
@@ -64,23 +57,18 @@ impl LabelCheck {
         self.set.len()
     }
 
-    /// Reads consecutive pictures and label maps on `workers` threads (at least 1): those that cannot be read, whose sizes
-    /// differ, or that hold label values outside the classes; in the order of the set.
-    pub fn examine(&self, range: Range<usize>, limits: &DecodeLimits, workers: usize) -> Vec<LabelFault> {
-        let workers = workers.clamp(1, range.len().max(1));
-        let part = |worker: usize| range.start + range.len() * worker / workers;
-        thread::scope(|scope| {
-            let look = |worker| move || self.examine_part(part(worker)..part(worker + 1), limits);
-            let parts: Vec<_> = (0..workers).map(|worker| scope.spawn(look(worker))).collect();
-            let joined =
-                parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            joined.flatten().collect()
-        })
+    /// The pictures that have a label map; this set may be empty.
+    pub fn set(&self) -> &LabelledSet {
+        &self.set
     }
 
-    fn examine_part(&self, range: Range<usize>, limits: &DecodeLimits) -> Vec<LabelFault> {
-        let mut scratch = ReadingScratch::default();
-        range.flat_map(|sample| self.faults_of(sample, limits, &mut scratch)).collect()
+    /// Reads consecutive pictures and label maps on `workers` threads (at least 1): those that cannot be read, whose sizes
+    /// differ, or that hold label values outside the classes; in the order of the set.
+    pub fn examine(&self, range: Range<usize>, limits: &DecodeLimits, workers: usize) -> Vec<Fault> {
+        examined(range, workers, |part| {
+            let mut scratch = ReadingScratch::default();
+            part.flat_map(|sample| self.faults_of(sample, limits, &mut scratch)).collect()
+        })
     }
 
     /// At most one of the picture and one of the label map.
@@ -89,18 +77,17 @@ impl LabelCheck {
         sample: usize,
         limits: &DecodeLimits,
         scratch: &mut ReadingScratch,
-    ) -> impl Iterator<Item = LabelFault> + use<> {
+    ) -> impl Iterator<Item = Fault> + use<> {
         let picture = self.set.picture(sample);
         let read = read_picture(&picture, limits, scratch);
         let labels = match &read {
             Ok([width, height]) => self.set.label_map(sample, [*width, *height], limits),
             Err(_) => LabelMap::read(&self.set.label(sample), &self.set.taxonomy, limits),
         };
-        let of_picture = read.err().map(|error| LabelFault {
-            kind: "unreadable pictures",
-            why: format!("the picture {picture}: {error}"),
-        });
-        let of_label = labels.err().map(|error| LabelFault { kind: kind(&error), why: error.to_string() });
+        let of_picture = read
+            .err()
+            .map(|error| Fault::new("unreadable pictures", format_args!("the picture {picture}: {error}")));
+        let of_label = labels.err().map(|error| Fault::new(kind(&error), error));
         of_picture.into_iter().chain(of_label)
     }
 }

@@ -34,7 +34,8 @@ pub enum Layout {
     /// splits `train` and `val`, only the 49,629 and 2,175 pictures of the curated lists.
     Coco27,
     /// `leftImg8bit/SPLIT/CITY/x_leftImg8bit.png`, `gtFine/SPLIT/CITY/x_gtFine_labelIds.png`; 27 classes. With the 19
-    /// classes of the taxonomy `cityscapes19`, `x_gtFine_labelTrainIds.png` in place of the latter if all pictures have it.
+    /// classes of the taxonomy `cityscapes19`, `x_gtFine_labelTrainIds.png` in place of the latter if all pictures have it, or
+    /// if no picture has the latter.
     Cityscapes,
     /// `JPEGImages/x.jpg`, `SegmentationClass/x.png`, `ImageSets/Segmentation/SPLIT.txt`.
     Voc2012,
@@ -85,15 +86,23 @@ impl SplitFiles {
         spelling.file(&self.labels, &below).ok_or_else(|| self.labels.join(below))
     }
 
-    /// Takes Cityscapes' label maps by number of the class, if all pictures have one. Returns whether that is so.
+    /// Takes Cityscapes' label maps by number of the class, if all pictures have one, or if some have one and none has one by
+    /// label id. Returns whether that is so.
     pub(super) fn take_train_ids(&mut self, spelling: &Spelling) -> bool {
-        let by_label = std::mem::replace(&mut self.suffix, CITYSCAPES_TRAIN_IDS);
-        let pictures = &self.pictures;
-        let all = (0..pictures.len()).all(|n| self.label_of(&pictures.relative_path(n), spelling).is_ok());
-        if !all {
-            self.suffix = by_label;
+        let by_label = self.labelled(spelling);
+        self.suffix = CITYSCAPES_TRAIN_IDS;
+        let by_number = self.labelled(spelling);
+        let taken = by_number == self.pictures.len() || by_label == 0 && by_number > 0;
+        if !taken {
+            self.suffix = CITYSCAPES_LABEL_IDS;
         }
-        all
+        taken
+    }
+
+    /// How many pictures have a label map.
+    fn labelled(&self, spelling: &Spelling) -> usize {
+        let label_of = |number: &usize| self.label_of(&self.pictures.relative_path(*number), spelling);
+        (0..self.pictures.len()).filter(|number| label_of(number).is_ok()).count()
     }
 
     /// The label maps that lie where those of the pictures are and belong to none of them; nothing where a list says which
@@ -201,6 +210,18 @@ impl Layout {
         };
         let suffix = if self == Self::Cityscapes { CITYSCAPES_LABEL_IDS } else { "" };
         Ok(SplitFiles { pictures, layout: self, labels: self.first_there(split, tried)?, suffix })
+    }
+
+    /// Which of the splits `train`, `val` and `test` are there with a place for their label maps; the first alone of several that
+    /// have the same pictures, as in a folder without splits.
+    pub fn labelled_splits(self, root: &Path) -> Vec<&'static str> {
+        let (spelling, mut seen) = (Spelling::default(), HashSet::new());
+        let mut is_new = |split: &&str| {
+            self.split(root, split, &spelling).is_ok_and(|files| {
+                seen.insert((files.pictures.root().to_owned(), files.pictures.fingerprint()))
+            })
+        };
+        ["train", "val", "test"].into_iter().filter(|split| is_new(split)).collect()
     }
 
     fn first_there(self, split: &str, tried: Vec<PathBuf>) -> Result<PathBuf, DataSetError> {

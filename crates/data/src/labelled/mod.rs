@@ -16,7 +16,7 @@ pub(crate) mod spelling;
 mod survey;
 mod taxonomy;
 
-pub use check::{LabelCheck, LabelFault};
+pub use check::LabelCheck;
 pub use error::DataSetError;
 pub use label_map::{LabelError, LabelMap};
 pub use layout::{CLASS_FILE, Layout};

@@ -1,14 +1,16 @@
 //! COCO's ground truth and results, and their scores.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
 use densesiam_data::detection::{
-    CocoEntry, CocoFault, CocoFile, CocoShape, ScoreError, parse_coco_results, score, write_coco_results,
+    Classes, CocoEntry, CocoFault, CocoFile, CocoShape, DetectionError, ScoreError, parse_coco_results,
+    read_coco, score, write_coco_results,
 };
 use densesiam_geometry::mask::{MaskError, RunLengths};
-use densesiam_geometry::{Point, Xywh};
+use densesiam_geometry::{Point, Region, Xywh};
 use densesiam_metrics::detection::{CocoScores, Detection, Kind};
 use densesiam_random::{Key, Purpose, RngExt};
 use safetensors::SafeTensors;
@@ -113,8 +115,8 @@ fn what_is_odd_is_counted() {
         ),
     ]))
     .unwrap();
-    let counted = file.findings().all().map(|(_, counted)| (counted.count, counted.first));
-    assert_eq!(counted, [(1, Some(5)), (1, Some(4)), (1, Some(5)), (1, Some(5)), (2, Some(6))]);
+    let found = file.findings().all().map(|(_, ids)| ids);
+    assert_eq!(found, [&[5][..], &[4], &[5], &[5], &[6, 6]]);
     assert_eq!(file.objects().len(), 3);
     assert_eq!(file.mask(&file.objects()[2]).unwrap().area(), 0, "all of its polygons are left out");
 }
@@ -372,6 +374,70 @@ fn five_thousand_pictures() {
     }
 }
 
+/// A made-up file of the size of COCO's training annotations: 118,287 pictures and 860,000 polygons in some 440 MB.
+#[test]
+#[ignore = "takes a minute; run it with --ignored --nocapture to see the seconds and the memory"]
+#[expect(clippy::print_stderr, reason = "these are what it is run for")]
+fn a_file_of_hundreds_of_megabytes() {
+    const PICTURES: u64 = 118_287;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("instances.json");
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+    let mut write = |text: &str| file.write_all(text.as_bytes()).unwrap();
+    write("{\"images\":[");
+    for picture in 0..PICTURES {
+        let comma = if picture == 0 { "" } else { "," };
+        write(&format!(
+            "{comma}{{\"license\": 3,\"file_name\": \"{picture:012}.jpg\",\"height\": 480,\"width\": 640,\"id\": {picture}}}"
+        ));
+        std::fs::write(folder.path().join(format!("{picture:012}.jpg")), b"").unwrap();
+    }
+    write("],\"categories\":[");
+    let categories =
+        (1..=80).map(|id| json!({"supercategory": "any", "id": id, "name": format!("c{id}")}).to_string());
+    write(&categories.collect::<Vec<_>>().join(","));
+    write("],\"annotations\":[");
+    let mut id = 0_u64;
+    for picture in 0..PICTURES {
+        let mut numbers = Key::new(4, Purpose::Demo).sample(picture).rng();
+        for _ in 0..numbers.random_range(0..15) {
+            id += 1;
+            let [x, y, side] = [400.0, 300.0, 150.0].map(|end: f64| numbers.random_range(8.0..end));
+            let corners = (0..2 * numbers.random_range(6..46)).map(|place| {
+                let from = if place % 2 == 0 { x } else { y };
+                format!("{:.2}", numbers.random_range(from..from + side))
+            });
+            let comma = if id == 1 { "" } else { "," };
+            write(&format!(
+                "{comma}{{\"segmentation\": [[{}]],\"area\": {:.5},\"iscrowd\": 0,\"image_id\": {picture},\
+                 \"bbox\": [{x:.2},{y:.2},{side:.2},{side:.2}],\"category_id\": {},\"id\": {id}}}",
+                corners.collect::<Vec<_>>().join(","),
+                side * side / 2.0,
+                id % 80 + 1,
+            ));
+        }
+    }
+    write("]}");
+    file.into_inner().unwrap();
+    let megabytes = std::fs::metadata(&path).unwrap().len() / 1_000_000;
+    let before = peak_megabytes();
+    let start = Instant::now();
+    let set = read_coco(folder.path(), &path, &Classes::Found).unwrap();
+    let seconds = start.elapsed().as_secs_f64();
+    assert_eq!(set.len() as u64, PICTURES);
+    eprintln!(
+        "{megabytes} MB, {id} objects: {seconds:.1} s, peak {} MB (before: {before})",
+        peak_megabytes()
+    );
+}
+
+/// The most memory that the process has held, in megabytes.
+fn peak_megabytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() / 1024
+}
+
 fn made_up(pictures: u64) -> (Value, Vec<Detection>) {
     const SIZE: [u32; 2] = [480, 640];
     let (mut annotations, mut detections) = (Vec::new(), Vec::new());
@@ -415,4 +481,48 @@ fn ellipse(bbox: Xywh) -> impl Iterator<Item = Point> {
             y: hundredths(bbox.y + bbox.height * (0.5 + 0.5 * sine)),
         }
     })
+}
+
+#[test]
+fn annotations_are_a_set_in_the_order_of_paths_with_the_ids_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let annotations = folder.path().join("instances_some.json");
+    let crowd = json!({"size": [2, 4], "counts": [1, 3, 4]});
+    let text = document(&json!([
+        annotation(&json!({"id": 30, "image_id": 9, "category_id": 3, "bbox": [0, 0, 2, 2]})),
+        annotation(&json!({"id": 20})),
+        annotation(&json!({"id": 10, "image_id": 9, "iscrowd": 1, "segmentation": crowd})),
+    ]));
+    std::fs::write(&annotations, text).unwrap();
+    let missing = read_coco(folder.path(), &annotations, &Classes::Found).unwrap_err();
+    assert!(matches!(missing, DetectionError::MissingPicture { .. }), "{missing}");
+    for name in ["nine.jpg", "two.jpg"] {
+        std::fs::write(folder.path().join(name), b"").unwrap();
+    }
+    let set = read_coco(folder.path(), &annotations, &Classes::Found).unwrap();
+    assert_eq!(set.classes, ["cat", "dog"]);
+    assert_eq!([set.picture_id(0), set.picture_id(1)], [9, 2]);
+    assert_eq!([set.class_id(0), set.class_id(1)], [Some(3), Some(7)]);
+    assert_eq!(set.annotation(0).size, Some([4, 2]));
+    let [cat, crowd] = set.objects(0) else { panic!("{:?}", set.objects(0)) };
+    assert_eq!((cat.class, cat.crowd, cat.area, cat.bbox.x1), (0, false, 50.0, 2.0));
+    assert!(crowd.crowd && crowd.shape.as_ref().unwrap().mask([2, 4]).unwrap().area() == 3);
+    assert!(crowd.shape.as_ref().unwrap().mask([4, 4]).is_none(), "of another picture");
+    let [dog] = set.objects(1) else { panic!("{:?}", set.objects(1)) };
+    let within = Region { x0: 10.0, y0: 10.0, x1: 20.0, y1: 20.0 };
+    let inside = dog.shape.as_ref().unwrap().target(&within, 4);
+    assert_eq!(inside.iter().filter(|inside| **inside).count(), 6, "of the triangle, as COCO draws it");
+
+    let among = Classes::Among(vec!["dog".into(), "cat".into(), "cow".into()]);
+    let set = read_coco(folder.path(), &annotations, &among).unwrap();
+    assert_eq!((set.objects(0)[0].class, set.class_id(0), set.class_id(1)), (1, Some(7), Some(3)));
+    assert_eq!(set.class_id(2), None, "the file does not name cows");
+    let twice = Classes::Among(vec!["dog".into(), "cat".into(), "cat".into()]);
+    let twice = read_coco(folder.path(), &annotations, &twice).unwrap_err();
+    assert!(matches!(twice, DetectionError::ClassList { .. }), "{twice}");
+    let all = Classes::All(vec!["cat".into(), "dog".into(), "cow".into()]);
+    let absent = read_coco(folder.path(), &annotations, &all).unwrap_err();
+    assert!(matches!(absent, DetectionError::AbsentClass { .. }), "{absent}");
+    let unknown = read_coco(folder.path(), &annotations, &Classes::Among(vec!["cat".into()])).unwrap_err();
+    assert!(matches!(unknown, DetectionError::UnknownClass { .. }), "{unknown}");
 }

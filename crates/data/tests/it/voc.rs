@@ -80,7 +80,7 @@ fn years_are_one_set_in_the_order_of_their_paths() {
         // Of the first picture the annotation does not say the size.
         assert_eq!((set.annotation(0).size, set.picture_size(0).unwrap()), (None, [20, 20]));
         assert_eq!(&*set.aspects(), [0, 0, 1]);
-        let of_use = set.of_use().unwrap();
+        let of_use = set.of_use(false).unwrap();
         assert_eq!((of_use.len(), of_use.index().len()), (2, 2));
         assert_eq!(of_use.objects(1)[0].bbox, Region { x0: 0.0, y0: 1.0, x1: 40.0, y1: 30.0 });
         assert!(of_use.picture(1).to_string().ends_with("2008_000001.png"));

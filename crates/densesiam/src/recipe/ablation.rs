@@ -1,6 +1,7 @@
 //! An ablation: variants of one recipe, each a few settings laid over it. A variant may have a recipe of its own, so that methods
-//! are compared in the same way.
+//! are compared in the same way. A list of transfers has encoders as its variants, and may train each by several recipes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -17,10 +18,12 @@ pub enum Task {
     Pretrain,
     /// Unsupervised segmentation.
     Segment,
+    /// Evaluation of encoders by transfer.
+    Transfer,
 }
 
 /// One row of the table.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     /// What the row is called; its runs are named after it.
@@ -31,13 +34,39 @@ pub struct Variant {
     /// Settings laid over the recipe, as key=value.
     #[serde(default)]
     pub settings: Vec<String>,
-    /// The paper's figure for this variant, in the list's `paper_measure`.
+    /// What the paper has for this variant.
     #[serde(default)]
-    pub paper: String,
+    pub paper: Paper,
+}
+
+/// What the paper has for a variant.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Paper {
+    /// A figure of another measure than ours: the list's `paper_measure`.
+    Measure(String),
+    /// Figures by the name that ours have.
+    Figures(BTreeMap<String, f64>),
+}
+
+impl Default for Paper {
+    fn default() -> Self {
+        Self::Measure(String::new())
+    }
+}
+
+/// One of the recipes by which a list of transfers trains each encoder.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// What its figures, its runs and its settings are called: `voc.data.root=VOCdevkit`.
+    pub name: String,
+    /// The recipe.
+    pub recipe: String,
 }
 
 /// A list of variants, as it stands in a TOML file.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ablation {
     /// The file's name; the runs lie in a folder of this name.
@@ -46,7 +75,11 @@ pub struct Ablation {
     /// What is trained.
     pub task: Task,
     /// The recipe that is varied.
+    #[serde(default)]
     pub recipe: String,
+    /// The recipes of transfer, in place of `recipe`, if there are several.
+    #[serde(default, rename = "transfer")]
+    pub transfers: Vec<Transfer>,
     /// What the paper measured and in which unit: the head of its column.
     #[serde(default)]
     pub paper_measure: String,
@@ -72,21 +105,77 @@ impl Ablation {
         };
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let ablation = Self { name, ..keys::parse(&text, list)? };
-        let mut folders: Vec<_> = ablation.variants.iter().map(Variant::folder).collect();
+        let complaint = ablation.complaint();
+        complaint.map_or(Ok(ablation), |complaint| Err(Error::Usage(format!("{list} {complaint}"))))
+    }
+
+    /// What keeps the list from being run.
+    fn complaint(&self) -> Option<String> {
+        let mut folders: Vec<_> = self.variants.iter().map(Variant::folder).collect();
         folders.sort();
         let doubled = folders.windows(2).find(|pair| pair[0] == pair[1]);
-        match doubled {
-            _ if ablation.variants.is_empty() => Err(Error::Usage(format!("{list} has no [[variant]]"))),
-            _ if ablation.paper_measure.is_empty()
-                && ablation.variants.iter().any(|variant| !variant.paper.is_empty()) =>
-            {
-                Err(Error::Usage(format!(
-                    "{list} has figures of a paper; name their measure, paper_measure = \"VOC AP\""
-                )))
-            }
-            Some(pair) => Err(Error::Usage(format!("{list} has two variants named like {:?}", pair[0]))),
-            None => Ok(ablation),
+        let measured =
+            |variant: &Variant| matches!(&variant.paper, Paper::Measure(figure) if !figure.is_empty());
+        let transfers = self.task == Task::Transfer && self.recipe.is_empty();
+        let mut names: Vec<_> = self.transfers.iter().map(|transfer| &transfer.name).collect();
+        names.sort();
+        let usable =
+            |name: &str| !name.is_empty() && name.chars().all(|of| of.is_alphanumeric() || of == '_');
+        if self.variants.is_empty() {
+            Some("has no [[variant]]".into())
+        } else if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(format!("has two [[transfer]] called {:?}", pair[0]))
+        } else if let Some(name) = names.iter().find(|name| !usable(name)) {
+            Some(format!("has a [[transfer]] called {name:?}; letters, digits and _ make a name"))
+        } else if !self.transfers.is_empty() && self.variants.iter().any(|variant| variant.recipe.is_some()) {
+            Some("has [[transfer]] tables, so that no variant can have a recipe of its own".into())
+        } else if transfers == self.transfers.is_empty() {
+            Some("needs either a recipe or, if its task is \"transfer\", [[transfer]] tables".into())
+        } else if self.paper_measure.is_empty() && self.variants.iter().any(measured) {
+            Some("has figures of a paper; name their measure, paper_measure = \"VOC AP\"".into())
+        } else {
+            doubled.map(|pair| format!("has two variants named like {:?}", pair[0]))
         }
+    }
+
+    /// The same list with these encoders, each a name and a run, a file, or `random`: for the variants that are called so, and for
+    /// more below them.
+    pub fn with_encoders(mut self, encoders: &[(String, String)]) -> Self {
+        for (name, weights) in encoders {
+            let settings = vec![format!("encoder.weights={weights}")];
+            let given = Variant { name: name.clone(), settings, ..Variant::default() };
+            match self.variants.iter_mut().find(|variant| variant.folder() == given.folder()) {
+                Some(variant) => variant.settings.extend(given.settings),
+                None => self.variants.push(given),
+            }
+        }
+        self
+    }
+
+    /// The recipes that every variant is trained by, each with what it is called: nothing, if there is only one.
+    pub fn recipes(&self) -> Vec<(&str, &str)> {
+        match &self.transfers[..] {
+            [] => vec![("", &self.recipe)],
+            several => several.iter().map(|transfer| (&*transfer.name, &*transfer.recipe)).collect(),
+        }
+    }
+
+    /// Whether a variant is trained. In a list of transfers one without an encoder is a row that is copied from the paper.
+    pub fn trains(&self, variant: &Variant) -> bool {
+        let has_encoder = |setting: &String| setting.starts_with("encoder.weights=");
+        self.task != Task::Transfer || variant.settings.iter().any(has_encoder)
+    }
+
+    /// Of these settings, those of the recipe that is called so: `voc.data.root=VOCdevkit` is for `voc` alone, and loses that name.
+    pub fn settings_of(&self, called: &str, settings: &[String]) -> Vec<String> {
+        let of_one = |setting: &str, name: &str| {
+            setting.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')).map(str::to_owned)
+        };
+        let own = |setting: &String| {
+            let named = self.transfers.iter().any(|transfer| of_one(setting, &transfer.name).is_some());
+            if named { of_one(setting, called) } else { Some(setting.clone()) }
+        };
+        settings.iter().filter_map(own).collect()
     }
 }
 
@@ -108,32 +197,51 @@ mod tests {
     use super::*;
     use crate::recipe::pretrain::PretrainRecipe;
     use crate::recipe::segment::SegmentRecipe;
+    use crate::recipe::transfer::Model;
+    use crate::recipe::transfer::detection::DetectionRecipe;
+    use crate::recipe::transfer::segmentation::FcnRecipe;
     use crate::recipe::{Recipe, find};
 
     #[test]
     fn every_variant_that_the_program_carries_is_a_recipe_of_its_own() {
         for (name, _) in builtin::ABLATIONS {
             let ablation = Ablation::find(name).unwrap();
-            let mut recipes: Vec<String> = ablation
-                .variants
-                .iter()
-                .map(|variant| match ablation.task {
-                    Task::Pretrain => {
-                        find::<PretrainRecipe>(variant.recipe(&ablation.recipe), &variant.settings)
-                            .map(|recipe| recipe.to_toml())
-                            .unwrap()
+            let trained = ablation.variants.iter().filter(|variant| ablation.trains(variant));
+            let of_variant = |variant: &Variant| -> Vec<String> {
+                let written = |(_, recipe): (&str, &str)| {
+                    let (recipe, settings) = (variant.recipe(recipe), &variant.settings);
+                    match ablation.task {
+                        Task::Pretrain => find::<PretrainRecipe>(recipe, settings).map(|of| of.to_toml()),
+                        Task::Segment => find::<SegmentRecipe>(recipe, settings).map(|of| of.to_toml()),
+                        Task::Transfer => match Model::of(recipe, settings).unwrap() {
+                            Model::Fcn => find::<FcnRecipe>(recipe, settings).map(|of| of.to_toml()),
+                            Model::Detector => {
+                                find::<DetectionRecipe>(recipe, settings).map(|of| of.to_toml())
+                            }
+                        },
                     }
-                    Task::Segment => {
-                        find::<SegmentRecipe>(variant.recipe(&ablation.recipe), &variant.settings)
-                            .map(|recipe| recipe.to_toml())
-                            .unwrap()
-                    }
-                })
-                .collect();
+                };
+                ablation.recipes().into_iter().map(|recipe| written(recipe).unwrap()).collect()
+            };
+            let mut recipes: Vec<Vec<String>> = trained.map(of_variant).collect();
+            let before = recipes.len();
             recipes.sort();
             recipes.dedup();
-            assert_eq!(recipes.len(), ablation.variants.len(), "{name}: two variants are the same");
+            assert_eq!(recipes.len(), before, "{name}: two variants are the same");
         }
+    }
+
+    #[test]
+    fn encoders_fill_the_rows_of_their_names_and_settings_find_their_transfer() {
+        let list = Ablation::find("transfer_table2").unwrap();
+        let given = [("densesiam", "runs/a"), ("mine", "b.pth")].map(|(name, of)| (name.into(), of.into()));
+        let list = list.with_encoders(&given);
+        let trained: Vec<&str> =
+            list.variants.iter().filter(|variant| list.trains(variant)).map(|of| &*of.name).collect();
+        assert_eq!(trained, ["random weights", "DenseSiam", "mine"]);
+        assert!(matches!(&list.variants[0].paper, Paper::Figures(of) if of["cityscapes mIoU"] == 63.5));
+        let settings = ["run.seed=3", "voc.data.root=VOC", "coco.data.root=COCO"].map(String::from);
+        assert_eq!(list.settings_of("voc", &settings), ["run.seed=3", "data.root=VOC"]);
     }
 
     #[test]
@@ -151,5 +259,13 @@ mod tests {
         let doubled = complaint(&format!("{head}{}{}", row("+ CE"), row("CE!")));
         assert!(doubled.contains("two variants named like \"ce\""), "{doubled}");
         assert!(complaint("task = \"dance\"").contains("mine.toml:1:8"));
+        let none = complaint(&format!("task = \"transfer\"\n{}", row("a")));
+        assert!(none.contains("needs either a recipe"), "{none}");
+        let of = |name: &str| format!("[[transfer]]\nname = \"{name}\"\nrecipe = \"voc_folder\"\n");
+        let transfers = |names: [&str; 2]| {
+            complaint(&format!("task = \"transfer\"\n{}{}{}", of(names[0]), of(names[1]), row("a")))
+        };
+        assert!(transfers(["voc", "voc"]).contains("called \"voc\""));
+        assert!(transfers(["voc", "a.b"]).contains("called \"a.b\""));
     }
 }

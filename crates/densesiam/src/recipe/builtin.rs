@@ -1,7 +1,7 @@
 //! The recipes that the program carries, so that it works without its repository.
 
 /// Name and text of each recipe. A recipe may be named in full or by its last part.
-pub const RECIPES: [(&str, &str); 36] = [
+pub const RECIPES: [(&str, &str); 38] = [
     ("pretrain/imagenet_r50_200ep", include_str!("../../../../recipes/pretrain/imagenet_r50_200ep.toml")),
     ("pretrain/coco_r50_800ep", include_str!("../../../../recipes/pretrain/coco_r50_800ep.toml")),
     ("pretrain/folder_r18", include_str!("../../../../recipes/pretrain/folder_r18.toml")),
@@ -113,13 +113,18 @@ pub const RECIPES: [(&str, &str); 36] = [
         "transfer/voc_faster_rcnn_c4_24k",
         include_str!("../../../../recipes/transfer/voc_faster_rcnn_c4_24k.toml"),
     ),
+    (
+        "transfer/coco_mask_rcnn_fpn_1x",
+        include_str!("../../../../recipes/transfer/coco_mask_rcnn_fpn_1x.toml"),
+    ),
+    ("transfer/coco_folder", include_str!("../../../../recipes/transfer/coco_folder.toml")),
     ("transfer/voc_folder", include_str!("../../../../recipes/transfer/voc_folder.toml")),
     ("demo", include_str!("../../../../recipes/demo.toml")),
     ("demo_segment", include_str!("../../../../recipes/demo_segment.toml")),
 ];
 
 /// Name and text of each ablation.
-pub const ABLATIONS: [(&str, &str); 13] = [
+pub const ABLATIONS: [(&str, &str); 15] = [
     ("ablate/pretrain_components", include_str!("../../../../recipes/ablate/pretrain_components.toml")),
     (
         "ablate/pretrain_correspondence",
@@ -145,6 +150,8 @@ pub const ABLATIONS: [(&str, &str); 13] = [
     ),
     ("ablate/segment_choices", include_str!("../../../../recipes/ablate/segment_choices.toml")),
     ("ablate/segment_components", include_str!("../../../../recipes/ablate/segment_components.toml")),
+    ("ablate/transfer_folder", include_str!("../../../../recipes/ablate/transfer_folder.toml")),
+    ("ablate/transfer_table2", include_str!("../../../../recipes/ablate/transfer_table2.toml")),
 ];
 
 /// The text of a recipe by its name, with or without folder and `.toml`.

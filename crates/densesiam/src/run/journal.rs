@@ -117,6 +117,14 @@ impl<'p> Journal<'p> {
         Table::read(&self.layout().evaluations())
     }
 
+    /// Whether the run has a score of this step.
+    ///
+    /// # Errors
+    /// When the evaluations cannot be read.
+    pub(crate) fn is_evaluated(&self, step: u64) -> Result<bool, Error> {
+        Ok(self.evaluations()?.newest_until(step).is_some_and(|(evaluated, _)| evaluated == step))
+    }
+
     /// Versions and hardware, as JSON; empty where the file is gone.
     pub(crate) fn environment(&self) -> String {
         fs::read_to_string(self.layout().environment()).unwrap_or_default()

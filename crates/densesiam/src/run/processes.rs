@@ -104,6 +104,9 @@ pub(crate) fn with_losses_of_all(group: &Group, step: Step) -> Step {
     Step { loss: sums.get(0), parts, ..step }
 }
 
+/// Bytes of a value that go to the store at once: its server refuses more than 8 MiB.
+const MOST_AT_ONCE: usize = 4 << 20;
+
 /// The value of each process, in their order.
 ///
 /// # Errors
@@ -113,13 +116,26 @@ pub fn exchange<T: Serialize + DeserializeOwned>(
     key: &str,
     own: &T,
 ) -> Result<Vec<T>, String> {
-    let written = serde_json::to_vec(own).map_err(|error| error.to_string())?;
-    group.set(&format!("{key}/{}", group.rank()), &written).map_err(|error| error.to_string())?;
+    let failed = |error: &dyn std::fmt::Display| error.to_string();
+    let written = serde_json::to_vec(own).map_err(|error| failed(&error))?;
+    let (first, own_key) = (written.len().min(MOST_AT_ONCE), format!("{key}/{}", group.rank()));
+    let (first, more) = written.split_at(first);
+    for (number, part) in more.chunks(MOST_AT_ONCE).enumerate() {
+        group.set(&format!("{own_key}/{number}"), part).map_err(|error| failed(&error))?;
+    }
+    // The first part last, and after it the number of the others, because the others wait for it.
+    let head = [first, &(more.len().div_ceil(MOST_AT_ONCE) as u64).to_le_bytes()].concat();
+    group.set(&own_key, &head).map_err(|error| failed(&error))?;
     let of = |rank| {
         let key = format!("{key}/{rank}");
         wait_for(group, &key, rank)?;
-        let read = group.get(&key).map_err(|error| error.to_string())?;
-        serde_json::from_slice(&read).map_err(|error| error.to_string())
+        let mut read = group.get(&key).map_err(|error| failed(&error))?;
+        let count = read.split_off(read.len().saturating_sub(size_of::<u64>()));
+        let count = count.try_into().map(u64::from_le_bytes).map_err(|_| format!("{key} is cut"))?;
+        for number in 0..count {
+            read.extend(group.get(&format!("{key}/{number}")).map_err(|error| failed(&error))?);
+        }
+        serde_json::from_slice(&read).map_err(|error| failed(&error))
     };
     (0..group.world()).map(of).collect()
 }
@@ -216,5 +232,35 @@ impl Run {
             say_why(&self.group, &error.to_string());
         }
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use densesiam_torch_ext::StoreServer;
+
+    use super::*;
+
+    #[test]
+    fn values_larger_than_the_store_takes_at_once_are_exchanged() {
+        let server = StoreServer::start(0).unwrap();
+        let port = server.port();
+        let value = |rank: usize| format!("{rank}").repeat(5 * MOST_AT_ONCE / 2);
+        let exchanged = |rank| {
+            let patience = Duration::from_secs(60);
+            let group = Group::join(("127.0.0.1", port), false, "large", [rank, 2], patience).unwrap();
+            let small = exchange(&group, "small", &rank).unwrap();
+            let large = exchange(&group, "large", &value(rank)).unwrap();
+            group.wait_for_all();
+            (small, large)
+        };
+        let both = std::thread::scope(|scope| {
+            let threads = [0, 1].map(|rank| scope.spawn(move || exchanged(rank)));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        for (small, large) in both {
+            assert_eq!(small, [0, 1]);
+            assert!(large == [value(0), value(1)]);
+        }
     }
 }

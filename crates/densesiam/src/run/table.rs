@@ -46,6 +46,11 @@ impl Table {
         self.rows.iter().filter_map(move |row| row.get(name)?.as_f64())
     }
 
+    /// The steps and numbers of this name.
+    pub fn points(&self, name: &str) -> impl Iterator<Item = (f64, f64)> {
+        self.rows.iter().filter_map(move |row| Some((row.get("step")?.as_f64()?, row.get(name)?.as_f64()?)))
+    }
+
     /// The newest number of this name.
     pub fn last(&self, name: &str) -> Option<f64> {
         self.values(name).next_back()
@@ -76,11 +81,7 @@ impl Table {
     pub fn chart(&self, title: &str, y_label: &str, lines: &[(&str, &str)]) -> Chart {
         let series = |(label, name): &(&str, &str)| Series {
             name: (*label).to_owned(),
-            points: self
-                .rows
-                .iter()
-                .filter_map(|row| Some((row.get("step")?.as_f64()?, row.get(*name)?.as_f64()?)))
-                .collect(),
+            points: self.points(name).collect(),
         };
         Chart {
             title: title.to_owned(),

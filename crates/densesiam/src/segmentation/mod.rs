@@ -1,6 +1,6 @@
 //! A trained segmentation, opened for use.
 
-mod pixels;
+pub(crate) mod pixels;
 
 use std::path::{Path, PathBuf};
 
@@ -117,6 +117,11 @@ impl Segmentation {
     pub fn name_of(&self, label: usize) -> String {
         let names = self.classes.as_ref().map_or(&[][..], |classes| &classes.names);
         names.get(label).cloned().unwrap_or_else(|| format!("category {}", label - names.len()))
+    }
+
+    /// How many label values there can be: those of classes, and those of categories without one.
+    pub fn values(&self) -> usize {
+        self.classes.as_ref().map_or(0, |classes| classes.names.len()) + self.categories
     }
 
     /// The colours of the label values.

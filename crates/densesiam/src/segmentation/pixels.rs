@@ -6,14 +6,14 @@ use crate::error::Error;
 
 /// Logits of full-size pixels that are held at once: 64 MiB. A picture of 24 megapixels in 27 categories has 39 times
 /// as many.
-pub(super) const STRIP_VALUES: usize = 1 << 24;
+pub(crate) const STRIP_VALUES: usize = 1 << 24;
 
 /// The category of each of `width x height` pixels: the argmax of the logits `[1, N, h, w]` upsampled bilinearly, in
 /// strips of rows of about `strip_values` logits ([`STRIP_VALUES`]). A row's result does not depend on its strip.
 ///
 /// # Errors
 /// When the categories cannot be read from the device.
-pub(super) fn categories(
+pub(crate) fn categories(
     logits: &Tensor,
     [width, height]: [u32; 2],
     strip_values: usize,

@@ -43,6 +43,13 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
     journal.list_bad_files(loader.bad_files())?;
     if Some(state.step) == total {
         journal.say(&format!("this run is finished: {} steps are done", state.step));
+        // Its last score may have failed, or have been interrupted.
+        let mut unscored =
+            [i64::from(when.score.is_some() && journal.writes() && !journal.is_evaluated(state.step)?)];
+        run.group.sum_counts(&mut unscored);
+        if unscored != [0] {
+            observer.score(learner, &mut journal, state.step)?;
+        }
     }
     if begins {
         // The initial weights are the baseline.
@@ -88,7 +95,9 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         loader.recycle(batch);
 
         // ---- what is due, in this order, so that a bad state is never saved as a good one
-        let signal = signal_after_step(&run.group, interrupt);
+        let last = Some(state.step) == total;
+        // After the last step nothing is left to stop: a run that counts as finished is measured and scored.
+        let signal = signal_after_step(&run.group, interrupt).filter(|_| !last);
         let score = is_due(state.step, when.score, total) && signal.is_none();
         let draw = is_due(state.step, when.pictures, total);
         let save = save || is_due(state.step, when.checkpoint, total) || score || signal.is_some();
@@ -106,7 +115,7 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         if score || draw || save {
             state.store.average_statistics();
         }
-        if Some(state.step) == total && signal.is_none() {
+        if last {
             learner.finish(run, &state.store)?;
         }
         if score && let Err(error) = observer.score(learner, &mut journal, state.step) {

@@ -21,4 +21,4 @@ mod tests;
 pub use error::MaskError;
 pub use paste::{paste, paste_mask};
 pub use runs::RunLengths;
-pub use target::{target_from_bits, target_from_polygons};
+pub use target::{target_from_bits, target_from_polygons, target_from_runs};

@@ -95,6 +95,33 @@ impl RunLengths {
         bits
     }
 
+    /// The bits of a part of the mask's picture, row by row. Costs a few operations for each run, and for each pixel of the object
+    /// in the part.
+    ///
+    /// # Panics
+    /// When the part reaches out of the picture.
+    pub fn bits_of(&self, rows: Range<u32>, columns: Range<u32>) -> Vec<bool> {
+        let [height, width] = self.size;
+        assert!(rows.end <= height && columns.end <= width, "a part of the picture");
+        let across = columns.len();
+        let mut bits = vec![false; rows.len() * across];
+        let of_columns = columns.start * height..columns.end * height;
+        for run in self.inside().skip_while(|run| run.end <= of_columns.start) {
+            if run.start >= of_columns.end {
+                break;
+            }
+            let run = run.start.max(of_columns.start)..run.end.min(of_columns.end);
+            for column in run.start / height..run.end.div_ceil(height) {
+                let of_column = |place: u32| place.saturating_sub(column * height).min(height);
+                let first = of_column(run.start).max(rows.start);
+                for row in first..of_column(run.end).min(rows.end) {
+                    bits[(row - rows.start) as usize * across + (column - columns.start) as usize] = true;
+                }
+            }
+        }
+        bits
+    }
+
     /// Pixels inside the object.
     pub fn area(&self) -> u32 {
         self.counts.iter().skip(1).step_by(2).sum()

@@ -37,8 +37,18 @@ pub fn target_from_bits(
     side: usize,
 ) -> Vec<bool> {
     assert_eq!(bits.len(), height * width, "a bit for each pixel");
-    let rows = samples(proposal.y0, proposal.height(), height, side);
-    let columns = samples(proposal.x0, proposal.width(), width, side);
+    target_of_part((bits, [height, width]), [height, width], proposal, side)
+}
+
+/// As [`target_from_bits`], of a part of a picture that is `whole` pixels high and wide; the proposal is that in the part.
+fn target_of_part(
+    (bits, [height, width]): (&[bool], [usize; 2]),
+    whole: [usize; 2],
+    proposal: &Region,
+    side: usize,
+) -> Vec<bool> {
+    let rows = samples((proposal.y0, proposal.height()), [height, whole[0]], side);
+    let columns = samples((proposal.x0, proposal.width()), [width, whole[1]], side);
     let value = |row: usize, column: usize| f64::from(u8::from(bits[row * width + column]));
     let at = |y: &Sample, x: &Sample| {
         y.low_weight * (x.low_weight * value(y.low, x.low) + x.high_weight * value(y.low, x.high))
@@ -51,6 +61,24 @@ pub fn target_from_bits(
     rows.iter().flat_map(|rows| columns.iter().map(|columns| cell(rows, columns))).collect()
 }
 
+/// As [`target_from_bits`], of an object that is known by its run lengths.
+pub fn target_from_runs(mask: &RunLengths, proposal: &Region, side: usize) -> Vec<bool> {
+    let [height, width] = mask.size();
+    // Samples lie in the proposal, and read the pixels next to it.
+    let beside = |start: f64, end: f64, extent: u32| {
+        let first = (start.floor() - 1.0).clamp(0.0, f64::from(extent)) as u32;
+        first..((end.ceil() + 1.0).clamp(0.0, f64::from(extent)) as u32).max(first)
+    };
+    let rows = beside(proposal.y0, proposal.y1, height);
+    let columns = beside(proposal.x0, proposal.x1, width);
+    let [left, top] = [columns.start, rows.start].map(f64::from);
+    let part = [rows.len(), columns.len()];
+    let Region { x0, y0, x1, y1 } = *proposal;
+    let moved = Region { x0: x0 - left, y0: y0 - top, x1: x1 - left, y1: y1 - top };
+    let whole = [height, width].map(|side| side as usize);
+    target_of_part((&mask.bits_of(rows, columns), part), whole, &moved, side)
+}
+
 /// A place between two neighbouring pixels of one axis, and their weights.
 struct Sample {
     low: usize,
@@ -59,12 +87,16 @@ struct Sample {
     high_weight: f64,
 }
 
-/// Where the cells of a box sample one axis of a picture that is `extent` pixels long, cell by cell; `None` for places that
-/// lie outside the picture and count as 0.
-fn samples(start: f64, length: f64, extent: usize, side: usize) -> Vec<Vec<Option<Sample>>> {
+/// Where the cells of a box from `start` on sample one axis, cell by cell, of a part that is `extent` pixels long, of a picture of
+/// `whole` pixels; `None` for places that lie outside and count as 0.
+fn samples(
+    (start, length): (f64, f64),
+    [extent, whole]: [usize; 2],
+    side: usize,
+) -> Vec<Vec<Option<Sample>>> {
     let cell = length / side as f64;
     // A box far larger than its picture would have samples without number, almost all of them outside.
-    let count = (cell.ceil().max(0.0) as usize).min(extent.max(1) * 4);
+    let count = (cell.ceil().max(0.0) as usize).min(whole.max(1) * 4);
     let place = |index: usize, number: usize| {
         start - 0.5 + index as f64 * cell + (number as f64 + 0.5) * cell / count as f64
     };

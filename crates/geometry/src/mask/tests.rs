@@ -84,6 +84,10 @@ fn boxes_without_a_side_show_nothing() {
     let flat = Region { x0: 2.0, y0: 1.0, x1: 2.0, y1: 5.0 };
     assert!(paste(&[1.0; 4], 2, &flat, [6, 6]).iter().all(|&share| share == 0.0));
     assert!(!target_from_bits(&[true; 36], [6, 6], &flat, 4).contains(&true));
+    let whole = RunLengths::from_bits([6, 6], &[true; 36]);
+    assert!(!target_from_runs(&whole, &flat, 4).contains(&true));
+    let beyond = Region { x0: -30.0, y0: 2.0, x1: -20.0, y1: 90.0 };
+    assert!(!target_from_runs(&whole, &beyond, 4).contains(&true));
     let nowhere = Region { x0: f64::NAN, y0: 0.0, x1: 1.0, y1: f64::INFINITY };
     assert_eq!(paste_mask(&[1.0; 4], 2, &nowhere, [6, 6]).area(), 0);
 }
@@ -241,6 +245,11 @@ fn parity_mask_targets() {
             assert_eq!(got, polygons[own.clone()], "{name}: polygons of {index}");
             let picture = &pictures[index * height * width..(index + 1) * height * width];
             let got = target_from_bits(picture, [height, width], proposal, side);
+            let runs = RunLengths::from_bits(vectors.picture(), picture);
+            let of_runs = target_from_runs(&runs, proposal, side);
+            let differ =
+                of_runs.iter().zip(&got).zip(&near[own.clone()]).any(|((a, b), near)| a != b && !near);
+            assert!(!differ, "{name}: run lengths of {index}");
             for ((cell, got), (expected, near)) in
                 got.into_iter().enumerate().zip(bits[own.clone()].iter().zip(&near[own]))
             {

@@ -32,7 +32,7 @@ impl MaskHead {
         let enlarging = scope / "deconv";
         let none = Initial::Constant(0.0);
         Self {
-            convolutions: std::array::from_fn(|index| head_convolution(scope, "mask_fcn", index)),
+            convolutions: std::array::from_fn(|index| head_convolution(scope, "mask_fcn", (index, width))),
             enlarging: (
                 enlarging.parameter("weight", &[width, width, 2, 2], Initial::KaimingNormalFanOut),
                 enlarging.parameter("bias", &[width], none),

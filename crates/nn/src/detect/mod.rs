@@ -21,6 +21,7 @@ mod settings;
 
 use std::fmt;
 
+use densesiam_geometry::mask::{RunLengths, paste_mask};
 use densesiam_geometry::{Point, Region};
 use densesiam_random::Key;
 use densesiam_torch_ext::{Group, roi_align};
@@ -102,6 +103,12 @@ impl Detected {
         let region = moved.clipped([width, height]);
         (region.width() > 0.0 && region.height() > 0.0).then(|| Self { region, ..self.clone() })
     }
+
+    /// Its pixels in the picture, whose width and height these are; `None` if the detector predicts no masks.
+    pub fn pixels(&self, [width, height]: [u32; 2]) -> Option<RunLengths> {
+        let mask: Vec<f64> = self.mask.as_ref()?.iter().map(|&share| share.into()).collect();
+        Some(paste_mask(&mask, MASK_SIDE, &self.region, [height, width]))
+    }
 }
 
 /// A detector.
@@ -133,12 +140,11 @@ impl Detector {
         let (root, architecture, classes) = (store.root(), settings.encoder.architecture, classes as i64);
         let encoder = settings.encoder.build(&(&root / ENCODER.trim_end_matches('.')));
         let [.., c4, c5] = architecture.channels();
-        let masks = settings.detector.masks;
         let (heads, [of_maps, of_boxes]) = match settings.detector.design {
             Design::C4 => (Heads::C4(BatchNorm::affine(&(&root / "roi_heads.res5.norm"), c5, 1.0)), [c4, c5]),
             Design::Fpn => (
-                Heads::Pyramid(Box::new(PyramidHeads::new(store, architecture, masks, classes))),
-                [PyramidHeads::WIDTH, PyramidHeads::VALUES],
+                Heads::Pyramid(Box::new(PyramidHeads::new(store, settings, classes))),
+                [settings.detector.width as i64, PyramidHeads::VALUES],
             ),
         };
         let anchors = settings.detector.anchors();

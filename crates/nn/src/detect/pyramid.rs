@@ -6,14 +6,12 @@ use densesiam_torch_ext::{roi_align, upload};
 use tch::Tensor;
 
 use super::mask_head::MaskHead;
-use super::numbers_of;
-use crate::encoder::{Architecture, Features};
+use super::{Settings, numbers_of};
+use crate::encoder::Features;
 use crate::layers::{Linear, Mode};
 use crate::normed_convolution::{NormedConvolution, all_relu};
 use crate::store::{Initial, Scope, Store};
 
-/// Channels of all levels and of the heads' convolutions.
-const WIDTH: i64 = 256;
 /// Channels of the box head's values.
 const VALUES: i64 = 1024;
 /// Bins of a box along a side, for its class.
@@ -72,7 +70,7 @@ impl BoxHead {
     }
 }
 
-/// The values of boxes, each with its picture, from the level of its size: `[boxes, 256, bins, bins]`.
+/// The values of boxes, each with its picture, from the level of its size: `[boxes, width, bins, bins]`.
 pub(super) fn pool(pyramid: &Features, boxes: &[(usize, Region)], bins: i64) -> Tensor {
     let levels: Vec<usize> = boxes.iter().map(|(_, region)| pyramid_level(region) - 2).collect();
     let mut order = Vec::new();
@@ -97,22 +95,21 @@ pub(super) struct PyramidHeads {
 }
 
 impl PyramidHeads {
-    /// Channels of the levels.
-    pub(super) const WIDTH: i64 = WIDTH;
     /// Channels of the values of a box.
     pub(super) const VALUES: i64 = VALUES;
 
     /// Below `backbone`, `roi_heads.box_head` and `roi_heads.mask_head`.
-    pub(super) fn new(store: &Store, architecture: Architecture, masks: bool, classes: i64) -> Self {
-        let (root, channels) = (store.root(), architecture.channels());
+    pub(super) fn new(store: &Store, settings: &Settings, classes: i64) -> Self {
+        let (root, width) = (store.root(), settings.detector.width as i64);
+        let channels = settings.encoder.architecture.channels();
         let [backbone, box_head, mask_head] =
             ["backbone", "roi_heads.box_head", "roi_heads.mask_head"].map(|name| &root / name);
         let of_pyramid = |name: &str, level: usize, channels: i64, kernel: i64| {
             let scope = &backbone / format!("{name}{}", level + 2).as_str();
             let initial = Initial::XavierFanIn(channels * kernel * kernel);
-            NormedConvolution::new([&scope, &(&scope / "norm")], [channels, WIDTH], kernel, initial)
+            NormedConvolution::new([&scope, &(&scope / "norm")], [channels, width], kernel, initial)
         };
-        let inputs = WIDTH * BINS * BINS;
+        let inputs = width * BINS * BINS;
         let linear = || {
             let none = Some(Initial::Constant(0.0));
             Linear::with(&(&box_head / "fc1"), [inputs, VALUES], Initial::XavierFanIn(inputs), none)
@@ -120,14 +117,14 @@ impl PyramidHeads {
         Self {
             pyramid: NormedPyramid::new(
                 |level| of_pyramid("fpn_lateral", level, channels[level], 1),
-                |level| of_pyramid("fpn_output", level, WIDTH, 3),
+                |level| of_pyramid("fpn_output", level, width, 3),
             ),
-            box_head: BoxHead::new(|index| head_convolution(&box_head, "conv", index), linear),
-            masks: masks.then(|| MaskHead::new(&mask_head, WIDTH, classes)),
+            box_head: BoxHead::new(|index| head_convolution(&box_head, "conv", (index, width)), linear),
+            masks: settings.detector.masks.then(|| MaskHead::new(&mask_head, width, classes)),
         }
     }
 
-    /// P2 to P6, `[B, 256, h, w]` each; the sides of the pictures are multiples of 32. P6 is every second cell of P5.
+    /// P2 to P6, `[B, width, h, w]` each; the sides of the pictures are multiples of 32. P6 is every second cell of P5.
     pub(super) fn maps(&self, features: &Features, mode: Mode) -> Features {
         let mut maps = Vec::from(self.pyramid.forward(features, mode));
         maps.push(maps[3].slice(2, 0, None, 2).slice(3, 0, None, 2));
@@ -143,8 +140,8 @@ impl PyramidHeads {
 }
 
 /// One of a head's 3x3 convolutions: `conv1`, or `mask_fcn1`, and so on.
-pub(super) fn head_convolution(scope: &Scope, name: &str, index: usize) -> NormedConvolution {
+pub(super) fn head_convolution(scope: &Scope, name: &str, (index, width): (usize, i64)) -> NormedConvolution {
     let scope = scope / format!("{name}{}", index + 1).as_str();
     let initial = Initial::KaimingNormalFanOut;
-    NormedConvolution::new([&scope, &(&scope / "norm")], [WIDTH, WIDTH], 3, initial)
+    NormedConvolution::new([&scope, &(&scope / "norm")], [width, width], 3, initial)
 }

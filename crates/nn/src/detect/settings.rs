@@ -64,6 +64,8 @@ pub struct DetectorSettings {
     pub design: Design,
     /// Whether it predicts a mask for each box (He et al. 2017); only with a feature pyramid.
     pub masks: bool,
+    /// Channels of a pyramid's levels and of its heads' convolutions.
+    pub width: usize,
     /// Square roots of the areas of the anchors, in pixels: all at each cell of C4, or one for each level of a pyramid.
     pub anchor_sizes: Vec<f64>,
     /// Heights divided by widths of the anchors.
@@ -75,6 +77,7 @@ impl Default for DetectorSettings {
         Self {
             design: Design::C4,
             masks: false,
+            width: 256,
             anchor_sizes: vec![32.0, 64.0, 128.0, 256.0, 512.0],
             anchor_ratios: vec![0.5, 1.0, 2.0],
         }
@@ -85,6 +88,7 @@ impl DetectorSettings {
     fn validate(&self) -> Result<(), SettingError> {
         let fpn = self.design == Design::Fpn;
         require(fpn || !self.masks, "detector.masks", &self.masks, "false for the design \"c4\"")?;
+        within("detector.width", self.width, 1..=4096, "channels")?;
         let list = |values: &[f64], range: std::ops::RangeInclusive<f64>| {
             (1..=16).contains(&values.len()) && values.iter().all(|value| range.contains(value))
         };

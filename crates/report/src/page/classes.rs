@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use super::{ClassReport, Learnt};
+
 /// One class.
 #[derive(Clone, Debug)]
 pub struct ClassBar {
@@ -22,7 +24,7 @@ pub struct ClassBar {
 }
 
 /// The bars: things and stuff are separate if there are both.
-pub(super) fn class_section(step: u64, bars: &[ClassBar]) -> Markup {
+pub(super) fn class_section(ClassReport { step, learnt, bars, .. }: &ClassReport) -> Markup {
     let group = |thing: bool| bars.iter().filter(|bar| bar.thing == thing).collect::<Vec<_>>();
     let (things, stuff) = (group(true), group(false));
     let groups = if things.is_empty() || stuff.is_empty() {
@@ -33,7 +35,10 @@ pub(super) fn class_section(step: u64, bars: &[ClassBar]) -> Markup {
     html! {
         p.note {
             "The evaluation after " (step) " steps, in percent. Strong: IoU. Pale: accuracy, the share of the class "
-            "that is right. Each class has the one pseudo-category of the optimal assignment."
+            "that is right."
+            @if *learnt == Learnt::WithoutLabels {
+                " Each class has the one pseudo-category of the optimal assignment."
+            }
         }
         div.classes { @for (title, bars) in &groups { (bar_table(title, bars)) } }
     }
@@ -116,7 +121,8 @@ mod tests {
     }
 
     fn page(bars: &[ClassBar]) -> String {
-        class_section(7, bars).0
+        let learnt = Learnt::WithoutLabels;
+        class_section(&ClassReport { step: 7, learnt, bars: bars.to_vec(), confusion: None }).0
     }
 
     #[test]

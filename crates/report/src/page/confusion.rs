@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::classes::{ClassBar, swatch};
+use super::{ClassReport, Learnt};
 
 /// The most categories without a class that have their own column; the others share one, so that a page with a thousand
 /// categories is still readable.
@@ -29,12 +30,19 @@ struct Column {
     class: Option<usize>,
 }
 
-/// The heat map; `bars` are the classes by number.
-pub(super) fn confusion_section(confusion: &ConfusionTable, bars: &[ClassBar]) -> Markup {
+/// The heat map.
+pub(super) fn confusion_section(
+    confusion: &ConfusionTable,
+    ClassReport { learnt, bars, .. }: &ClassReport,
+) -> Markup {
     let columns = confusion.columns();
+    let of_columns = match learnt {
+        Learnt::WithLabels => "the class that was found",
+        Learnt::WithoutLabels => "the class that its pseudo-category stands for",
+    };
     html! {
         p.note {
-            "Rows: what a pixel is. Columns: the class that its pseudo-category stands for. Each row adds up to 100 percent; "
+            "Rows: what a pixel is. Columns: " (of_columns) ". Each row adds up to 100 percent; "
             "shares of one percent and more are printed. Framed: right."
             @if columns.len() > NARROW { span.narrow { " The table scrolls sideways." } }
         }
@@ -128,7 +136,9 @@ mod tests {
             accuracy: None,
         };
         let bars: Vec<_> = (0..counts.len()).map(bar).collect();
-        confusion_section(&ConfusionTable { counts, class_of_category }, &bars).0
+        let learnt = Learnt::WithoutLabels;
+        let report = ClassReport { step: 7, learnt, bars, confusion: None };
+        confusion_section(&ConfusionTable { counts, class_of_category }, &report).0
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod chart;
 mod classes;
+mod comparison;
 mod confusion;
 mod verdict;
 
@@ -14,6 +15,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub use chart::{Chart, Series};
 pub use classes::ClassBar;
+pub use comparison::Comparison;
 pub use confusion::ConfusionTable;
 pub use verdict::Verdict;
 
@@ -94,10 +96,21 @@ pub struct Picture {
 pub struct ClassReport {
     /// Steps that had been done.
     pub step: u64,
+    /// How it was learnt.
+    pub learnt: Learnt,
     /// The classes by number.
     pub bars: Vec<ClassBar>,
     /// Labelled pixels by class and pseudo-category, if they were recorded.
     pub confusion: Option<ConfusionTable>,
+}
+
+/// How a segmentation has learnt what it predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learnt {
+    /// By labels: it predicts classes.
+    WithLabels,
+    /// Without: it predicts pseudo-categories, which an evaluation matches to classes.
+    WithoutLabels,
 }
 
 impl ClassReport {
@@ -109,39 +122,47 @@ impl ClassReport {
 impl Report {
     /// The page as HTML.
     pub fn render(&self) -> String {
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    title { (self.title) " · DenseSiam" }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    (head_section(&self.title, &self.status))
-                    (verdict_section(&self.verdict))
-                    (tile_section(&self.summary))
-                    (warning_section(&self.warnings))
-                    main {
-                        @if let Some(classes) = &self.classes {
-                            (section("Classes", &class_section(classes.step, &classes.bars)))
-                            @if let Some(confusion) = &classes.confusion {
-                                (section("What is taken for what", &confusion_section(confusion, &classes.bars)))
-                            }
-                        }
-                        (section("Curves", &chart_section(&self.charts)))
-                        (section("Pictures", &picture_section(&self.sheets, self.classes.as_ref())))
-                        (section("Recipe", &text_section("Resolved recipe, every key", &self.recipe)))
-                        (section("Environment", &text_section("Versions and hardware", &self.environment)))
+        let body = html! {
+            (head_section(&self.title, &self.status))
+            (verdict_section(&self.verdict))
+            (tile_section(&self.summary))
+            (warning_section(&self.warnings))
+            main {
+                @if let Some(classes) = &self.classes {
+                    (section("Classes", &class_section(classes)))
+                    @if let Some(confusion) = &classes.confusion {
+                        (section("What is taken for what", &confusion_section(confusion, classes)))
                     }
-                    footer { "Written by densesiam " (env!("CARGO_PKG_VERSION")) }
                 }
+                (section("Curves", &chart_section(&self.charts)))
+                (section("Pictures", &picture_section(&self.sheets, self.classes.as_ref())))
+                (section("Recipe", &text_section("Resolved recipe, every key", &self.recipe)))
+                (section("Environment", &text_section("Versions and hardware", &self.environment)))
             }
         };
-        page.into_string()
+        document(&self.title, &body)
     }
+}
+
+/// A page that needs no other files.
+fn document(title: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · DenseSiam" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (body)
+                footer { "Written by densesiam " (env!("CARGO_PKG_VERSION")) }
+            }
+        }
+    };
+    page.into_string()
 }
 
 /// A titled part of the page; empty if there is nothing to show.

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use densesiam::error::Error;
 use densesiam::tasks::transfer::detection::truths;
-use densesiam_data::detection::{Classes, Counted, read_voc, read_voc_results, score as coco};
+use densesiam_data::detection::{Classes, read_voc, read_voc_results, score as coco};
 use densesiam_engine::log::say;
 use densesiam_metrics::detection::{Kind, Rounding, VocEvaluator, VocRule};
 use densesiam_metrics::percent;
+use densesiam_text::shown;
 use serde_json::json;
 
 use super::EvaluateArguments;
@@ -28,6 +29,14 @@ pub(super) fn score(
     arguments: &EvaluateArguments,
 ) -> Result<(), Error> {
     let scored = match ground_truth.is_dir() {
+        true if arguments.masks => {
+            let message = format!(
+                "--masks: {} is a folder in VOC's format, which has boxes alone; leave out --masks, or name COCO's annotations, \
+                 a .json file",
+                shown(ground_truth)
+            );
+            return Err(Error::Usage(message));
+        }
         true => by_voc(detections, ground_truth, arguments)?,
         false => by_coco(detections, ground_truth, arguments.masks)?,
     };
@@ -44,9 +53,9 @@ pub(super) fn score(
 fn by_coco(detections: &Path, ground_truth: &Path, masks: bool) -> Result<Scored, Error> {
     let kind = if masks { Kind::Masks } else { Kind::Boxes };
     let scored = coco(ground_truth, detections, kind)?;
-    for (what, Counted { count, first }) in scored.findings.all() {
-        if let Some(first) = first {
-            say(format_args!("WARNING: {count} {what}, the first in annotation {first}"));
+    for (what, ids) in scored.findings.all() {
+        if let Some(first) = ids.first() {
+            say(format_args!("WARNING: {} {what}, the first in annotation {first}", ids.len()));
         }
     }
     let compared = if masks { "masks" } else { "boxes" };
@@ -67,7 +76,7 @@ fn by_voc(detections: &Path, ground_truth: &Path, arguments: &EvaluateArguments)
     let rule = if arguments.rule == "2007" { VocRule::ElevenPoint } else { VocRule::Area };
     let rounding = if arguments.exact { Rounding::Exact } else { Rounding::Detectron2 };
     let mut evaluator = VocEvaluator::new(set.classes.len(), rule, rounding);
-    let truths = truths(&set);
+    let truths = truths(&set, false);
     let scored = evaluator.update(&truths, &found);
     scored.map_err(|error| Error::Usage(format!("{}: {error}", detections.display())))?;
     let scores = evaluator.finish();

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use densesiam::error::Error;
 use densesiam::file::write_bytes;
-use densesiam::segmentation::Segmentation;
 use densesiam_report::pictures::Palette;
 
 /// How label values are stored.
@@ -17,10 +16,9 @@ pub(super) enum ValueDepth {
 }
 
 impl ValueDepth {
-    /// The depth that the values of this model need.
-    pub(super) fn of(trained: &Segmentation) -> Self {
-        let classes = trained.classes.as_ref().map_or(0, |classes| classes.names.len());
-        if classes + trained.categories <= 256 { Self::Palette } else { Self::Wide }
+    /// The depth that so many values need.
+    pub(super) fn of(values: usize) -> Self {
+        if values <= 256 { Self::Palette } else { Self::Wide }
     }
 
     /// Bits of a value.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::label_map::ValueDepth;
 use densesiam::error::Error;
 use densesiam::file::write_bytes;
+use densesiam::labelled_segmentation::LabelledSegmentation;
 use densesiam::segmentation::Segmentation;
 use densesiam_report::pictures::Palette;
 
@@ -16,7 +17,8 @@ use densesiam_report::pictures::Palette;
 pub(super) struct Legend {
     /// Steps that the model was trained for.
     step: u64,
-    /// Steps after which it was evaluated, so that its categories have classes; null if it was not evaluated.
+    /// Steps after which it was evaluated, so that its categories have classes; null if it was not evaluated, or has learnt its
+    /// classes by labels.
     matched_at_step: Option<u64>,
     /// Bits of a value.
     bits: u8,
@@ -55,9 +57,20 @@ impl Legend {
                 label.categories.push(category);
             }
         }
-        let bits = ValueDepth::of(trained).bits();
+        let bits = ValueDepth::of(trained.values()).bits();
         let matched_at_step = trained.classes.as_ref().map(|classes| classes.step);
         Self { step: trained.step, matched_at_step, bits, labels }
+    }
+
+    /// The classes that a network has learnt by labels.
+    pub(super) fn of_classes(trained: &LabelledSegmentation) -> Self {
+        let label = |(value, name): (usize, &String)| Label::new(value, name, &trained.palette);
+        Self {
+            step: trained.step,
+            matched_at_step: None,
+            bits: ValueDepth::of(trained.classes.len()).bits(),
+            labels: trained.classes.iter().enumerate().map(label).collect(),
+        }
     }
 
     /// One line about it.

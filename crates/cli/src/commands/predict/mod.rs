@@ -2,9 +2,11 @@
 
 mod batches;
 mod label_map;
+mod labels;
 mod legend;
 mod names;
 mod objects;
+mod one_by_one;
 mod page;
 mod writer;
 
@@ -26,7 +28,9 @@ use crate::answer::answer_line;
 use batches::{Batches, Waiting};
 use densesiam::detection::ObjectDetection;
 use densesiam::error::Error;
+use densesiam::labelled_segmentation::LabelledSegmentation;
 use densesiam::recipe::segment::SegmentRecipe;
+use densesiam::recipe::transfer::Model;
 use densesiam::run::{Contents, locate, workers};
 use densesiam::segmentation::Segmentation;
 use legend::Legend;
@@ -37,9 +41,13 @@ use writer::Writer;
 /// Predicts all pictures by a segmentation or a detector, and prints how many there were, and how fast.
 pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     let located = locate(&arguments.checkpoint)?;
-    match Contents::read(&located.1)?.task.as_str() {
-        "transfer" => objects::run(arguments, &ObjectDetection::of(located, &arguments.settings)?),
-        _ => label_maps(arguments, &Segmentation::of(located, &arguments.settings)?),
+    let (contents, settings) = (Contents::read(&located.1)?, &arguments.settings);
+    if contents.task != "transfer" {
+        label_maps(arguments, &Segmentation::of(located, settings)?)
+    } else if contents.method == Model::Fcn.name() {
+        labels::run(arguments, &LabelledSegmentation::of(located, settings)?)
+    } else {
+        objects::run(arguments, &ObjectDetection::of(located, settings)?)
     }
 }
 

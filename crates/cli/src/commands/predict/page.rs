@@ -18,7 +18,7 @@ pub(super) struct Page {
     pub(super) stem: PathBuf,
     /// Width and height in pixels.
     pub(super) size: [u32; 2],
-    /// The pseudo-category of each pixel.
+    /// The pseudo-category of each pixel; the class, of a network that has learnt by labels.
     pub(super) categories: Vec<u16>,
     /// The picture, if an overlay is wanted.
     pub(super) picture: Option<RgbImage>,
@@ -26,7 +26,7 @@ pub(super) struct Page {
 
 /// How label values are written.
 pub(super) struct Values {
-    /// The value of each pseudo-category.
+    /// The value of each of these.
     pub(super) of_category: Vec<u16>,
     /// How they are stored.
     pub(super) depth: ValueDepth,
@@ -40,7 +40,7 @@ impl Values {
         let value =
             |category| trained.classes.as_ref().map_or(category, |classes| classes.label_of(category));
         let of_category = (0..trained.categories).map(|category| value(category) as u16).collect();
-        Self { of_category, depth: ValueDepth::of(trained), palette: trained.palette() }
+        Self { of_category, depth: ValueDepth::of(trained.values()), palette: trained.palette() }
     }
 }
 

@@ -3,11 +3,13 @@
 //! A file is read as a stream, annotation by annotation, because that of COCO's training set has 450 MB, which as a tree of
 //! JSON values would take gigabytes. Outlines lie in one list of coordinates.
 
+mod check;
 mod coordinate;
 mod error;
 mod findings;
 mod json;
 mod read;
+mod set;
 
 use std::ops::Range;
 
@@ -16,11 +18,13 @@ use densesiam_geometry::{Point, Xywh};
 use densesiam_metrics::detection::{Kind, Truth};
 use serde::Deserialize;
 
+pub use check::coco_splits;
 pub use coordinate::CocoCoordinate;
 pub use error::{CocoEntry, CocoError, CocoFault};
-pub use findings::{CocoFindings, Counted};
+pub use findings::CocoFindings;
 pub(super) use json::{Entry, Outline, each_entry};
 pub(super) use read::{opened, parsed};
+pub use set::read_coco;
 
 /// Most pixel columns that the outline of one object may pass. An honest one passes each column of its object a few times.
 const MOST_CROSSINGS: i64 = 1 << 20;
@@ -88,8 +92,8 @@ pub enum CocoShape<'f, N> {
     Mask(&'f RunLengths),
 }
 
-/// A file of COCO. `N` holds the coordinates of polygons: `f32` takes half the memory and is enough to learn from; `f64` gives
-/// the masks of other programs to the last pixel.
+/// A file of COCO. `N` holds the coordinates of polygons: `f32` takes half the memory; `f64` gives the masks of other programs
+/// to the last pixel.
 #[derive(Clone, Debug)]
 pub struct CocoFile<N> {
     pictures: Vec<CocoPicture>,
@@ -210,14 +214,20 @@ pub(super) fn drawn<N: CocoCoordinate>(
     size: [u32; 2],
     entry: CocoEntry,
 ) -> Result<RunLengths, CocoFault> {
-    if polygons.iter().map(|polygon| crossings(polygon, size[1])).sum::<i64>() > MOST_CROSSINGS {
-        return Err(CocoFault::Intricate { entry });
-    }
+    measured(polygons, size, entry)?;
     let points = |polygon: &&[N]| {
         let pairs = polygon.chunks_exact(2);
         pairs.map(|pair| Point { x: pair[0].wide(), y: pair[1].wide() }).collect::<Vec<_>>()
     };
     Ok(RunLengths::from_polygons(polygons.iter().map(points), size))
+}
+
+/// Refuses polygons whose mask would take too long to draw.
+fn measured<N: CocoCoordinate>(polygons: &[&[N]], size: [u32; 2], entry: CocoEntry) -> Result<(), CocoFault> {
+    match polygons.iter().map(|polygon| crossings(polygon, size[1])).sum::<i64>() {
+        ..=MOST_CROSSINGS => Ok(()),
+        _ => Err(CocoFault::Intricate { entry }),
+    }
 }
 
 /// At least as many pixel columns as the outline of a polygon passes.

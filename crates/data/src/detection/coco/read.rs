@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use densesiam_geometry::Xywh;
+use densesiam_geometry::{Region, Xywh};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::json::{Progress, Runs};
@@ -13,6 +13,7 @@ use super::{
     CocoCategory, CocoCoordinate, CocoEntry, CocoError, CocoFault, CocoFile, CocoFindings, CocoObject,
     CocoPicture, Entry, Outline, Place, Polygons, each_entry,
 };
+use crate::detection::survey::{is_empty, leaves};
 
 /// Largest file that is read: ten times that of COCO's training set.
 const LARGEST: u64 = 4 << 30;
@@ -143,7 +144,7 @@ impl<N: CocoCoordinate> Draft<N> {
 
     fn polygon(&mut self, polygon: &[f64], id: u64) {
         if polygon.len() < SHORTEST_POLYGON || polygon.len() % 2 == 1 {
-            self.findings.short_polygons.add(id);
+            self.findings.short_polygons.push(id);
             return;
         }
         self.polygons.coordinates.extend(polygon.iter().map(|&value| N::of(value)));
@@ -186,7 +187,7 @@ impl<N: CocoCoordinate> CocoFile<N> {
         let unknown = CocoFault::UnknownPicture { entry, picture: draft.picture };
         let picture = self.picture(draft.picture).ok_or(unknown)?;
         let Some(class) = self.class(draft.category) else {
-            self.findings.unknown_categories.add(id);
+            self.findings.unknown_categories.push(id);
             return Ok(());
         };
         let outline = match draft.outline {
@@ -212,13 +213,13 @@ impl<N: CocoCoordinate> CocoFile<N> {
     }
 
     fn look_at_box(&mut self, object: &CocoObject) {
-        let [height, width] = self.size(object.picture).map(f64::from);
-        let Xywh { x, y, width: across, height: down } = object.bbox;
-        if !(across > 0.0 && down > 0.0) {
-            self.findings.flat_boxes.add(object.id);
+        let [height, width] = self.size(object.picture);
+        let bbox = Region::from(object.bbox);
+        if is_empty(&bbox) {
+            self.findings.flat_boxes.push(object.id);
         }
-        if x <= -1.0 || y <= -1.0 || x + across >= width + 1.0 || y + down >= height + 1.0 {
-            self.findings.boxes_outside.add(object.id);
+        if leaves(&bbox, [width, height]) {
+            self.findings.boxes_outside.push(object.id);
         }
     }
 
@@ -226,7 +227,7 @@ impl<N: CocoCoordinate> CocoFile<N> {
         let mut ids: Vec<u64> = self.objects.iter().map(|object| object.id).collect();
         ids.sort_unstable();
         let again = ids.windows(2).filter(|pair| pair[0] == pair[1]);
-        again.for_each(|pair| self.findings.duplicate_ids.add(pair[0]));
+        self.findings.duplicate_ids = again.map(|pair| pair[0]).collect();
     }
 }
 

@@ -1,6 +1,7 @@
 //! PASCAL VOC: `ImageSets/Main/SPLIT.txt` lists the names of a split, `Annotations/NAME.xml` holds the objects of a picture,
 //! `JPEGImages/NAME.jpg` is it. Other data sets come in the same form.
 
+mod check;
 mod part;
 mod xml;
 
@@ -14,6 +15,7 @@ use super::{Annotation, DetectionError, DetectionSet, Object};
 use crate::index::ImageIndex;
 use crate::labelled::spelling::Spelling;
 
+pub use check::voc_parts;
 pub use part::VocPart;
 pub use xml::{VocAnnotation, VocFault, VocObject, parse_voc};
 
@@ -65,12 +67,12 @@ pub fn read_voc(root: &Path, parts: &[VocPart], classes: &Classes) -> Result<Det
     let names: Vec<String> = parts.iter().map(ToString::to_string).collect();
     let name = format!("voc {}", names.join(" "));
     let spelling = Spelling::default();
-    // The container of the years, as the archives unpack.
-    let nested = spelling.path(root, "VOCdevkit");
-    let root = if nested.is_dir() { &nested } else { root };
+    let root = &devkit(root, &spelling);
     let mut files = BTreeMap::new();
     for part in parts {
-        list(root, part, &spelling, &mut files)?;
+        for (picture, annotation) in listed(root, part, &spelling)? {
+            files.insert(picture, annotation?);
+        }
     }
     if files.is_empty() {
         return Err(DetectionError::NoPicture { set: name });
@@ -85,13 +87,17 @@ pub fn read_voc(root: &Path, parts: &[VocPart], classes: &Classes) -> Result<Det
     DetectionSet::new(name, classes, index, annotations)
 }
 
-/// Adds the pictures of a part, by their paths below the root, each with the path of its annotation.
-fn list(
-    root: &Path,
-    part: &VocPart,
-    spelling: &Spelling,
-    files: &mut BTreeMap<OsString, PathBuf>,
-) -> Result<(), DetectionError> {
+/// The folder of the years, which the archives unpack into one of their own.
+fn devkit(root: &Path, spelling: &Spelling) -> PathBuf {
+    let nested = spelling.path(root, "VOCdevkit");
+    if nested.is_dir() { nested } else { root.into() }
+}
+
+/// A picture by its path below the root, and the path of its annotation, or which of both is missing.
+type Listed = (OsString, Result<PathBuf, DetectionError>);
+
+/// The pictures that the list of a part names.
+fn listed(root: &Path, part: &VocPart, spelling: &Spelling) -> Result<Vec<Listed>, DetectionError> {
     let below = part.folder();
     let missing = |missing| DetectionError::MissingPart { part: part.clone(), missing };
     let list = spelling.path(root, below.join("ImageSets/Main").join(format!("{}.txt", part.split)));
@@ -106,21 +112,18 @@ fn list(
         return Err(missing(list));
     }
     let text = densesiam_text::read(&list).map_err(|error| DetectionError::list(list, error))?;
-    for stem in text.lines().map(str::trim).filter(|stem| !stem.is_empty()) {
+    let of_stem = |stem: &str| {
         let picture = pictures.join(spelling.picture(&pictures, stem));
-        if !picture.is_file() {
-            return Err(DetectionError::MissingPicture { picture });
-        }
+        let below = picture.strip_prefix(root).unwrap_or(&picture).into();
         let named = format!("{stem}.xml");
-        let annotation = spelling.file(&annotations, Path::new(&named)).ok_or_else(|| {
-            DetectionError::MissingAnnotation {
-                picture: picture.clone(),
-                annotation: annotations.join(&named),
-            }
-        })?;
-        files.insert(picture.strip_prefix(root).unwrap_or(&picture).into(), annotation);
-    }
-    Ok(())
+        let annotation = match spelling.file(&annotations, Path::new(&named)) {
+            _ if !picture.is_file() => Err(DetectionError::MissingPicture { picture }),
+            Some(annotation) => Ok(annotation),
+            None => Err(DetectionError::MissingAnnotation { picture, annotation: annotations.join(&named) }),
+        };
+        (below, annotation)
+    };
+    Ok(text.lines().map(str::trim).filter(|stem| !stem.is_empty()).map(of_stem).collect())
 }
 
 fn read_annotation(path: &Path) -> Result<VocAnnotation, DetectionError> {
@@ -146,6 +149,10 @@ impl Classes {
         };
         if list.iter().collect::<BTreeSet<_>>().len() < list.len() {
             return Err(DetectionError::ClassList { set: set.into(), fault: "names one twice" });
+        }
+        if list.iter().any(|class| class.contains(['/', '\0'])) {
+            let fault = "has a slash in a name, after which no file of detections can be called";
+            return Err(DetectionError::ClassList { set: set.into(), fault });
         }
         let absent = list.iter().find(|class| !named.contains(class.as_str()));
         match (self, absent) {

@@ -74,6 +74,9 @@ impl Recipe for DetectionRecipe {
         require_beginning(&self.beginning)?;
         self.model.validate()?;
         self.evaluate.validate()?;
+        let (masks, metric) = (self.model.detector.masks, self.evaluate.metric);
+        let scored = !masks || metric == Metric::Coco;
+        require(scored, "evaluate.metric", &format!("{metric:?}"), "coco for a detector of masks")?;
         self.common.validate_training()
     }
 }
@@ -96,7 +99,9 @@ impl Training for DetectionRecipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ObjectSettings {
-    /// Splits that are trained on, together: `2007/trainval` in VOCdevkit, `train` in a folder of one set.
+    /// How the pictures and their objects lie.
+    pub layout: ObjectLayout,
+    /// Splits that are trained on, together: `2007/trainval` in VOCdevkit, `train` in a folder of one set; of COCO one, `train2017`.
     pub train: Vec<String>,
     /// Splits that are evaluated on; empty for none.
     pub val: Vec<String>,
@@ -106,7 +111,8 @@ pub struct ObjectSettings {
 
 impl Default for ObjectSettings {
     fn default() -> Self {
-        Self { train: vec!["train".into()], val: vec!["val".into()], classes: Vec::new() }
+        let (train, val) = (vec!["train".into()], vec!["val".into()]);
+        Self { layout: ObjectLayout::Voc, train, val, classes: Vec::new() }
     }
 }
 
@@ -115,6 +121,16 @@ impl ObjectSettings {
         let train = format!("{:?}", self.train);
         require(!self.train.is_empty(), "objects.train", &train, "at least one split")
     }
+}
+
+/// How pictures and their objects lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectLayout {
+    /// `ImageSets/Main/SPLIT.txt`, `Annotations` and `JPEGImages`, perhaps of several years.
+    Voc,
+    /// `annotations/instances_SPLIT.json`, pictures in `SPLIT`.
+    Coco,
 }
 
 /// `[evaluate]`

@@ -4,7 +4,7 @@ use densesiam_metrics::ClassScores;
 use serde::Deserialize;
 use serde_json::Value;
 
-use densesiam_report::page::{ClassBar, ClassReport, ConfusionTable};
+use densesiam_report::page::{ClassBar, ClassReport, ConfusionTable, Learnt};
 use densesiam_report::pictures::Palette;
 
 /// The entries of a line of `evaluations.jsonl` about the classes. The defaults replace entries that older runs did not
@@ -50,7 +50,7 @@ pub(super) fn class_report(row: &Value) -> Option<ClassReport> {
     let class_of_category = recorded.class_of_cluster;
     let whole = counts.len() == bars.len() && counts.iter().all(|row| row.len() == class_of_category.len());
     let confusion = (whole && !bars.is_empty()).then_some(ConfusionTable { counts, class_of_category });
-    Some(ClassReport { step: recorded.step, bars, confusion })
+    Some(ClassReport { step: recorded.step, learnt: Learnt::WithoutLabels, bars, confusion })
 }
 
 #[cfg(test)]

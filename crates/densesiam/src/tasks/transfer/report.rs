@@ -1,7 +1,11 @@
 //! The report of a transfer, from what its run directory holds.
 
 use densesiam_metrics::percent;
-use densesiam_report::page::{Chart, Report, Series, Sheets, Status, Tile, Verdict};
+use densesiam_report::page::{
+    Chart, ClassBar, ClassReport, ConfusionTable, Learnt, Report, Series, Sheets, Status, Tile, Verdict,
+};
+use densesiam_report::pictures::Palette;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Error;
@@ -15,15 +19,13 @@ pub(super) struct Shown {
     pub(super) meaning: &'static str,
     /// The losses: labels and names.
     pub(super) losses: &'static [(&'static str, &'static str)],
-    /// The scores of each class: the name in `evaluations.jsonl`.
-    pub(super) of_classes: &'static str,
     /// What the contact sheets show.
     pub(super) sheets: &'static str,
 }
 
 /// A detector's.
 pub(super) const DETECTION: Shown = Shown {
-    scores: &["AP", "AP50", "AP75"],
+    scores: &["AP", "AP50", "AP75", "mask_AP", "mask_AP50", "mask_AP75"],
     meaning: "percent; average precision, mean over the classes and over ten thresholds of overlap",
     losses: &[
         ("class", "loss_class"),
@@ -32,7 +34,6 @@ pub(super) const DETECTION: Shown = Shown {
         ("proposals, class", "loss_rpn_class"),
         ("proposals, box", "loss_rpn_box"),
     ],
-    of_classes: "class_AP50",
     sheets: "Pictures of the evaluation, with the boxes that were found with a score of 0.5 or more, and with those that \
         are there: first the pictures with the most errors, then those with the fewest.",
 };
@@ -42,7 +43,6 @@ pub(super) const SEGMENTATION: Shown = Shown {
     scores: &["mIoU", "aAcc", "mAcc"],
     meaning: "percent; overlap with the labels, mean over the classes",
     losses: &[("main head", "loss_main"), ("auxiliary head", "loss_auxiliary")],
-    of_classes: "class_IoU",
     sheets: "Pictures of the evaluation, the classes that were found, and the labels.",
 };
 
@@ -55,7 +55,7 @@ pub(super) fn render(run: &Run, journal: &Journal, status: Status, shown: &Shown
         status,
         summary: summary(run, &metrics, &evaluations, shown),
         charts: charts(&metrics, &evaluations, shown).into_iter().filter(|chart| !chart.is_empty()).collect(),
-        classes: None,
+        classes: evaluations.last_row().and_then(class_report),
         sheets: Sheets { sentence: shown.sheets, pictures: journal.first_and_last_sheet()? },
         recipe: run.recipe.clone(),
         environment: journal.environment(),
@@ -85,7 +85,8 @@ fn verdict(run: &Run, metrics: &Table, evaluations: &Table, status: &Status, sho
 fn summary(run: &Run, metrics: &Table, evaluations: &Table, shown: &Shown) -> Vec<Tile> {
     let steps = format!("{} of {}", metrics.last("step").unwrap_or_default(), run.horizon.total_steps);
     let mut tiles = vec![("steps", steps, "updates of the weights")];
-    for (place, name) in shown.scores.iter().enumerate() {
+    let there = |name: &&str| evaluations.last(name).is_some() || !name.starts_with("mask");
+    for (place, name) in shown.scores.iter().filter(|name| there(name)).enumerate() {
         tiles.push((
             name,
             percent(evaluations.last(name)),
@@ -108,14 +109,13 @@ fn summary(run: &Run, metrics: &Table, evaluations: &Table, shown: &Shown) -> Ve
 
 fn charts(metrics: &Table, evaluations: &Table, shown: &Shown) -> Vec<Chart> {
     let names: Vec<_> = shown.scores.iter().map(|&name| (name, name)).collect();
-    let mut scores = evaluations.chart("Scores", "percent", &names);
-    let points = scores.series.iter_mut().flat_map(|series| &mut series.points);
-    points.for_each(|(_, score)| *score *= 100.0);
     let last = evaluations.last_row();
     [
-        Some(scores),
+        Some(in_percent(evaluations.chart("Scores", "percent", &names))),
+        Some(in_percent(evaluations.chart("AP by the size of objects", "percent", &OF_SIZES))),
         Some(metrics.chart("Losses", "", shown.losses)),
-        last.and_then(|row| of_classes(row, shown.of_classes)),
+        last.and_then(|row| ap_of_classes(row, "class_AP50", "AP50")),
+        last.and_then(|row| ap_of_classes(row, "mask_class_AP50", "AP50 of the masks")),
         last.and_then(precision),
         Some(metrics.chart("Learning rate", "", &[("learning rate", "learning_rate")])),
         Some(metrics.chart("Gradient norm", "", &[("gradient norm", "gradient_norm")])),
@@ -125,14 +125,68 @@ fn charts(metrics: &Table, evaluations: &Table, shown: &Shown) -> Vec<Chart> {
     .collect()
 }
 
-/// The scores of the classes in the last evaluation, as the legend of a chart without curves.
-fn of_classes(row: &Value, name: &str) -> Option<Chart> {
+/// COCO's average precision of objects of fewer than 32 x 32 pixels, of more than 96 x 96, and of those between.
+const OF_SIZES: [(&str, &str); 6] = [
+    ("small", "APs"),
+    ("medium", "APm"),
+    ("large", "APl"),
+    ("mask, small", "mask_APs"),
+    ("mask, medium", "mask_APm"),
+    ("mask, large", "mask_APl"),
+];
+
+fn in_percent(mut chart: Chart) -> Chart {
+    let points = chart.series.iter_mut().flat_map(|series| &mut series.points);
+    points.for_each(|(_, score)| *score *= 100.0);
+    chart.series.retain(|series| !series.points.is_empty());
+    chart
+}
+
+/// The entries of a segmentation's evaluation about its classes.
+#[derive(Deserialize)]
+struct Recorded {
+    step: u64,
+    classes: Vec<String>,
+    #[serde(default)]
+    colours: Vec<Option<[u8; 3]>>,
+    #[serde(rename = "class_IoU")]
+    ious: Vec<Option<f64>>,
+    #[serde(rename = "class_accuracy")]
+    accuracies: Vec<Option<f64>>,
+    confusion: Vec<Vec<u64>>,
+}
+
+/// The classes of a segmentation's evaluation; `None` of another.
+fn class_report(row: &Value) -> Option<ClassReport> {
+    let Recorded { step, classes, colours, ious, accuracies, confusion } = Recorded::deserialize(row).ok()?;
+    let labelled: Vec<u64> = confusion.iter().map(|row| row.iter().sum()).collect();
+    let (all, palette) = (labelled.iter().sum::<u64>().max(1), Palette(colours));
+    let bar = |(number, name): (usize, &String)| {
+        Some(ClassBar {
+            name: name.clone(),
+            colour: palette.colour_of(number),
+            thing: false,
+            matched: true,
+            share: *labelled.get(number)? as f64 / all as f64,
+            iou: *ious.get(number)?,
+            accuracy: *accuracies.get(number)?,
+        })
+    };
+    let bars = classes.iter().enumerate().map(bar).collect::<Option<Vec<_>>>()?;
+    let class_of_category = (0..bars.len()).map(Some).collect();
+    let whole = confusion.len() == bars.len() && confusion.iter().all(|row| row.len() == bars.len());
+    let confusion = whole.then_some(ConfusionTable { counts: confusion, class_of_category });
+    Some(ClassReport { step, learnt: Learnt::WithLabels, bars, confusion })
+}
+
+/// AP of the classes in a detector's last evaluation, by its name there and in words, as the legend of a chart without curves.
+fn ap_of_classes(row: &Value, name: &str, words: &str) -> Option<Chart> {
     let step = row.get("step")?.as_f64()?;
     let (classes, scores) = (row.get("classes")?.as_array()?, row.get(name)?.as_array()?);
     let series = classes.iter().zip(scores).filter_map(|(class, score)| {
         Some(Series { name: class.as_str()?.to_owned(), points: vec![(step, 100.0 * score.as_f64()?)] })
     });
-    let title = format!("{} of each class, last evaluation", name.trim_start_matches("class_"));
+    let title = format!("{words} of each class, last evaluation");
     Some(Chart { title, y_label: "percent".into(), series: series.collect(), ..Chart::default() })
 }
 

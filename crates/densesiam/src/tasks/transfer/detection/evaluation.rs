@@ -4,9 +4,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use densesiam_data::detection::{DetectionReader, DetectionReading, DetectionSet, write_voc_results};
+use densesiam_data::detection::{
+    DetectionReader, DetectionReading, DetectionSet, Object, write_coco_results, write_voc_results,
+};
 use densesiam_data::order::Part;
 use densesiam_geometry::Xywh;
+use densesiam_geometry::mask::RunLengths;
 use densesiam_metrics::detection::{
     CocoEvaluator, CocoScores, Curve, Detection, EvaluationError, Kind, Rounding, Truth, VocEvaluator,
     VocRule, VocScores,
@@ -19,8 +22,7 @@ use serde_json::{Value, json};
 
 use super::{multiple, padded};
 use crate::error::Error;
-use crate::file::write_bytes;
-use crate::recipe::transfer::detection::{DetectionRecipe, Metric};
+use crate::recipe::transfer::detection::{DetectionRecipe, Metric, ObjectLayout};
 use crate::run::{all_succeed, exchange};
 
 /// What a detector has found in a set, and how good that is.
@@ -34,13 +36,14 @@ pub struct DetectionEvaluation {
 #[derive(Debug)]
 enum Scores {
     Voc(VocScores),
-    Coco(CocoScores),
+    /// Of boxes, and of masks if there are any.
+    Coco(Box<CocoScores>, Option<Box<CocoScores>>),
 }
 
 /// Compares pictures with their truth, by one rule.
 enum Evaluator {
     Voc(VocEvaluator),
-    Coco(CocoEvaluator),
+    Coco(CocoEvaluator, Option<CocoEvaluator>),
 }
 
 /// Detects objects in every picture of a set, and scores them. Each process of the group has a part of the pictures, and all
@@ -57,27 +60,32 @@ pub fn evaluate(
 ) -> Result<DetectionEvaluation, Error> {
     let own = detect(set, reading, multiple(&recipe.model), (detector, input), group);
     let detections = of_all(group, step, all_succeed(group, own)?)?;
-    let mut evaluator = Evaluator::new(recipe.evaluate.metric, set.classes.len());
-    evaluator.update(&truths(set), &detections).map_err(|error| Error::Internal(error.to_string()))?;
+    let masks = recipe.model.detector.masks;
+    let mut evaluator = Evaluator::new(recipe.evaluate.metric, set.classes.len(), masks);
+    evaluator.update(&truths(set, masks), &detections).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(DetectionEvaluation { scores: evaluator.finish(), detections })
 }
+
+/// A detection as processes tell it each other: picture, class, score, box, and the mask's size and runs.
+type Written = (usize, usize, f64, [f64; 4], Option<([u32; 2], String)>);
 
 /// What all processes have found, in the order of the set.
 fn of_all(group: &Group, step: u64, own: Vec<Detection>) -> Result<Vec<Detection>, Error> {
     if group.is_alone() {
         return Ok(own);
     }
-    let written = |found: Detection| (found.picture, found.class, found.score, <[f64; 4]>::from(found.bbox));
-    let own: Vec<_> = own.into_iter().map(written).collect();
-    let all = exchange(group, &format!("detections/{step}"), &own).map_err(Error::Elsewhere)?;
-    let read = |(picture, class, score, bbox): (usize, usize, f64, [f64; 4])| Detection {
-        picture,
-        class,
-        score,
-        bbox: bbox.into(),
-        mask: None,
+    let written = |found: Detection| {
+        let mask = found.mask.as_ref().map(|mask| (mask.size(), mask.to_coco()));
+        (found.picture, found.class, found.score, <[f64; 4]>::from(found.bbox), mask)
     };
-    let mut detections: Vec<Detection> = all.into_iter().flatten().map(read).collect();
+    let own: Vec<Written> = own.into_iter().map(written).collect();
+    let all = exchange(group, &format!("detections/{step}"), &own).map_err(Error::Elsewhere)?;
+    let read = |(picture, class, score, bbox, mask): Written| {
+        let mask = mask.map(|(size, runs)| RunLengths::from_coco(size, &runs)).transpose();
+        let mask = mask.map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(Detection { picture, class, score, bbox: bbox.into(), mask })
+    };
+    let mut detections = all.into_iter().flatten().map(read).collect::<Result<Vec<Detection>, Error>>()?;
     // Stable, so that those of a picture keep their order.
     detections.sort_by_key(|detection| detection.picture);
     Ok(detections)
@@ -106,21 +114,26 @@ fn detect(
                 class: found.class,
                 score: found.score,
                 bbox: Xywh::from(found.region),
-                mask: None,
+                mask: found.pixels(own),
             }));
         }
     }
     Ok(detections)
 }
 
-/// The objects of a set, as an evaluator takes them.
-pub fn truths(set: &DetectionSet) -> Vec<Truth> {
+/// The objects of a set, as an evaluator takes them; with `masks`, those of an object without an outline are its box.
+pub fn truths(set: &DetectionSet, masks: bool) -> Vec<Truth> {
     let of_picture = |picture: usize| {
+        let [width, height] = set.annotation(picture).size.unwrap_or_default();
+        let mask = move |object: &Object| {
+            let drawn = object.shape.as_ref().and_then(|shape| shape.mask([height, width]));
+            drawn.unwrap_or_else(|| RunLengths::from_box(&object.bbox.into(), [height, width]))
+        };
         set.objects(picture).iter().map(move |object| Truth {
             picture,
             class: object.class,
             bbox: Xywh::from(object.bbox),
-            mask: None,
+            mask: masks.then(|| mask(object)),
             area: object.area,
             crowd: object.crowd,
             difficult: object.difficult,
@@ -130,26 +143,34 @@ pub fn truths(set: &DetectionSet) -> Vec<Truth> {
 }
 
 impl Evaluator {
-    fn new(metric: Metric, classes: usize) -> Self {
+    fn new(metric: Metric, classes: usize, masks: bool) -> Self {
         let voc = |rule| Self::Voc(VocEvaluator::new(classes, rule, Rounding::Detectron2));
         match metric {
             Metric::Voc2007 => voc(VocRule::ElevenPoint),
             Metric::Voc2012 => voc(VocRule::Area),
-            Metric::Coco => Self::Coco(CocoEvaluator::new(classes, Kind::Boxes)),
+            Metric::Coco => Self::Coco(
+                CocoEvaluator::new(classes, Kind::Boxes),
+                masks.then(|| CocoEvaluator::new(classes, Kind::Masks)),
+            ),
         }
     }
 
     fn update(&mut self, truths: &[Truth], detections: &[Detection]) -> Result<(), EvaluationError> {
         match self {
             Self::Voc(evaluator) => evaluator.update(truths, detections),
-            Self::Coco(evaluator) => evaluator.update(truths, detections),
+            Self::Coco(boxes, masks) => {
+                boxes.update(truths, detections)?;
+                masks.as_mut().map_or(Ok(()), |masks| masks.update(truths, detections))
+            }
         }
     }
 
     fn finish(self) -> Scores {
         match self {
             Self::Voc(evaluator) => Scores::Voc(evaluator.finish()),
-            Self::Coco(evaluator) => Scores::Coco(evaluator.finish()),
+            Self::Coco(boxes, masks) => {
+                Scores::Coco(Box::new(boxes.finish()), masks.map(|masks| Box::new(masks.finish())))
+            }
         }
     }
 }
@@ -159,7 +180,15 @@ impl Scores {
     fn figures(&self) -> Vec<(&'static str, Option<f64>)> {
         match self {
             Self::Voc(scores) => scores.figures().into(),
-            Self::Coco(scores) => scores.figures().to_vec(),
+            Self::Coco(boxes, _) => boxes.figures().to_vec(),
+        }
+    }
+
+    /// Those of masks.
+    fn mask_figures(&self) -> &[(&'static str, Option<f64>)] {
+        match self {
+            Self::Coco(_, Some(masks)) => masks.figures(),
+            _ => &[],
         }
     }
 
@@ -167,7 +196,7 @@ impl Scores {
     fn class_ap50(&self) -> Vec<Option<f64>> {
         match self {
             Self::Voc(scores) => scores.class_ap.iter().map(|ap| ap[0]).collect(),
-            Self::Coco(scores) => scores.class_ap50.clone(),
+            Self::Coco(boxes, _) => boxes.class_ap50.clone(),
         }
     }
 
@@ -175,7 +204,7 @@ impl Scores {
     fn curves(&self) -> Vec<Option<Curve>> {
         match self {
             Self::Voc(scores) => scores.curves.clone(),
-            Self::Coco(scores) => (0..scores.class_ap.len()).map(|class| scores.curve(class)).collect(),
+            Self::Coco(boxes, _) => (0..boxes.class_ap.len()).map(|class| boxes.curve(class)).collect(),
         }
     }
 }
@@ -196,41 +225,47 @@ impl DetectionEvaluation {
             "recall": Curve::recall(),
             "class_precision": self.scores.curves().into_iter().map(precision).collect::<Vec<_>>(),
         });
+        if let Scores::Coco(boxes, masks) = &self.scores {
+            value["class_AP"] = json!(boxes.class_ap);
+            if let Some(masks) = masks {
+                value["mask_class_AP"] = json!(masks.class_ap);
+                value["mask_class_AP50"] = json!(masks.class_ap50);
+            }
+        }
         for (name, figure) in self.scores.figures() {
             value[name] = json!(figure);
+        }
+        for (name, figure) in self.scores.mask_figures() {
+            value[format!("mask_{name}")] = json!(figure);
         }
         value
     }
 
-    /// Writes what was found into a folder, in COCO's form as `results.json`, with names of pictures beside their numbers and
-    /// numbers of categories from 1, and in that of VOC, a file for each class.
+    /// Writes what was found into a folder: in COCO's form as `results.json`, with the ids of the set's files, and for a set in VOC's
+    /// `layout` also in VOC's, a file for each class. A class that the files of the set do not name has no id, and is left out.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, folder: &Path, set: &DetectionSet) -> Result<(), Error> {
+    pub fn write(&self, folder: &Path, set: &DetectionSet, layout: ObjectLayout) -> Result<(), Error> {
         std::fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
-        let result = |found: &Detection| {
-            let Xywh { x, y, width, height } = found.bbox;
-            json!({
-                "image_id": found.picture,
-                "file_name": set.picture(found.picture).to_string(),
-                "category_id": found.class + 1,
-                "category": set.classes[found.class],
-                "bbox": [x, y, width, height],
-                "score": found.score,
-            })
-        };
-        let results: Vec<Value> = self.detections.iter().map(result).collect();
-        let text = serde_json::to_vec(&results).map_err(|error| Error::Internal(error.to_string()))?;
-        write_bytes(&folder.join("results.json"), &text)?;
-        Ok(write_voc_results(folder, &self.detections, &set.names(), &set.classes, Rounding::Detectron2)?)
+        let pictures: Vec<u64> = (0..set.len()).map(|picture| set.picture_id(picture)).collect();
+        let ids: Vec<Option<u64>> = (0..set.classes.len()).map(|class| set.class_id(class)).collect();
+        let named = self.detections.iter().filter(|detection| ids[detection.class].is_some());
+        let classes: Vec<u64> = ids.iter().map(|id| id.unwrap_or_default()).collect();
+        write_coco_results(&folder.join("results.json"), named, &pictures, &classes)?;
+        if layout == ObjectLayout::Voc {
+            write_voc_results(folder, &self.detections, &set.names(), &set.classes, Rounding::Detectron2)?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for DetectionEvaluation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let figures = self.scores.figures();
-        let shown = figures.iter().take(3).map(|(name, figure)| format!("{name} {}", percent(*figure)));
-        formatter.write_str(&shown.collect::<Vec<_>>().join(", "))
+        let boxes = figures.iter().take(3).map(|(name, figure)| format!("{name} {}", percent(*figure)));
+        let masks = self.scores.mask_figures().iter().take(3);
+        let masks = masks.map(|(name, figure)| format!("mask {name} {}", percent(*figure)));
+        formatter.write_str(&boxes.chain(masks).collect::<Vec<_>>().join(", "))
     }
 }

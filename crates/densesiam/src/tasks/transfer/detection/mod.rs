@@ -12,7 +12,8 @@ use densesiam_data::loader::Batch;
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::Start;
-use densesiam_nn::detect::{self, Design, Detector};
+use densesiam_geometry::Region;
+use densesiam_nn::detect::{self, Design, Detector, MASK_SIDE};
 use densesiam_nn::input::Input;
 use densesiam_nn::{Group, Predictors, Step, Store};
 use densesiam_random::{Key, Purpose};
@@ -101,8 +102,14 @@ impl DetectionLearner {
             .map(|(&epoch, &sample)| Key::new(self.seed, Purpose::Anchors).epoch(epoch).sample(sample))
             .collect();
         let share = batch.samples.len() as f64 / self.batch_size as f64;
+        let target = |picture: usize, object: usize, within: &Region| {
+            let shape = &batch.drawn[picture].objects[object].shape;
+            // Views of a detector of masks have no objects without one.
+            shape.as_ref().map_or_else(Vec::new, |shape| shape.target(within, MASK_SIDE))
+        };
+        let masks = self.views.masks.then_some(&target as detect::Masks<'_>);
         let (pictures, sizes, objects, keys) = (&pictures, &sizes, &objects, &keys);
-        work(&self.detector, &detect::Batch { pictures, sizes, objects, masks: None, keys, share })
+        work(&self.detector, &detect::Batch { pictures, sizes, objects, masks, keys, share })
     }
 }
 
@@ -186,7 +193,7 @@ impl Observer<DetectionLearner> for Scored<'_> {
         }
         journal.say(&format!("step {step}: {evaluation}"));
         journal.evaluated(step, evaluation.headline(), &evaluation.to_json(step, set))?;
-        evaluation.write(&journal.layout().root().join("detections"), set)?;
+        evaluation.write(&journal.layout().root().join("detections"), set, recipe.objects.layout)?;
         let sheet = sheet::draw(set, &evaluation.detections, &run.limits());
         sheet.map_or(Ok(()), |sheet| journal.picture("detections", step, &sheet))
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use densesiam_data::detection::{
-    Classes, DetectionReading, DetectionSet, DetectionSurvey, VocPart, read_voc,
+    Classes, DetectionReading, DetectionSet, DetectionSurvey, VocPart, read_coco, read_voc,
 };
 use densesiam_data::order::{Part, Schedule};
 use densesiam_nn::{ENCODER, Store};
@@ -13,7 +13,7 @@ use densesiam_nn::{ENCODER, Store};
 use super::DetectionLearner;
 use crate::error::Error;
 use crate::recipe::transfer::Model;
-use crate::recipe::transfer::detection::DetectionRecipe;
+use crate::recipe::transfer::detection::{DetectionRecipe, ObjectLayout};
 use crate::recipe::{Common, Recipe};
 use crate::run::{Run, TaskNames};
 
@@ -57,12 +57,13 @@ impl Plan {
     /// A setting that is not allowed, with its key; or pictures, annotations or a device that are not available.
     pub fn new(recipe: DetectionRecipe) -> Result<Self, Error> {
         recipe.validate()?;
-        let objects = recipe.objects.clone();
+        let (objects, masks) = (recipe.objects.clone(), recipe.model.detector.masks);
         let mut training = None;
         let (recipe, mut run) = Run::new(recipe, names(), |data| {
             let classes =
                 if objects.classes.is_empty() { Classes::Found } else { Classes::All(objects.classes) };
-            let set = read_set(Path::new(&data.root), &objects.train, &classes)?.of_use()?;
+            let root = Path::new(&data.root);
+            let set = read_set((root, objects.layout), &objects.train, &classes)?.of_use(masks)?;
             let index = Arc::clone(set.index());
             training = Some(Arc::new(set));
             Ok(index)
@@ -72,7 +73,7 @@ impl Plan {
         let known = Classes::Among(training.classes.clone());
         let validation = match recipe.objects.val.is_empty() {
             true => None,
-            false => Some(Arc::new(read_set(root, &recipe.objects.val, &known)?)),
+            false => Some(Arc::new(read_set((root, recipe.objects.layout), &recipe.objects.val, &known)?)),
         };
         run.schedule = Schedule::Grouped(training.aspects());
         run.classes = training.classes.clone();
@@ -109,7 +110,19 @@ impl Plan {
 }
 
 /// The pictures and objects of some splits together.
-fn read_set(root: &Path, splits: &[String], classes: &Classes) -> Result<DetectionSet, Error> {
+fn read_set(
+    (root, layout): (&Path, ObjectLayout),
+    splits: &[String],
+    classes: &Classes,
+) -> Result<DetectionSet, Error> {
+    if layout == ObjectLayout::Coco {
+        let [split] = splits else {
+            let message = format!("objects: COCO's layout takes one split at a time, not {splits:?}");
+            return Err(Error::Usage(message));
+        };
+        let annotations = root.join(format!("annotations/instances_{split}.json"));
+        return Ok(read_coco(&root.join(split), &annotations, classes)?);
+    }
     let parts = splits.iter().map(|split| split.parse()).collect::<Result<Vec<VocPart>, _>>();
     Ok(read_voc(root, &parts.map_err(|error| Error::Usage(format!("objects: {error}")))?, classes)?)
 }

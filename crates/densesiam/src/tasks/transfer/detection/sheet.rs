@@ -21,8 +21,11 @@ const HEIGHT: u32 = 240;
 
 /// The sheet; `None` if no picture can be read.
 pub(super) fn draw(set: &DetectionSet, detections: &[Detection], limits: &DecodeLimits) -> Option<RgbImage> {
+    // Detections are in the order of the pictures.
     let found = |picture: usize| {
-        detections.iter().filter(move |found| found.picture == picture && found.score >= FOUND)
+        let first = detections.partition_point(|found| found.picture < picture);
+        let own = detections[first..].iter().take_while(move |found| found.picture == picture);
+        own.filter(|found| found.score >= FOUND)
     };
     let mut pictures: Vec<_> = (0..set.len())
         .map(|picture| (wrong(set, picture, &found(picture).collect::<Vec<_>>()), picture))

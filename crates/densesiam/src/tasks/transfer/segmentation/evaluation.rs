@@ -29,7 +29,7 @@ pub struct FcnEvaluation {
 }
 
 /// How a recipe's network sees a picture.
-fn inference(recipe: &FcnRecipe) -> Inference {
+pub(crate) fn inference(recipe: &FcnRecipe) -> Inference {
     let evaluate = &recipe.evaluate;
     match evaluate.window {
         0 => Inference::Whole,
@@ -51,7 +51,7 @@ pub fn evaluate(
 ) -> Result<FcnEvaluation, Error> {
     let (classes, part) = (set.taxonomy.classes.len(), Part { number: group.rank(), parts: group.world() });
     let own = match set.part(part) {
-        Some(part) => confusion_of(part, reading, inference(recipe), (network, input)),
+        Some(part) => confusion_of(part, reading, recipe, (network, input)),
         None => Ok(ConfusionMatrix::new(classes, classes, i64::from(VOID))),
     };
     let own = all_succeed(group, own)?;
@@ -69,15 +69,15 @@ pub fn evaluate(
 fn confusion_of(
     set: Arc<LabelledSet>,
     reading: ReadingSettings,
-    inference: Inference,
-    (network, input): (&Fcn, &Input),
+    recipe: &FcnRecipe,
+    model: (&Fcn, &Input),
 ) -> Result<ConfusionMatrix, Error> {
     let classes = set.taxonomy.classes.len();
     let mut confusion = ConfusionMatrix::new(classes, classes, i64::from(VOID));
     for batch in LabelledLoader::new(set, reading)? {
         let batch = batch?;
         let size = [batch.width, batch.height];
-        let found = classes_of((network, input), inference, (&batch.images, size), batch.label_size)?;
+        let found = classes_of(model, recipe, (&batch.images, size), batch.label_size)?;
         confusion.update(&batch.labels, &found).map_err(|error| Error::Internal(error.to_string()))?;
     }
     Ok(confusion)
@@ -86,12 +86,12 @@ fn confusion_of(
 /// The most likely class of each pixel of pictures `[B, height, width, 3]` of a size (width, height), at another size.
 fn classes_of(
     (network, input): (&Fcn, &Input),
-    inference: Inference,
+    recipe: &FcnRecipe,
     (pictures, size): (&[u8], [u32; 2]),
     [width, height]: [u32; 2],
 ) -> Result<Vec<i64>, Error> {
     let pictures = input.normalised(pictures, size);
-    let classes = network.predict(&pictures, inference, [height.into(), width.into()]);
+    let classes = network.predict(&pictures, inference(recipe), [height.into(), width.into()]);
     let classes = Vec::<i64>::try_from(classes.flatten(0, -1).to_kind(Kind::Int64));
     classes.map_err(|error| Error::Internal(error.to_string()))
 }
@@ -115,7 +115,7 @@ pub(super) fn sheet(
         };
         let (image, labels) = (sample.image, sample.labels);
         let size = [image.width, image.height];
-        let found = classes_of(model, inference(recipe), (&image.pixels, size), size)?;
+        let found = classes_of(model, recipe, (&image.pixels, size), size)?;
         let found: Vec<u32> = found.into_iter().map(|class| class as u32).collect();
         let class = |&class: &u8| if class == VOID { pictures::VOID } else { u32::from(class) };
         let labelled: Vec<u32> = labels.classes.iter().map(class).collect();
@@ -150,6 +150,7 @@ impl FcnEvaluation {
         let mut value = serde_json::to_value(self.overall).unwrap_or_default();
         value["step"] = json!(step);
         value["classes"] = json!(taxonomy.names());
+        value["colours"] = json!(taxonomy.colours());
         value["class_IoU"] = json!(self.per_class.iter().map(|class| class.iou).collect::<Vec<_>>());
         value["class_accuracy"] =
             json!(self.per_class.iter().map(|class| class.accuracy).collect::<Vec<_>>());

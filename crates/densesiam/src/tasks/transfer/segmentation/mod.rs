@@ -17,6 +17,7 @@ use densesiam_report::page::Status;
 use densesiam_settings::duration::Now;
 use tch::{Kind, Tensor};
 
+pub(crate) use evaluation::inference;
 pub use evaluation::{FcnEvaluation, evaluate};
 pub use plan::Plan;
 

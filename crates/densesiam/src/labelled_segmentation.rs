@@ -1,0 +1,92 @@
+//! A segmentation that was trained with labels, opened for use.
+
+use std::path::{Path, PathBuf};
+
+use densesiam_data::image::RgbImage;
+use densesiam_data::opencv::{Window, WindowResizer, fitted};
+use densesiam_engine::checkpoint::Checkpoint;
+use densesiam_engine::device::{resolve_threads, set_threads};
+use densesiam_engine::run_dir::RunLayout;
+use densesiam_nn::Store;
+use densesiam_nn::fcn::Fcn;
+use densesiam_nn::input::Input;
+use densesiam_report::pictures::Palette;
+use tch::Kind;
+
+use crate::error::Error;
+use crate::recipe::find;
+use crate::recipe::transfer::Model;
+use crate::recipe::transfer::segmentation::FcnRecipe;
+use crate::run::{Contents, Table, locate};
+use crate::segmentation::pixels::{STRIP_VALUES, categories};
+use crate::tasks::transfer::segmentation::inference;
+
+/// A trained network with what is needed to use it.
+pub struct LabelledSegmentation {
+    /// The recipe that it was trained with, with the settings of the command line applied.
+    pub recipe: FcnRecipe,
+    /// The names of its classes, by number.
+    pub classes: Vec<String>,
+    /// The colours of the classes; ours if its run was never evaluated.
+    pub palette: Palette,
+    /// Steps it was trained for.
+    pub step: u64,
+    network: Fcn,
+    input: Input,
+}
+
+impl LabelledSegmentation {
+    /// Reads a run directory (its newest checkpoint), or a checkpoint's folder within one.
+    ///
+    /// # Errors
+    /// When there is no such run or checkpoint, or when it does not belong to a segmentation with labels.
+    pub fn open(path: &Path, settings: &[String]) -> Result<Self, Error> {
+        Self::of(locate(path)?, settings)
+    }
+
+    /// As [`LabelledSegmentation::open`], of a run and its checkpoint that were read.
+    ///
+    /// # Errors
+    /// When they do not belong to a segmentation with labels.
+    pub fn of((run, checkpoint): (PathBuf, Checkpoint), settings: &[String]) -> Result<Self, Error> {
+        let contents = Contents::read(&checkpoint)?;
+        if (contents.task.as_str(), contents.method.as_str()) != ("transfer", Model::Fcn.name()) {
+            let message = format!("{} is no segmentation with labels", run.display());
+            return Err(Error::Usage(message));
+        }
+        let recipe: FcnRecipe = find(&run.display().to_string(), settings)?;
+        let device = recipe.common.run.device.resolve()?;
+        let (precision, _) = recipe.common.run.precision.resolve(device);
+        set_threads(resolve_threads(recipe.common.run.threads));
+        let store = Store::new(Kind::Float, device, recipe.common.run.seed);
+        let network = Fcn::new(&store, &recipe.model, contents.classes.len() as i64);
+        store
+            .load(&checkpoint.model)
+            .map_err(|error| Error::CannotResume(format!("{}: {error}", checkpoint.path.display())))?;
+        let evaluations = Table::read(&RunLayout::new(&run).evaluations())?;
+        let colours = evaluations.last_row().and_then(|row| row.get("colours")).cloned().unwrap_or_default();
+        Ok(Self {
+            classes: contents.classes,
+            palette: Palette(serde_json::from_value(colours).unwrap_or_default()),
+            step: checkpoint.manifest.step,
+            input: Input::new(precision.kind(), device),
+            recipe,
+            network,
+        })
+    }
+
+    /// The class of each pixel of a picture, row by row. The network sees it as in an evaluation.
+    ///
+    /// # Errors
+    /// When the classes cannot be read from the device.
+    pub fn predict(&self, picture: &RgbImage) -> Result<Vec<u16>, Error> {
+        let own = [picture.width, picture.height];
+        let [width, height] = fitted(own, self.recipe.evaluate.scale, 1.0);
+        let mut seen = RgbImage::new(width, height);
+        let rows = seen.pixels.chunks_exact_mut(width as usize * 3);
+        WindowResizer::default().resize(picture, &Window::whole([width, height]), rows);
+        let pictures = self.input.normalised(&seen.pixels, [width, height]);
+        let logits = tch::no_grad(|| self.network.logits(&pictures, inference(&self.recipe)));
+        categories(&logits, own, STRIP_VALUES)
+    }
+}
