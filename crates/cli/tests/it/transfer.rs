@@ -146,6 +146,13 @@ fn a_detector_draws_boxes_and_its_results_are_scored_as_in_its_run() {
         .exited(2)
         .says(&["exists", "--overwrite"]);
 
+    // The encoder leaves a detector as it leaves a pre-training.
+    for (format, file) in [("detectron2", "encoder.pkl"), ("torchvision", "encoder.pth")] {
+        let exported = ["export", "runs/detector", "--format", format, "--out", file];
+        place.run(&exported).succeeded().prints(&["120 tensors of resnet18"]);
+        assert!(place.path(file).is_file());
+    }
+
     let last = evaluations(&place, "detector").pop().unwrap();
     let results = fs::read_dir(place.path("runs/detector/detections")).unwrap().count();
     assert!(results > 0);
