@@ -6,17 +6,13 @@ use densesiam_data::detection::resized;
 use densesiam_data::image::RgbImage;
 use densesiam_data::resize::{ResizeScratch, resize_to};
 use densesiam_engine::checkpoint::Checkpoint;
-use densesiam_engine::device::{resolve_threads, set_threads};
-use densesiam_nn::Store;
 use densesiam_nn::detect::{Detected, Detector};
 use densesiam_nn::input::Input;
-use tch::Kind;
 
 use crate::error::Error;
-use crate::recipe::find;
 use crate::recipe::transfer::Model;
 use crate::recipe::transfer::detection::DetectionRecipe;
-use crate::run::{Contents, locate};
+use crate::run::{Contents, locate, opened};
 use crate::tasks::transfer::detection::{multiple, padded};
 
 /// A trained detector: the network with what is needed to use it.
@@ -50,22 +46,11 @@ impl ObjectDetection {
             let message = format!("{} is no detector; train one with `densesiam transfer`", run.display());
             return Err(Error::Usage(message));
         }
-        let recipe: DetectionRecipe = find(&run.display().to_string(), settings)?;
-        let device = recipe.common.run.device.resolve()?;
-        let (precision, _) = recipe.common.run.precision.resolve(device);
-        set_threads(resolve_threads(recipe.common.run.threads));
-        let store = Store::new(Kind::Float, device, recipe.common.run.seed);
-        let detector = Detector::new(&store, &recipe.model, contents.classes.len());
-        store
-            .load(&checkpoint.model)
-            .map_err(|error| Error::CannotResume(format!("{}: {error}", checkpoint.path.display())))?;
-        Ok(Self {
-            classes: contents.classes,
-            step: checkpoint.manifest.step,
-            input: Input::new(precision.kind(), device),
-            recipe,
-            detector,
-        })
+        let (recipe, detector, input) =
+            opened((&run, &checkpoint), settings, |recipe: &DetectionRecipe, store| {
+                Detector::new(store, &recipe.model, contents.classes.len())
+            })?;
+        Ok(Self { classes: contents.classes, step: checkpoint.manifest.step, input, recipe, detector })
     }
 
     /// The objects in a picture, by falling score, in its pixels. The detector sees it at the evaluation's size.

@@ -3,21 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use densesiam_data::image::RgbImage;
-use densesiam_data::opencv::{Window, WindowResizer, fitted};
+use densesiam_data::opencv::WindowResizer;
 use densesiam_engine::checkpoint::Checkpoint;
-use densesiam_engine::device::{resolve_threads, set_threads};
 use densesiam_engine::run_dir::RunLayout;
-use densesiam_nn::Store;
 use densesiam_nn::fcn::Fcn;
 use densesiam_nn::input::Input;
 use densesiam_report::pictures::Palette;
-use tch::Kind;
 
 use crate::error::Error;
-use crate::recipe::find;
 use crate::recipe::transfer::Model;
 use crate::recipe::transfer::segmentation::FcnRecipe;
-use crate::run::{Contents, Table, locate};
+use crate::run::{Contents, Table, locate, opened};
 use crate::segmentation::pixels::{STRIP_VALUES, categories};
 use crate::tasks::transfer::segmentation::inference;
 
@@ -54,22 +50,16 @@ impl LabelledSegmentation {
             let message = format!("{} is no segmentation with labels", run.display());
             return Err(Error::Usage(message));
         }
-        let recipe: FcnRecipe = find(&run.display().to_string(), settings)?;
-        let device = recipe.common.run.device.resolve()?;
-        let (precision, _) = recipe.common.run.precision.resolve(device);
-        set_threads(resolve_threads(recipe.common.run.threads));
-        let store = Store::new(Kind::Float, device, recipe.common.run.seed);
-        let network = Fcn::new(&store, &recipe.model, contents.classes.len() as i64);
-        store
-            .load(&checkpoint.model)
-            .map_err(|error| Error::CannotResume(format!("{}: {error}", checkpoint.path.display())))?;
+        let (recipe, network, input) = opened((&run, &checkpoint), settings, |recipe: &FcnRecipe, store| {
+            Fcn::new(store, &recipe.model, contents.classes.len() as i64)
+        })?;
         let evaluations = Table::read(&RunLayout::new(&run).evaluations())?;
         let colours = evaluations.last_row().and_then(|row| row.get("colours")).cloned().unwrap_or_default();
         Ok(Self {
             classes: contents.classes,
             palette: Palette(serde_json::from_value(colours).unwrap_or_default()),
             step: checkpoint.manifest.step,
-            input: Input::new(precision.kind(), device),
+            input,
             recipe,
             network,
         })
@@ -81,11 +71,8 @@ impl LabelledSegmentation {
     /// When the classes cannot be read from the device.
     pub fn predict(&self, picture: &RgbImage) -> Result<Vec<u16>, Error> {
         let own = [picture.width, picture.height];
-        let [width, height] = fitted(own, self.recipe.evaluate.scale, 1.0);
-        let mut seen = RgbImage::new(width, height);
-        let rows = seen.pixels.chunks_exact_mut(width as usize * 3);
-        WindowResizer::default().resize(picture, &Window::whole([width, height]), rows);
-        let pictures = self.input.normalised(&seen.pixels, [width, height]);
+        let seen = WindowResizer::default().fitted(picture, self.recipe.evaluate.scale);
+        let pictures = self.input.normalised(&seen.pixels, [seen.width, seen.height]);
         let logits = tch::no_grad(|| self.network.logits(&pictures, inference(&self.recipe)));
         categories(&logits, own, STRIP_VALUES)
     }

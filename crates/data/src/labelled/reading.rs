@@ -16,7 +16,7 @@ use crate::image::RgbImage;
 use crate::index::Place;
 use crate::loader::prefetch::Failure;
 use crate::loader::{PATIENCE, SampleError};
-use crate::opencv::{Window, WindowResizer, fitted};
+use crate::opencv::WindowResizer;
 use crate::resize::{ResizeError, ResizeScratch, resize_region};
 
 /// What of a picture is read, and at which size.
@@ -181,11 +181,7 @@ pub fn read_sample(
         Extent::Scaled(side) => Frame::scaled(size.into(), side),
         Extent::Centred(side) => Frame::centred(size.into(), side),
         Extent::Fitted(scale) => {
-            let [width, height] = fitted(size, scale, 1.0);
-            let mut scaled = RgbImage::new(width, height);
-            let rows = scaled.pixels.chunks_exact_mut(width as usize * 3);
-            window.resize(image, &Window::whole([width, height]), rows);
-            return Ok(LabelledSample { sample, image: scaled, labels });
+            return Ok(LabelledSample { sample, image: window.fitted(image, scale), labels });
         }
     };
     let (width, height) = frame.size();

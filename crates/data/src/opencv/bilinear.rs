@@ -2,7 +2,7 @@
 
 use multiversion::multiversion;
 
-use super::Window;
+use super::{Window, fitted};
 use crate::image::RgbImage;
 
 /// The weights of the two taps sum to this.
@@ -82,6 +82,15 @@ impl WindowResizer {
             second.become_row(high, image, &self.columns);
             blend_rows(&first.levels, &second.levels, weights, out);
         }
+    }
+
+    /// The whole of a picture, scaled to fit into `scale` as [`fitted`] says.
+    pub fn fitted(&mut self, image: &RgbImage, scale: [u32; 2]) -> RgbImage {
+        let size = fitted([image.width, image.height], scale, 1.0);
+        let mut scaled = RgbImage::new(size[0], size[1]);
+        let rows = scaled.pixels.chunks_exact_mut(size[0] as usize * 3);
+        self.resize(image, &Window::whole(size), rows);
+        scaled
     }
 }
 

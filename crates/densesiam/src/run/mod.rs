@@ -14,13 +14,16 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
 use densesiam_engine::checkpoint::{Checkpoint, latest, load};
+use densesiam_engine::device::{resolve_threads, set_threads};
 use densesiam_engine::optimizer::Optimizer;
 use densesiam_engine::run_dir::RunLayout;
+use densesiam_nn::input::Input;
 use densesiam_nn::{Group, NORM_BUFFERS, Store};
 use densesiam_torch_ext::Buckets;
 use tch::{Kind, Tensor};
 
 use crate::error::Error;
+use crate::recipe::{Training, find};
 
 pub use contents::{Best, Contents};
 pub use numbers::Taken;
@@ -131,4 +134,28 @@ pub fn locate(path: &Path) -> Result<(PathBuf, Checkpoint), Error> {
     let absolute = std::path::absolute(path).map_err(|source| Error::file(path, source))?;
     let run = absolute.ancestors().nth(2).unwrap_or(Path::new("")).to_owned();
     Ok((run, load(path)?))
+}
+
+/// The recipe of a run with these settings laid over it, the model that `build` makes of it with the weights of the checkpoint, and
+/// what prepares pictures for that model.
+///
+/// # Errors
+/// When the recipe or its device cannot be used, or the checkpoint holds another model.
+pub(crate) fn opened<R: Training, M>(
+    (run, checkpoint): (&Path, &Checkpoint),
+    settings: &[String],
+    build: impl FnOnce(&R, &Store) -> M,
+) -> Result<(R, M, Input), Error> {
+    let mut recipe: R = find(&run.display().to_string(), settings)?;
+    let common = recipe.common().run.clone();
+    let device = common.device.resolve()?;
+    let (precision, _) = common.precision.resolve(device);
+    set_threads(resolve_threads(common.threads));
+    let store = Store::new(Kind::Float, device, common.seed);
+    let model = build(&recipe, &store);
+    let unlike = |error: &dyn std::fmt::Display| {
+        Error::CannotResume(format!("{}: {error}", checkpoint.path.display()))
+    };
+    store.load(&checkpoint.model).map_err(|error| unlike(&error))?;
+    Ok((recipe, model, Input::new(precision.kind(), device)))
 }

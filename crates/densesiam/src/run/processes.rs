@@ -116,26 +116,25 @@ pub fn exchange<T: Serialize + DeserializeOwned>(
     key: &str,
     own: &T,
 ) -> Result<Vec<T>, String> {
-    let failed = |error: &dyn std::fmt::Display| error.to_string();
-    let written = serde_json::to_vec(own).map_err(|error| failed(&error))?;
-    let (first, own_key) = (written.len().min(MOST_AT_ONCE), format!("{key}/{}", group.rank()));
-    let (first, more) = written.split_at(first);
+    let written = serde_json::to_vec(own).map_err(|error| error.to_string())?;
+    let (first, more) = written.split_at(written.len().min(MOST_AT_ONCE));
+    let own_key = format!("{key}/{}", group.rank());
     for (number, part) in more.chunks(MOST_AT_ONCE).enumerate() {
-        group.set(&format!("{own_key}/{number}"), part).map_err(|error| failed(&error))?;
+        group.set(&format!("{own_key}/{number}"), part).map_err(|error| error.to_string())?;
     }
     // The first part last, and after it the number of the others, because the others wait for it.
     let head = [first, &(more.len().div_ceil(MOST_AT_ONCE) as u64).to_le_bytes()].concat();
-    group.set(&own_key, &head).map_err(|error| failed(&error))?;
+    group.set(&own_key, &head).map_err(|error| error.to_string())?;
     let of = |rank| {
         let key = format!("{key}/{rank}");
         wait_for(group, &key, rank)?;
-        let mut read = group.get(&key).map_err(|error| failed(&error))?;
+        let mut read = group.get(&key).map_err(|error| error.to_string())?;
         let count = read.split_off(read.len().saturating_sub(size_of::<u64>()));
         let count = count.try_into().map(u64::from_le_bytes).map_err(|_| format!("{key} is cut"))?;
         for number in 0..count {
-            read.extend(group.get(&format!("{key}/{number}")).map_err(|error| failed(&error))?);
+            read.extend(group.get(&format!("{key}/{number}")).map_err(|error| error.to_string())?);
         }
-        serde_json::from_slice(&read).map_err(|error| failed(&error))
+        serde_json::from_slice(&read).map_err(|error| error.to_string())
     };
     (0..group.world()).map(of).collect()
 }

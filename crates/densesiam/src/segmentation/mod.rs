@@ -8,19 +8,15 @@ use densesiam_data::image::RgbImage;
 use densesiam_data::reader::size_seen;
 use densesiam_data::resize::{ResizeScratch, resize_to};
 use densesiam_engine::checkpoint::Checkpoint;
-use densesiam_engine::device::{resolve_threads, set_threads};
 use densesiam_engine::run_dir::RunLayout;
-use densesiam_nn::Store;
 use densesiam_nn::segment::Segmenter;
 use serde_json::Value;
-use tch::Kind;
 
 use pixels::{STRIP_VALUES, categories};
 
 use crate::error::Error;
-use crate::recipe::find;
 use crate::recipe::segment::SegmentRecipe;
-use crate::run::{Contents, Table, locate};
+use crate::run::{Contents, Table, locate, opened};
 use densesiam_nn::input::Input;
 use densesiam_report::pictures::Palette;
 
@@ -147,21 +143,16 @@ impl Segmentation {
             let message = format!("{} is no segmentation; train one with `densesiam segment`", run.display());
             return Err(Error::Usage(message));
         }
-        let recipe: SegmentRecipe = find(&run.display().to_string(), settings)?;
-        let device = recipe.common.run.device.resolve()?;
-        let (precision, _) = recipe.common.run.precision.resolve(device);
-        set_threads(resolve_threads(recipe.common.run.threads));
         let categories = contents.categories.unwrap_or_default();
-        let store = Store::new(Kind::Float, device, recipe.common.run.seed);
-        let model = Segmenter::new(&store, &recipe.model, categories);
-        store
-            .load(&checkpoint.model)
-            .map_err(|error| Error::CannotResume(format!("{}: {error}", checkpoint.path.display())))?;
+        let (recipe, model, input) =
+            opened((&run, &checkpoint), settings, |recipe: &SegmentRecipe, store| {
+                Segmenter::new(store, &recipe.model, categories)
+            })?;
         Ok(Self {
             classes: matched_classes(&run, checkpoint.manifest.step)?,
             step: checkpoint.manifest.step,
             categories: categories as usize,
-            input: Input::new(precision.kind(), device),
+            input,
             recipe,
             model,
         })

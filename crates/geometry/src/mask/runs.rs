@@ -85,14 +85,8 @@ impl RunLengths {
 
     /// The bits of the mask's picture, row by row.
     pub fn bits(&self) -> Vec<bool> {
-        let [height, width] = self.size.map(|side| side as usize);
-        let mut bits = vec![false; height * width];
-        for run in self.inside() {
-            for place in run.start as usize..run.end as usize {
-                bits[place % height * width + place / height] = true;
-            }
-        }
-        bits
+        let [height, width] = self.size;
+        self.bits_of(0..height, 0..width)
     }
 
     /// The bits of a part of the mask's picture, row by row. Costs a few operations for each run, and for each pixel of the object

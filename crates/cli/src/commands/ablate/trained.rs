@@ -1,5 +1,6 @@
 //! One training of an ablation, of any task.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use densesiam::error::Error;
@@ -15,6 +16,7 @@ use densesiam::run::Table;
 use densesiam::tasks::segment::Absent;
 use densesiam::tasks::transfer::{detection, segmentation};
 use densesiam::tasks::{pretrain, segment};
+use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::{Voice, say};
 use densesiam_engine::run_dir::{RunLayout, Start};
 use densesiam_nn::Architecture;
@@ -84,28 +86,11 @@ impl Trained {
 
     /// Trains in the recipe's run directory.
     pub(super) fn train(self, start: Start) -> Result<(), Error> {
-        let (voice, interrupt) = (Voice::Terminal, interrupt()?);
         match self {
-            Self::Pretrain(recipe) => {
-                let plan = pretrain::Plan::new(recipe)?;
-                say(&plan);
-                pretrain::pretrain(&plan, start, &voice, &interrupt)
-            }
-            Self::Segment(recipe) => {
-                let plan = segment::Plan::new(recipe)?;
-                say(&plan);
-                segment::segment(&plan, start, &voice, &interrupt)
-            }
-            Self::Fcn(recipe) => {
-                let plan = segmentation::Plan::new(recipe)?;
-                say(&plan);
-                segmentation::transfer(&plan, start, &voice, &interrupt)
-            }
-            Self::Detector(recipe) => {
-                let plan = detection::Plan::new(recipe)?;
-                say(&plan);
-                detection::transfer(&plan, start, &voice, &interrupt)
-            }
+            Self::Pretrain(recipe) => train(&pretrain::Plan::new(recipe)?, start, pretrain::pretrain),
+            Self::Segment(recipe) => train(&segment::Plan::new(recipe)?, start, segment::segment),
+            Self::Fcn(recipe) => train(&segmentation::Plan::new(recipe)?, start, segmentation::transfer),
+            Self::Detector(recipe) => train(&detection::Plan::new(recipe)?, start, detection::transfer),
         }
     }
 
@@ -160,4 +145,14 @@ impl Trained {
         let points = table.points(shown).map(|(step, value)| (step, scale * value)).collect();
         Ok((shown, Series { name, points }))
     }
+}
+
+/// Says what is planned, and trains as planned.
+fn train<P: Display>(
+    plan: &P,
+    start: Start,
+    train: impl FnOnce(&P, Start, &Voice, &Interrupt) -> Result<(), Error>,
+) -> Result<(), Error> {
+    say(plan);
+    train(plan, start, &Voice::Terminal, &interrupt()?)
 }

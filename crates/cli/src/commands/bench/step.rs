@@ -95,8 +95,7 @@ pub(super) fn transfer(recipe: &str, arguments: &StepArguments) -> Result<(), Er
             let store = plan.run.store();
             let learner = plan.learner(&store);
             let views = learner.views().clone();
-            let state = plan.run.state(store, Predictors::NONE)?;
-            on_first_batch(&place, &plan.run, (learner, views), state, arguments)
+            on_first_batch(&place, &plan.run, (learner, views), store, arguments)
         }
         Model::Detector => {
             let plan = detection::Plan::new(find(recipe, settings)?)?;
@@ -105,8 +104,7 @@ pub(super) fn transfer(recipe: &str, arguments: &StepArguments) -> Result<(), Er
             let store = plan.run.store();
             let learner = plan.learner(&store);
             let views = learner.views().clone();
-            let state = plan.run.state(store, Predictors::NONE)?;
-            on_first_batch(&place, &plan.run, (learner, views), state, arguments)
+            on_first_batch(&place, &plan.run, (learner, views), store, arguments)
         }
     }
 }
@@ -116,9 +114,10 @@ fn on_first_batch<L: Learner>(
     place: &Place,
     run: &Run,
     (mut learner, views): (L, L::Augmentation),
-    mut state: State,
+    store: Store,
     arguments: &StepArguments,
 ) -> Result<(), Error> {
+    let mut state = run.state(store, Predictors::NONE)?;
     let none = || Error::Internal("the loader ended before the first batch".into());
     let batch = run.loader(views, 0..1, &[])?.next()?.ok_or_else(none)?;
     let whole = (run.device, run.common.train.batch_size);

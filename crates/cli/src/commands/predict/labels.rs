@@ -2,14 +2,13 @@
 
 use densesiam::error::Error;
 use densesiam::labelled_segmentation::LabelledSegmentation;
-use densesiam_engine::log::{Progress, Voice};
 use densesiam_text::shown;
 
 use super::label_map::ValueDepth;
 use super::legend::Legend;
 use super::one_by_one::{Read, each};
 use super::page::{Page, Values};
-use super::{pictures_of, refuse_replacing, say_about};
+use super::{bar, pictures_of, refuse_replacing, say_about};
 use crate::answer::answer_line;
 use crate::commands::PredictArguments;
 
@@ -23,15 +22,14 @@ pub(super) fn run(arguments: &PredictArguments, trained: &LabelledSegmentation) 
         depth: ValueDepth::of(trained.classes.len()),
         palette: trained.palette.clone(),
     };
-    let progress = Progress::new(&Voice::Terminal, "predict", 0, index.len() as u64, 1);
+    let progress = bar(&index);
     say_about(&index, &stems, &progress);
-    progress.finish();
     let max_pixels = trained.recipe.common.data.max_pixels;
     let predict = |Read { stem, picture, .. }: Read<'_>| {
         let (size, categories) = ([picture.width, picture.height], trained.predict(&picture)?);
         let picture = (!arguments.no_overlays).then_some(picture);
         Page { stem, size, categories, picture }.write(&values)
     };
-    let done = each(arguments, (&index, &stems), max_pixels, predict)?;
+    let done = each(arguments, (&index, &stems), (progress, max_pixels), predict)?;
     answer_line(format_args!("{}: label maps of {done}", shown(&arguments.out)))
 }

@@ -59,6 +59,11 @@ fn pictures_of(root: &Path) -> Result<(Arc<ImageIndex>, Vec<PathBuf>), Error> {
     Ok((Arc::new(index), stems))
 }
 
+/// The bar of a prediction.
+fn bar(index: &ImageIndex) -> Progress {
+    Progress::new(&Voice::Terminal, "predict", 0, index.len() as u64, 1)
+}
+
 fn label_maps(arguments: &PredictArguments, trained: &Segmentation) -> Result<(), Error> {
     let recipe = &trained.recipe;
     let memory = Memory::of(recipe);
@@ -66,7 +71,7 @@ fn label_maps(arguments: &PredictArguments, trained: &Segmentation) -> Result<()
     let (index, stems) = pictures_of(root)?;
     refuse_replacing(&index, &stems, arguments)?;
     let legend = Legend::new(trained);
-    let progress = Progress::new(&Voice::Terminal, "predict", 0, index.len() as u64, 1);
+    let progress = bar(&index);
     legend.write(&arguments.out)?;
     progress.println(legend.summary());
     say_about(&index, &stems, &progress);

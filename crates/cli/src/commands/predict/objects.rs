@@ -14,7 +14,7 @@ use densesiam_text::shown;
 use serde_json::{Value, json};
 
 use super::one_by_one::{Read, each};
-use super::{pictures_of, with_suffix};
+use super::{bar, pictures_of, with_suffix};
 use crate::answer::answer_line;
 use crate::commands::{PredictArguments, refuse_existing};
 
@@ -39,7 +39,8 @@ pub(super) fn run(arguments: &PredictArguments, trained: &ObjectDetection) -> Re
         }
         write_drawing(&stem, picture, (&found, &masks), &trained.classes)
     };
-    let done = each(arguments, (&index, &stems), trained.recipe.common.data.max_pixels, predict)?;
+    let max_pixels = trained.recipe.common.data.max_pixels;
+    let done = each(arguments, (&index, &stems), (bar(&index), max_pixels), predict)?;
     let text = serde_json::to_vec(&results).map_err(|error| Error::Internal(error.to_string()))?;
     write_bytes(&list, &text)?;
     answer_line(format_args!("{}: {} boxes in {done}", shown(&list), results.len()))
@@ -77,16 +78,19 @@ fn write_drawing(
     let path: PathBuf = with_suffix(stem, ".boxes.png");
     let RgbImage { width, height, pixels } = picture;
     let Some(mut drawing) = image::RgbImage::from_raw(width, height, pixels) else { return Ok(()) };
-    let drawn: Vec<_> = found.iter().zip(masks).filter(|(found, _)| found.score >= DRAWN).collect();
     let name = |class: usize| classes.get(class).map_or("", String::as_str);
-    let words: Vec<String> =
-        drawn.iter().map(|(found, _)| format!("{} {:.2}", name(found.class), found.score)).collect();
     let palette = Palette::default();
+    let drawn = found.iter().zip(masks).filter(|(found, _)| found.score >= DRAWN);
     // The first on top; one mask at a time, because each is as large as the picture.
-    for ((found, mask), words) in drawn.iter().zip(&words).rev() {
+    for (found, mask) in drawn.rev() {
+        let words = format!("{} {:.2}", name(found.class), found.score);
         let bits = mask.as_ref().map(RunLengths::bits);
-        let named = NamedBox { region: found.region, class: found.class, words, mask: bits.as_deref() };
-        draw_boxes(&mut drawing, &[named], &palette);
+        let (region, class) = (found.region, found.class);
+        draw_boxes(
+            &mut drawing,
+            &[NamedBox { region, class, words: &words, mask: bits.as_deref() }],
+            &palette,
+        );
     }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;

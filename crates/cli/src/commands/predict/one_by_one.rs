@@ -7,7 +7,7 @@ use densesiam::error::Error;
 use densesiam_data::decode::{DecodeLimits, decode};
 use densesiam_data::image::RgbImage;
 use densesiam_data::index::{ImageIndex, Place};
-use densesiam_engine::log::{Progress, Voice};
+use densesiam_engine::log::Progress;
 
 use super::refused;
 use crate::commands::{PredictArguments, interrupt};
@@ -26,11 +26,10 @@ pub(super) struct Read<'p> {
 pub(super) fn each(
     arguments: &PredictArguments,
     (index, stems): (&ImageIndex, &[PathBuf]),
-    max_pixels: u64,
+    (progress, max_pixels): (Progress, u64),
     mut predict: impl FnMut(Read<'_>) -> Result<(), Error>,
 ) -> Result<String, Error> {
     let (root, out) = (&arguments.pictures, &arguments.out);
-    let progress = Progress::new(&Voice::Terminal, "predict", 0, index.len() as u64, 1);
     let limits = DecodeLimits { max_pixels };
     let (interrupt, start) = (interrupt()?, Instant::now());
     let mut unreadable = 0;

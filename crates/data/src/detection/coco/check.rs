@@ -4,7 +4,7 @@ use std::path::Path;
 
 use densesiam_text::shown;
 
-use super::CocoFile;
+use super::{CocoFile, name_of};
 use crate::check::NO_SPLIT;
 use crate::detection::DetectionCheck;
 use crate::detection::check::{Checked, NO_PICTURE};
@@ -23,8 +23,7 @@ impl DetectionCheck {
     /// Reads the annotations at `annotations`, whose pictures lie in `pictures`; without it, pictures are not looked for. Objects may
     /// be of the `classes`, or of any that the file lists if none is named.
     pub fn of_coco(annotations: &Path, pictures: Option<&Path>, classes: &[String]) -> Self {
-        let name = format!("coco {}", annotations.file_stem().unwrap_or_default().to_string_lossy());
-        let mut check = Self::new(name);
+        let mut check = Self::new(name_of(annotations));
         // What a mask looks like is not examined, so that single precision is enough.
         match CocoFile::<f32>::open(annotations) {
             Ok(file) => check.add(&file, annotations, pictures, classes),

@@ -12,6 +12,7 @@ mod read;
 mod set;
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use densesiam_geometry::mask::RunLengths;
 use densesiam_geometry::{Point, Xywh};
@@ -25,6 +26,16 @@ pub use findings::CocoFindings;
 pub(super) use json::{Entry, Outline, each_entry};
 pub(super) use read::{opened, parsed};
 pub use set::read_coco;
+
+/// The annotations of a split of a folder in COCO's format, and the folder of its pictures.
+pub fn coco_split(root: &Path, split: &str) -> [PathBuf; 2] {
+    [root.join(format!("annotations/instances_{split}.json")), root.join(split)]
+}
+
+/// What the set of these annotations is called.
+fn name_of(annotations: &Path) -> String {
+    format!("coco {}", annotations.file_stem().unwrap_or_default().to_string_lossy())
+}
 
 /// Most pixel columns that the outline of one object may pass. An honest one passes each column of its object a few times.
 const MOST_CROSSINGS: i64 = 1 << 20;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{CocoEntry, CocoError, CocoFault, CocoFile, CocoObject, CocoShape, measured};
+use super::{CocoEntry, CocoError, CocoFault, CocoFile, CocoObject, CocoShape, measured, name_of};
 use crate::detection::{Annotation, Classes, DetectionError, DetectionSet, Object, Shape};
 use crate::index::ImageIndex;
 
@@ -19,7 +19,7 @@ pub fn read_coco(
     classes: &Classes,
 ) -> Result<DetectionSet, DetectionError> {
     let file = CocoFile::<f64>::open(annotations)?;
-    let name = format!("coco {}", annotations.file_stem().unwrap_or_default().to_string_lossy());
+    let name = name_of(annotations);
     let found: Vec<String> = file.categories().iter().map(|category| category.name.clone()).collect();
     let list = match classes {
         Classes::Found => found.clone(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use densesiam::error::Error;
-use densesiam_data::detection::{DetectionCheck, VocPart, coco_splits, voc_parts};
+use densesiam_data::detection::{DetectionCheck, VocPart, coco_split, coco_splits, voc_parts};
 use densesiam_data::labelled::{DataSetError, LabelCheck, Layout, Taxonomy};
 use serde_json::json;
 
@@ -172,8 +172,7 @@ fn objects(arguments: &CheckArguments, layout: CheckLayout, sets: &mut Vec<Check
     let found = coco_splits(root);
     let default = || if found.is_empty() { vec!["train".into()] } else { found.clone() };
     for split in if splits.is_empty() { default() } else { splits.clone() } {
-        let annotations = root.join(format!("annotations/instances_{split}.json"));
-        let pictures = root.join(split);
+        let [annotations, pictures] = coco_split(root, &split);
         let check = DetectionCheck::of_coco(&annotations, Some(&pictures), classes);
         sets.push(Checked::objects(&check, classes));
     }

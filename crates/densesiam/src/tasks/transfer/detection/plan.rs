@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use densesiam_data::detection::{
-    Classes, DetectionReading, DetectionSet, DetectionSurvey, VocPart, read_coco, read_voc,
+    Classes, DetectionReading, DetectionSet, DetectionSurvey, VocPart, coco_split, read_coco, read_voc,
 };
 use densesiam_data::order::{Part, Schedule};
 use densesiam_nn::{ENCODER, Store};
@@ -120,8 +120,8 @@ fn read_set(
             let message = format!("objects: COCO's layout takes one split at a time, not {splits:?}");
             return Err(Error::Usage(message));
         };
-        let annotations = root.join(format!("annotations/instances_{split}.json"));
-        return Ok(read_coco(&root.join(split), &annotations, classes)?);
+        let [annotations, pictures] = coco_split(root, split);
+        return Ok(read_coco(&pictures, &annotations, classes)?);
     }
     let parts = splits.iter().map(|split| split.parse()).collect::<Result<Vec<VocPart>, _>>();
     Ok(read_voc(root, &parts.map_err(|error| Error::Usage(format!("objects: {error}")))?, classes)?)
