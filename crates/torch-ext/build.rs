@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const FOLDERS: [&str; 5] = ["layers", "processor", "cuda", "libtorch", "group"];
 
 /// What reads libtorch's headers, for any processor.
-const WITH_LIBTORCH: [&str; 19] = [
+const WITH_LIBTORCH: [&str; 20] = [
     "libtorch/calls",
     "layers/layers",
     "layers/convolution",
@@ -19,6 +19,7 @@ const WITH_LIBTORCH: [&str; 19] = [
     "layers/sample",
     "layers/max_pool",
     "layers/roi_align",
+    "layers/clusters",
     "layers/contrast",
     "layers/cross_entropy",
     "processor/processor",
@@ -29,7 +30,7 @@ const WITH_LIBTORCH: [&str; 19] = [
 ];
 
 /// The kernels of `src/processor`, which read none and are compiled once for each instruction set.
-const OF_PROCESSOR: [&str; 5] = ["winograd", "batch_norm", "sample", "max_pool", "roi_align"];
+const OF_PROCESSOR: [&str; 6] = ["winograd", "batch_norm", "sample", "max_pool", "roi_align", "clusters"];
 
 /// The kernels of `src/cuda`, in the order in which they are compiled as one text: what kernels share is first.
 const OF_CUDA: [&str; 9] =
@@ -122,6 +123,10 @@ fn kernels(file: &str, instructions: &str, architecture: &str) {
     for kind in ["", "_float", "_bfloat16"] {
         let definition = format!("{}_KERNELS{}", file.to_uppercase(), kind.to_uppercase());
         build.define(&definition, format!("{name}{kind}").as_str());
+    }
+    if file == "clusters" {
+        // Products and sums in one instruction: which centroid is the nearest does not depend on the last bit.
+        build.flag("-ffp-contract=fast");
     }
     build.file(format!("src/processor/{file}.cpp")).compile(&name);
 }

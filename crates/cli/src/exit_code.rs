@@ -64,6 +64,7 @@ impl ExitCode {
             | Error::Index(_)
             | Error::Regions(_)
             | Error::Load(_)
+            | Error::NoClusters(_)
             | Error::Picture { .. }
             | Error::NothingReadable { .. }
             | Error::Faulty { .. } => Self::Data,

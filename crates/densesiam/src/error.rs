@@ -55,6 +55,9 @@ pub enum Error {
     /// A labelled picture cannot be read.
     #[error(transparent)]
     Reading(#[from] densesiam_data::labelled::ReadingError),
+    /// The features of the pictures cannot be clustered.
+    #[error(transparent)]
+    NoClusters(#[from] densesiam_nn::segment::ClusterError),
     /// The pictures cannot be read.
     #[error(transparent)]
     Load(#[from] densesiam_data::loader::LoadError),

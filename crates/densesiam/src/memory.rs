@@ -28,7 +28,7 @@ pub fn fits(bytes: f64, settings: &str) -> Result<(), Error> {
     let gigabytes = |bytes: f64| bytes / 1e9;
     match memory_bytes().map(|all| all as f64) {
         Some(all) if bytes > all => Err(Error::Usage(format!(
-            "{settings} come to {:.0} GB of pictures at once, and this machine has {:.0} GB of memory; set one of them \
+            "{settings} come to {:.0} GB at once, and this machine has {:.0} GB of memory; set one of them \
              lower",
             gigabytes(bytes),
             gigabytes(all)

@@ -95,6 +95,13 @@ impl Interrupt {
         Self { received: Arc::new(AtomicUsize::new(0)) }
     }
 
+    /// A watch that was asked already.
+    pub fn asked(signal: Signal) -> Self {
+        let number =
+            SIGNALS.iter().find(|(known, _)| *known == signal).map_or(0, |(_, number)| *number as usize);
+        Self { received: Arc::new(AtomicUsize::new(number)) }
+    }
+
     /// The last signal received, if any.
     pub fn requested(&self) -> Option<Signal> {
         let received = self.received.load(Ordering::SeqCst);

@@ -45,6 +45,11 @@ impl Input {
         upload(bytes, &[bytes.len() as i64 / (width * height), height, width], self.device)
     }
 
+    /// Where pictures travel.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
     /// The kind in which losses of such pictures are computed.
     pub fn kind_of_losses(&self) -> Kind {
         loss_kind(self.kind)

@@ -180,6 +180,11 @@ impl Store {
         parameters.map(|entry| (entry.name, entry.tensor)).collect()
     }
 
+    /// The buffers: running statistics, teachers, queues, clusters.
+    pub fn buffers(&self) -> Vec<Tensor> {
+        self.entries().into_iter().filter(|entry| !entry.trainable).map(|entry| entry.tensor).collect()
+    }
+
     /// Copies `state` into the model's tensors, casting to their kind. Every name must occur on both sides.
     ///
     /// # Errors
@@ -257,6 +262,12 @@ impl Scope<'_> {
     pub fn unit_columns(&self, name: &str, shape: [i64; 2]) -> Tensor {
         let value = initial_value(self.store, &self.below(name), &shape, Initial::KaimingNormalFanOut);
         self.add(self.full_name(name), normalised(&value, 0), false)
+    }
+
+    /// A new buffer whose values are drawn as those of a parameter.
+    pub fn random_buffer(&self, name: &str, shape: &[i64], initial: Initial) -> Tensor {
+        let value = initial_value(self.store, &self.below(name), shape, initial);
+        self.add(self.full_name(name), value, false)
     }
 
     /// A new buffer of the store's kind, filled with `value`.

@@ -40,6 +40,8 @@ pub enum Purpose {
     Patches = 12,
     /// Crops of three views, and the proposals of objects that are compared in them.
     Proposals = 13,
+    /// Features from which clusters begin; also those that are held of a picture.
+    Clusters = 14,
     /// Channels that drop out.
     Dropout = 20,
     /// Anchors of a detector that are learned from.

@@ -65,6 +65,11 @@ unsafe extern "C" {
         temperature: f64,
         output: *mut *mut c_void,
     ) -> *mut c_char;
+    fn torch_ext_cluster_sums(
+        rows: *const c_void,
+        centroids: *const c_void,
+        output: *mut *mut c_void,
+    ) -> *mut c_char;
     fn torch_ext_cross_entropy(p: *const c_void, z: *const c_void, output: *mut *mut c_void) -> *mut c_char;
 }
 
@@ -231,6 +236,19 @@ pub fn contrast(q: &Tensor, r: &Tensor, temperature: f64) -> Tensor {
     // SAFETY: two tensors that outlive the call; C++ throws are returned.
     tensor_from("contrast", |output| unsafe {
         torch_ext_contrast(pointer(Some(q)), pointer(Some(r)), temperature, output)
+    })
+}
+
+/// The sums of rows `[R, D]` by the nearest of centroids `[K, D]`, in float64 `[K + 1, D + 1]`, without gradients: for each cluster
+/// the sum of its rows and, in the last column, their number; the first number of the last line is the sum of all squared
+/// distances. A processor with AVX2 reads rows in float32 once.
+///
+/// # Panics
+/// When the shapes or kinds differ, which the caller must prevent.
+pub fn cluster_sums(rows: &Tensor, centroids: &Tensor) -> Tensor {
+    // SAFETY: two tensors that outlive the call; C++ throws are returned.
+    tensor_from("cluster_sums", |output| unsafe {
+        torch_ext_cluster_sums(pointer(Some(rows)), pointer(Some(centroids)), output)
     })
 }
 

@@ -20,12 +20,12 @@ mod processor;
 pub use cuda::cuda_kernels;
 pub use group::{Buckets, Group, GroupError, StoreServer};
 pub use layers::{
-    BatchNorm, batch_norm, contrast, convolution, cross_entropy, max_pool, norm_convolution, roi_align,
-    sample,
+    BatchNorm, batch_norm, cluster_sums, contrast, convolution, cross_entropy, max_pool, norm_convolution,
+    roi_align, sample,
 };
 pub use libtorch::{
-    SgdStep, allow_tf32, built_with, clear_gradients, cuda_has_bf16, cuda_peak_memory, fused_sgd, load_cuda,
-    show_config, total_norm, upload, version,
+    AdamState, SgdStep, allow_tf32, built_with, clear_gradients, cuda_has_bf16, cuda_peak_memory, fused_adam,
+    fused_sgd, load_cuda, show_config, total_norm, upload, version,
 };
 pub use processor::processor_kernels;
 

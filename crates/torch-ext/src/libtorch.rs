@@ -27,6 +27,17 @@ unsafe extern "C" {
         first_step: bool,
         found_inf: *const c_void,
     ) -> *mut c_char;
+    fn torch_ext_fused_adam(
+        parameters: *const *const c_void,
+        gradients: *const *const c_void,
+        moments: *const *const c_void,
+        squares: *const *const c_void,
+        steps: *const *const c_void,
+        count: usize,
+        weight_decay: f64,
+        learning_rate: f64,
+        found_inf: *const c_void,
+    ) -> *mut c_char;
     fn torch_ext_clear_gradients(parameters: *const *const c_void, count: usize) -> *mut c_char;
     fn torch_ext_total_norm(
         tensors: *const *const c_void,
@@ -156,6 +167,54 @@ pub fn fused_sgd(
     });
     if let Some(message) = failure {
         panic!("fused_sgd: {message}");
+    }
+}
+
+/// The running means of a list of parameters' gradients and of their squares, and how many steps each parameter has taken, a float32
+/// scalar.
+#[derive(Debug)]
+pub struct AdamState<'s> {
+    /// Means of the gradients.
+    pub moments: &'s [Tensor],
+    /// Means of their squares.
+    pub squares: &'s [Tensor],
+    /// Steps.
+    pub steps: &'s [Tensor],
+}
+
+/// One step of Adam (Kingma and Ba 2015) over lists of equal length with the rates 0.9 and 0.999 and the floor 1e-8, in place and in one
+/// pass over memory, as `torch.optim.Adam` computes it; `weight_decay` is added to the gradient. If `found_inf` (one float32) holds 1,
+/// nothing is changed.
+///
+/// # Panics
+/// As [`fused_sgd`].
+pub fn fused_adam(
+    parameters: &[Tensor],
+    gradients: &[Tensor],
+    state: &AdamState,
+    (learning_rate, weight_decay): (f64, f64),
+    found_inf: Option<&Tensor>,
+) {
+    let AdamState { moments, squares, steps } = state;
+    let lists = [parameters, gradients, moments, squares, steps];
+    assert!(lists.iter().all(|list| list.len() == parameters.len()));
+    let [parameters, gradients, moments, squares, steps] = lists.map(pointers);
+    // SAFETY: the lists hold `count` pointers to tensors that outlive the call; C++ throws are returned.
+    let failure = owned(unsafe {
+        torch_ext_fused_adam(
+            parameters.as_ptr(),
+            gradients.as_ptr(),
+            moments.as_ptr(),
+            squares.as_ptr(),
+            steps.as_ptr(),
+            parameters.len(),
+            weight_decay,
+            learning_rate,
+            found_inf.map_or(std::ptr::null(), |tensor| tensor.as_ptr() as *const c_void),
+        )
+    });
+    if let Some(message) = failure {
+        panic!("fused_adam: {message}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! functions of each folder.
 
 mod batch_norm;
+mod clusters;
 mod compiled;
 mod contrast;
 mod convolution;

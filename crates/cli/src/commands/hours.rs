@@ -34,6 +34,11 @@ pub(super) trait Timed: Training {
     /// The errors with which a training would fail to begin.
     fn steps_rate(self, processes: Option<&Processes>) -> Result<f64, Error>;
 
+    /// What a training does beside the steps, and its rate leaves out.
+    fn apart(&self) -> &'static str {
+        "evaluations"
+    }
+
     /// Pictures per second of a training by this recipe, without evaluations: the same in all `processes`.
     ///
     /// # Errors
@@ -92,11 +97,12 @@ impl<R: Timed> Measured<R> {
             }
         }
         let rate = self.rate(processes)?;
+        let apart = self.recipe.apart();
         let train = &mut self.recipe.common().train;
         let steps = (seconds * rate / train.batch_size as f64).max(1.0) as u64;
         let steps = Length::Counted(Duration::Steps(steps));
         voice().say(format_args!(
-            "train.duration = \"{}\" becomes \"{steps}\": {rate:.1} pictures a second here, evaluations apart",
+            "train.duration = \"{}\" becomes \"{steps}\": {rate:.1} pictures a second here, {apart} apart",
             train.duration
         ));
         train.duration = steps;
@@ -120,8 +126,9 @@ pub(super) fn dry_run<R: Timed, P: Display>(
     let (horizon, rate) = (&run.horizon, measured.rate(None)?);
     let seconds = (horizon.total_steps * horizon.batch_size) as f64 / rate;
     say(format_args!(
-        "\n{described}time        about {} at {rate:.1} pictures a second, measured here; evaluations apart",
-        spoken(seconds as u64)
+        "\n{described}time        about {} at {rate:.1} pictures a second, measured here; {} apart",
+        spoken(seconds as u64),
+        measured.recipe.apart()
     ));
     Ok(())
 }
@@ -145,6 +152,11 @@ impl Timed for DetectionRecipe {
 }
 
 impl Timed for SegmentRecipe {
+    fn apart(&self) -> &'static str {
+        let clusters = self.method().clustering(2).is_some();
+        if clusters { "evaluations and clustering" } else { "evaluations" }
+    }
+
     fn steps_rate(self, processes: Option<&Processes>) -> Result<f64, Error> {
         bench::segment_rate(segment::Plan::new(self)?, processes)
     }

@@ -12,6 +12,7 @@ use densesiam::recipe::transfer::detection::DetectionRecipe;
 use densesiam::recipe::transfer::segmentation::FcnRecipe;
 use densesiam::recipe::{self, Recipe, merged};
 use densesiam_nn::pretrain::Chosen;
+use densesiam_nn::segment;
 use toml::{Table, Value};
 
 /// The rows of all tables below a heading `## SECTION`, by key.
@@ -110,6 +111,21 @@ fn the_page_of_recipes_is_what_the_program_knows() {
         ranges_are_with::<PretrainRecipe>(&page, &settings);
     }
     assert!(others.is_empty(), "docs/recipes.md has {others:?} that no method has");
+
+    let others = rows("Other methods of segmentation");
+    let mut known = BTreeMap::new();
+    for name in &segment::Chosen::NAMES[1..] {
+        let settings = [format!("method={name}")];
+        let recipe: SegmentRecipe = merged("", "", &settings).unwrap();
+        let mut own = defaults_of(&recipe.to_toml());
+        own.retain(|key, _| others.contains_key(key) || !segment.contains_key(key));
+        let page: BTreeMap<_, _> =
+            own.keys().filter_map(|key| Some((key.clone(), *others.get(key)?))).collect();
+        choices_are_with::<SegmentRecipe>(&page, &settings);
+        ranges_are_with::<SegmentRecipe>(&page, &settings);
+        known.extend(own);
+    }
+    same(&others, &known);
 
     transfer_is::<FcnRecipe>("Transfer to segmentation");
     transfer_is::<DetectionRecipe>("Transfer to detection");

@@ -14,8 +14,10 @@ const LONG: [&str; 4] =
 #[test]
 fn two_pretrainings_are_identical_and_as_committed() {
     let place = Place::new();
-    place.pretrain("one", &LONG).succeeded();
-    place.pretrain("two", &LONG).succeeded();
+    // Of settings that the recipe may change, because the numbers are those of the code.
+    let long: Vec<&str> = LONG.iter().copied().chain(["pixsim.features=c5"]).collect();
+    place.pretrain("one", &long).succeeded();
+    place.pretrain("two", &long).succeeded();
     are_identical_and_as_committed(
         &place,
         ["loss_global", "loss_pixel", "loss_region"],
@@ -26,7 +28,10 @@ fn two_pretrainings_are_identical_and_as_committed() {
 #[test]
 fn two_segmentations_are_identical_and_as_committed() {
     let place = Place::new();
-    let long: Vec<&str> = LONG.iter().copied().chain(["evaluate.every=never"]).collect();
+    // A tenth of the rate: where two categories are nearly equal a rounding error decides between them, and on AVX2 and AVX-512 the
+    // losses of 20 steps are then within 4e-4, where they were 3e-2 apart.
+    let own = ["evaluate.every=never", "optimizer.base_learning_rate=0.0001"];
+    let long: Vec<&str> = LONG.iter().copied().chain(own).collect();
     segment(&place, "one", &long).succeeded();
     segment(&place, "two", &long).succeeded();
     let keys = ["loss_pixel", "loss_auxiliary", "loss_labelling", "loss_region"];

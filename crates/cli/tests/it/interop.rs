@@ -80,19 +80,29 @@ fn an_encoder_is_the_same_network_to_every_tool() {
     }
 }
 
+fn is_the_same_segmentation(place: &Place, run: &str) {
+    std::fs::create_dir(place.path(run)).unwrap();
+    exported(place, run, &[("onnx-segmentation", "segmentation.onnx")]);
+    let model = Segmentation::open(&place.path(&format!("runs/{run}")), &[]).unwrap().model;
+    let images = images();
+    let logits = tch::no_grad(|| model.logits(&images).upsample_bilinear2d([75, 106], false, None, None));
+    let expected = [("images".to_owned(), images), ("logits".to_owned(), logits)];
+    let file = place.path(&format!("{run}/expected.safetensors"));
+    tensors_to_safetensors(&file, &expected, &Default::default()).unwrap();
+    python("segmentation", &[&place.path(run)]);
+}
+
 #[test]
 fn a_segmentation_is_the_same_network_in_onnx() {
     let place = Place::new();
     segment(&place, "six", &["run.precision=fp32"]).succeeded();
-    std::fs::create_dir(place.path("six")).unwrap();
-    exported(&place, "six", &[("onnx-segmentation", "segmentation.onnx")]);
-    let model = Segmentation::open(&place.path("runs/six"), &[]).unwrap().model;
-    let images = images();
-    let logits = tch::no_grad(|| model.logits(&images).upsample_bilinear2d([75, 106], false, None, None));
-    let expected = [("images".to_owned(), images), ("logits".to_owned(), logits)];
-    let file = place.path("six/expected.safetensors");
-    tensors_to_safetensors(&file, &expected, &Default::default()).unwrap();
-    python("segmentation", &[&place.path("six")]);
+    is_the_same_segmentation(&place, "six");
+    for (name, method, settings) in crate::segment_methods::METHODS {
+        let run = format!("seven_{name}");
+        let settings = [settings, &["run.precision=fp32", "train.duration=4 steps"]].concat();
+        crate::segment_methods::segment(&place, (&run, method), &settings).succeeded();
+        is_the_same_segmentation(&place, &run);
+    }
     place.pretrain("encoder", &["train.duration=2 steps"]).succeeded();
     let refused = ["export", "runs/encoder", "--format", "onnx-segmentation"];
     place.run(&refused).exited(2).says(&["no segmentation", "--format onnx"]);

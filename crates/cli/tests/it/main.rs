@@ -23,6 +23,7 @@ mod processes;
 mod program;
 mod resume;
 mod segment;
+mod segment_methods;
 mod shards;
 mod smallest;
 mod transfer;

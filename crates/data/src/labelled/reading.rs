@@ -27,7 +27,7 @@ pub enum Extent {
     Scaled(u32),
     /// The centred square of that.
     Centred(u32),
-    /// All of it, scaled to fit into these two lengths in any order as OpenCV does ([`fitted`]); `[0, 0]` is its own size,
+    /// All of it, scaled to fit into these two lengths in any order as OpenCV does; `[0, 0]` is its own size,
     /// others are 1 to 16384. The label map stays as it is, and predictions are scaled to it.
     Fitted([u32; 2]),
 }

@@ -6,14 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use densesiam_engine::checkpoint::tensors_to_safetensors;
-use densesiam_nn::Architecture;
-use densesiam_weights::onnx::{self, ClassOfCategory, NoTensor, Normalisation};
+use densesiam_nn::{Architecture, segment};
+use densesiam_weights::onnx::{self, Categories, ClassOfCategory, NoTensor, Normalisation};
 use densesiam_weights::{DType, StateDict, WriteError, write_detectron2, write_torch};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
 use crate::file::{write_bytes, write_whole};
+use crate::recipe::find;
+use crate::recipe::segment::SegmentRecipe;
 use crate::run::{Contents, locate};
 use crate::segmentation::matched_classes;
 use densesiam_nn::input::{DEVIATION, MEAN};
@@ -132,16 +134,42 @@ pub fn export(checkpoint: &Path, format: Format, out: &Path) -> Result<String, E
                 names: &classes.names,
                 of_category: &classes.of_category,
             });
-            let network = onnx::segmentation(
-                &as_bytes(&checkpoint.model)?,
-                (&contents.encoder, NORMALISATION),
-                classes,
-            )?;
+            let (categories, own) = categories(&run, &checkpoint.model)?;
+            let tensors = [as_bytes(&checkpoint.model)?, as_bytes(&own)?].concat();
+            let encoder = (&*contents.encoder, NORMALISATION);
+            let network = onnx::segmentation(&tensors, encoder, categories, classes)?;
             write_bytes(out, &network)?;
         }
     }
     let tensors = encoder.len();
     Ok(format!("{}: {}", out.display(), notes::what_to_know(format, architecture, &name, tensors, out)))
+}
+
+/// What gives the scores of a segmentation's categories in a graph, and the tensors of a convolution that does, under the names that it
+/// has there.
+///
+/// # Errors
+/// When the recipe of the run cannot be read, or the checkpoint lacks a tensor.
+fn categories(run: &Path, model: &[(String, Tensor)]) -> Result<(Categories, Vec<(String, Tensor)>), Error> {
+    const NAME: &str = "categories";
+    let recipe: SegmentRecipe = find(&run.display().to_string(), &[])?;
+    let tensor = |name: &str| {
+        let found = model.iter().find(|(other, _)| other == name);
+        let missing = || Error::Usage(format!("the checkpoint has no {name}, which its method segments by"));
+        found.map(|(_, tensor)| tensor.shallow_clone()).ok_or_else(missing)
+    };
+    Ok(match recipe.method().categories() {
+        segment::Categories::Projector => (Categories::Projector, vec![]),
+        segment::Categories::Convolution { kernel, bias, unit } => {
+            let kernel = tensor(kernel)?;
+            let [categories, width] = [0, 1].map(|axis| kernel.size()[axis]);
+            let mut own = vec![(format!("{NAME}.weight"), kernel.view([categories, width, 1, 1]))];
+            if let Some(bias) = bias {
+                own.push((format!("{NAME}.bias"), tensor(bias)?));
+            }
+            (Categories::Convolution { name: NAME, unit }, own)
+        }
+    })
 }
 
 const NORMALISATION: Normalisation = Normalisation { mean: MEAN, deviation: DEVIATION };

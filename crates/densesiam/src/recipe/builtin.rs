@@ -1,7 +1,7 @@
 //! The recipes that the program carries, so that it works without its repository.
 
 /// Name and text of each recipe. A recipe may be named in full or by its last part.
-pub const RECIPES: [(&str, &str); 38] = [
+pub const RECIPES: [(&str, &str); 47] = [
     ("pretrain/imagenet_r50_200ep", include_str!("../../../../recipes/pretrain/imagenet_r50_200ep.toml")),
     ("pretrain/coco_r50_800ep", include_str!("../../../../recipes/pretrain/coco_r50_800ep.toml")),
     ("pretrain/folder_r18", include_str!("../../../../recipes/pretrain/folder_r18.toml")),
@@ -105,6 +105,36 @@ pub const RECIPES: [(&str, &str); 38] = [
     ("segment/camvid_r18", include_str!("../../../../recipes/segment/camvid_r18.toml")),
     ("segment/folder", include_str!("../../../../recipes/segment/folder.toml")),
     (
+        "segment/rivals/picie_coco27_r18_10ep",
+        include_str!("../../../../recipes/segment/rivals/picie_coco27_r18_10ep.toml"),
+    ),
+    (
+        "segment/rivals/picie_cityscapes27_r18_10ep",
+        include_str!("../../../../recipes/segment/rivals/picie_cityscapes27_r18_10ep.toml"),
+    ),
+    (
+        "segment/rivals/picie_camvid_r18",
+        include_str!("../../../../recipes/segment/rivals/picie_camvid_r18.toml"),
+    ),
+    (
+        "segment/rivals/mdc_coco27_r18_10ep",
+        include_str!("../../../../recipes/segment/rivals/mdc_coco27_r18_10ep.toml"),
+    ),
+    (
+        "segment/rivals/mdc_cityscapes27_r18_10ep",
+        include_str!("../../../../recipes/segment/rivals/mdc_cityscapes27_r18_10ep.toml"),
+    ),
+    ("segment/rivals/mdc_camvid_r18", include_str!("../../../../recipes/segment/rivals/mdc_camvid_r18.toml")),
+    (
+        "segment/rivals/iic_coco27_r18_10ep",
+        include_str!("../../../../recipes/segment/rivals/iic_coco27_r18_10ep.toml"),
+    ),
+    (
+        "segment/rivals/iic_cityscapes27_r18_10ep",
+        include_str!("../../../../recipes/segment/rivals/iic_cityscapes27_r18_10ep.toml"),
+    ),
+    ("segment/rivals/iic_camvid_r18", include_str!("../../../../recipes/segment/rivals/iic_camvid_r18.toml")),
+    (
         "transfer/cityscapes_fcn_d8_40k",
         include_str!("../../../../recipes/transfer/cityscapes_fcn_d8_40k.toml"),
     ),
@@ -124,7 +154,7 @@ pub const RECIPES: [(&str, &str); 38] = [
 ];
 
 /// Name and text of each ablation.
-pub const ABLATIONS: [(&str, &str); 15] = [
+pub const ABLATIONS: [(&str, &str); 17] = [
     ("ablate/pretrain_components", include_str!("../../../../recipes/ablate/pretrain_components.toml")),
     (
         "ablate/pretrain_correspondence",
@@ -150,6 +180,8 @@ pub const ABLATIONS: [(&str, &str); 15] = [
     ),
     ("ablate/segment_choices", include_str!("../../../../recipes/ablate/segment_choices.toml")),
     ("ablate/segment_components", include_str!("../../../../recipes/ablate/segment_components.toml")),
+    ("ablate/segment_methods", include_str!("../../../../recipes/ablate/segment_methods.toml")),
+    ("ablate/segment_methods_camvid", include_str!("../../../../recipes/ablate/segment_methods_camvid.toml")),
     ("ablate/transfer_folder", include_str!("../../../../recipes/ablate/transfer_folder.toml")),
     ("ablate/transfer_table2", include_str!("../../../../recipes/ablate/transfer_table2.toml")),
 ];

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use densesiam_settings::SettingError;
 use densesiam_settings::keys::RecipeError;
-use densesiam_settings::tables::Tables;
+use densesiam_settings::tables::{Tables, written};
 use densesiam_text::shown;
 use toml::Table;
 
@@ -99,6 +99,24 @@ pub trait Recipe: Default {
         };
         write(self).unwrap_or_else(|error| panic!("{error}"))
     }
+}
+
+/// The method that a recipe names by its key `method`, one of `names`; `None` if it names none.
+///
+/// # Errors
+/// When there is no such method.
+fn named_method<M>(
+    (text, origin, settings): (&str, &str, &[String]),
+    names: &[&str],
+    find: impl Fn(&str) -> Option<M>,
+) -> Result<Option<M>, RecipeError> {
+    let Some(name) = written("method", text, origin, settings)? else { return Ok(None) };
+    let none = || RecipeError::Value {
+        key: "method".into(),
+        place: origin.into(),
+        message: format!("there is no method {name}; there are {}", names.join(", ")),
+    };
+    find(&name).map(Some).ok_or_else(none)
 }
 
 /// Reads a recipe: a text over its defaults, `settings` (`dotted.key=value`) over both, as [`Tables::merge`] does, and checks

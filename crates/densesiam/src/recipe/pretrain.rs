@@ -9,7 +9,7 @@ use densesiam_settings::tables::{Tables, joined, table_of, tables_of, written};
 use densesiam_settings::{SettingError, require, within};
 use toml::{Table, Value};
 
-use super::{Beginning, Common, Recipe, RegionSource, RunSettings, Training};
+use super::{Beginning, Common, Recipe, RegionSource, RunSettings, Training, named_method};
 
 /// A complete pre-training recipe. Its default is the paper's: ImageNet, ResNet-50, 200 epochs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,13 +55,8 @@ impl Recipe for PretrainRecipe {
 
     /// The keys of a method are known only where the recipe names it.
     fn defaults(text: &str, origin: &str, settings: &[String]) -> Result<Self, RecipeError> {
-        let Some(name) = written("method", text, origin, settings)? else { return Ok(Self::default()) };
-        let none = || RecipeError::Value {
-            key: "method".into(),
-            place: origin.into(),
-            message: format!("there is no method {name}; there are {}", Chosen::NAMES.join(", ")),
-        };
-        Ok(Self { method: Chosen::named(&name).ok_or_else(none)?, ..Self::default() })
+        let method = named_method((text, origin, settings), &Chosen::NAMES, Chosen::named)?;
+        Ok(method.map_or_else(Self::default, |method| Self { method, ..Self::default() }))
     }
 
     /// A method that is laid over the recipe of another one knows none of its keys.

@@ -316,6 +316,7 @@ impl<'p> Journal<'p> {
                 Ok(Error::Apart { step, processes, checkpoints: self.layout().checkpoints() })
             }
             Trouble::NoPictures(error) => Ok(error.into()),
+            Trouble::NoClusters(error) => Ok(error.into()),
             Trouble::Elsewhere(why) => Ok(Error::Elsewhere(why)),
             Trouble::Signal(signal) => {
                 let layout = self.layout();

@@ -21,6 +21,8 @@ pub(crate) struct Pending {
     numbers: Tensor,
     known: Vec<(&'static str, f64)>,
     counts: Vec<(&'static str, u64)>,
+    /// What was done before the step and is no part of it, in seconds.
+    apart: Vec<(&'static str, f64)>,
     /// When the step began, if its device computes asynchronously.
     began: Option<Instant>,
 }
@@ -36,7 +38,17 @@ impl Pending {
             scalars.iter().map(|(_, scalar)| scalar.detach().to_kind(Kind::Float)).collect();
         let names = scalars.iter().map(|(name, _)| *name).collect();
         let numbers = Tensor::stack(&numbers, 0);
-        Self { step, samples, pictures, names, numbers, known: Vec::new(), counts: Vec::new(), began: None }
+        Self {
+            step,
+            samples,
+            pictures,
+            names,
+            numbers,
+            known: Vec::new(),
+            counts: Vec::new(),
+            apart: Vec::new(),
+            began: None,
+        }
     }
 
     /// Adds numbers that are known without asking the device.
@@ -45,22 +57,33 @@ impl Pending {
         self
     }
 
-    /// Adds how long the step has taken, which ends now: the seconds until its data were there, of forward and backward pass
-    /// and of the optimizer. A CUDA device still computes then, and is timed by [`Pending::read_all`].
-    pub(crate) fn timed(mut self, device: Device, [data, forward, backward, optimizer]: [f64; 4]) -> Self {
-        let seconds = data + forward + backward + optimizer;
+    /// Adds what was done before the step, in seconds.
+    pub(crate) fn with_apart(mut self, seconds: &[(&'static str, f64)]) -> Self {
+        self.apart.extend_from_slice(seconds);
+        self
+    }
+
+    /// Adds how long the step has taken, which ends now: the seconds until its data were there, of its own labels, of forward
+    /// and backward pass and of the optimizer. A CUDA device still computes then, and is timed by [`Pending::read_all`].
+    pub(crate) fn timed(
+        mut self,
+        device: Device,
+        (data, labelling): (f64, Option<f64>),
+        [forward, backward, optimizer]: [f64; 3],
+    ) -> Self {
+        let seconds = data + labelling.unwrap_or_default() + forward + backward + optimizer;
         if device != Device::Cpu {
             self.began = Instant::now().checked_sub(Duration::from_secs_f64(seconds));
             return self.with(&[("seconds_data", data)]);
         }
         let pictures_per_second = self.pictures as f64 / seconds;
-        self.with(&[
-            ("pictures_per_second", pictures_per_second),
-            ("seconds_data", data),
-            ("seconds_forward", forward),
-            ("seconds_backward", backward),
-            ("seconds_optimizer", optimizer),
-        ])
+        self.with(&[("pictures_per_second", pictures_per_second), ("seconds_data", data)])
+            .with(labelling.map(|labelling| ("seconds_labelling", labelling)).as_slice())
+            .with(&[
+                ("seconds_forward", forward),
+                ("seconds_backward", backward),
+                ("seconds_optimizer", optimizer),
+            ])
     }
 
     /// Asks the device for the numbers of steps that followed each other. On a CUDA device all have the mean rate and time of a
@@ -68,7 +91,9 @@ impl Pending {
     pub(crate) fn read_all(steps: &[Self]) -> Vec<Row> {
         let mut rows: Vec<Row> = steps.iter().map(Self::read).collect();
         if let Some(began) = steps.first().and_then(|first| first.began) {
-            let seconds = began.elapsed().as_secs_f64();
+            // What was done between them.
+            let apart: f64 = steps[1..].iter().flat_map(|step| &step.apart).map(|(_, seconds)| seconds).sum();
+            let seconds = began.elapsed().as_secs_f64() - apart;
             let pictures: u64 = steps.iter().map(|step| step.pictures).sum();
             let times = [
                 ("pictures_per_second", pictures as f64 / seconds),
@@ -86,7 +111,7 @@ impl Pending {
             .enumerate()
             .map(|(index, name)| (*name, self.numbers.double_value(&[index as i64])));
         let values = numbers.chain(self.known.iter().copied()).collect();
-        Row { step: self.step, values, counts: self.counts.clone() }
+        Row { step: self.step, values, counts: self.counts.clone(), apart: self.apart.clone() }
     }
 }
 
@@ -99,6 +124,8 @@ pub(crate) struct Row {
     pub values: Vec<(&'static str, f64)>,
     /// Names and values of what is counted.
     pub counts: Vec<(&'static str, u64)>,
+    /// What was done before the step, in seconds.
+    pub apart: Vec<(&'static str, f64)>,
 }
 
 impl Row {
@@ -122,7 +149,7 @@ impl Row {
     pub(crate) fn to_json(&self) -> Value {
         let mut object = Map::new();
         object.insert("step".into(), json!(self.step));
-        for &(name, value) in &self.values {
+        for &(name, value) in self.values.iter().chain(&self.apart) {
             // A count, though a device gave it.
             let is_count = name == CATEGORIES_USED && value.is_finite();
             object.insert(name.into(), if is_count { json!(value as u64) } else { json!(value) });
@@ -140,7 +167,13 @@ impl Row {
             grouped.unwrap_or_else(|| name.to_owned())
         };
         let counts = self.counts.iter().map(|&(name, count)| (name, count as f64));
-        self.values.iter().copied().chain(counts).map(|(name, value)| (tag(name), value)).collect()
+        self.values
+            .iter()
+            .chain(&self.apart)
+            .copied()
+            .chain(counts)
+            .map(|(name, value)| (tag(name), value))
+            .collect()
     }
 
     /// What these numbers say of collapse: the number that is wrong, and how, in words.
@@ -169,6 +202,8 @@ pub struct Taken {
     pub gradient_norm: Tensor,
     /// 1 where loss or gradient were not finite, and no parameter was changed; else 0.
     pub skip: Tensor,
+    /// Seconds of labelling the batch, if the method labelled it.
+    pub labelling: Option<f64>,
     /// Seconds of the forward pass, the backward pass and the optimizer. A CUDA device still computes then.
     pub seconds: [f64; 3],
 }
@@ -183,9 +218,11 @@ impl Taken {
         (device, seconds_data): (Device, f64),
         monitored: Option<&Group>,
     ) -> Pending {
-        let [forward, backward, optimizer] = self.seconds;
-        let pending = Pending::new(step, (samples.to_vec(), pictures), &self.numbers(monitored))
-            .timed(device, [seconds_data, forward, backward, optimizer]);
+        let pending = Pending::new(step, (samples.to_vec(), pictures), &self.numbers(monitored)).timed(
+            device,
+            (seconds_data, self.labelling),
+            self.seconds,
+        );
         Pending { counts: self.output.counts.clone(), ..pending }
     }
 
@@ -225,7 +262,11 @@ mod tests {
     fn steps(device: Device) -> Vec<Row> {
         let step = |step| {
             let loss = Tensor::from_slice(&[step as f32]).get(0);
-            Pending::new(step, (vec![0; 4], 4), &[("loss", loss)]).timed(device, [0.25, 0.5, 1.0, 0.25])
+            Pending::new(step, (vec![0; 4], 4), &[("loss", loss)]).timed(
+                device,
+                (0.25, None),
+                [0.5, 1.0, 0.25],
+            )
         };
         Pending::read_all(&[step(1), step(2)])
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
-use densesiam_data::loader::{Loader, LoaderSettings};
+use densesiam_data::loader::{LoadError, Loader, LoaderSettings};
 use densesiam_data::order::{Part, Schedule, steps_per_epoch};
 use densesiam_data::survey::Survey;
 use densesiam_data::views::Augmentation;
@@ -305,7 +305,7 @@ impl Run {
         augmentation: A,
         steps: Range<u64>,
         known_bad: &[(u64, String)],
-    ) -> Result<Loader<A>, Error> {
+    ) -> Result<Loader<A>, LoadError> {
         let Common { run, data, .. } = &self.common;
         let settings = LoaderSettings {
             augmentation,
@@ -323,7 +323,7 @@ impl Run {
             total_steps: steps.end,
             known_bad: known_bad.to_vec(),
         };
-        Ok(Loader::new(Arc::clone(&self.index), settings)?)
+        Loader::new(Arc::clone(&self.index), settings)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use densesiam_data::loader::LoadError;
 use densesiam_engine::interrupt::Signal;
+use densesiam_nn::segment::ClusterError;
 use densesiam_report::page::Status;
 
 /// Why a run has to end early.
@@ -26,6 +27,9 @@ pub enum Trouble {
     /// The loader could not deliver the next batch.
     #[error(transparent)]
     NoPictures(LoadError),
+    /// The features of the pictures cannot be clustered.
+    #[error(transparent)]
+    NoClusters(ClusterError),
     /// Another process could not go on, and said why.
     #[error("another process cannot go on: {0}")]
     Elsewhere(String),

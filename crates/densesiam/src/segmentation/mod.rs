@@ -9,7 +9,7 @@ use densesiam_data::reader::size_seen;
 use densesiam_data::resize::{ResizeScratch, resize_to};
 use densesiam_engine::checkpoint::Checkpoint;
 use densesiam_engine::run_dir::RunLayout;
-use densesiam_nn::segment::Segmenter;
+use densesiam_nn::segment::Segmenting;
 use serde_json::Value;
 
 use pixels::{STRIP_VALUES, categories};
@@ -58,7 +58,7 @@ pub struct Segmentation {
     /// The recipe that the model was trained with, with the settings of the command line applied.
     pub recipe: SegmentRecipe,
     /// The model, in evaluation mode.
-    pub model: Segmenter,
+    pub model: Box<dyn Segmenting>,
     /// Prepares pictures for the model.
     pub input: Input,
     /// Steps it was trained for.
@@ -146,7 +146,7 @@ impl Segmentation {
         let categories = contents.categories.unwrap_or_default();
         let (recipe, model, input) =
             opened((&run, &checkpoint), settings, |recipe: &SegmentRecipe, store| {
-                Segmenter::new(store, &recipe.model, categories)
+                recipe.method().build(store, categories)
             })?;
         Ok(Self {
             classes: matched_classes(&run, checkpoint.manifest.step)?,

@@ -3,6 +3,7 @@
 
 use densesiam_data::loader::Batch;
 use densesiam_data::views::Augmentation;
+use densesiam_engine::interrupt::Interrupt;
 use densesiam_nn::{Step, Store};
 use densesiam_report::page::Status;
 use densesiam_settings::duration::Now;
@@ -10,19 +11,30 @@ use image::RgbImage;
 use tch::Tensor;
 
 use crate::error::Error;
-use crate::run::{Journal, Run, Trouble};
+use crate::run::{Journal, Run, State, Trouble};
 
 /// A method together with what it needs to make its batches.
 pub trait Learner {
     /// How the learner's views are made.
     type Augmentation: Augmentation;
 
-    /// Prepares for a step, before its batch is taken.
+    /// Prepares for a step, once its batch is there. Returns what that took, in seconds, by its names in the log.
     ///
     /// # Errors
-    /// If the run has to end.
-    fn prepare(&mut self, _run: &Run, _now: Now) -> Result<(), Trouble> {
-        Ok(())
+    /// If the run has to end; the state is then as it was.
+    fn prepare(
+        &mut self,
+        _run: &Run,
+        _state: &mut State,
+        _interrupt: &Interrupt,
+        _now: Now,
+    ) -> Result<Vec<(&'static str, f64)>, Trouble> {
+        Ok(Vec::new())
+    }
+
+    /// Labels a batch for its step, without a gradient, if the method learns from its own labels; returns whether it does.
+    fn label(&mut self, _batch: &Batch<Drawn<Self>>) -> bool {
+        false
     }
 
     /// Computes one step up to the loss.
@@ -32,7 +44,12 @@ pub trait Learner {
     /// device, is 1.
     fn follow(&mut self, _now: Now, _skip: &Tensor) {}
 
-    /// Completes the model after the last step, before it is scored and saved.
+    /// Whether the model is completed after the last step.
+    fn finishes(&self) -> bool {
+        false
+    }
+
+    /// Completes the model after the last step, before it is scored and saved: a function of its state, which may be done again.
     ///
     /// # Errors
     /// If the pictures that this takes cannot be read.

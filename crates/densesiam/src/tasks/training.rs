@@ -48,7 +48,9 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
             [i64::from(when.score.is_some() && journal.writes() && !journal.is_evaluated(state.step)?)];
         run.group.sum_counts(&mut unscored);
         if unscored != [0] {
+            learner.finish(run, &state.store)?;
             observer.score(learner, &mut journal, state.step)?;
+            journal.save(state)?;
         }
     }
     if begins {
@@ -70,8 +72,13 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         observer.notice(now).into_iter().for_each(|notice| journal.say(notice));
         let mut watch = Stopwatch::start();
         let others = (&run.group, step, when.age.is_some_and(|age| saved.elapsed() >= age));
-        let next = learner.prepare(run, now).and_then(|()| next_batch(&mut loader, others, interrupt));
-        let Next { batch, save } = match next {
+        // The batch first, so that nothing that is prepared is saved by a run that ends for want of it.
+        let next = next_batch(&mut loader, others, interrupt).and_then(|next| {
+            let Some(next) = next else { return Ok(None) };
+            let seconds_data = watch.lap();
+            Ok(Some((next, seconds_data, learner.prepare(run, state, interrupt, now)?)))
+        });
+        let (Next { batch, save }, seconds_data, preparing) = match next {
             Ok(Some(next)) => next,
             Ok(None) => break,
             Err(trouble) => {
@@ -80,7 +87,6 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
                 return Err(end(trouble, &journal, observer, state)?);
             }
         };
-        let seconds_data = watch.lap();
         let learning_rate = run.learning_rate.at(step) * state.optimizer.peak_learning_rate();
         let taken = take_step(learner, state, &batch, now, learning_rate);
         let spoilt = run.device == Device::Cpu && taken.skip.double_value(&[]) > 0.0;
@@ -91,7 +97,8 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
             is_due(state.step, when.monitor, total).then_some(&run.group),
         );
         let epoch = state.step as f64 / run.horizon.steps_per_epoch as f64;
-        let full = journal.keep(pending.with(&[("epoch", epoch), ("learning_rate", learning_rate)]));
+        let pending = pending.with(&[("epoch", epoch), ("learning_rate", learning_rate)]);
+        let full = journal.keep(pending.with_apart(&preparing));
         loader.recycle(batch);
 
         // ---- what is due, in this order, so that a bad state is never saved as a good one
@@ -115,7 +122,9 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
         if score || draw || save {
             state.store.average_statistics();
         }
-        if last {
+        if last && learner.finishes() {
+            // What was trained must not be lost with the pictures of its completion.
+            journal.save(state)?;
             learner.finish(run, &state.store)?;
         }
         if score && let Err(error) = observer.score(learner, &mut journal, state.step) {
@@ -167,6 +176,8 @@ pub fn take_step<L: Learner>(
     learning_rate: f64,
 ) -> Taken {
     let mut watch = Stopwatch::start();
+    let labelled = learner.label(batch);
+    let labelling = labelled.then(|| watch.lap());
     let output = learner.step(batch, now);
     let forward = watch.lap();
     state.optimizer.zero_gradients();
@@ -180,7 +191,7 @@ pub fn take_step<L: Learner>(
     state.optimizer.step(learning_rate, Some(&skip));
     learner.follow(now, &skip);
     state.step = now.step + 1;
-    Taken { output, gradient_norm, skip, seconds: [forward, backward, watch.lap()] }
+    Taken { output, gradient_norm, skip, labelling, seconds: [forward, backward, watch.lap()] }
 }
 
 #[cfg(test)]

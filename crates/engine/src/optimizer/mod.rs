@@ -1,4 +1,4 @@
-//! SGD and LARS over named parameters. tch's own optimizers cannot save their momentum; here the state is named
+//! SGD, LARS and Adam over named parameters. tch's own optimizers cannot save their momentum; here the state is named
 //! tensors, so that a checkpoint holds all that a bit-exact resume needs.
 
 mod groups;
@@ -7,14 +7,14 @@ mod settings;
 
 use std::collections::HashMap;
 
-use densesiam_torch_ext::{SgdStep, clear_gradients, fused_sgd, total_norm};
+use densesiam_torch_ext::{AdamState, SgdStep, clear_gradients, fused_adam, fused_sgd, total_norm};
 use tch::{Device, Kind, Tensor, no_grad};
 
 pub use self::groups::{GroupError, GroupRate, GroupRule, GroupSummary, assign};
 pub use self::settings::{FixedPredictor, OptimizerKind, OptimizerSettings};
 
-/// The prefix of a momentum's name in a state; the parameter's name follows.
-const MOMENTUM: &str = "momentum.";
+/// The prefixes of the names of a parameter's state; the parameter's name follows. Adam has all three, others the first.
+const STATE: [&str; 3] = ["momentum.", "square.", "steps."];
 
 /// A saved state that does not belong to this optimizer's parameters: the checkpoint of another model or recipe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,8 +67,9 @@ struct Group {
 struct Member {
     name: String,
     parameter: Tensor,
-    /// Zeros until the first gradient: `momentum * 0 + gradient` is exactly what PyTorch's first step sets.
-    momentum: Tensor,
+    /// Momentum, and for Adam also the mean of the squared gradients and the number of steps. Zeros until the first gradient:
+    /// `momentum * 0 + gradient` is exactly what PyTorch's first step sets.
+    state: Vec<Tensor>,
 }
 
 impl Optimizer {
@@ -98,8 +99,8 @@ impl Optimizer {
                 places.iter().map(|&place| &parameters[place]).partition(|parameter| is_decayed(parameter));
             let kept = if settings.decay_norms_and_biases { "norms" } else { "norms and biases" };
             [
-                Group::new(rule, &rule.name, settings.weight_decay, &decayed),
-                Group::new(rule, &format!("{}, {kept}", rule.name), 0.0, &rest),
+                Group::new(rule, &rule.name, (settings.kind, settings.weight_decay), &decayed),
+                Group::new(rule, &format!("{}, {kept}", rule.name), (settings.kind, 0.0), &rest),
             ]
         });
         Ok(Self {
@@ -151,10 +152,18 @@ impl Optimizer {
         });
     }
 
-    /// The state as named tensors, one for each parameter: `momentum.<name>`. They share memory with the optimizer:
-    /// save them before the next step.
+    /// Forgets what was learnt of the gradients of those parameters whose names begin with `prefix`, as if they had taken no step.
+    pub fn forget(&mut self, prefix: &str) {
+        let forgotten = self.members().filter(|member| member.name.starts_with(prefix));
+        let states = forgotten.flat_map(|member| &member.state);
+        no_grad(|| states.for_each(|state| drop(state.shallow_clone().zero_())));
+    }
+
+    /// The state as named tensors: `momentum.<name>` for each parameter, and for Adam also `square.<name>` and `steps.<name>`. They
+    /// share memory with the optimizer: save them before the next step.
     pub fn state(&self) -> Vec<(String, Tensor)> {
-        self.members().map(|member| (member.state_name(), member.momentum.shallow_clone())).collect()
+        let named = self.members().flat_map(Member::named_state);
+        named.map(|(name, state)| (name, state.shallow_clone())).collect()
     }
 
     /// Takes over a state as [`Optimizer::state`] gives it; on an error nothing is changed.
@@ -169,18 +178,17 @@ impl Optimizer {
             }
         }
         let mut pairs = Vec::with_capacity(found.len());
-        for member in self.members() {
-            let name = member.state_name();
+        for (name, state) in self.members().flat_map(Member::named_state) {
             let Some(tensor) = found.remove(name.as_str()) else {
                 return Err(StateError::Missing { name });
             };
-            member.accepts(name, tensor)?;
-            pairs.push((member.momentum.shallow_clone(), tensor));
+            accepts(name, state, tensor)?;
+            pairs.push((state.shallow_clone(), tensor));
         }
         if let Some(name) = found.keys().min() {
             return Err(StateError::Unexpected { name: (*name).to_owned() });
         }
-        no_grad(|| pairs.iter_mut().for_each(|(momentum, tensor)| momentum.copy_(tensor)));
+        no_grad(|| pairs.iter_mut().for_each(|(state, tensor)| state.copy_(tensor)));
         Ok(())
     }
 
@@ -205,8 +213,13 @@ impl Optimizer {
 }
 
 impl Group {
-    fn new(rule: &GroupRule, name: &str, weight_decay: f64, parameters: &[&(String, Tensor)]) -> Self {
-        let members = parameters.iter().map(|(name, parameter)| Member::new(name, parameter)).collect();
+    fn new(
+        rule: &GroupRule,
+        name: &str,
+        (kind, weight_decay): (OptimizerKind, f64),
+        parameters: &[&(String, Tensor)],
+    ) -> Self {
+        let members = parameters.iter().map(|(name, parameter)| Member::new(name, parameter, kind)).collect();
         Self { name: name.to_owned(), rate: rule.rate, weight_decay, members }
     }
 
@@ -218,26 +231,42 @@ impl Group {
     }
 
     fn step(&self, settings: &OptimizerSettings, learning_rate: f64, found_inf: Option<&Tensor>) {
-        let (mut parameters, mut gradients, mut momenta) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut parameters, mut gradients) = (Vec::new(), Vec::new());
+        let mut states: [Vec<Tensor>; STATE.len()] = Default::default();
         for member in &self.members {
             if let Some(gradient) = member.gradient() {
                 gradients.push(self.update(settings, &member.parameter, gradient));
                 parameters.push(member.parameter.shallow_clone());
-                momenta.push(member.momentum.shallow_clone());
+                states
+                    .iter_mut()
+                    .zip(&member.state)
+                    .for_each(|(list, state)| list.push(state.shallow_clone()));
             }
+        }
+        if parameters.is_empty() {
+            return;
+        }
+        let [momenta, squares, steps] = states;
+        if settings.kind == OptimizerKind::Adam {
+            let state = AdamState { moments: &momenta, squares: &squares, steps: &steps };
+            return fused_adam(
+                &parameters,
+                &gradients,
+                &state,
+                (learning_rate, self.weight_decay),
+                found_inf,
+            );
         }
         // LARS has already added the weight decay to the gradient, because the trust ratio scales it too.
         let weight_decay = if settings.kind == OptimizerKind::Lars { 0.0 } else { self.weight_decay };
         let step = SgdStep { learning_rate, momentum: settings.momentum, weight_decay, first_step: false };
-        if !parameters.is_empty() {
-            fused_sgd(&parameters, &gradients, &momenta, step, found_inf);
-        }
+        fused_sgd(&parameters, &gradients, &momenta, step, found_inf);
     }
 
     /// The update that enters the momentum, in the parameter's memory layout.
     fn update(&self, settings: &OptimizerSettings, parameter: &Tensor, gradient: Tensor) -> Tensor {
         let update = match settings.kind {
-            OptimizerKind::Sgd => gradient,
+            OptimizerKind::Sgd | OptimizerKind::Adam => gradient,
             OptimizerKind::Lars => {
                 lars::scaled_gradient(parameter, &gradient, self.weight_decay, settings.trust_coefficient)
             }
@@ -258,24 +287,30 @@ impl Group {
 }
 
 impl Member {
-    fn new(name: &str, parameter: &Tensor) -> Self {
-        let momentum = no_grad(|| parameter.zeros_like());
-        Self { name: name.to_owned(), parameter: parameter.shallow_clone(), momentum }
+    fn new(name: &str, parameter: &Tensor, kind: OptimizerKind) -> Self {
+        let zeros = || no_grad(|| parameter.zeros_like());
+        let state = match kind {
+            OptimizerKind::Sgd | OptimizerKind::Lars => vec![zeros()],
+            OptimizerKind::Adam => {
+                vec![zeros(), zeros(), Tensor::zeros([], (Kind::Float, parameter.device()))]
+            }
+        };
+        Self { name: name.to_owned(), parameter: parameter.shallow_clone(), state }
     }
 
     fn gradient(&self) -> Option<Tensor> {
         Some(self.parameter.grad()).filter(Tensor::defined)
     }
 
-    fn state_name(&self) -> String {
-        format!("{MOMENTUM}{}", self.name)
+    fn named_state(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        STATE.iter().zip(&self.state).map(|(prefix, state)| (format!("{prefix}{}", self.name), state))
     }
+}
 
-    fn accepts(&self, name: String, tensor: &Tensor) -> Result<(), StateError> {
-        let describe = |tensor: &Tensor| format!("{:?} {:?}", tensor.kind(), tensor.size());
-        let (expected, found) = (describe(&self.momentum), describe(tensor));
-        if expected == found { Ok(()) } else { Err(StateError::Mismatch { name, expected, found }) }
-    }
+fn accepts(name: String, expected: &Tensor, found: &Tensor) -> Result<(), StateError> {
+    let describe = |tensor: &Tensor| format!("{:?} {:?}", tensor.kind(), tensor.size());
+    let (expected, found) = (describe(expected), describe(found));
+    if expected == found { Ok(()) } else { Err(StateError::Mismatch { name, expected, found }) }
 }
 
 /// Whether a parameter belongs to a norm: the weight beside it, or itself, has one axis. Those of other layers have more.

@@ -14,6 +14,8 @@ pub enum OptimizerKind {
     Sgd,
     /// Layer-wise adaptive rate scaling (You, Gitman and Ginsburg 2017) for large batches.
     Lars,
+    /// Adam (Kingma and Ba 2015), as `torch.optim.Adam`: rates of its means 0.9 and 0.999, floor 1e-8. It has no momentum factor.
+    Adam,
 }
 
 /// Which predictors keep the peak learning rate while the schedule lowers all other rates (SimSiam, section 4.2 and its
@@ -34,7 +36,7 @@ pub enum FixedPredictor {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimizerSettings {
-    /// SGD or LARS.
+    /// SGD, LARS or Adam.
     pub kind: OptimizerKind,
     /// Peak learning rate for a batch of 256 pictures; scaled linearly with the batch. Above 0.
     pub base_learning_rate: f64,

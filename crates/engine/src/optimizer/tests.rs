@@ -91,6 +91,69 @@ fn sgd_follows_the_scalar_loop() {
     }
 }
 
+/// Adam's values of one parameter by the formula; a step of `skipped` changes nothing.
+fn adam_oracle(start: &[f64], of: usize, steps: usize, weight_decay: f64, skipped: usize) -> Vec<f64> {
+    let mut values = start.to_vec();
+    let (mut means, mut squares, mut taken) = (vec![0.0; start.len()], vec![0.0; start.len()], 0);
+    for step in (0..steps).filter(|&step| step != skipped) {
+        taken += 1;
+        for (place, gradient) in gradients(step)[of].iter().enumerate() {
+            let gradient = gradient + weight_decay * values[place];
+            means[place] = 0.9 * means[place] + 0.1 * gradient;
+            squares[place] = 0.999 * squares[place] + 0.001 * gradient * gradient;
+            let mean = means[place] / (1.0 - 0.9f64.powi(taken));
+            let square: f64 = squares[place] / (1.0 - 0.999f64.powi(taken));
+            values[place] -= LEARNING_RATE * mean / (square.sqrt() + 1e-8);
+        }
+    }
+    values
+}
+
+#[test]
+fn adam_follows_the_scalar_loop_and_a_skipped_step_does_not_count() {
+    const SKIPPED: usize = 2;
+    let settings =
+        OptimizerSettings { kind: OptimizerKind::Adam, weight_decay: 0.01, ..OptimizerSettings::default() };
+    for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5)] {
+        let (parameters, mut optimizer) = pair(&settings, kind);
+        let starts: Vec<_> = parameters.iter().map(values).collect();
+        for step in 0..6 {
+            optimizer.zero_gradients();
+            for (parameter, gradient) in parameters.iter().zip(gradients(step)) {
+                give_gradient(parameter, &gradient);
+            }
+            let skip = not_finite(&Tensor::from(if step == SKIPPED { f64::NAN } else { 0.0 }));
+            optimizer.step(LEARNING_RATE, Some(&skip));
+        }
+        for (of, (parameter, start)) in parameters.iter().zip(&starts).enumerate() {
+            assert_close(&values(parameter), &adam_oracle(start, of, 6, 0.01, SKIPPED), tolerance);
+        }
+    }
+}
+
+#[test]
+fn adam_goes_on_from_its_state_and_forgets_what_it_is_told_to() {
+    let settings = OptimizerSettings { kind: OptimizerKind::Adam, ..OptimizerSettings::default() };
+    let (through, mut optimizer) = pair(&settings, Kind::Float);
+    run(&mut optimizer, &through, 0..3);
+    let state: Vec<_> = optimizer.state().into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
+    assert_eq!(state.len(), 6);
+    let (resumed, mut second) = pair(&settings, Kind::Float);
+    no_grad(|| resumed.iter().zip(&through).for_each(|(to, from)| to.shallow_clone().copy_(from)));
+    second.load_state(&state).unwrap();
+    run(&mut optimizer, &through, 3..6);
+    run(&mut second, &resumed, 3..6);
+    through.iter().zip(&resumed).for_each(|(one, two)| assert_eq!(values(one), values(two)));
+
+    second.forget("fc.w");
+    let largest = |optimizer: &Optimizer, name: &str| {
+        let states = optimizer.state().into_iter().filter(|(state, _)| state.ends_with(name));
+        states.map(|(_, tensor)| tensor.abs().max().double_value(&[])).fold(0.0, f64::max)
+    };
+    assert_eq!(largest(&second, "fc.weight"), 0.0);
+    assert!(largest(&second, "fc.bias") > 0.0);
+}
+
 #[test]
 fn lars_follows_the_scalar_loop_with_vectors_left_out() {
     let settings =
@@ -327,7 +390,10 @@ fn a_gradient_of_another_layout_is_rearranged() {
         assert_eq!(arranged.stride(), parameter.stride());
         assert!(arranged.equal(&gradient));
         assert_eq!(arranged.data_ptr() != gradient.data_ptr(), is_copied);
-        assert_eq!(Member::new("kernel", &parameter).momentum.stride(), parameter.stride());
+        assert_eq!(
+            Member::new("kernel", &parameter, OptimizerKind::Sgd).state[0].stride(),
+            parameter.stride()
+        );
     }
 }
 

@@ -1,231 +1,152 @@
-//! DenseSiam for unsupervised segmentation (section 4, eq. 8): the projector of PixSim names the class of each pixel.
+//! Methods of unsupervised segmentation, one file each, and the interface that other code uses.
 //!
-//! View 1 is cropped in pixels, view 2 whole; the crop and flip of view 1 are applied to the *features* of view 2, so
-//! that the network becomes invariant to the first and equivariant to the second. After that all positions of the two
-//! maps correspond. Tensors have the names of the released code, with `kernel_*` for RegionSim. Every stop-gradient is
-//! a `detach` in this file or in the region loss that it shares with pre-training.
+//! All have the same trunk, and two views of each picture whose maps correspond: view 1 is cropped in pixels, view 2 is whole, and
+//! its *features* are cropped and flipped as view 1 was. A method makes pseudo-categories of the map's positions.
 
-mod settings;
+mod chosen;
+pub mod densesiam;
+pub mod iic;
+pub mod kmeans;
+mod labeller;
+pub mod mdc;
+pub mod picie;
+mod trunk;
 
-use densesiam_geometry::Fraction;
-use densesiam_settings::duration::Now;
-use densesiam_torch_ext::{Group, sample, upload};
-use tch::{Kind, Tensor};
+use std::fmt::Debug;
 
-pub use settings::{
-    Auxiliary, Labelling, Rebalance, SegmentEncoder, SegmentPixSim, SegmentRegionSim, Settings,
-};
+use densesiam_random::Key;
+use densesiam_settings::SettingError;
+use densesiam_settings::duration::{Horizon, Now};
+use tch::Tensor;
 
-use crate::collapse::category_counts;
-use crate::encoder::{Pyramid, ResNet};
-use crate::heads::{Form, Head};
-use crate::layers::{Mode, both_views};
-use crate::losses::{loss_kind, weighed, zero_like};
-use crate::pretrain::densesiam::{RegionSim, region_loss};
-use crate::step::{Step, Watched};
-use crate::store::{Scope, Store};
+pub use chosen::Chosen;
+pub use kmeans::{ClusterError, ClusteringSettings};
+pub use trunk::{ENCODER, Reading, SegmentEncoder, Trunk, Views, alignment};
 
-/// What the names of the encoder's tensors begin with, as released.
-pub const ENCODER: &str = "backbone.";
+use crate::pretrain::NamedLoss;
+use crate::step::{Predictors, Step};
+use crate::store::Store;
 
-/// Encoder, pyramid and heads.
-#[derive(Debug)]
-pub struct Segmenter {
-    encoder: ResNet,
-    pyramid: Pyramid,
-    projector: Head,
-    predictor: Option<Head>,
-    auxiliary: Option<(Head, Head)>,
-    regionsim: Option<RegionSim>,
-    /// The weights of PixSim and of the auxiliary head.
-    weights: (f64, f64),
-    settings: Settings,
-    group: Group,
-}
+/// A way to segment without labels.
+pub trait Segmenting {
+    /// Labels a batch for the next step, without a gradient, if the method learns from its own labels. Separate from the step, because
+    /// it is counted apart.
+    fn label(&mut self, _views: &Views) {}
 
-/// The weighted losses of one step, scalars on the device; one that is off is 0.
-#[derive(Debug)]
-pub struct Losses {
-    /// `w_pix L_pix`
-    pub pixel: Tensor,
-    /// `w_aux L_aux`
-    pub auxiliary: Tensor,
-    /// `L_seg`
-    pub labelling: Tensor,
-    /// `0.1 L_reg`
-    pub region: Tensor,
-    /// Eq. 8, to be differentiated.
-    pub total: Tensor,
-}
+    /// One step in training mode, up to the loss. Every stop-gradient is a `detach` or a `no_grad` in the method's own file.
+    fn step(&mut self, views: &Views, now: Now) -> Step;
 
-/// The output of a step.
-#[derive(Debug)]
-pub struct Output {
-    /// The losses.
-    pub losses: Losses,
-    /// The projector's output for view 1, `[B, N, h, w]`.
-    pub z: Tensor,
-}
+    /// Scores of the pseudo-categories of pictures `[B, 3, H, W]` in evaluation mode, `[B, N, H/4, W/4]`, in the kind of the losses.
+    /// The greatest one is the segmentation.
+    fn logits(&self, pictures: &Tensor) -> Tensor;
 
-impl Segmenter {
-    /// Builds the model in `store`, under the names of the released code, for `categories` pseudo-categories, `N`.
-    pub fn new(store: &Store, settings: &Settings, categories: i64) -> Self {
-        let root = store.root();
-        let (width, architecture) = (settings.encoder.width, settings.encoder.architecture);
-        let has = |weight: f64| weight > 0.0;
-        let pair = |scope: &Scope, projector: &str, predictor: &str, classes: i64| {
-            (
-                Head::labeller(&(scope / projector), width, classes),
-                Head::predictor(&(scope / predictor), Form::Maps, classes, width),
-            )
-        };
-        let (projector, predictor) =
-            (Head::labeller(&(&root / "projector"), width, categories), &root / "predictor");
-        Self {
-            encoder: ResNet::new(
-                &(&root / ENCODER.trim_end_matches('.')),
-                architecture,
-                settings.encoder.zero_residual,
-            ),
-            pyramid: Pyramid::new(&(&root / "decoder"), architecture, width),
-            projector,
-            predictor: has(settings.pixsim.weight)
-                .then(|| Head::predictor(&predictor, Form::Maps, categories, width)),
-            auxiliary: has(settings.auxiliary.weight)
-                .then(|| pair(&root, "aux_projector", "aux_predictor", settings.auxiliary.classes)),
-            regionsim: settings.has_regionsim().then(|| RegionSim::new(&root, "kernel", width, width)),
-            weights: settings.weights(categories),
-            settings: settings.clone(),
-            group: store.group().clone(),
-        }
-    }
-
-    /// One step in training mode, up to the loss: [`Segmenter::forward`] in the form that a training uses. `share` is that of
-    /// the batch which these views are, 1 for one process.
-    pub fn step(&self, [view1, view2]: [&Tensor; 2], align: &Tensor, now: Now, share: f64) -> Step {
-        let regions = self.settings.regionsim_has_started(now);
-        let Output { losses, z } = self.forward(view1, view2, Some(align), regions);
-        let Losses { pixel, auxiliary, labelling, region, total } = losses;
-        let [pixel, auxiliary, labelling, region, total] =
-            [pixel, auxiliary, labelling, region, total].map(|loss| weighed(loss, share));
-        Step {
-            loss: total,
-            parts: vec![
-                ("loss_pixel", pixel),
-                ("loss_auxiliary", auxiliary),
-                ("loss_labelling", labelling),
-                ("loss_region", region),
-            ],
-            counts: Vec::new(),
-            watched: vec![Watched::Categories(z)],
-        }
-    }
-
-    /// One step in training mode. `view1` is cropped in pixels; `view2` is whole, and `align` (`[B, h, w, 2]`, see
-    /// `grid_sample`) brings its features to the crop and flip of view 1. Without `align` both are already aligned.
-    pub fn forward(&self, view1: &Tensor, view2: &Tensor, align: Option<&Tensor>, regions: bool) -> Output {
-        let [[f1, f2]] =
-            both_views([view1, view2].map(Tensor::shallow_clone), |view, mode| [self.features(view, mode)]);
-        let f2 = align.map_or(f2.shallow_clone(), |align| sample(&f2, align));
-        let kind = loss_kind(f1.kind());
-        // If a head is off, the projection stands in for its output, and is not used.
-        let [z, p, auxiliary_z, auxiliary_p] =
-            both_views([&f1, &f2].map(Tensor::shallow_clone), |f, mode| {
-                let z = self.projector.forward(f, mode);
-                let p = self.predictor.as_ref().map(|predictor| predictor.forward(&z, mode));
-                let auxiliary_z = self.auxiliary.as_ref().map(|(projector, _)| projector.forward(f, mode));
-                let auxiliary_p = self.auxiliary.as_ref().zip(auxiliary_z.as_ref());
-                let auxiliary_p = auxiliary_p.map(|((_, predictor), z)| predictor.forward(z, mode));
-                let or_z = |head: Option<Tensor>| head.unwrap_or_else(|| z.shallow_clone());
-                [z.shallow_clone(), or_z(p), or_z(auxiliary_z), or_z(auxiliary_p)]
-            });
-        let distance = self.settings.pixsim.distance;
-        let similarity = |[z1, z2]: &[Tensor; 2], [p1, p2]: &[Tensor; 2]| {
-            (distance.mean(p1, &z2.detach()) + distance.mean(p2, &z1.detach())) * 0.5
-        };
-        let (w_pixel, w_auxiliary) = self.weights;
-        let nothing = zero_like(&f1);
-        let off = || nothing.shallow_clone();
-        let pixel = if self.predictor.is_some() { w_pixel * similarity(&z, &p) } else { off() };
-        let auxiliary = match self.auxiliary {
-            Some(_) => w_auxiliary * similarity(&auxiliary_z, &auxiliary_p),
-            None => off(),
-        };
-        let z = z.map(|view| view.to_kind(kind));
-        let labelling = match self.settings.labelling.weight {
-            0.0 => off(),
-            weight => (self.labelling_loss(&z[0]) + self.labelling_loss(&z[1])) * (0.5 * weight),
-        };
-        let region = match self.regionsim.as_ref().filter(|_| regions) {
-            Some(regionsim) => {
-                let [one, two] = regionsim.forward(&z, &[f1, f2]);
-                let SegmentRegionSim { weight, loss, temperature, stop_gradient, .. } =
-                    self.settings.regionsim;
-                region_loss([&one, &two], loss, (temperature, stop_gradient), distance) * weight
-            }
-            None => off(),
-        };
-        let total = &pixel + &auxiliary + &labelling + &region;
-        Output { losses: Losses { pixel, auxiliary, labelling, region, total }, z: z[0].detach() }
-    }
-
-    /// The projector's output in evaluation mode: `[B, 3, H, W]` to `[B, N, H/4, W/4]` in the kind of the losses. Its
-    /// argmax is the segmentation; there is no predictor at inference.
-    pub fn logits(&self, pictures: &Tensor) -> Tensor {
-        let z = self.projector.forward(&self.features(pictures, Mode::Evaluate), Mode::Evaluate);
-        z.to_kind(loss_kind(z.kind()))
-    }
-
-    /// The pyramid's map: `[B, 3, H, W]` to `[B, width, H/4, W/4]`.
-    pub fn features(&self, pictures: &Tensor, mode: Mode) -> Tensor {
-        self.pyramid.forward(&self.encoder.forward(pictures, mode))
-    }
-
-    /// Cross-entropy of `z` `[B, N, h, w]` against its own argmax, with the weights of the classes in the batch of all processes.
-    fn labelling_loss(&self, z: &Tensor) -> Tensor {
-        let labels = z.detach().argmax(1, false);
-        let entropy = -z.log_softmax(1, z.kind()).gather(1, &labels.unsqueeze(1), false).squeeze_dim(1);
-        let counts = || {
-            let counts = category_counts(&labels, z.size()[1]);
-            self.group.sum(&counts);
-            counts.to_kind(z.kind())
-        };
-        let weights = match self.settings.labelling.rebalance {
-            Rebalance::None => return entropy.mean(z.kind()),
-            Rebalance::Frequency => {
-                let counts = counts();
-                &counts / counts.sum(z.kind())
-            }
-            Rebalance::Inverse => {
-                let counts = counts();
-                let used = counts.gt(0).sum(z.kind());
-                counts.sum(z.kind()) / (counts.clamp_min(1) * used)
-            }
-        };
-        (entropy * weights.take(&labels)).mean(z.kind())
+    /// The method's clusters, if it clusters the features of all pictures once an epoch.
+    fn clustering(&mut self) -> Option<&mut dyn Clustering> {
+        None
     }
 }
 
-/// The grid that brings a whole view's features to the crop and flip of the other view: `[B, cells, cells, 2]`.
-/// `boxes` are crop boxes within the whole view.
-pub fn alignment(
-    boxes: &[Fraction],
-    flips: &[bool],
-    cells: usize,
-    kind: Kind,
-    device: tch::Device,
-) -> Tensor {
-    let mut coordinates = Vec::with_capacity(boxes.len() * cells * cells * 2);
-    for (crop, &flip) in boxes.iter().zip(flips) {
-        for row in 0..cells {
-            for column in 0..cells {
-                let column = if flip { cells - 1 - column } else { column };
-                let centre = |index: usize| (index as f64 + 0.5) / cells as f64;
-                let point = crop.at(centre(column), centre(row));
-                coordinates.extend([2.0 * point.x - 1.0, 2.0 * point.y - 1.0]);
-            }
-        }
+/// Why the features of all pictures are clustered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// For the labels of an epoch: the views as they are learnt from.
+    Epoch,
+    /// For the segmentation, after the last step: one view, the whole picture, with the running statistics.
+    Whole,
+}
+
+/// Clusters of the features of all pictures: a pass over the pictures gathers them, and then they settle.
+pub trait Clustering {
+    /// Begins a pass; `key` names seed and epoch. A pass that was begun before is forgotten.
+    fn begin(&mut self, pass: Pass, key: Key);
+
+    /// Passes a batch through the trunk, without a gradient: for each map that is clustered `[B, width, h, w]`.
+    fn encode(&self, views: &Views) -> Vec<Tensor>;
+
+    /// Adds the maps of a batch; `keys` are those of its samples.
+    ///
+    /// # Errors
+    /// When there are fewer feature vectors than clusters.
+    fn gather(&mut self, maps: &[Tensor], keys: &[Key]) -> Result<(), ClusterError>;
+
+    /// Clusters what was gathered. The labels of the epoch are those of the network as it is now.
+    ///
+    /// # Errors
+    /// When there are fewer feature vectors than clusters.
+    fn settle(&mut self) -> Result<(), ClusterError>;
+
+    /// What the names of those parameters begin with that start anew in each epoch, and whose momentum is then none.
+    fn renewed(&self) -> Option<&'static str> {
+        None
     }
-    let side = cells as i64;
-    upload(&coordinates, &[boxes.len() as i64, side, side, 2], device).to_kind(loss_kind(kind))
+}
+
+/// What gives the scores of the categories from the pyramid's map, for those who write the network elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Categories {
+    /// DenseSiam's projector.
+    Projector,
+    /// A 1x1 convolution.
+    Convolution {
+        /// Its kernel, `[N, width, 1, 1]` or `[N, width]`.
+        kernel: &'static str,
+        /// Its bias, `[N]`.
+        bias: Option<&'static str>,
+        /// Whether the map is divided by its length at each position before.
+        unit: bool,
+    },
+}
+
+/// The weights of a loss over `few` and of one over `many` categories: each has the other's share of both logarithms (eq. 8).
+fn balance(few: i64, many: i64) -> [f64; 2] {
+    let [few, many] = [few, many].map(|categories| (categories as f64).ln());
+    [many / (few + many), few / (few + many)]
+}
+
+/// The settings of a method, which are implemented beside it.
+pub trait SegmentingSettings: Debug {
+    /// Its name, the value of the key `method`.
+    fn name(&self) -> &'static str;
+
+    /// The encoder that it trains.
+    fn encoder(&self) -> &SegmentEncoder;
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first setting that is not allowed.
+    fn validate(&self) -> Result<(), SettingError>;
+
+    /// Whether it takes view 1 alone.
+    fn takes_one_view(&self) -> bool {
+        false
+    }
+
+    /// What gives the scores of its categories.
+    fn categories(&self) -> Categories;
+
+    /// What it clusters, if it clusters the features of all pictures once an epoch: how, and into how many clusters at most, where
+    /// the segmentation has so many categories.
+    fn clustering(&self, _categories: i64) -> Option<(&ClusteringSettings, i64)> {
+        None
+    }
+
+    /// The predictors to which `optimizer.fixed_predictor_learning_rate` refers.
+    fn predictors(&self) -> Predictors {
+        Predictors::NONE
+    }
+
+    /// Its losses, the most important one first.
+    fn losses(&self) -> &'static [NamedLoss];
+
+    /// What it minimises in a training of this length, for so many categories, in a line.
+    fn summary(&self, horizon: &Horizon, categories: i64) -> String;
+
+    /// A message to the user before this step, if there is one.
+    fn notice(&self, _now: Now) -> Option<&'static str> {
+        None
+    }
+
+    /// The method in a new model, for so many pseudo-categories.
+    fn build(&self, store: &Store, categories: i64) -> Box<dyn Segmenting>;
 }

@@ -3,7 +3,8 @@
 
 use densesiam_geometry::{Fraction, Region, View};
 use densesiam_nn::pretrain::densesiam::{Correspondence, DenseSiam, Settings};
-use densesiam_nn::segment::{self, Segmenter};
+use densesiam_nn::segment::densesiam::{self, Segmenter};
+use densesiam_nn::segment::{Reading, Views, alignment};
 use densesiam_nn::{Architecture, Group, Store};
 use densesiam_random::{Key, Purpose, RngExt};
 use tch::{Device, Kind, Tensor};
@@ -59,13 +60,13 @@ fn pretraining(device: Device, parameters: Kind, maps: Kind) -> (Vec<f64>, Tenso
 }
 
 fn segmentation(device: Device, parameters: Kind, maps: Kind) -> (Vec<f64>, Tensor) {
-    let settings = segment::Settings::default();
+    let settings = densesiam::Settings::default();
     let store = Store::new(parameters, device, 7);
     let model = Segmenter::new(&store, &settings, 11);
     let boxes = [Fraction { x0: 0.1, y0: 0.2, x1: 0.8, y1: 0.9 }; BATCH];
-    let align = segment::alignment(&boxes, &[true; BATCH], 16, parameters, device);
-    let [one, two] = [0, 1].map(|view| pictures(view, 64).to_device(device).to_kind(maps));
-    let losses = model.forward(&one, &two, Some(&align), true).losses;
+    let align = alignment(&boxes, &[true; BATCH], (16, Reading::Whole), parameters, device);
+    let pixels = [0, 1].map(|view| pictures(view, 64).to_device(device).to_kind(maps)).into();
+    let losses = model.forward(&Views { pixels, align: Some(align), share: 1.0 }, true).losses;
     outcome(&store, &[&losses.total, &losses.pixel, &losses.auxiliary, &losses.labelling, &losses.region])
 }
 

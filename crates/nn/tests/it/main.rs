@@ -20,4 +20,5 @@ mod pretrain_parity;
 mod region_laws;
 mod rival_parity;
 mod segment_parity;
+mod segment_rival_parity;
 mod transfer;

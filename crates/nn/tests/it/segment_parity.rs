@@ -1,7 +1,8 @@
 //! The segmentation step against the authors' released code (`segment-*` test vectors).
 
 use densesiam_geometry::Fraction;
-use densesiam_nn::segment::{Output, Rebalance, Segmenter, Settings, alignment};
+use densesiam_nn::segment::densesiam::{Output, Rebalance, Segmenter, Settings};
+use densesiam_nn::segment::{Reading, Segmenting, SegmentingSettings, Views, alignment};
 use densesiam_nn::{Architecture, Store};
 use tch::{Device, Kind, Tensor};
 
@@ -44,7 +45,8 @@ fn run(fixture: &Fixture, kind: Kind) -> Run {
     let model = Segmenter::new(&store, &settings, fixture.setting("num_classes"));
     fill(&store.parameters(), fixture.setting("seed"));
     let [view1, view2] = ["view1", "view2"].map(|name| fixture.tensor(name).to_kind(kind));
-    let output = model.forward(&view1, &view2, None, true);
+    let views = Views { pixels: vec![view1.shallow_clone(), view2], align: None, share: 1.0 };
+    let output = model.forward(&views, true);
     output.losses.total.backward();
     Run { store, model, view1, output }
 }
@@ -88,7 +90,7 @@ fn parity_segment_float32_smoke() {
 #[test]
 fn the_whole_box_without_a_flip_aligns_a_map_with_itself() {
     let whole = Fraction { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
-    let grid = alignment(&[whole, whole], &[false, true], 4, Kind::Double, Device::Cpu);
+    let grid = alignment(&[whole, whole], &[false, true], (4, Reading::Whole), Kind::Double, Device::Cpu);
     let centre = |cell: f64| (2.0 * cell + 1.0) / 4.0 - 1.0;
     for column in 0..4 {
         assert_close("plain x", grid.double_value(&[0, 2, column, 0]), centre(column as f64), 1e-12, 0.0);
@@ -105,7 +107,8 @@ fn inverse_weights_make_every_class_count_alike() {
     settings.encoder.width = 8;
     let model = Segmenter::new(&store, &settings, 3);
     let view = Tensor::arange(2 * 3 * 32 * 32, (Kind::Double, Device::Cpu)).sin().view([2, 3, 32, 32]);
-    let output = model.forward(&view, &view, None, false);
+    let pixels = vec![view.shallow_clone(), view];
+    let output = model.forward(&Views { pixels, align: None, share: 1.0 }, false);
     let z = &output.z;
     let labels = z.argmax(1, false);
     let entropy = -z.log_softmax(1, Kind::Double).gather(1, &labels.unsqueeze(1), false).squeeze_dim(1);

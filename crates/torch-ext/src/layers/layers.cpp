@@ -49,6 +49,10 @@ char* torch_ext_contrast(void* q, void* r, double temperature, void** output) {
   return message_of([&] { *output = new at::Tensor(contrast(tensor(q), tensor(r), temperature)); });
 }
 
+char* torch_ext_cluster_sums(void* rows, void* centroids, void** output) {
+  return message_of([&] { *output = new at::Tensor(cluster_sums(tensor(rows), tensor(centroids))); });
+}
+
 char* torch_ext_cross_entropy(void* p, void* z, void** output) {
   return message_of([&] { *output = new at::Tensor(cross_entropy(tensor(p), tensor(z))); });
 }

@@ -56,6 +56,10 @@ at::Tensor contrast(const at::Tensor& q, const at::Tensor& r, double temperature
 // float64 for maps in float64, else in float32.
 at::Tensor cross_entropy(const at::Tensor& p, const at::Tensor& z);
 
+// The sums of rows [R, D] by the nearest of centroids [K, D], in float64 [K + 1, D + 1]: each cluster's sum, and in the last column the
+// number of its rows; the first number of the last line is the sum of all squared distances.
+at::Tensor cluster_sums(const at::Tensor& rows, const at::Tensor& centroids);
+
 // Autograd does not accept an undefined tensor as an argument.
 inline std::optional<at::Tensor> optional(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional(tensor) : std::nullopt;

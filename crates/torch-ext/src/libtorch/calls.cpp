@@ -65,6 +65,28 @@ char* torch_ext_fused_sgd(void* const* parameters, void* const* gradients, void*
   });
 }
 
+// One step of Adam over lists of parameters, their gradients, both moments and the number of steps of each (a float32 scalar,
+// which is counted here), as torch.optim.Adam computes it, in one pass over memory. If `found_inf` (one float) is 1
+// nothing is changed.
+char* torch_ext_fused_adam(void* const* parameters, void* const* gradients, void* const* moments, void* const* squares,
+                           void* const* steps, size_t count, double weight_decay, double learning_rate, void* found_inf) {
+  return message_of([&] {
+    at::NoGradGuard no_grad;
+    auto found = found_inf ? c10::optional<at::Tensor>(*static_cast<at::Tensor*>(found_inf)) : c10::nullopt;
+    auto stepped = tensors(parameters, count), by = tensors(gradients, count);
+    auto first = tensors(moments, count), second = tensors(squares, count);
+    // The processor's kernel treats all of them as flat memory and does not check.
+    for (size_t i = 0; i < count; i++)
+      for (const auto& like : {by[i], first[i], second[i]})
+        TORCH_CHECK(stepped[i].strides() == like.strides(), "strides differ");
+    const auto taken = tensors(steps, count);
+    if (found) at::_foreach_add_(taken, 1 - *found); else at::_foreach_add_(taken, 1);
+    at::_fused_adam_(stepped, by, first, second, /*max_exp_avg_sqs=*/{}, taken, learning_rate,
+                     /*beta1=*/0.9, /*beta2=*/0.999, weight_decay, /*eps=*/1e-8, /*amsgrad=*/false,
+                     /*maximize=*/false, /*grad_scale=*/c10::nullopt, found);
+  });
+}
+
 // A copy of `tensor`, which is on the processor, on a CUDA device. Neither the host nor the current computation of the
 // device waits: the copy uses page-locked memory and a separate stream, and later work waits for it.
 char* torch_ext_upload(void* tensor, int64_t device_index, void** output) {

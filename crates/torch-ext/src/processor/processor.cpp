@@ -9,6 +9,7 @@ extern const MaxPoolKernels max_pool_avx2_float, max_pool_avx2_bfloat16, max_poo
     max_pool_avx512_bfloat16;
 extern const RoiAlignKernels roi_align_avx2_float, roi_align_avx2_bfloat16, roi_align_avx512_float,
     roi_align_avx512_bfloat16;
+extern const ClusterKernels clusters_avx2, clusters_avx512;
 #endif
 
 const Kernels& kernels() {
@@ -17,11 +18,11 @@ const Kernels& kernels() {
     if (__builtin_cpu_supports("x86-64-v4"))
       return Kernels{"avx512", &winograd_avx512, &batch_norm_avx512_float, &batch_norm_avx512_bfloat16,
                      &sample_avx512_float, &sample_avx512_bfloat16, &max_pool_avx512_float, &max_pool_avx512_bfloat16,
-                     &roi_align_avx512_float, &roi_align_avx512_bfloat16};
+                     &roi_align_avx512_float, &roi_align_avx512_bfloat16, &clusters_avx512};
     if (__builtin_cpu_supports("x86-64-v3"))
       return Kernels{"avx2", &winograd_avx2, &batch_norm_avx2_float, &batch_norm_avx2_bfloat16,
                      &sample_avx2_float, &sample_avx2_bfloat16, &max_pool_avx2_float, &max_pool_avx2_bfloat16,
-                     &roi_align_avx2_float, &roi_align_avx2_bfloat16};
+                     &roi_align_avx2_float, &roi_align_avx2_bfloat16, &clusters_avx2};
 #endif
     return Kernels{};
   }();
@@ -52,6 +53,10 @@ const MaxPoolKernels* max_pool_kernels(const at::Tensor& map) {
 
 const RoiAlignKernels* roi_align_kernels(const at::Tensor& map) {
   return of_kind(map, kernels().roi_align_float, kernels().roi_align_bfloat16);
+}
+
+const ClusterKernels* cluster_kernels(const at::Tensor& rows) {
+  return rows.is_cpu() && rows.scalar_type() == at::kFloat ? kernels().clusters : nullptr;
 }
 
 // Null if there are none.

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "batch_norm.h"
+#include "clusters.h"
 #include "max_pool.h"
 #include "roi_align.h"
 #include "sample.h"
@@ -20,6 +21,7 @@ struct Kernels {
   const SampleKernels *sample_float = nullptr, *sample_bfloat16 = nullptr;
   const MaxPoolKernels *max_pool_float = nullptr, *max_pool_bfloat16 = nullptr;
   const RoiAlignKernels *roi_align_float = nullptr, *roi_align_bfloat16 = nullptr;
+  const ClusterKernels* clusters = nullptr;
 };
 
 const Kernels& kernels();
@@ -29,5 +31,7 @@ const BatchNormKernels* batch_norm_kernels(const at::Tensor& map);
 const SampleKernels* sample_kernels(const at::Tensor& map);
 const MaxPoolKernels* max_pool_kernels(const at::Tensor& map);
 const RoiAlignKernels* roi_align_kernels(const at::Tensor& map);
+// Those for rows in float32, or null.
+const ClusterKernels* cluster_kernels(const at::Tensor& rows);
 
 inline at::Tensor channels_last(const at::Tensor& tensor) { return tensor.contiguous(at::MemoryFormat::ChannelsLast); }

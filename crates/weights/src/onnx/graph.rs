@@ -85,6 +85,12 @@ impl<'t> Graph<'t> {
         self.after(x, "Relu", &format!("{}.relu", x.name), vec![x.name.clone()], vec![])
     }
 
+    /// `x` with the length 1 at each position.
+    pub(super) fn unit(&mut self, x: &Map) -> Map {
+        let over_channels = vec![int("axis", 1), int("p", 2)];
+        self.after(x, "LpNormalization", &format!("{}.unit", x.name), vec![x.name.clone()], over_channels)
+    }
+
     pub(super) fn add(&mut self, x: &Map, y: &Map) -> Map {
         self.after(x, "Add", &format!("{}.add", x.name), vec![x.name.clone(), y.name.clone()], vec![])
     }

@@ -49,14 +49,30 @@ pub fn encoder(tensors: &[Tensor], normalisation: Normalisation) -> Result<Vec<u
     Ok(graph.into_file(&outputs, &metadata(normalisation)))
 }
 
-/// The segmentation, whose `tensors` have the released names, those of its encoder beginning with `encoder` (`backbone.`): `images` to `logits` `[batch, categories, height, width]`, whose
-/// argmax is the pseudo-category of each pixel. Which classes those were matched to is in the file's metadata.
+/// What names the category of a position.
+#[derive(Clone, Copy, Debug)]
+pub enum Categories {
+    /// DenseSiam's projector.
+    Projector,
+    /// A 1x1 convolution, of features of length 1 if `unit`.
+    Convolution {
+        /// Its name.
+        name: &'static str,
+        /// Whether features are divided by their length.
+        unit: bool,
+    },
+}
+
+/// The segmentation, whose `tensors` have the released names, those of its encoder beginning with `encoder` (`backbone.`): `images`
+/// to `logits` `[batch, categories, height, width]`, whose argmax is the pseudo-category of each pixel. Which classes those were
+/// matched to is in the file's metadata.
 ///
 /// # Errors
 /// When a tensor of the model is missing.
 pub fn segmentation(
     tensors: &[Tensor],
     (encoder, normalisation): (&str, Normalisation),
+    categories: Categories,
     classes: Option<ClassOfCategory>,
 ) -> Result<Vec<u8>, NoTensor> {
     let mut graph = Graph::over(tensors);
@@ -67,11 +83,19 @@ pub fn segmentation(
         let above = graph.resize_like(&map, &below);
         map = graph.add(&lateral, &above);
     }
-    for (convolution, norm) in [("projector.0", "projector.1"), ("projector.3", "projector.4")] {
-        map = layer(&mut graph, &map, [convolution, norm], 1)?;
-    }
-    map = graph.convolution(&map, "projector.6", 1)?;
-    map = graph.norm(&map, "projector.7")?;
+    map = match categories {
+        Categories::Projector => {
+            for (convolution, norm) in [("projector.0", "projector.1"), ("projector.3", "projector.4")] {
+                map = layer(&mut graph, &map, [convolution, norm], 1)?;
+            }
+            map = graph.convolution(&map, "projector.6", 1)?;
+            graph.norm(&map, "projector.7")?
+        }
+        Categories::Convolution { name, unit } => {
+            let features = if unit { graph.unit(&map) } else { map };
+            graph.convolution(&features, name, 1)?
+        }
+    };
     map = graph.resize_like(&map, &graph.input());
     let mut metadata = metadata(normalisation);
     if let Some(ClassOfCategory { step, of_category, names }) = classes {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use densesiam::recipe::ablation::{Ablation, Paper, Variant};
-use densesiam::tasks::segment::Absent;
+use densesiam::tasks::segment::{Absent, Cost};
 use densesiam_metrics::Spread;
 use densesiam_report::page::{Chart, Comparison, Series};
 use serde_json::{Value, json};
@@ -94,6 +94,9 @@ fn cells(ablation: &Ablation, rows: &[Row]) -> Vec<Vec<String>> {
     let mut head = vec!["variant".to_owned(), "seeds".to_owned()];
     head.extend(names.iter().cloned());
     head.extend(compared.map(|name| format!("{name}, difference")));
+    // Of a cost each variant's share of the first one's is shown.
+    let cost = names.iter().any(|name| name == Cost::TRAINING).then_some(Cost::TRAINING);
+    head.extend(cost.map(|name| format!("{name}, share")));
     head.extend(measure.map(|measure| format!("paper: {measure}")));
     let measured = |row: &Row| {
         let mut cells = vec![row.variant.name.clone(), row.seeds()];
@@ -104,6 +107,11 @@ fn cells(ablation: &Ablation, rows: &[Row]) -> Vec<Vec<String>> {
             of_both.map_or("-".to_owned(), |(own, first)| format!("{:+.2}", own - first))
         };
         cells.extend(compared.map(difference));
+        let share = |name: &str| {
+            let of_both = mean(row, name).zip(mean(&rows[0], name));
+            of_both.map_or("-".to_owned(), |(own, first)| format!("{:.0} %", 100.0 * own / first))
+        };
+        cells.extend(cost.map(share));
         cells.extend(measure.map(|_| match &row.variant.paper {
             Paper::Measure(figure) => figure.clone(),
             Paper::Figures(_) => String::new(),

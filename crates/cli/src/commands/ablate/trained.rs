@@ -13,7 +13,7 @@ use densesiam::recipe::transfer::detection::DetectionRecipe;
 use densesiam::recipe::transfer::segmentation::FcnRecipe;
 use densesiam::recipe::{Common, Training, find};
 use densesiam::run::Table;
-use densesiam::tasks::segment::Absent;
+use densesiam::tasks::segment::{Absent, Cost};
 use densesiam::tasks::transfer::{detection, segmentation};
 use densesiam::tasks::{pretrain, segment};
 use densesiam_engine::interrupt::Interrupt;
@@ -128,6 +128,8 @@ impl Trained {
                 figures.insert(1, ("best mIoU", best));
                 let absent = evaluations.last_row().and_then(Absent::recorded);
                 figures.push(("absent classes", absent.and_then(|of| number(&of))));
+                let cost = Cost::of(&metrics, &evaluations);
+                figures.extend(cost.iter().flat_map(Cost::figures).map(|(name, value)| (name, Some(value))));
             }
             Self::Fcn(_) | Self::Detector(_) => {}
         }

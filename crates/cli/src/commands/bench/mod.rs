@@ -1,6 +1,7 @@
 //! `densesiam bench`: what this machine reaches, beside its own limits, so that figures from different machines can be
 //! compared. `benches/peers` holds the same work in PyTorch, `benches/pairs.py` runs both in turn.
 
+mod clusters;
 mod data;
 mod index;
 mod limits;
@@ -53,6 +54,27 @@ pub(crate) enum Bench {
     },
     /// Decode and the two views of segmentation of each picture (640 pixels to 320), on one core
     SegmentLoader(PictureArguments),
+    /// Rounds of k-means over made-up features in memory
+    Clusters {
+        /// Features
+        #[arg(long, default_value_t = 1_000_000, value_parser = number(1..=1 << 32))]
+        rows: usize,
+        /// Numbers of a feature
+        #[arg(long, default_value_t = 128, value_parser = number(1..=65_536))]
+        dim: usize,
+        /// Clusters
+        #[arg(long, default_value_t = 27, value_parser = number(1..=65_536))]
+        clusters: usize,
+        /// Threads; 0 for all cores
+        #[arg(long, default_value_t = 0, value_parser = number(0..=1024))]
+        threads: usize,
+        /// Measured rounds
+        #[arg(long, default_value_t = 10, value_parser = number(1..=MOST))]
+        steps: usize,
+        /// Rounds before that
+        #[arg(long, default_value_t = 2, value_parser = number(0..=MOST))]
+        warmup: usize,
+    },
     /// Segmentation of made-up pictures: forward, upsampling and argmax at their full size
     Predict {
         /// Settings laid over the recipe camvid_r18, as key=value; `densesiam keys` explains them
@@ -134,6 +156,9 @@ pub(super) fn run(bench: &Bench) -> Result<(), Error> {
         Bench::TransferStep { recipe, step } => step::transfer(recipe, step),
         Bench::Loader { pictures, size } => data::pretrain_views(pictures, *size),
         Bench::SegmentLoader(pictures) => data::segment_views(pictures),
+        Bench::Clusters { rows, dim, clusters, threads, steps, warmup } => {
+            clusters::run([*rows, *dim, *clusters], *threads, (*warmup, *steps))
+        }
         Bench::Predict { settings, size, batch, steps, warmup } => {
             predict::run(settings, *size, *batch, (*warmup, *steps))
         }

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use densesiam_engine::device::{resolve_threads, set_threads};
 use densesiam_nn::Store;
-use densesiam_nn::segment::Segmenter;
 use serde_json::json;
 use tch::Kind;
 
@@ -31,20 +30,20 @@ pub(super) fn run(
     let threads = resolve_threads(recipe.common.run.threads);
     set_threads(threads);
     let store = Store::new(Kind::Float, device, recipe.common.run.seed);
-    let model = Segmenter::new(&store, &recipe.model, categories);
+    let model = recipe.method().build(&store, categories);
     let input = Input::new(precision.kind(), device);
     let pictures = noise(batch * size as usize * size as usize * 3, 0);
     let mut seconds = Vec::new();
     for step in 0..warmup + steps {
         let start = Instant::now();
-        pixel_categories(&model, &input, &pictures, [size; 2])?;
+        pixel_categories(&*model, &input, &pictures, [size; 2])?;
         if step >= warmup {
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
     let (peak, peak_on_device) = (peak_memory_megabytes(), peak_device_memory_megabytes(device));
     let line = json!({
-        "bench": "predict", "program": "densesiam", "architecture": recipe.model.encoder.architecture,
+        "bench": "predict", "program": "densesiam", "architecture": recipe.method().encoder().architecture,
         "size": size, "batch": batch, "categories": categories, "precision": precision,
         "device": format!("{device:?}"), "threads": threads,
         "pictures_per_second": batch as f64 / median(&seconds),

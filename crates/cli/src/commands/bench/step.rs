@@ -79,7 +79,9 @@ pub(super) fn pretrain(arguments: &StepArguments) -> Result<(), Error> {
 pub(super) fn segment(arguments: &StepArguments, regions: bool) -> Result<(), Error> {
     let processes = processes::start(&arguments.processes)?;
     let (mut recipe, categories) = segment_recipe(&arguments.settings)?;
-    start_at(&mut recipe.model.regionsim.start, if regions { 0 } else { u64::MAX });
+    if let Some(settings) = recipe.densesiam() {
+        start_at(&mut settings.regionsim.start, if regions { 0 } else { u64::MAX });
+    }
     let place = Place::new(&recipe, recipe.augment.size, processes.as_ref())?;
     let learner = |store: &Store| SegmentLearner::new(&recipe, categories, store, place.precision.kind());
     bench("segment-step", &place, learner, &aligned_views(), arguments)
@@ -146,11 +148,14 @@ pub(in crate::commands) fn segment_rate(
     processes: Option<&Processes>,
 ) -> Result<f64, Error> {
     processes::join(&mut plan.run, processes, "trial")?;
-    start_at(&mut plan.recipe.model.regionsim.start, 0);
+    if let Some(settings) = plan.recipe.densesiam() {
+        start_at(&mut settings.regionsim.start, 0);
+    }
     let store = plan.run.store();
-    let learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
-    let state = plan.run.state(store, plan.recipe.model.predictors())?;
-    rate(&plan.run, (learner, plan.recipe.augment), state)
+    let learner = plan.learner(&store);
+    let views = learner.views().clone();
+    let state = plan.run.state(store, plan.recipe.method().predictors())?;
+    rate(&plan.run, (learner, views), state)
 }
 
 /// Pictures a second of a transfer to segmentation as planned.
@@ -393,6 +398,7 @@ fn timed_steps<L: Learner>(
         let taken = take_step(learner, state, &batch, Now { step, horizon }, learning_rate);
         if step >= warmup as u64 {
             let [forward, backward, optimizer] = taken.seconds;
+            let forward = taken.labelling.unwrap_or_default() + forward;
             let laps = [start.elapsed().as_secs_f64(), forward, backward, optimizer];
             seconds.iter_mut().zip(laps).for_each(|(all, lap): (&mut Vec<f64>, f64)| all.push(lap));
         }

@@ -36,7 +36,7 @@ fn segmentation(checkpoint: &Path, settings: &[String], json: bool) -> Result<()
         say(format_args!("WARNING: {doubt}"));
     }
     let evaluation =
-        evaluate(&set, settings, (&trained.model, trained.categories), &trained.input, &Group::alone())?;
+        evaluate(&set, settings, (&*trained.model, trained.categories), &trained.input, &Group::alone())?;
     if json {
         return answer_line(evaluation.to_json(trained.step, &set.taxonomy));
     }

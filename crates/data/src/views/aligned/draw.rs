@@ -73,7 +73,7 @@ impl Augmentation for AlignedViews {
     }
 
     fn sizes(&self) -> Vec<u32> {
-        vec![self.size; 2]
+        vec![self.size; if self.view_1_alone { 1 } else { 2 }]
     }
 
     fn draw(&self, size: (u32, u32), key: Key) -> Result<AlignedPair, DrawError> {
@@ -105,7 +105,7 @@ impl CropDraw {
         match settings.crop {
             CropRounding::Exact => (self.exact(), self.exact()),
             CropRounding::Released => {
-                (self.rounded(settings.base_size), self.rounded(settings.size / STRIDE))
+                (self.rounded(settings.base_size), self.rounded(settings.size.div_ceil(STRIDE)))
             }
         }
     }
@@ -210,6 +210,17 @@ mod tests {
         apart.sort_by(f64::total_cmp);
         // The side loses up to one cell, the offset is rounded by up to a half.
         assert!((0.1..0.5).contains(&apart[250]) && apart[499] < 1.6, "{} {} cells", apart[250], apart[499]);
+    }
+
+    #[test]
+    fn a_whole_view_is_the_frame_as_it_is() {
+        let whole = AlignedViews::default().whole();
+        for AlignedPair { views: [view, _], frame, flip, .. } in drawn(&whole, 50) {
+            assert!(view.view == View { crop: frame, flip: false } && !flip);
+            let Photometric { jitter, grayscale, blur_sigma, .. } = view.photometric;
+            let neutral = Jitter { brightness: 1.0, contrast: 1.0, saturation: 1.0, hue: 0.0, order: ORDER };
+            assert_eq!((jitter, grayscale, blur_sigma), (Some(neutral), false, None));
+        }
     }
 
     #[test]

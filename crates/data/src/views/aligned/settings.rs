@@ -64,6 +64,9 @@ pub struct AlignedViews {
     pub flip_probability: f64,
     /// Whether a picture draws the same parameters in every epoch.
     pub replay: bool,
+    /// Whether view 1 is made alone, for a method that takes no other.
+    #[serde(skip)]
+    pub view_1_alone: bool,
 }
 
 impl Default for AlignedViews {
@@ -84,11 +87,25 @@ impl Default for AlignedViews {
             blur: BlurDraw::Intended,
             flip_probability: 0.5,
             replay: true,
+            view_1_alone: false,
         }
     }
 }
 
 impl AlignedViews {
+    /// One view of each picture: its whole frame as it is.
+    pub fn whole(&self) -> Self {
+        Self {
+            crop_ratio: [1.0, 1.0],
+            jitter_probability: 0.0,
+            grayscale_probability: 0.0,
+            blur_probability: 0.0,
+            flip_probability: 0.0,
+            view_1_alone: true,
+            ..self.clone()
+        }
+    }
+
     /// Checks every setting against its range.
     ///
     /// # Errors

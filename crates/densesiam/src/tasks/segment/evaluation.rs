@@ -8,7 +8,7 @@ use densesiam_data::labelled::{LabelledLoader, LabelledSet, ReadingSettings, Tax
 use densesiam_data::order::Part;
 use densesiam_metrics::{ConfusionMatrix, Matching, SegmentationScores, percent};
 use densesiam_nn::Group;
-use densesiam_nn::segment::Segmenter;
+use densesiam_nn::segment::Segmenting;
 use serde_json::{Value, json};
 use tch::Kind;
 
@@ -121,7 +121,7 @@ impl fmt::Display for Evaluation {
     }
 }
 
-/// Scores the model on the labelled pictures: pictures at the settings' size, the projector's argmax over `categories`
+/// Scores the model on the labelled pictures: pictures at the settings' size, the greatest score over `categories`
 /// at the labels' size. Each process of the group has a part of the pictures, and all have the scores of the whole set.
 ///
 /// # Errors
@@ -129,7 +129,7 @@ impl fmt::Display for Evaluation {
 pub fn evaluate(
     set: &Arc<LabelledSet>,
     settings: ReadingSettings,
-    (model, categories): (&Segmenter, usize),
+    (model, categories): (&dyn Segmenting, usize),
     input: &Input,
     group: &Group,
 ) -> Result<Evaluation, Error> {
@@ -150,7 +150,7 @@ pub fn evaluate(
 fn confusion_of(
     set: Arc<LabelledSet>,
     settings: ReadingSettings,
-    (model, categories): (&Segmenter, usize),
+    (model, categories): (&dyn Segmenting, usize),
     input: &Input,
 ) -> Result<ConfusionMatrix, Error> {
     let mut confusion = ConfusionMatrix::new(set.taxonomy.classes.len(), categories, i64::from(VOID));
@@ -162,12 +162,12 @@ fn confusion_of(
     Ok(confusion)
 }
 
-/// The pseudo-category of each pixel of pictures `[B, height, width, 3]` of one size: the projector's argmax there.
+/// The pseudo-category of each pixel of pictures `[B, height, width, 3]` of one size: that of the greatest score there.
 ///
 /// # Errors
 /// When the categories cannot be read from the device.
 pub fn pixel_categories(
-    model: &Segmenter,
+    model: &dyn Segmenting,
     input: &Input,
     pictures: &[u8],
     [width, height]: [u32; 2],

@@ -3,6 +3,8 @@
 
 mod absent;
 mod classes;
+pub(super) mod clusters;
+mod cost;
 mod evaluation;
 mod plan;
 mod report;
@@ -18,14 +20,15 @@ use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::Start;
 use densesiam_nn::input::Input;
-use densesiam_nn::pretrain::densesiam::REGIONSIM_STARTS;
-use densesiam_nn::segment::{Segmenter, alignment};
-use densesiam_nn::{Group, Step, Store};
+use densesiam_nn::segment::{Reading, Segmenting, Views, alignment};
+use densesiam_nn::{Step, Store};
 use densesiam_report::page::Status;
 use densesiam_settings::duration::Now;
+use serde_json::json;
 use tch::Kind;
 
 pub use absent::Absent;
+pub use cost::Cost;
 pub use evaluation::{Evaluation, evaluate, pixel_categories};
 pub use plan::{Plan, evaluation_settings, labelled_set};
 
@@ -33,7 +36,7 @@ use super::learner::{Learner, Observer};
 use super::training::train;
 use crate::error::Error;
 use crate::recipe::segment::SegmentRecipe;
-use crate::run::Journal;
+use crate::run::{Journal, Run, State, Stopwatch, Trouble};
 use sheet::ContactSheet;
 
 /// Trains as planned, in its own run directory, until the end, a signal or a problem.
@@ -42,41 +45,69 @@ use sheet::ContactSheet;
 /// Whatever ends the run early. The state of the last step that was good is then in the run directory.
 pub fn segment(plan: &Plan, start: Start, voice: &Voice, interrupt: &Interrupt) -> Result<(), Error> {
     let store = plan.run.store();
-    let mut learner = SegmentLearner::new(&plan.recipe, plan.categories, &store, plan.run.precision.kind());
-    let mut state = plan.run.state(store, plan.recipe.model.predictors())?;
+    let mut learner = plan.learner(&store);
+    let views = learner.views.clone();
+    let mut state = plan.run.state(store, plan.recipe.method().predictors())?;
     let scored = |_: &SegmentLearner| {
         let sheet = |set: &Arc<LabelledSet>| (Arc::clone(set), ContactSheet::new(plan, set));
         Scored { plan, validation: plan.validation.as_ref().map(sheet) }
     };
-    let learning = (&mut learner, plan.recipe.augment.clone());
+    let learning = (&mut learner, views);
     plan.run.together(|| {
         plan.run.same("the labelled pictures", &plan.validation.as_ref().map(|set| set.len()))?;
         train(&plan.run, (start, voice, interrupt), learning, scored, &mut state)
     })
 }
 
-/// The model and its input, which turns batches into tensors.
+/// A method and its input, which turns batches into tensors.
 pub struct SegmentLearner {
-    model: Segmenter,
+    model: Box<dyn Segmenting>,
     input: Input,
-    size: u32,
+    views: AlignedViews,
     /// Side of the pyramid's map.
     cells: usize,
+    reading: Reading,
+    /// Whether the method clusters the features of all pictures.
+    clusters: bool,
+    /// The views of a batch that was labelled, until its step.
+    labelled: Option<Views>,
     /// Pictures in the batch of all processes.
     batch_size: usize,
-    group: Group,
 }
 
 impl SegmentLearner {
-    /// Builds the model of a recipe in `store`, for so many pseudo-categories; pictures enter its encoder in `kind`.
+    /// Builds the method of a recipe in `store`, for so many pseudo-categories; pictures enter its encoder in `kind`.
     pub fn new(recipe: &SegmentRecipe, categories: i64, store: &Store, kind: Kind) -> Self {
+        let method = recipe.method();
         Self {
-            model: Segmenter::new(store, &recipe.model, categories),
+            model: method.build(store, categories),
             input: Input::new(kind, store.device()),
-            size: recipe.augment.size,
-            cells: recipe.model.encoder.architecture.sides(recipe.augment.size)[0] as usize,
+            views: recipe.views(),
+            cells: method.encoder().architecture.sides(recipe.augment.size)[0] as usize,
+            reading: recipe.reading(),
+            clusters: method.clustering(categories).is_some(),
+            labelled: None,
             batch_size: recipe.common.train.batch_size,
-            group: store.group().clone(),
+        }
+    }
+
+    /// How its views are made.
+    pub fn views(&self) -> &AlignedViews {
+        &self.views
+    }
+
+    fn views_of(&self, batch: &Batch<AlignedPair>) -> Views {
+        let pixels = batch.views.iter().map(|view| self.input.normalised(view, [self.views.size; 2]));
+        let (boxes, flips): (Vec<_>, Vec<_>) =
+            batch.drawn.iter().map(|pair| (pair.feature_box, pair.flip)).unzip();
+        let align = || {
+            let (cells, device) = ((self.cells, self.reading), self.input.device());
+            alignment(&boxes, &flips, cells, Kind::Float, device)
+        };
+        Views {
+            pixels: pixels.collect(),
+            align: (batch.views.len() > 1).then(align),
+            share: batch.samples.len() as f64 / self.batch_size as f64,
         }
     }
 }
@@ -84,13 +115,51 @@ impl SegmentLearner {
 impl Learner for SegmentLearner {
     type Augmentation = AlignedViews;
 
+    /// Clusters the features of all pictures before the first step of an epoch, if the method does.
+    fn prepare(
+        &mut self,
+        run: &Run,
+        state: &mut State,
+        interrupt: &Interrupt,
+        now: Now,
+    ) -> Result<Vec<(&'static str, f64)>, Trouble> {
+        let begins = now.step.is_multiple_of(run.horizon.steps_per_epoch);
+        if !begins || !self.clusters {
+            return Ok(Vec::new());
+        }
+        clusters::cluster_epoch(self, run, state, interrupt)
+    }
+
+    fn label(&mut self, batch: &Batch<AlignedPair>) -> bool {
+        if !self.clusters {
+            return false;
+        }
+        let views = self.views_of(batch);
+        self.model.label(&views);
+        self.labelled = Some(views);
+        true
+    }
+
     fn step(&mut self, batch: &Batch<AlignedPair>, now: Now) -> Step {
-        let [one, two] = [0, 1].map(|view: usize| self.input.normalised(&batch.views[view], [self.size; 2]));
-        let (boxes, flips): (Vec<_>, Vec<_>) =
-            batch.drawn.iter().map(|pair| (pair.feature_box, pair.flip)).unzip();
-        let align = alignment(&boxes, &flips, self.cells, Kind::Float, one.device());
-        let share = batch.samples.len() as f64 / self.batch_size as f64;
-        self.model.step([&one, &two], &align, now, share)
+        let views = self.labelled.take().unwrap_or_else(|| self.views_of(batch));
+        self.model.step(&views, now)
+    }
+
+    fn finishes(&self) -> bool {
+        self.clusters
+    }
+
+    fn finish(&mut self, run: &Run, _store: &Store) -> Result<(), Error> {
+        if !self.clusters {
+            return Ok(());
+        }
+        match clusters::cluster_whole_pictures(self, run) {
+            Ok(_) => Ok(()),
+            Err(Trouble::NoPictures(error)) => Err(error.into()),
+            Err(Trouble::NoClusters(error)) => Err(error.into()),
+            Err(Trouble::Elsewhere(why)) => Err(Error::Elsewhere(why)),
+            Err(trouble) => Err(Error::Internal(trouble.to_string())),
+        }
     }
 }
 
@@ -102,22 +171,26 @@ struct Scored<'p> {
 
 impl Observer<SegmentLearner> for Scored<'_> {
     fn notice(&self, now: Now) -> Option<&'static str> {
-        let model = &self.plan.recipe.model;
-        (model.has_regionsim() && now.is_at(model.regionsim.start)).then_some(REGIONSIM_STARTS)
+        self.plan.recipe.method().notice(now)
     }
 
     /// Evaluates, prints and records the scores, and draws the contact sheet.
     fn score(&mut self, learner: &SegmentLearner, journal: &mut Journal, step: u64) -> Result<(), Error> {
         let Some((set, sheet)) = &self.validation else { return Ok(()) };
-        let SegmentLearner { model, input, group, .. } = learner;
+        let (model, input) = (&*learner.model, &learner.input);
         let categories = self.plan.categories as usize;
-        let evaluation = evaluate(set, self.plan.evaluation(), (model, categories), input, group)?;
+        let mut watch = Stopwatch::start();
+        let evaluation =
+            evaluate(set, self.plan.evaluation(), (model, categories), input, &self.plan.run.group)?;
+        let seconds = watch.lap();
         if !journal.writes() {
             return Ok(());
         }
         let when = if step == 0 { "before training".to_owned() } else { format!("step {step}") };
         journal.say(&format!("{when}: {evaluation}"));
-        journal.evaluated(step, evaluation.miou(), &evaluation.to_json(step, &set.taxonomy))?;
+        let mut row = evaluation.to_json(step, &set.taxonomy);
+        row["seconds"] = json!(seconds);
+        journal.evaluated(step, evaluation.miou(), &row)?;
         match sheet.draw(model, input, &evaluation.matched_classes(step, &set.taxonomy))? {
             Some(drawing) => journal.picture("segmentation", step, &drawing),
             None => Ok(()),

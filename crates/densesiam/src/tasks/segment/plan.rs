@@ -8,28 +8,26 @@ use densesiam_data::decode::DecodeLimits;
 use densesiam_data::labelled::{
     DataSetError, Extent, LabelFinding, LabelSurvey, LabelledSet, ReadingSettings, training_pictures,
 };
+use densesiam_data::views::Augmentation;
+use densesiam_nn::Store;
+use densesiam_nn::segment::{ClusterError, SegmentingSettings};
 use densesiam_settings::within;
 
+use super::SegmentLearner;
 use crate::error::Error;
-use crate::memory::views_fit;
+use crate::memory::{fits, views_fit};
 use crate::recipe::segment::SegmentRecipe;
 use crate::recipe::{Common, Recipe};
 use crate::run::{Run, TaskNames};
 
-/// What a segmentation is called, and what its progress line shows.
-fn names() -> TaskNames {
+/// What a segmentation by this method is called, and what its progress line shows.
+fn names(method: &dyn SegmentingSettings) -> TaskNames {
+    let losses = method.losses().iter().map(|loss| (loss.name, loss.short));
     TaskNames {
         name: "segment",
-        method: "densesiam",
+        method: method.name(),
         encoder: densesiam_nn::segment::ENCODER,
-        shown: vec![
-            ("loss", "loss"),
-            ("loss_pixel", "pixel"),
-            ("loss_auxiliary", "auxiliary"),
-            ("loss_labelling", "labelling"),
-            ("loss_region", "region"),
-            ("mIoU", "mIoU"),
-        ],
+        shown: [("loss", "loss")].into_iter().chain(losses).chain([("mIoU", "mIoU")]).collect(),
     }
 }
 
@@ -56,9 +54,10 @@ impl Plan {
     pub fn new(recipe: SegmentRecipe) -> Result<Self, Error> {
         recipe.validate()?;
         let Common { train, data, .. } = &recipe.common;
-        views_fit(train.batch_size, data.prefetch, &[recipe.augment.size; 2])?;
+        views_fit(train.batch_size, data.prefetch, &recipe.views().sizes())?;
         let (layout, split) = (recipe.labels.layout()?, recipe.labels.train.clone());
-        let (recipe, mut run) = Run::new(recipe, names(), |data| {
+        let names = names(recipe.method());
+        let (recipe, mut run) = Run::new(recipe, names, |data| {
             Ok(Arc::new(training_pictures(Path::new(&data.root), layout, &split)?))
         })?;
         let validation = labelled_set(&recipe)?.map(Arc::new);
@@ -70,6 +69,7 @@ impl Plan {
         }
         within("labels.categories", categories, 2..=4096, "pseudo-categories")?;
         run.categories = Some(categories);
+        clusters_fit(&recipe, &run, categories)?;
         run.when.score = recipe.evaluate.every.resolve(&run.horizon);
         // The contact sheet of a segmentation is drawn at each evaluation.
         run.when.pictures = None;
@@ -78,10 +78,30 @@ impl Plan {
         Ok(Self { run, validation, doubt, categories, recipe })
     }
 
+    /// The method of the recipe in a new model.
+    pub fn learner(&self, store: &Store) -> SegmentLearner {
+        SegmentLearner::new(&self.recipe, self.categories, store, self.run.precision.kind())
+    }
+
     /// How it is evaluated.
     pub fn evaluation(&self) -> ReadingSettings {
         evaluation_settings(&self.recipe, self.run.workers)
     }
+}
+
+/// Fails if the features that are clustered together are fewer than the clusters, or would fill the memory.
+fn clusters_fit(recipe: &SegmentRecipe, run: &Run, categories: i64) -> Result<(), Error> {
+    let method = recipe.method();
+    let Some((clustering, clusters)) = method.clustering(categories) else { return Ok(()) };
+    let cells = u64::from(method.encoder().architecture.sides(recipe.augment.size)[0]);
+    let held = clustering.held((cells * cells) as usize) as u64;
+    let batches = run.horizon.steps_per_epoch.min(clustering.initial_batches as u64);
+    let rows = (batches * run.horizon.batch_size * held) as i64;
+    if rows < clusters {
+        return Err(ClusterError::TooFew { rows, clusters }.into());
+    }
+    let bytes = rows as f64 * 4.0 * method.encoder().width as f64 * recipe.views().sizes().len() as f64;
+    fits(bytes, "clustering.initial_batches, clustering.sample and train.batch_size")
 }
 
 /// How a model of this recipe is evaluated.
@@ -116,7 +136,6 @@ pub fn labelled_set(recipe: &SegmentRecipe) -> Result<Option<LabelledSet>, Error
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.run)?;
-        let model = &self.recipe.model;
         writeln!(formatter, "encoder     {}", self.run.encoder())?;
         match &self.validation {
             Some(set) => writeln!(formatter, "evaluation  {} pictures of {}", set.len(), set.name)?,
@@ -125,14 +144,7 @@ impl fmt::Display for Plan {
         if let Some(doubt) = &self.doubt {
             writeln!(formatter, "WARNING     {doubt}")?;
         }
-        let (pixsim, auxiliary) = model.weights(self.categories);
-        let start = model.regionsim.start.resolve(&self.run.horizon).filter(|_| model.has_regionsim());
-        let regions =
-            start.map_or("off".to_owned(), |step| format!("{} from step {step}", model.regionsim.weight));
-        writeln!(
-            formatter,
-            "losses      {} categories: PixSim {pixsim:.4}, auxiliary {auxiliary:.4} of {}, labelling {}, RegionSim {regions}",
-            self.categories, model.auxiliary.classes, model.labelling.weight
-        )
+        let losses = self.recipe.method().summary(&self.run.horizon, self.categories);
+        writeln!(formatter, "losses      {} categories: {losses}", self.categories)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::absent::Absent;
 use super::classes::class_report;
+use super::cost::Cost;
 use super::plan::Plan;
 use super::verdict::verdict;
 use crate::error::Error;
@@ -23,6 +24,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
     let last = evaluations.last_row();
     let absent = last.and_then(Absent::recorded).map(|absent| absent.to_string()).unwrap_or_default();
     let many_to_one = last.and_then(|row| row.pointer("/many_to_one/mIoU")?.as_f64());
+    let cost = Cost::of(&metrics, &evaluations);
     let summary = [
         (
             "steps",
@@ -43,26 +45,32 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         ),
         ("pseudo-categories", plan.categories.to_string(), "into which pixels are divided"),
         ("encoder", plan.run.encoder(), "and what it started from"),
-        ("loss", metrics.last_text("loss"), "the weighted sum; it jumps where RegionSim starts"),
+        ("loss", metrics.last_text("loss"), "the weighted sum"),
         (
             "pictures a second",
             format!("{:.1}", metrics.median("pictures_per_second")),
             "median over the steps",
         ),
+        (
+            "cost of an epoch",
+            cost.map_or("-".to_owned(), |cost| cost.to_string()),
+            "reading, encoder and k-means; evaluations are not in it",
+        ),
         ("device", plan.run.machine(), "where the steps ran"),
     ];
-    let losses = [
-        ("PixSim", "loss_pixel"),
-        ("auxiliary", "loss_auxiliary"),
-        ("labelling", "loss_labelling"),
-        ("RegionSim", "loss_region"),
-    ];
+    let losses: Vec<_> = plan.recipe.method().losses().iter().map(|loss| (loss.title, loss.name)).collect();
     let time = [
         ("data", "seconds_data"),
+        ("own labels", "seconds_labelling"),
         ("forward", "seconds_forward"),
         ("backward", "seconds_backward"),
         ("optimizer", "seconds_optimizer"),
         ("whole step, on a CUDA device", "seconds_step"),
+    ];
+    let clustering = [
+        ("reading", "seconds_clustering_data"),
+        ("encoder", "seconds_clustering_encoder"),
+        ("k-means", "seconds_clustering_kmeans"),
     ];
     let charts = vec![
         scores(&evaluations),
@@ -73,6 +81,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         metrics.chart("Learning rate", "", &[("learning rate", "learning_rate")]),
         metrics.chart("Throughput", "pictures / s", &[("pictures a second", "pictures_per_second")]),
         metrics.chart("Where a step's time goes", "s", &time),
+        metrics.chart("Where the time of a clustering goes", "s", &clustering),
     ];
     let report = Report {
         title: plan.recipe.common.run.name.clone(),

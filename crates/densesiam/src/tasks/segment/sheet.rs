@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use densesiam_data::labelled::{LabelledSet, ReadingScratch, VOID, read_sample};
-use densesiam_nn::segment::Segmenter;
+use densesiam_nn::segment::Segmenting;
 use image::RgbImage;
 
 use super::evaluation::pixel_categories;
@@ -41,7 +41,7 @@ impl ContactSheet {
     /// When the categories cannot be read from the device.
     pub(super) fn draw(
         &self,
-        model: &Segmenter,
+        model: &dyn Segmenting,
         input: &Input,
         classes: &MatchedClasses,
     ) -> Result<Option<RgbImage>, Error> {

@@ -18,7 +18,9 @@ use densesiam_data::views::labelled::LabelledCrops;
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::optimizer::{GroupRule, Optimizer, OptimizerSettings};
 use densesiam_geometry::Region;
+use densesiam_nn::segment::Pass;
 use densesiam_nn::{Group, Store};
+use densesiam_random::{Key, Purpose};
 use densesiam_settings::duration::{Duration, Horizon};
 use densesiam_torch_ext::StoreServer;
 use tch::{Device, Kind, Tensor};
@@ -31,6 +33,7 @@ use crate::recipe::transfer::detection::DetectionRecipe;
 use crate::recipe::transfer::segmentation::FcnRecipe;
 use crate::tasks::pretrain::{Plan, PretrainLearner};
 use crate::tasks::segment::SegmentLearner;
+use crate::tasks::segment::clusters::{gather, settled};
 use crate::tasks::transfer::detection::DetectionLearner;
 use crate::tasks::transfer::segmentation::FcnLearner;
 
@@ -282,6 +285,50 @@ fn processes_segment_as_one() {
             ];
             let recipe: SegmentRecipe = load("", "the test", &settings).unwrap();
             (SegmentLearner::new(&recipe, 5, store, Kind::Double), recipe.augment.clone())
+        };
+        let [alone, together] = [1, world].map(|world| train_together(world, batch_size, &pictures, learner));
+        assert_law(&together, &alone[0]);
+    }
+}
+
+/// Clusters are those of the batches of all processes, and so are the labels that are learnt.
+#[test]
+fn processes_cluster_and_segment_as_one_by_other_methods() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures(folder.path());
+    let variants: [(&str, usize, &[&str]); 4] = [
+        ("picie", 2, &["picie.overclusters=9", "clustering.initial_batches=2"]),
+        ("picie", 3, &["clustering.sample=0.3", "clustering.metric=l2", "clustering.every=2"]),
+        ("mdc", 2, &["clustering.initial_batches=9"]),
+        ("iic", 3, &["iic.overclusters=7", "iic.radius=1"]),
+    ];
+    for (method, world, settings) in variants {
+        let batch_size = 7;
+        let learner = |store: &Store| {
+            let common = [
+                "augment.base_size=48".to_owned(),
+                "augment.size=32".to_owned(),
+                "encoder.width=16".to_owned(),
+                format!("method={method}"),
+                format!("train.batch_size={batch_size}"),
+            ];
+            let settings: Vec<_> = settings.iter().map(|&setting| setting.to_owned()).chain(common).collect();
+            let recipe: SegmentRecipe = load("", "the test", &settings).unwrap();
+            let mut learner = SegmentLearner::new(&recipe, 5, store, Kind::Double);
+            let views = learner.views().clone();
+            let mut loader = loader(views.clone(), store.group(), batch_size, &pictures);
+            let key = Key::new(3, Purpose::Clusters);
+            // Whole batches of an epoch.
+            let mut steps = 0..5;
+            let gathered = gather(&mut learner, (Pass::Epoch, key), |_| {
+                let Some(step) = steps.next() else { return Ok(None) };
+                let next =
+                    next_batch(&mut loader, (store.group(), u64::MAX - step, false), &Interrupt::never());
+                Ok(next?.map(|next| next.batch))
+            })
+            .unwrap();
+            settled(&mut learner, gathered).unwrap();
+            (learner, views)
         };
         let [alone, together] = [1, world].map(|world| train_together(world, batch_size, &pictures, learner));
         assert_law(&together, &alone[0]);

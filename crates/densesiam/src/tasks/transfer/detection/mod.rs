@@ -170,6 +170,10 @@ impl Learner for DetectionLearner {
         self.with_batch(batch, Detector::step)
     }
 
+    fn finishes(&self) -> bool {
+        self.precise_batches > 0
+    }
+
     fn finish(&mut self, run: &Run, store: &Store) -> Result<(), Error> {
         let measure = |batch: &Batch<DetectionView>| self.with_batch(batch, Detector::measure);
         measure_statistics((run, store), &self.views, self.precise_batches, measure)

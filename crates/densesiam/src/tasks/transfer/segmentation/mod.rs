@@ -104,6 +104,10 @@ impl Learner for FcnLearner {
         self.network.step(&self.pictures(batch), &self.labels(batch), &keys, share)
     }
 
+    fn finishes(&self) -> bool {
+        self.precise_batches > 0
+    }
+
     fn finish(&mut self, run: &Run, store: &Store) -> Result<(), Error> {
         let measure = |batch: &Batch<LabelledCrop>| self.network.measure(&self.pictures(batch));
         measure_statistics((run, store), &self.views, self.precise_batches, measure)

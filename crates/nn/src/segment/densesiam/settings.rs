@@ -1,13 +1,15 @@
 //! The settings of unsupervised segmentation; each component of the paper's table 5 is one key.
 
-use densesiam_settings::duration::{Duration, Now};
+use densesiam_settings::duration::{Duration, Horizon, Now};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::Architecture;
 use crate::losses::Distance;
-use crate::pretrain::densesiam::RegionLoss;
+use crate::pretrain::NamedLoss;
+use crate::pretrain::densesiam::{REGIONSIM_STARTS, RegionLoss};
+use crate::segment::{Categories, SegmentEncoder, Segmenting, SegmentingSettings, balance};
 use crate::step::Predictors;
+use crate::store::Store;
 
 /// Model and losses of unsupervised segmentation: the tables of a recipe that this method reads. The number of
 /// pseudo-categories depends on the labels, so it is not set here.
@@ -24,24 +26,6 @@ pub struct Settings {
     pub labelling: Labelling,
     /// `[regionsim]`
     pub regionsim: SegmentRegionSim,
-}
-
-/// The encoder and the pyramid on it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SegmentEncoder {
-    /// Which ResNet.
-    pub architecture: Architecture,
-    /// Start the last batch norm of each residual block at 0; not for segmentation (the paper, section 5.1).
-    pub zero_residual: bool,
-    /// Channels of the pyramid and of every head.
-    pub width: i64,
-}
-
-impl Default for SegmentEncoder {
-    fn default() -> Self {
-        Self { architecture: Architecture::ResNet18, zero_residual: false, width: 128 }
-    }
 }
 
 /// Pixel consistency over all positions of the aligned maps.
@@ -145,26 +129,28 @@ impl Settings {
         self.has_regionsim() && now.is_past(self.regionsim.start)
     }
 
-    /// The predictors of its branches; none of these branches is global.
-    pub fn predictors(&self) -> Predictors {
-        Predictors { global: &[], all: &["predictor", "aux_predictor", "kernel_predictor"] }
-    }
-
     /// Weights of PixSim and of the auxiliary head in eq. 8, for `categories` pseudo-categories, `N`.
     pub fn weights(&self, categories: i64) -> (f64, f64) {
         let (pixsim, auxiliary) = (self.pixsim.weight, self.auxiliary.weight);
         if auxiliary == 0.0 || pixsim == 0.0 || !self.auxiliary.balance {
             return (pixsim, auxiliary);
         }
-        let (a, n) = ((self.auxiliary.classes as f64).ln(), (categories as f64).ln());
-        (pixsim * a / (a + n), auxiliary * n / (a + n))
+        let [of_few, of_many] = balance(categories, self.auxiliary.classes);
+        (pixsim * of_few, auxiliary * of_many)
+    }
+}
+
+impl SegmentingSettings for Settings {
+    fn name(&self) -> &'static str {
+        "densesiam"
     }
 
-    /// Checks every value.
-    ///
-    /// # Errors
-    /// The first setting that is not allowed.
-    pub fn validate(&self) -> Result<(), SettingError> {
+    fn encoder(&self) -> &SegmentEncoder {
+        &self.encoder
+    }
+
+    fn validate(&self) -> Result<(), SettingError> {
+        self.encoder.validate()?;
         let weight = |key, weight: f64| {
             require(weight >= 0.0 && weight.is_finite(), key, &weight, "a finite number from 0")
         };
@@ -175,9 +161,65 @@ impl Settings {
         let some = self.pixsim.weight > 0.0 || self.auxiliary.weight > 0.0 || self.has_regionsim();
         require(some, "pixsim.weight", &0, "a weight above 0 for PixSim, the auxiliary head or RegionSim")?;
         within("auxiliary.classes", self.auxiliary.classes, 2..=4096, "pseudo-categories")?;
-        within("encoder.width", self.encoder.width, 1..=2048, "channels")?;
         let temperature = self.regionsim.temperature;
         let possible = temperature > 0.0 && temperature.is_finite();
         require(possible, "regionsim.temperature", &temperature, "a finite number above 0")
+    }
+
+    fn categories(&self) -> Categories {
+        Categories::Projector
+    }
+
+    /// None of its branches is global.
+    fn predictors(&self) -> Predictors {
+        Predictors { global: &[], all: &["predictor", "aux_predictor", "kernel_predictor"] }
+    }
+
+    fn losses(&self) -> &'static [NamedLoss] {
+        &[
+            NamedLoss {
+                name: "loss_pixel",
+                short: "pixel",
+                title: "PixSim",
+                meaning: "agreement of the views",
+            },
+            NamedLoss {
+                name: "loss_auxiliary",
+                short: "auxiliary",
+                title: "auxiliary",
+                meaning: "agreement of the views on more categories",
+            },
+            NamedLoss {
+                name: "loss_labelling",
+                short: "labelling",
+                title: "labelling",
+                meaning: "how undecided the categories are",
+            },
+            NamedLoss {
+                name: "loss_region",
+                short: "region",
+                title: "RegionSim",
+                meaning: "agreement of the regions",
+            },
+        ]
+    }
+
+    fn summary(&self, horizon: &Horizon, categories: i64) -> String {
+        let (pixsim, auxiliary) = self.weights(categories);
+        let start = self.regionsim.start.resolve(horizon).filter(|_| self.has_regionsim());
+        let regions =
+            start.map_or("off".to_owned(), |step| format!("{} from step {step}", self.regionsim.weight));
+        format!(
+            "PixSim {pixsim:.4}, auxiliary {auxiliary:.4} of {}, labelling {}, RegionSim {regions}",
+            self.auxiliary.classes, self.labelling.weight
+        )
+    }
+
+    fn notice(&self, now: Now) -> Option<&'static str> {
+        (self.has_regionsim() && now.is_at(self.regionsim.start)).then_some(REGIONSIM_STARTS)
+    }
+
+    fn build(&self, store: &Store, categories: i64) -> Box<dyn Segmenting> {
+        Box::new(super::Segmenter::new(store, self, categories))
     }
 }
