@@ -19,8 +19,9 @@ fn some_pictures(place: &Place, count: usize) -> String {
 #[test]
 fn a_training_of_one_step_runs_with_a_warmup_that_is_a_share_of_it() {
     let place = Place::new();
-    place.pretrain("step", &["train.duration=1 steps"]).succeeded();
-    place.pretrain("epoch", &["train.duration=1 epochs", "train.batch_size=16"]).succeeded();
+    let rate = "optimizer.base_learning_rate=0.2";
+    place.pretrain("step", &["train.duration=1 steps", rate]).succeeded();
+    place.pretrain("epoch", &["train.duration=1 epochs", "train.batch_size=16", rate]).succeeded();
     for run in ["step", "epoch"] {
         let metrics = place.metrics(run);
         assert_eq!(metrics.len(), 1);
