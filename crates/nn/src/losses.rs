@@ -77,6 +77,11 @@ pub fn contrast(q: &Tensor, r: &Tensor, temperature: f64) -> Tensor {
     }
 }
 
+/// The cross-entropy of logits `[B, K, ...]` against labels `[B, ...]` at every position, `[B, ...]`.
+pub(crate) fn entropy_of_labels(logits: &Tensor, labels: &Tensor) -> Tensor {
+    -logits.log_softmax(1, logits.kind()).gather(1, &labels.unsqueeze(1), false).squeeze_dim(1)
+}
+
 /// The loss of outputs that belong to no sample, in a process without one: 0, with a backward pass through the same layers as
 /// in the other processes, which wait in each of them.
 pub(crate) fn of_nothing(outputs: &Tensor) -> Tensor {

@@ -1,6 +1,6 @@
 //! Pre-training by the methods of other papers.
 
-use crate::program::{Finished, Place, wait_for};
+use crate::program::{Finished, Place, borrowed, wait_for};
 
 /// Each method so small that a step takes no time. `folder_r18` has the common tables, and its own names of keys are left out.
 const METHODS: [(&str, &[&str]); 12] = [
@@ -46,10 +46,6 @@ fn arguments(place: &Place, method: &str, name: &str, more: &[&str]) -> Vec<Stri
     arguments.extend([format!("run.name={name}"), format!("data.root={}", place.pictures().display())]);
     arguments.extend(SMALL.iter().chain(more).map(|&setting| setting.to_owned()));
     arguments
-}
-
-fn borrowed(arguments: &[String]) -> Vec<&str> {
-    arguments.iter().map(String::as_str).collect()
 }
 
 /// Teachers and queues are tensors of the checkpoint, and the momentum is a function of the step.

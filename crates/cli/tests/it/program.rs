@@ -24,6 +24,11 @@ pub(crate) const INSTANT: [&str; 13] = [
     "run.threads=1",
 ];
 
+/// Arguments as [`Place::run`] takes them.
+pub(crate) fn borrowed(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
 /// A folder with 16 pictures under `pictures/train/images`, in which runs are made too.
 pub(crate) struct Place {
     folder: TempDir,

@@ -4,7 +4,7 @@ use std::fs;
 
 use image::RgbImage;
 
-use crate::program::{Finished, Place, wait_for};
+use crate::program::{Finished, Place, borrowed, wait_for};
 use crate::segment::evaluations;
 
 /// A name, a method, and settings laid over its recipe.
@@ -39,8 +39,7 @@ fn arguments(place: &Place, (name, method): (&str, &str), more: &[&str]) -> Vec<
 }
 
 pub(crate) fn segment(place: &Place, named: (&str, &str), more: &[&str]) -> Finished {
-    let arguments = arguments(place, named, more);
-    place.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    place.run(&borrowed(&arguments(place, named, more)))
 }
 
 /// The network of the epoch's start, clusters and Adam's state are tensors of the checkpoint. The runs end within an epoch, and are
@@ -52,7 +51,7 @@ fn a_killed_segmentation_of_any_method_resumed_equals_one_never_killed() {
         let (whole, killed) = (format!("whole_{name}"), format!("killed_{name}"));
         segment(&place, (&whole, method), more).succeeded().says(&["losses", "step 10: mIoU"]);
         let begun = arguments(&place, (&killed, method), more);
-        let mut child = place.command(&begun.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap();
+        let mut child = place.command(&borrowed(&begun)).spawn().unwrap();
         wait_for(&place.path(&format!("runs/{killed}/checkpoints/000000002")), &mut child);
         child.kill().unwrap();
         Finished::of(child);
@@ -115,7 +114,7 @@ fn a_set_that_shrinks_between_epochs_is_gone_on_with() {
     let place = Place::new();
     let settings = ["data.max_bad_share=0.1", "train.duration=24 steps"];
     let begun = arguments(&place, ("shrinks", "picie"), &settings);
-    let mut child = place.command(&begun.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap();
+    let mut child = place.command(&borrowed(&begun)).spawn().unwrap();
     wait_for(&place.path("runs/shrinks/checkpoints/000000005"), &mut child);
     child.kill().unwrap();
     Finished::of(child);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::program::{Finished, Place, wait_for};
+use crate::program::{Finished, Place, borrowed, wait_for};
 
 /// A training of six steps that takes seconds, with batch statistics that are measured again.
 const INSTANT: [&str; 9] = [
@@ -49,10 +49,6 @@ fn arguments(place: &Place, recipe: &str, name: &str, more: &[&str]) -> Vec<Stri
     let own = [format!("data.root={}", root.display()), format!("run.name={name}")];
     let words = ["transfer", recipe].into_iter().chain(INSTANT).chain(settings.iter().copied());
     words.map(str::to_owned).chain(own).chain(more.iter().map(|&word| word.to_owned())).collect()
-}
-
-fn borrowed(arguments: &[String]) -> Vec<&str> {
-    arguments.iter().map(String::as_str).collect()
 }
 
 /// A set in VOC's format of the made-up pictures: a box in each, and one more in every other one.

@@ -49,7 +49,7 @@ pub trait Learner {
         false
     }
 
-    /// Completes the model after the last step, before it is scored and saved: a function of its state, which may be done again.
+    /// Completes the model after the last step, if [`Learner::finishes`], before it is scored and saved: a function of its state, which may be done again.
     ///
     /// # Errors
     /// If the pictures that this takes cannot be read.

@@ -48,9 +48,11 @@ pub(super) fn train<L: Learner, O: Observer<L>>(
             [i64::from(when.score.is_some() && journal.writes() && !journal.is_evaluated(state.step)?)];
         run.group.sum_counts(&mut unscored);
         if unscored != [0] {
-            learner.finish(run, &state.store)?;
+            if learner.finishes() {
+                learner.finish(run, &state.store)?;
+                journal.save(state)?;
+            }
             observer.score(learner, &mut journal, state.step)?;
-            journal.save(state)?;
         }
     }
     if begins {

@@ -9,6 +9,7 @@ use tch::Tensor;
 use super::kmeans::{Clusters, Metric, compared};
 use super::trunk::{SegmentEncoder, Trunk, Views};
 use crate::layers::Mode;
+use crate::losses::entropy_of_labels;
 use crate::store::{Initial, Scope, Store};
 
 /// A copy of the trunk as it was when the clusters settled.
@@ -92,8 +93,7 @@ impl Prototypes {
     /// weights in the batch of all processes: frequent labels count more. This process's part of it.
     pub(super) fn entropy(&self, logits: &Tensor, labels: &Tensor, group: &Group) -> Tensor {
         let weights = self.shares.to_kind(logits.kind()).take(labels);
-        let entropy =
-            -logits.log_softmax(1, logits.kind()).gather(1, &labels.unsqueeze(1), false).squeeze_dim(1);
+        let entropy = entropy_of_labels(logits, labels);
         let sum = weights.sum(tch::Kind::Double);
         group.sum(&sum);
         (entropy * &weights).sum(logits.kind())

@@ -102,16 +102,14 @@ fn cells(ablation: &Ablation, rows: &[Row]) -> Vec<Vec<String>> {
         let mut cells = vec![row.variant.name.clone(), row.seeds()];
         let spread = |name: &String| Spread::of(row.values(name)).map_or("-".to_owned(), |s| s.to_string());
         cells.extend(names.iter().map(spread));
-        let difference = |name: &&str| {
+        let beside_first = |name: &str, written: fn(f64, f64) -> String| {
             let of_both = mean(row, name).zip(mean(&rows[0], name));
-            of_both.map_or("-".to_owned(), |(own, first)| format!("{:+.2}", own - first))
+            of_both.map_or("-".to_owned(), |(own, first)| written(own, first))
         };
-        cells.extend(compared.map(difference));
-        let share = |name: &str| {
-            let of_both = mean(row, name).zip(mean(&rows[0], name));
-            of_both.map_or("-".to_owned(), |(own, first)| format!("{:.0} %", 100.0 * own / first))
-        };
-        cells.extend(cost.map(share));
+        let difference = |own, first| format!("{:+.2}", own - first);
+        let share = |own, first| format!("{:.0} %", 100.0 * own / first);
+        cells.extend(compared.map(|name| beside_first(name, difference)));
+        cells.extend(cost.map(|name| beside_first(name, share)));
         cells.extend(measure.map(|_| match &row.variant.paper {
             Paper::Measure(figure) => figure.clone(),
             Paper::Figures(_) => String::new(),

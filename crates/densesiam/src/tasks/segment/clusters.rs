@@ -13,9 +13,12 @@ use super::SegmentLearner;
 use crate::error::Error;
 use crate::run::{Run, State, Stopwatch, Trouble, all_succeed, next_batch, signal_after_step};
 
-const READING: &str = "seconds_clustering_data";
-const ENCODER: &str = "seconds_clustering_encoder";
-const K_MEANS: &str = "seconds_clustering_kmeans";
+/// Waiting for pictures, in the log.
+pub(super) const READING: &str = "seconds_clustering_data";
+/// Passes of the encoder.
+pub(super) const ENCODER: &str = "seconds_clustering_encoder";
+/// K-means.
+pub(super) const K_MEANS: &str = "seconds_clustering_kmeans";
 
 /// What a pass takes, in seconds, by its names in the log.
 pub(in crate::tasks) type Seconds = Vec<(&'static str, f64)>;

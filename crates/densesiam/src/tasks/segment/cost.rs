@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::clusters::{ENCODER, K_MEANS, READING};
 use crate::run::Table;
 
 /// Seconds of an epoch on the run's device, as its log has them. What is read while the device computes costs nothing.
@@ -44,10 +45,10 @@ impl Cost {
         let in_training = evaluations.points("seconds").filter(|(step, _)| *step > 0.0);
         let evaluated: f64 = in_training.map(|(_, seconds)| seconds).sum();
         Some(Self {
-            reading: waiting + a_pass("seconds_clustering_data"),
-            without_gradient: a_pass("seconds_clustering_encoder") + an_epoch(&["seconds_labelling"]),
+            reading: waiting + a_pass(READING),
+            without_gradient: a_pass(ENCODER) + an_epoch(&["seconds_labelling"]),
             with_gradient: steps,
-            clustering: a_pass("seconds_clustering_kmeans"),
+            clustering: a_pass(K_MEANS),
             evaluation: evaluated / epochs,
         })
     }

@@ -150,9 +150,6 @@ impl Learner for SegmentLearner {
     }
 
     fn finish(&mut self, run: &Run, _store: &Store) -> Result<(), Error> {
-        if !self.clusters {
-            return Ok(());
-        }
         match clusters::cluster_whole_pictures(self, run) {
             Ok(_) => Ok(()),
             Err(Trouble::NoPictures(error)) => Err(error.into()),

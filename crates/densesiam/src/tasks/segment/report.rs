@@ -2,6 +2,7 @@
 
 use super::absent::Absent;
 use super::classes::class_report;
+use super::clusters::{ENCODER, K_MEANS, READING};
 use super::cost::Cost;
 use super::plan::Plan;
 use super::verdict::verdict;
@@ -67,11 +68,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         ("optimizer", "seconds_optimizer"),
         ("whole step, on a CUDA device", "seconds_step"),
     ];
-    let clustering = [
-        ("reading", "seconds_clustering_data"),
-        ("encoder", "seconds_clustering_encoder"),
-        ("k-means", "seconds_clustering_kmeans"),
-    ];
+    let clustering = [("reading", READING), ("encoder", ENCODER), ("k-means", K_MEANS)];
     let charts = vec![
         scores(&evaluations),
         metrics.chart("Weighted losses", "", &losses),

@@ -17,7 +17,7 @@ use super::{Segmenting, Trunk, Views};
 use crate::collapse::category_counts;
 use crate::heads::{Form, Head};
 use crate::layers::{Mode, both_views};
-use crate::losses::{loss_kind, weighed, zero_like};
+use crate::losses::{entropy_of_labels, loss_kind, weighed, zero_like};
 use crate::pretrain::densesiam::{RegionSim, region_loss};
 use crate::step::{Step, Watched};
 use crate::store::{Scope, Store};
@@ -136,7 +136,7 @@ impl Segmenter {
     /// Cross-entropy of `z` `[B, N, h, w]` against its own argmax, with the weights of the classes in the batch of all processes.
     fn labelling_loss(&self, z: &Tensor) -> Tensor {
         let labels = z.detach().argmax(1, false);
-        let entropy = -z.log_softmax(1, z.kind()).gather(1, &labels.unsqueeze(1), false).squeeze_dim(1);
+        let entropy = entropy_of_labels(z, &labels);
         let counts = || {
             let counts = category_counts(&labels, z.size()[1]);
             self.group.sum(&counts);
