@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const FOLDERS: [&str; 5] = ["layers", "processor", "cuda", "libtorch", "group"];
 
 /// What reads libtorch's headers, for any processor.
-const WITH_LIBTORCH: [&str; 20] = [
+const WITH_LIBTORCH: [&str; 21] = [
     "libtorch/calls",
     "layers/layers",
     "layers/convolution",
@@ -27,6 +27,7 @@ const WITH_LIBTORCH: [&str; 20] = [
     "cuda/cuda_module",
     "group/group",
     "group/buckets",
+    "group/nccl",
 ];
 
 /// The kernels of `src/processor`, which read none and are compiled once for each instruction set.

@@ -32,12 +32,13 @@ struct Caller<KERNEL_FUNCTION> {
 #define NAMED(name) {#name, most_threads_of_##name, Caller<name>::call}
 
 const Kernel ALL[] = {
-    NAMED(batch_norm_moments),       NAMED(batch_norm_statistics),            NAMED(batch_norm_normalise),
-    NAMED(batch_norm_gradient_sums), NAMED(batch_norm_gradient_coefficients), NAMED(batch_norm_input_gradient),
-    NAMED(max_pool_forward),         NAMED(max_pool_gradient),                NAMED(sample_forward),
-    NAMED(sample_gather_gradient),   NAMED(sample_scatter_gradient),          NAMED(stem_unshuffle),
-    NAMED(contrast_inverse_lengths), NAMED(contrast_losses),                  NAMED(contrast_of_products),
-    NAMED(contrast_of_rows),         NAMED(cross_entropy_losses),             NAMED(cross_entropy_gradient),
+    NAMED(batch_norm_moments),       NAMED(batch_norm_statistics),            NAMED(batch_norm_of_sums),
+    NAMED(batch_norm_normalise),     NAMED(batch_norm_gradient_sums),         NAMED(batch_norm_gradient_coefficients),
+    NAMED(batch_norm_input_gradient), NAMED(batch_norm_gradient_of_sums),     NAMED(max_pool_forward),
+    NAMED(max_pool_gradient),        NAMED(sample_forward),                   NAMED(sample_gather_gradient),
+    NAMED(sample_scatter_gradient),  NAMED(stem_unshuffle),                   NAMED(contrast_inverse_lengths),
+    NAMED(contrast_losses),          NAMED(contrast_of_products),             NAMED(contrast_of_rows),
+    NAMED(cross_entropy_losses),     NAMED(cross_entropy_gradient),
 };
 
 }  // namespace

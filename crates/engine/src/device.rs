@@ -237,11 +237,11 @@ pub fn resolve_threads(requested: usize) -> usize {
     }
 }
 
-/// Lets cuDNN try its convolution algorithms for each new shape and keep the fastest; this suits training, whose shapes
-/// stay the same. In float32 some algorithms take so long that the search would cost minutes, so it is left out.
-pub fn search_convolutions(device: Device, precision: Precision) {
+/// Lets cuDNN try its convolution algorithms for each new shape and keep the fastest, which pays in a training that repeats its
+/// shapes. In float32 some algorithms take so long that the search would cost minutes, so it is left out.
+pub fn search_convolutions(device: Device, precision: Precision, repeats_shapes: bool) {
     if matches!(device, Device::Cuda(_)) {
-        Cuda::cudnn_set_benchmark(precision == Precision::Bf16);
+        Cuda::cudnn_set_benchmark(repeats_shapes && precision == Precision::Bf16);
     }
 }
 

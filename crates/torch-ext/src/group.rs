@@ -1,5 +1,5 @@
-//! Several processes that train one model: libtorch's TCP store and Gloo collectives, and gradients that are summed
-//! while the backward pass goes on. All processes call the same functions in the same order.
+//! Several processes that train one model: libtorch's TCP store and Gloo collectives, NCCL between CUDA devices, and gradients
+//! that are summed while the backward pass goes on. All processes call the same functions in the same order.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fmt;
@@ -25,6 +25,7 @@ unsafe extern "C" {
         group: *mut *mut c_void,
     ) -> *mut c_char;
     fn torch_ext_group_free(group: *mut c_void);
+    fn torch_ext_group_collectives(group: *const c_void, tensor: *const c_void) -> *mut c_char;
     fn torch_ext_group_sum(group: *const c_void, tensor: *const c_void) -> *mut c_char;
     fn torch_ext_group_broadcast(group: *const c_void, tensor: *const c_void) -> *mut c_char;
     fn torch_ext_group_set(
@@ -151,6 +152,14 @@ impl Group {
     /// Whether this is the only process.
     pub fn is_alone(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// What sums tensors of the kind of `tensor`'s device, in words: `NCCL 2.28.9` between CUDA devices, or `Gloo`, and why
+    /// not NCCL. All processes ask together, the first time; `None` for one process, or when another one is lost.
+    pub fn collectives(&self, tensor: &Tensor) -> Option<String> {
+        let joined = self.0.as_ref()?;
+        // SAFETY: a tensor that outlives the call; the text is freed by `owned`.
+        owned(unsafe { torch_ext_group_collectives(joined.group, tensor.as_ptr() as *const c_void) })
     }
 
     /// Replaces a dense tensor by its sum over all processes; all receive the same bits.

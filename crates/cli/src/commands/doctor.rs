@@ -5,12 +5,12 @@ use std::path::Path;
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::survey::{Survey, Unreadable};
-use densesiam_engine::device::{DeviceRequest, PrecisionRequest, cuda, resolve_threads};
+use densesiam_engine::device::{CudaSupport, DeviceRequest, PrecisionRequest, cuda, resolve_threads};
 use densesiam_engine::environment::Environment;
 use densesiam_engine::log::spoken;
 use densesiam_text::shown;
 use serde_json::{Value, json};
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 
 use super::bench::{matrix_product_rate, sum_seconds};
 use super::processes::{ProcessArguments, Processes};
@@ -63,14 +63,21 @@ fn together(processes: &Processes, json: bool) -> Result<(), Error> {
     let (group, membership) = (processes.group("doctor", PATIENCE)?, &processes.membership);
     let place = format!("{} of {}, {}", membership.local_rank, processes::machine(), cuda());
     let places = exchange(&group, "doctor", &place).map_err(Error::Elsewhere)?;
-    let sums = || (sum_seconds(&group, 4 << 10, 200), sum_seconds(&group, 100 << 20, 5));
+    let device = match cuda() {
+        CudaSupport::Devices(2..) => Device::Cuda(membership.local_rank),
+        CudaSupport::Devices(1) => Device::Cuda(0),
+        _ => Device::Cpu,
+    };
+    let sums = || (sum_seconds(&group, (4 << 10, device), 200), sum_seconds(&group, (100 << 20, device), 5));
     let (latency, large) = unless_lost(&[&group], sums).map_err(Error::Elsewhere)?;
+    let collectives = group.collectives(&Tensor::zeros([1], (Kind::Float, device)));
     if group.rank() > 0 {
         return Ok(());
     }
     let findings = json!({
         "launcher": membership.launcher.to_string(),
         "processes": places,
+        "collectives": collectives,
         "sum_4kb_microseconds": (1e6 * latency).round(),
         "sum_100mb_seconds": (1e3 * large).round() / 1e3,
     });

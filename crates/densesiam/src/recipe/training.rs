@@ -21,6 +21,11 @@ pub trait Training: Recipe + Clone {
 
     /// What the encoder begins with.
     fn beginning(&self) -> &Beginning;
+
+    /// Whether the maps of all batches have one shape, so that a search for the fastest convolution of a shape pays.
+    fn repeats_shapes(&self) -> bool {
+        true
+    }
 }
 
 /// The tables that every training has.

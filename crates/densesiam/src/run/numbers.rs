@@ -105,11 +105,10 @@ impl Pending {
     }
 
     fn read(&self) -> Row {
-        let numbers = self
-            .names
-            .iter()
-            .enumerate()
-            .map(|(index, name)| (*name, self.numbers.double_value(&[index as i64])));
+        // One reading for all: each waits for the device.
+        let mut numbers = vec![0f32; self.names.len()];
+        self.numbers.copy_data(&mut numbers, self.names.len());
+        let numbers = self.names.iter().copied().zip(numbers.into_iter().map(f64::from));
         let values = numbers.chain(self.known.iter().copied()).collect();
         Row { step: self.step, values, counts: self.counts.clone(), apart: self.apart.clone() }
     }

@@ -137,11 +137,11 @@ impl Run {
             |cuda: &&CudaSupport| matches!(cuda, CudaSupport::NotLoaded(_) | CudaSupport::Devices(0));
         let cuda_unused = (run.device == DeviceRequest::Auto).then(cuda).filter(seemed_there);
         let (precision, precision_reason) = run.precision.resolve(device);
-        search_convolutions(device, precision);
         run.precision = precision.into();
         let root = std::path::absolute(&data.root).map_err(|source| Error::file(&data.root, source))?;
         // A path that is not valid text cannot be written in a recipe; the root then stays as it was typed.
         data.root = root.into_os_string().into_string().unwrap_or_else(|_| data.root.clone());
+        search_convolutions(device, precision, recipe.repeats_shapes());
         let common = recipe.common().clone();
         let Common { run, data, optimizer, train, monitor } = &common;
         let index = find(data)?;

@@ -7,7 +7,7 @@ use densesiam_geometry::Region;
 use densesiam_geometry::boxes::{Anchors, Coding, Label, choose};
 use densesiam_random::{Key, Purpose};
 use densesiam_torch_ext::upload;
-use tch::{Reduction, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 
 use super::sampling::{Drawn, Sampling};
 use super::settings::RpnSettings;
@@ -95,19 +95,21 @@ impl Rpn {
         sizes: &[[u32; 2]],
         training: bool,
     ) -> Vec<Vec<Region>> {
-        // One reading from the device for all boxes of the batch.
-        let numbers = numbers(&Tensor::cat(&[&predicted.logits.unsqueeze(2), &predicted.deltas], 2));
-        let of_picture = numbers.len() / sizes.len().max(1);
         let (pre, post) = match training {
             true => (self.settings.pre_nms[0], self.settings.post_nms[0]),
             false => (self.settings.pre_nms[1], self.settings.post_nms[1]),
         };
+        // One reading from the device for all boxes of the batch.
+        let of_levels: Vec<Tensor> = predicted.by_level(pre);
+        let counts: Vec<usize> = of_levels.iter().map(|of_level| of_level.size()[1] as usize).collect();
+        let numbers = numbers(&Tensor::cat(&of_levels, 1));
+        let of_picture = numbers.len() / sizes.len().max(1);
         let (levels, nms_threshold) = (&predicted.levels, self.settings.nms_threshold);
         each(sizes.len(), |picture| {
-            let mut numbers = numbers[picture * of_picture..][..of_picture].chunks_exact(5);
+            let mut numbers = numbers[picture * of_picture..][..of_picture].chunks_exact(NUMBERS);
             let mut candidates = Candidates::default();
             for (level, anchors) in levels.iter().enumerate() {
-                let of_level: Vec<&[f64]> = numbers.by_ref().take(anchors.len()).collect();
+                let of_level: Vec<&[f64]> = numbers.by_ref().take(counts[level]).collect();
                 candidates.add_best(level, anchors, &of_level, pre, sizes[picture].map(f64::from));
             }
             let Candidates { boxes, scores, levels } = candidates;
@@ -167,6 +169,38 @@ pub(super) fn draw_anchors(
     AnchorTargets { differences: drawn.objects.iter().map(difference).collect(), drawn }
 }
 
+/// What is read of an anchor: its number in its level, its logit, and four differences.
+const NUMBERS: usize = 6;
+
+impl Predicted {
+    /// For each level what is read of its anchors, `[B, anchors, NUMBERS]`. From a CUDA device only the best are read, in no fixed
+    /// order where their logits are equal.
+    fn by_level(&self, most: usize) -> Vec<Tensor> {
+        let (logits, deltas) = (self.logits.detach(), self.deltas.detach());
+        let mut first = 0;
+        let of_level = |anchors: &Vec<Region>| {
+            let count = anchors.len() as i64;
+            let (logits, deltas) = (logits.narrow(1, first, count), deltas.narrow(1, first, count));
+            first += count;
+            let all = || Tensor::arange(count, (Kind::Int64, logits.device())).expand_as(&logits);
+            let chosen = match logits.device() {
+                Device::Cuda(_) if (most as i64) < count => logits.topk(most as i64, 1, true, true).1,
+                _ => return with_numbers(&all(), &logits, &deltas),
+            };
+            let of_chosen = deltas.gather(1, &chosen.unsqueeze(2).expand([-1, -1, 4], false), false);
+            with_numbers(&chosen, &logits.gather(1, &chosen, false), &of_chosen)
+        };
+        self.levels.iter().map(of_level).collect()
+    }
+}
+
+/// The numbers of anchors `[B, A]`, their logits and differences, as float32, in which a number below 2^24 is exact.
+fn with_numbers(numbers: &Tensor, logits: &Tensor, deltas: &Tensor) -> Tensor {
+    let kind = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
+    let columns = [numbers.unsqueeze(2), logits.unsqueeze(2), deltas.shallow_clone()];
+    Tensor::cat(&columns.map(|column| column.to_kind(kind)), 2)
+}
+
 /// The boxes of a picture that may become proposals.
 #[derive(Debug, Default)]
 struct Candidates {
@@ -177,7 +211,7 @@ struct Candidates {
 
 impl Candidates {
     /// Adds the boxes of the `most` best anchors of a level, cut to the picture, unless nothing of them is left. `numbers` has the
-    /// logit and the differences of each anchor.
+    /// number, the logit and the differences of each anchor.
     fn add_best(
         &mut self,
         level: usize,
@@ -186,20 +220,20 @@ impl Candidates {
         most: usize,
         size: [f64; 2],
     ) {
-        let mut order: Vec<usize> = (0..anchors.len()).collect();
+        let mut order: Vec<usize> = (0..numbers.len()).collect();
         let by_score =
-            |one: &usize, other: &usize| numbers[*other][0].total_cmp(&numbers[*one][0]).then(one.cmp(other));
+            |one: &usize, other: &usize| numbers[*other][1].total_cmp(&numbers[*one][1]).then(one.cmp(other));
         if most < order.len() {
             order.select_nth_unstable_by(most, by_score);
             order.truncate(most);
         }
         order.sort_unstable_by(by_score);
         for index in order {
-            let differences = std::array::from_fn(|number| numbers[index][1 + number]);
-            let region = CODING.decode(&anchors[index], differences).clipped(size);
+            let differences = std::array::from_fn(|number| numbers[index][2 + number]);
+            let region = CODING.decode(&anchors[numbers[index][0] as usize], differences).clipped(size);
             if region.width() > 0.0 && region.height() > 0.0 {
                 self.boxes.push(region);
-                self.scores.push(numbers[index][0]);
+                self.scores.push(numbers[index][1]);
                 self.levels.push(level);
             }
         }

@@ -4,7 +4,7 @@
 
 use densesiam_random::{ChaCha8Rng, Key, RngExt};
 use densesiam_settings::{SettingError, require, within};
-use densesiam_torch_ext::{Group, cluster_sums};
+use densesiam_torch_ext::{Group, cluster_sums, upload};
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -316,7 +316,7 @@ impl Gathering {
             chosen.map(move |position| (picture * positions + position) as i64)
         };
         let chosen: Vec<i64> = keys.iter().enumerate().flat_map(of_picture).collect();
-        rows.index_select(0, &Tensor::from_slice(&chosen).to_device(rows.device()))
+        rows.index_select(0, &upload(&chosen, &[chosen.len() as i64], rows.device()))
     }
 }
 

@@ -116,11 +116,21 @@ KERNEL(batch_norm_gradient_sums, THREADS, BLOCKS)(
   leave_sums(sum, centred_sum, vectors, partial);
 }
 
+// From a view's sums of g and of g * (x - mean) for a channel, over `rows` values: the coefficients of the input's gradient.
+__device__ inline void set_gradient_coefficients(double2 sums, double rows, int channels, const float* coefficients,
+                                                 float* gradient_coefficients) {
+  const double scale = coefficients[SCALE * channels], mean = coefficients[MEAN * channels];
+  const double inverse = coefficients[INVERSE_DEVIATION * channels];
+  const double by_x = -scale * sums.y * inverse * inverse / rows;
+  gradient_coefficients[BY_X * channels] = by_x;
+  gradient_coefficients[OFFSET * channels] = -scale * sums.x / rows - by_x * mean;
+}
+
 // Computes from those sums the gradients of weight and bias, null if there are none, and the coefficients of the
-// input's gradient.
+// input's gradient. If `all_sums` is not null it gets the sums instead of these: what the processes of a group add up.
 KERNEL(batch_norm_gradient_coefficients, 1024)(
     const float* partial, int blocks, int rows, int channels, int views, const float* coefficients, float* of_weight,
-    float* of_bias, float* gradient_coefficients) {
+    float* of_bias, float* gradient_coefficients, double* all_sums) {
   const int channel = blockIdx.x * 32 + threadIdx.x;
   double weight_sum = 0, bias_sum = 0;
   for (int view = 0; view < views; view++) {
@@ -131,18 +141,33 @@ KERNEL(batch_norm_gradient_coefficients, 1024)(
     });
     if (threadIdx.y != 0 || channel >= channels) continue;
     const float* of_channel = coefficients + size_t(view) * COEFFICIENTS * channels + channel;
-    const double scale = of_channel[SCALE * channels], mean = of_channel[MEAN * channels];
-    const double inverse = of_channel[INVERSE_DEVIATION * channels];
     bias_sum += sums.x;
-    weight_sum += sums.y * inverse;
-    const double by_x = -scale * sums.y * inverse * inverse / rows;
-    float* of_gradient = gradient_coefficients + size_t(view) * GRADIENT_COEFFICIENTS * channels + channel;
-    of_gradient[BY_X * channels] = by_x;
-    of_gradient[OFFSET * channels] = -scale * sums.x / rows - by_x * mean;
+    weight_sum += sums.y * of_channel[INVERSE_DEVIATION * channels];
+    if (all_sums) {
+      all_sums[size_t(2 * view) * channels + channel] = sums.x;
+      all_sums[size_t(2 * view + 1) * channels + channel] = sums.y;
+      continue;
+    }
+    set_gradient_coefficients(sums, rows, channels, of_channel,
+                              gradient_coefficients + size_t(view) * GRADIENT_COEFFICIENTS * channels + channel);
   }
   if (threadIdx.y == 0 && channel < channels && of_weight) {
     of_weight[channel] = weight_sum;
     of_bias[channel] = bias_sum;
+  }
+}
+
+// From the sums of all processes, over `*rows` values of a channel in a view: the same coefficients.
+KERNEL(batch_norm_gradient_of_sums, THREADS)(
+    const double* all_sums, const double* rows, int channels, int views, const float* coefficients,
+    float* gradient_coefficients) {
+  const int channel = blockIdx.x * blockDim.x + threadIdx.x;
+  if (channel >= channels) return;
+  for (int view = 0; view < views; view++) {
+    const double2 sums = make_double2(all_sums[size_t(2 * view) * channels + channel],
+                                      all_sums[size_t(2 * view + 1) * channels + channel]);
+    set_gradient_coefficients(sums, *rows, channels, coefficients + size_t(view) * COEFFICIENTS * channels + channel,
+                              gradient_coefficients + size_t(view) * GRADIENT_COEFFICIENTS * channels + channel);
   }
 }
 

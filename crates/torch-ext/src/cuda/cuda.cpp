@@ -16,9 +16,11 @@ namespace {
 constexpr KernelName NAMES[] = {
     {"batch_norm_moments", 256},
     {"batch_norm_statistics", 1024},
+    {"batch_norm_of_sums", 256},
     {"batch_norm_normalise", 256},
     {"batch_norm_gradient_sums", 256},
     {"batch_norm_gradient_coefficients", 1024},
+    {"batch_norm_gradient_of_sums", 256},
     {"batch_norm_input_gradient", 256},
     {"max_pool_forward", 256},
     {"max_pool_gradient", 256},

@@ -12,9 +12,11 @@
 enum class CudaKernel {
   batch_norm_moments,
   batch_norm_statistics,
+  batch_norm_of_sums,
   batch_norm_normalise,
   batch_norm_gradient_sums,
   batch_norm_gradient_coefficients,
+  batch_norm_gradient_of_sums,
   batch_norm_input_gradient,
   max_pool_forward,
   max_pool_gradient,

@@ -75,17 +75,45 @@ KERNEL(batch_norm_moments, THREADS, BLOCKS)(const uint4* x, int rows, int vector
   leave_moments(moments, walk, rows, vectors, partial);
 }
 
-// From the results of the blocks, each of which added `run` rows at once: the coefficients of each view, y = x * scale
-// + shift, and the running statistics, updated view by view.
+// A channel of a norm: its parameters, null for none, and its running statistics.
+struct NormChannel {
+  float weight, bias;
+  float *running_mean, *running_var;
+
+  __device__ NormChannel(int channel, const float* weights, const float* biases, float* means, float* variances)
+      : weight(weights ? weights[channel] : 1),
+        bias(biases ? biases[channel] : 0),
+        running_mean(means + channel),
+        running_var(variances + channel) {}
+
+  // From the statistics of a view's values, `rows` of them: the coefficients, y = x * scale + shift, and the running statistics.
+  __device__ void apply(double mean, double squares, double rows, double momentum, double epsilon, int channels,
+                        float* coefficients) const {
+    // Not fmax, which would hide a NaN.
+    const double variance = squares < 0 ? 0 : squares / rows;
+    const double inverse = rsqrt(variance + epsilon), scale = weight * inverse;
+    coefficients[SCALE * channels] = scale;
+    coefficients[SHIFT * channels] = bias - mean * scale;
+    coefficients[MEAN * channels] = mean;
+    coefficients[INVERSE_DEVIATION * channels] = inverse;
+    *running_mean = (1 - momentum) * *running_mean + momentum * mean;
+    *running_var = (1 - momentum) * *running_var + momentum * (variance * rows / (rows - 1));
+  }
+};
+
+// From the results of the blocks, each of which added `run` rows at once: the coefficients of each view, and the running
+// statistics, updated view by view. If `sums` is not null it gets instead, for each view and channel, the sums of the values and of
+// their squares, and after all of them the number of rows: what the processes of a group add up.
 KERNEL(batch_norm_statistics, 1024)(
     const float* partial, int blocks, int run, int rows, int channels, int views, const float* weight,
-    const float* bias, float* running_mean, float* running_var, double momentum, double epsilon, float* coefficients) {
+    const float* bias, float* running_mean, float* running_var, double momentum, double epsilon, float* coefficients,
+    double* sums) {
   const int channel = blockIdx.x * 32 + threadIdx.x;
   for (int view = 0; view < views; view++) {
     const float* means = partial + size_t(view) * blocks * 2 * channels + channel;
     const float* squares = means + channels;
     const double centre = channel < channels ? means[0] : 0;
-    const double2 sums = sum_of_blocks(channel < channels ? blocks : 0, [&](int block) {
+    const double2 of_blocks = sum_of_blocks(channel < channels ? blocks : 0, [&](int block) {
       const double apart = means[size_t(block) * 2 * channels] - centre;
       // The last round of runs does not reach some of the blocks, and ends within one.
       const int round = blocks * run, in_last = min(max(rows % round - block * run, 0), run);
@@ -93,18 +121,32 @@ KERNEL(batch_norm_statistics, 1024)(
       return make_double2(count * apart, squares[size_t(block) * 2 * channels] + count * apart * apart);
     });
     if (threadIdx.y != 0 || channel >= channels) continue;
-    const double from_centre = sums.x / rows, mean = centre + from_centre;
-    const double difference = sums.y / rows - from_centre * from_centre;
-    // Not fmax, which would hide a NaN.
-    const double variance = difference < 0 ? 0 : difference;
-    const double inverse = rsqrt(variance + epsilon), scale = (weight ? weight[channel] : 1) * inverse;
-    float* of_channel = coefficients + size_t(view) * COEFFICIENTS * channels + channel;
-    of_channel[SCALE * channels] = scale;
-    of_channel[SHIFT * channels] = (bias ? bias[channel] : 0) - mean * scale;
-    of_channel[MEAN * channels] = mean;
-    of_channel[INVERSE_DEVIATION * channels] = inverse;
-    const double unbiased = variance * rows / (rows - 1);
-    running_mean[channel] = (1 - momentum) * running_mean[channel] + momentum * mean;
-    running_var[channel] = (1 - momentum) * running_var[channel] + momentum * unbiased;
+    const double from_centre = of_blocks.x / rows, mean = centre + from_centre;
+    const double squares_apart = of_blocks.y - of_blocks.x * from_centre;
+    if (sums) {
+      sums[size_t(2 * view) * channels + channel] = rows * mean;
+      sums[size_t(2 * view + 1) * channels + channel] = squares_apart + rows * mean * mean;
+      continue;
+    }
+    NormChannel(channel, weight, bias, running_mean, running_var)
+        .apply(mean, squares_apart, rows, momentum, epsilon, channels,
+               coefficients + size_t(view) * COEFFICIENTS * channels + channel);
+  }
+  if (sums && channel == 0 && threadIdx.y == 0) sums[size_t(2 * views) * channels] = rows;
+}
+
+// From the sums of all processes, as the kernel above leaves them: the same coefficients and running statistics.
+KERNEL(batch_norm_of_sums, THREADS)(
+    const double* sums, int channels, int views, const float* weight, const float* bias, float* running_mean,
+    float* running_var, double momentum, double epsilon, float* coefficients) {
+  const int channel = blockIdx.x * blockDim.x + threadIdx.x;
+  if (channel >= channels) return;
+  const NormChannel norm(channel, weight, bias, running_mean, running_var);
+  const double rows = sums[size_t(2 * views) * channels];
+  for (int view = 0; view < views; view++) {
+    const double mean = sums[size_t(2 * view) * channels + channel] / rows;
+    const double squares = sums[size_t(2 * view + 1) * channels + channel] - rows * mean * mean;
+    norm.apply(mean, squares, rows, momentum, epsilon, channels,
+               coefficients + size_t(view) * COEFFICIENTS * channels + channel);
   }
 }

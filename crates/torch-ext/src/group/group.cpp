@@ -12,9 +12,11 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <unistd.h>
 
+#include <map>
 #include <mutex>
 
 #include "../border.h"
+#include "nccl.h"
 
 using c10d::ProcessGroupGloo;
 
@@ -64,14 +66,65 @@ struct GlooSum : Group::Running {
   at::Tensor device, host;
 };
 
+// The tensor, or a copy of it in the processor's page-locked memory.
+at::Tensor on_processor(const at::Tensor& tensor) {
+  if (tensor.is_cpu()) return tensor;
+  return at::empty_like(tensor, tensor.options().device(at::kCPU).pinned_memory(true)).copy_(tensor);
+}
+
+// How the CUDA devices of a group add up.
+struct DeviceSums {
+  // Null where sums go through the processor's memory, and why they do.
+  std::unique_ptr<Nccl> nccl;
+  std::string why_not;
+};
+
 }  // namespace
 
 struct Group::Parts {
   c10::intrusive_ptr<c10d::Store> store;
   // Two, so that a small sum in a layer does not wait for the gradients of the layers before it.
   c10::intrusive_ptr<ProcessGroupGloo> direct, background;
+  int rank, world;
+  int64_t timeout_ms;
   std::string failure;
-  std::mutex mutex;
+  mutable std::mutex mutex;
+  std::once_flag devices_met;
+  DeviceSums devices;
+
+  // NCCL for a tensor on a CUDA device, if each process has a device of its own. All ask first with the same tensor.
+  const Nccl* nccl(at::Device device) {
+    if (!device.is_cuda()) return nullptr;
+    std::call_once(devices_met, [&] { run([&] { devices = meet(device); }); });
+    return devices.nccl.get();
+  }
+
+  DeviceSums meet(at::Device device) const {
+    std::string name, why_not;
+    try {
+      name = Nccl::device_name(device);
+    } catch (const std::exception& error) {
+      why_not = error.what();
+    }
+    auto key = [](const char* what, int rank) { return std::string("device/") + what + "/" + std::to_string(rank); };
+    auto set = [&](const std::string& key, const std::string& value) { store->set(key, std::vector<uint8_t>(value.begin(), value.end())); };
+    auto get = [&](const std::string& key) {
+      const auto value = store->get(key);
+      return std::string(value.begin(), value.end());
+    };
+    set(key("name", rank), name);
+    set(key("why", rank), why_not);
+    std::map<std::string, int> first_with;
+    for (int other = 0; other < world; other++) {
+      const auto why = get(key("why", other));
+      if (!why.empty()) return {nullptr, why.substr(0, why.find('\n'))};
+      const auto [place, is_new] = first_with.try_emplace(get(key("name", other)), other);
+      if (!is_new)
+        return {nullptr, "processes " + std::to_string(place->second) + " and " + std::to_string(other) + " have one device"};
+    }
+    if (rank == 0) store->set("device/invitation", Nccl::invitation());
+    return {std::make_unique<Nccl>(device, store->get("device/invitation"), rank, world, timeout_ms), ""};
+  }
 
   // Runs a collective. When it fails the group is of no use any more, and says why.
   template <typename Collective>
@@ -94,6 +147,9 @@ struct Group::Parts {
 
 Group::Group(const char* host, uint16_t port, bool serves, const char* name, int rank, int world, int64_t timeout_ms)
     : parts(std::make_unique<Parts>()) {
+  parts->rank = rank;
+  parts->world = world;
+  parts->timeout_ms = timeout_ms;
   const std::chrono::milliseconds timeout(timeout_ms);
   parts->store = c10::make_intrusive<c10d::PrefixStore>(
       name, c10::make_intrusive<c10d::TCPStore>(host, store_options(port, serves, timeout)));
@@ -111,13 +167,21 @@ Group::Group(const char* host, uint16_t port, bool serves, const char* name, int
 
 Group::~Group() = default;
 
+std::string Group::collectives(at::Device device) const {
+  if (!device.is_cuda()) return "Gloo";
+  if (parts->nccl(device)) return "NCCL " + Nccl::version();
+  return "Gloo, through the processor's memory: " + parts->devices.why_not;
+}
+
 void Group::sum(const at::Tensor& tensor) const {
-  std::vector<at::Tensor> tensors{tensor.device().is_cpu() ? tensor : tensor.cpu()};
+  if (const auto* nccl = parts->nccl(tensor.device())) return nccl->sum(tensor);
+  std::vector<at::Tensor> tensors{on_processor(tensor)};
   parts->run([&] { parts->direct->allreduce(tensors)->wait(); });
-  if (!tensor.device().is_cpu()) tensor.copy_(tensors[0]);
+  if (!tensor.is_cpu()) tensor.copy_(tensors[0], true);
 }
 
 void Group::broadcast(const at::Tensor& tensor) const {
+  if (const auto* nccl = parts->nccl(tensor.device())) return nccl->broadcast(tensor);
   // Of any layout: a copy in the usual one travels.
   std::vector<at::Tensor> tensors{tensor.cpu().contiguous()};
   parts->run([&] { parts->direct->broadcast(tensors)->wait(); });
@@ -126,18 +190,22 @@ void Group::broadcast(const at::Tensor& tensor) const {
 }
 
 std::unique_ptr<Group::Running> Group::begin_sum(const at::Tensor& tensor) const {
+  if (const auto* nccl = parts->nccl(tensor.device())) return nccl->begin_sum(tensor);
   auto sum = std::make_unique<GlooSum>();
   sum->device = tensor;
-  sum->host = tensor.cpu();
+  sum->host = on_processor(tensor);
   std::vector<at::Tensor> tensors{sum->host};
   parts->run([&] { sum->work = parts->background->allreduce(tensors); });
   return sum;
 }
 
 void Group::wait(Running& running) const {
+  if (const auto* nccl = parts->devices.nccl.get()) {
+    if (dynamic_cast<GlooSum*>(&running) == nullptr) return nccl->wait(running);
+  }
   auto& sum = static_cast<GlooSum&>(running);
   parts->run([&] { sum.work->wait(); });
-  if (!sum.device.device().is_cpu()) sum.device.copy_(sum.host);
+  if (!sum.device.is_cpu()) sum.device.copy_(sum.host, true);
 }
 
 void Group::set(const char* key, const std::vector<uint8_t>& value) const { parts->store->set(key, value); }
@@ -147,8 +215,9 @@ std::vector<uint8_t> Group::get(const char* key) const { return parts->store->ge
 bool Group::has(const char* key) const { return parts->store->check({key}); }
 
 std::string Group::failure() const {
+  const std::string of_devices = parts->devices.nccl ? parts->devices.nccl->failure() : "";
   std::lock_guard<std::mutex> lock(parts->mutex);
-  return parts->failure;
+  return parts->failure.empty() ? of_devices : parts->failure;
 }
 
 extern "C" {
@@ -179,6 +248,15 @@ char* torch_ext_group_join(const char* host, uint16_t port, bool serves, const c
 }
 
 void torch_ext_group_free(void* group) { delete static_cast<Group*>(group); }
+
+// The words, to be freed by torch_ext_free; null if they cannot be had.
+char* torch_ext_group_collectives(const void* group, void* given) {
+  try {
+    return strdup(static_cast<const Group*>(group)->collectives(tensor(given).device()).c_str());
+  } catch (const std::exception&) {
+    return nullptr;
+  }
+}
 
 char* torch_ext_group_sum(const void* group, void* given) {
   return message_of([&] { static_cast<const Group*>(group)->sum(tensor(given)); });

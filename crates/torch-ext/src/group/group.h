@@ -1,5 +1,5 @@
 // This folder: several processes that train one model, over the TCP store and the Gloo collectives that libtorch's
-// processor part contains. Every process calls the same functions in the same order.
+// processor part contains, and NCCL between CUDA devices. Every process calls the same functions in the same order.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -14,6 +14,9 @@ class Group {
   // Keys in the store begin with `name`.
   Group(const char* host, uint16_t port, bool serves, const char* name, int rank, int world, int64_t timeout_ms);
   ~Group();
+
+  // How tensors of this device are summed, in words.
+  std::string collectives(at::Device device) const;
 
   // Replaces a dense tensor by its sum over all processes; all receive the same bits.
   void sum(const at::Tensor& tensor) const;

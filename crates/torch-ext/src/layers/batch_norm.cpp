@@ -22,7 +22,7 @@ at::Tensor in_form_of(const at::Tensor& x, const at::Tensor& map) {
 bool suits_batch_norm_kernels(const at::Tensor& input, const BatchNorm& norm) {
   const bool shape = (input.dim() == 2 || input.dim() == 4) && input.numel() > 0;
   auto floats = [](const at::Tensor& values) { return !values.defined() || values.scalar_type() == at::kFloat; };
-  const bool kernels = batch_norm_kernels(input) || (!norm.group && CudaKernels::of_vectors(input));
+  const bool kernels = batch_norm_kernels(input) || CudaKernels::of_vectors(input);
   return norm.views > 0 && shape && kernels && floats(norm.running_mean) && floats(norm.running_var) &&
          floats(norm.weight) && floats(norm.bias);
 }

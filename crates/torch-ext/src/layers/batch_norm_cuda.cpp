@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 
 #include "../cuda/cuda.h"
+#include "../group/group.h"
 #include "batch_norm.h"
 
 namespace {
@@ -27,13 +28,20 @@ struct Sweep {
     blocks.y = std::max(1u, std::min(fill, blocks_for(rows, threads.y)));
   }
 
-  // Blocks and threads of the kernels that take 32 channels per block.
+  // Blocks and threads of the kernels that take 32 channels per block, and of those that take one channel per thread.
   Extent channel_blocks() const { return {unsigned(channels + 31) / 32}; }
   static Extent channel_threads() { return {32, 32}; }
+  Extent plain_blocks() const { return {unsigned(channels + CudaKernels::THREADS - 1) / CudaKernels::THREADS}; }
+  static Extent plain_threads() { return {CudaKernels::THREADS}; }
 
   // Room for the sums of the sweep's blocks.
   at::Tensor partial_sums(const at::Tensor& x) const {
     return at::empty({views, blocks.y, 2, channels}, x.options().dtype(at::kFloat).memory_format(at::MemoryFormat::Contiguous));
+  }
+
+  // Room for what the processes of a group add up: two sums of each view and channel, and one more number.
+  at::Tensor sums_of_group(const at::Tensor& x) const {
+    return at::zeros({2 * views * channels + 1}, x.options().dtype(at::kDouble).memory_format(at::MemoryFormat::Contiguous));
   }
 };
 
@@ -48,14 +56,21 @@ struct CudaStatistics : BatchStatistics {
       : kernels(of_device),
         sweep(kernels, x, norm.views),
         relu(norm.relu),
+        group(norm.group),
         coefficients(at::empty({sweep.views, COEFFICIENTS, sweep.channels}, norm.running_mean.options())) {
     const auto partial = sweep.partial_sums(x);
+    if (group) sums = sweep.sums_of_group(x);
     kernels.launch(CudaKernel::batch_norm_moments, sweep.blocks, sweep.threads, read(x), sweep.rows, sweep.vectors,
                    write(partial));
     kernels.launch(CudaKernel::batch_norm_statistics, sweep.channel_blocks(), sweep.channel_threads(), read(partial),
                    int(sweep.blocks.y), int(sweep.threads.y), sweep.rows, sweep.channels, sweep.views, read(norm.weight),
                    read(norm.bias), write(norm.running_mean), write(norm.running_var), norm.momentum, norm.epsilon,
-                   write(coefficients));
+                   write(coefficients), write(sums));
+    if (!group) return;
+    group->sum(sums);
+    kernels.launch(CudaKernel::batch_norm_of_sums, sweep.plain_blocks(), sweep.plain_threads(), read(sums), sweep.channels,
+                   sweep.views, read(norm.weight), read(norm.bias), write(norm.running_mean), write(norm.running_var),
+                   norm.momentum, norm.epsilon, write(coefficients));
   }
 
   at::Tensor normalise(const at::Tensor& x, const at::Tensor& residual, const at::Tensor&,
@@ -80,9 +95,16 @@ struct CudaStatistics : BatchStatistics {
                    read(x), read(passes), read(coefficients), relu, sweep.rows, sweep.vectors,
                    differs ? write(result.residual) : nullptr, write(partial));
     const auto of_gradient = at::empty({sweep.views, GRADIENT_COEFFICIENTS, sweep.channels}, coefficients.options());
+    const auto of_group = group ? sweep.sums_of_group(x) : at::Tensor();
     kernels.launch(CudaKernel::batch_norm_gradient_coefficients, sweep.channel_blocks(), sweep.channel_threads(),
                    read(partial), int(sweep.blocks.y), sweep.rows, sweep.channels, sweep.views, read(coefficients),
-                   write(result.weight), write(result.bias), write(of_gradient));
+                   write(result.weight), write(result.bias), write(of_gradient), write(of_group));
+    if (group) {
+      // The gradients of weight and bias are of this process alone, and are summed with all other gradients.
+      group->sum(of_group);
+      kernels.launch(CudaKernel::batch_norm_gradient_of_sums, sweep.plain_blocks(), sweep.plain_threads(), read(of_group),
+                     read(sums.slice(0, -1)), sweep.channels, sweep.views, read(coefficients), write(of_gradient));
+    }
     if (of_x)
       kernels.launch(CudaKernel::batch_norm_input_gradient, sweep.blocks, sweep.threads, read(result.residual), read(x),
                      read(coefficients), read(of_gradient), relu && !differs, sweep.rows, sweep.vectors, write(result.x));
@@ -92,7 +114,10 @@ struct CudaStatistics : BatchStatistics {
   const CudaKernels& kernels;
   const Sweep sweep;
   const bool relu;
+  const Group* group;
   const at::Tensor coefficients;
+  // Of all processes of the group, with the values of a channel in a view as the last number; they stay on the device.
+  at::Tensor sums;
   // Where ReLU passed after a residual, which x alone does not tell; a bit for each value.
   at::Tensor passes;
 };

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use super::place::{Place, cards};
 use super::*;
 use crate::{Buckets, Group, StoreServer};
 
@@ -89,19 +90,26 @@ struct Results {
     running: Vec<f64>,
 }
 
-fn normalise(kind: Kind, convolves: bool, pictures: Range<usize>, group: Option<&Group>) -> Results {
+fn normalise(
+    device: Device,
+    kind: Kind,
+    convolves: bool,
+    pictures: Range<usize>,
+    group: Option<&Group>,
+) -> Results {
     let parameters = if kind == Kind::Double { kind } else { Kind::Float };
-    let leaf = |tensor: Tensor, kind| tensor.to_kind(kind).detach().copy().set_requires_grad(true);
+    let leaf =
+        |tensor: Tensor, kind| tensor.to_kind(kind).to_device(device).detach().copy().set_requires_grad(true);
     let count = pictures.len() as i64;
     let of_pictures = |seed| {
         let all = noise(&[2, 12, 16, 3, 5], seed);
         all.narrow(1, pictures.start as i64, count).reshape([2 * count, 16, 3, 5])
     };
     let input = leaf(of_pictures(1) * 2.0 + 1.0, kind);
-    let residual = of_pictures(2).to_kind(kind);
+    let residual = of_pictures(2).to_kind(kind).to_device(device);
     let weight = leaf(noise(&[8, 16, 3, 3], 3), kind);
     let affine = [4, 5].map(|seed| leaf(noise(&[16], seed), parameters));
-    let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (parameters, Device::Cpu)));
+    let running = [0.0, 1.0].map(|value| Tensor::full([16], value, (parameters, device)));
     let norm = BatchNorm {
         affine: Some((&affine[0], &affine[1])),
         running: (&running[0], &running[1]),
@@ -134,32 +142,93 @@ fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
     }
 }
 
+/// The layers of the processor, and the kernels for CUDA on an emulated device, for the thread that asks. Not a card: gradients of
+/// all threads are computed by one thread there, in which a process would wait for itself.
+const PLACES: [fn() -> Place; 2] = [|| Place::new(Device::Cpu), Place::emulated];
+
 #[test]
 fn processes_normalise_as_one_process_with_all_pictures() {
     let shares: [&[usize]; 3] = [&[4, 8], &[0, 12], &[3, 4, 5]];
-    for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5), (Kind::BFloat16, 0.02)] {
-        for convolves in [false, true] {
-            let expected = normalise(kind, convolves, 0..12, None);
-            for share in shares {
-                let what = format!("{kind:?}, convolves: {convolves}, {share:?}");
-                let found = with_group(share.len(), |group| {
-                    let first = share[..group.rank()].iter().sum();
-                    normalise(kind, convolves, first..first + share[group.rank()], Some(group))
-                });
-                for view in 0..2 {
-                    let together: Vec<f64> =
-                        found.iter().flat_map(|part| part.of_pictures[view].clone()).collect();
-                    assert_close(&together, &expected.of_pictures[view], tolerance, &what);
-                }
-                let sum = |place: usize| found.iter().map(|part| part.of_parameters[place]).sum();
-                let sums: Vec<f64> = (0..expected.of_parameters.len()).map(sum).collect();
-                assert_close(&sums, &expected.of_parameters, tolerance, &what);
-                for part in &found {
-                    assert_close(&part.running, &expected.running, tolerance, &what);
-                    assert_eq!(part.running, found[0].running, "{what}");
+    for make in PLACES {
+        for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5), (Kind::BFloat16, 0.02)] {
+            for convolves in [false, true] {
+                let expected = normalise(Device::Cpu, kind, convolves, 0..12, None);
+                for share in shares {
+                    let found = with_group(share.len(), |group| {
+                        let place = make();
+                        let first = share[..group.rank()].iter().sum();
+                        normalise(
+                            place.device,
+                            kind,
+                            convolves,
+                            first..first + share[group.rank()],
+                            Some(group),
+                        )
+                    });
+                    let what = format!("{:?}, {kind:?}, convolves: {convolves}, {share:?}", make());
+                    assert_together(&found, &expected, tolerance, &what);
                 }
             }
         }
+    }
+}
+
+/// Whether processes with a part of the pictures each have what one process with all has.
+fn assert_together(found: &[Results], expected: &Results, tolerance: f64, what: &str) {
+    for view in 0..2 {
+        let together: Vec<f64> = found.iter().flat_map(|part| part.of_pictures[view].clone()).collect();
+        assert_close(&together, &expected.of_pictures[view], tolerance, what);
+    }
+    let sum = |place: usize| found.iter().map(|part| part.of_parameters[place]).sum();
+    let sums: Vec<f64> = (0..expected.of_parameters.len()).map(sum).collect();
+    assert_close(&sums, &expected.of_parameters, tolerance, what);
+    for part in found {
+        assert_close(&part.running, &expected.running, tolerance, what);
+        assert_eq!(part.running, found[0].running, "{what}");
+    }
+}
+
+/// NCCL takes no device twice, so that on one card it is tested with a group of one process.
+#[test]
+fn a_card_of_its_own_is_summed_by_nccl() {
+    if cards() == 0 {
+        println!("no CUDA device: NCCL is not tested");
+        return;
+    }
+    let device = Device::Cuda(0);
+    let on_card = |seed| noise(&[300, 7], seed).to_device(device);
+    with_group(1, |group| {
+        println!("{:?}", group.collectives(&on_card(1)));
+        assert!(group.collectives(&on_card(1)).unwrap().starts_with("NCCL"));
+        for kind in [Kind::Float, Kind::Double, Kind::BFloat16, Kind::Int64] {
+            let tensor = (on_card(1) * 9.0).to_kind(kind);
+            let before = values(&tensor);
+            group.sum(&tensor);
+            group.broadcast(&tensor.tr());
+            assert_eq!(values(&tensor), before);
+        }
+        for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5), (Kind::BFloat16, 0.02)] {
+            let expected = normalise(Device::Cpu, kind, false, 0..12, None);
+            let found = normalise(device, kind, false, 0..12, Some(group));
+            assert_together(&[found], &expected, tolerance, &format!("NCCL, {kind:?}"));
+        }
+        let parameters = [1, 2].map(|seed| on_card(seed).detach().set_requires_grad(true));
+        let buckets = Buckets::new(group, &parameters).unwrap();
+        for _ in 0..3 {
+            clear_gradients(&parameters);
+            parameters.iter().map(|of| (of * of).sum(Kind::Float)).sum::<Tensor>().backward();
+            buckets.finish();
+            for parameter in &parameters {
+                assert_close(&values(&parameter.grad()), &values(&(parameter * 2.0)), 1e-6, "a gradient");
+            }
+        }
+        assert_eq!(group.failure(), None);
+    });
+    for why in with_group(2, |group| group.collectives(&on_card(1))) {
+        assert_eq!(
+            why.as_deref(),
+            Some("Gloo, through the processor's memory: processes 0 and 1 have one device")
+        );
     }
 }
 

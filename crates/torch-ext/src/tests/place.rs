@@ -33,7 +33,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn new(device: Device) -> Self {
+    pub(super) fn new(device: Device) -> Self {
         Self { device, emulated: false }
     }
 

@@ -20,15 +20,18 @@ pub(in crate::commands) fn matrix_product_rate(kind: Kind, device: Device) -> f6
     if small < SLOW { small } else { rate(2048) }
 }
 
-/// Seconds in which the processes of a group sum so many bytes of float32, the median of `times`.
-pub(in crate::commands) fn sum_seconds(group: &Group, bytes: i64, times: usize) -> f64 {
-    let numbers = Tensor::zeros([bytes / 4], (Kind::Float, Device::Cpu));
-    let laps = (0..times).map(|_| {
+/// Seconds in which the processes of a group sum so many bytes of float32 on a device, the median of `times`; on a CUDA device with
+/// the reading of a number, which waits for it.
+pub(in crate::commands) fn sum_seconds(group: &Group, (bytes, device): (i64, Device), times: usize) -> f64 {
+    let numbers = Tensor::zeros([bytes / 4], (Kind::Float, device));
+    let laps = (0..=times).map(|_| {
         let start = Instant::now();
         group.sum(&numbers);
+        let _ = numbers.double_value(&[0]);
         start.elapsed().as_secs_f64()
     });
-    median(&laps.collect::<Vec<_>>())
+    // In the first the processes, or their devices, meet.
+    median(&laps.skip(1).collect::<Vec<_>>())
 }
 
 /// GB/s of a copy of a tensor of 256 MiB, bytes read and bytes written together, the best of five.

@@ -19,7 +19,9 @@ use densesiam_data::order::Part;
 use densesiam_data::views::aligned::AlignedPair;
 use densesiam_data::views::random::RandomPair;
 use densesiam_data::views::{Photometric, ViewParameters};
-use densesiam_engine::device::{Precision, search_convolutions, set_threads, threads_of_each};
+use densesiam_engine::device::{
+    CudaSupport, Precision, cuda, search_convolutions, set_threads, threads_of_each,
+};
 use densesiam_engine::optimizer::{GroupRule, Optimizer};
 use densesiam_geometry::{Fraction, Region, View};
 use densesiam_nn::{Architecture, Group, Predictors, Store};
@@ -253,7 +255,7 @@ struct Costs {
 
 impl Costs {
     fn of_sums(group: &Group, store: &Store) -> Self {
-        let seconds = |bytes, times| sum_seconds(group, bytes, times);
+        let seconds = |bytes, times| sum_seconds(group, (bytes, store.device()), times);
         let values: usize = store.parameters().iter().map(|(_, parameter)| parameter.numel()).sum();
         let gradient_bytes = 4 * values as i64;
         Self {
@@ -313,9 +315,12 @@ impl Place {
     fn new(recipe: &impl Training, size: u32, processes: Option<&Processes>) -> Result<Self, Error> {
         let (common, architecture) = (recipe.clone().common().clone(), recipe.architecture());
         views_fit(common.train.batch_size, 1, &[size; 2])?;
-        let device = common.run.device.resolve()?;
+        let mut device = common.run.device.resolve()?;
+        if let (Device::Cuda(_), Some(processes), CudaSupport::Devices(2..)) = (device, processes, cuda()) {
+            device = Device::Cuda(processes.membership.local_rank);
+        }
         let (precision, _) = common.run.precision.resolve(device);
-        search_convolutions(device, precision);
+        search_convolutions(device, precision, recipe.repeats_shapes());
         let on_this_machine = processes.map_or(1, |processes| processes.membership.local_world);
         let threads = threads_of_each(common.run.threads, on_this_machine);
         let group =

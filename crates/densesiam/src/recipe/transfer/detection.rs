@@ -93,6 +93,10 @@ impl Training for DetectionRecipe {
     fn beginning(&self) -> &Beginning {
         &self.beginning
     }
+
+    fn repeats_shapes(&self) -> bool {
+        false
+    }
 }
 
 /// `[objects]`

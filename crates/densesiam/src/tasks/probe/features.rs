@@ -6,6 +6,7 @@ use densesiam_data::labelled::{LabelledBatch, LabelledLoader};
 use densesiam_engine::log::Progress;
 use densesiam_nn::EncoderSettings;
 use densesiam_nn::{Architecture, Features, Mode, ResNet};
+use densesiam_torch_ext::upload;
 use tch::{Device, Kind, Tensor};
 
 use super::plan::Plan;
@@ -90,7 +91,7 @@ impl Examples {
     /// The maps and labels of some pictures.
     pub(super) fn batch(&self, samples: &[u64]) -> (Vec<Tensor>, Tensor) {
         let samples: Vec<i64> = samples.iter().map(|&sample| sample as i64).collect();
-        let samples = Tensor::from_slice(&samples).to_device(self.labels.device());
+        let samples = upload(&samples, &[samples.len() as i64], self.labels.device());
         let maps = self.maps.iter().map(|map| map.index_select(0, &samples)).collect();
         (maps, self.labels.index_select(0, &samples).to_kind(Kind::Int64))
     }
