@@ -7,7 +7,7 @@ PROGRAM = target/release/densesiam
 # Other tools, to which the tests give what is exported.
 INTEROP = $(CURDIR)/.interop-python
 
-.PHONY: demo test build install libtorch check parity interop endurance fuzz bench docs clean
+.PHONY: demo test build install wheel libtorch check parity interop endurance fuzz bench docs clean
 
 demo: build
 	$(PROGRAM) demo
@@ -27,6 +27,10 @@ build: libtorch
 PREFIX = $(HOME)/.local
 install: build
 	@bash tools/install.sh "$(PROGRAM)" "$(DESTDIR)$(PREFIX)"
+
+# The Python wheel in target/wheels, tried in a virtual environment of its own: docs/python.md.
+wheel: build
+	@bash tools/wheel.sh "$(PROGRAM)" try
 
 libtorch:
 	@bash tools/libtorch.sh
