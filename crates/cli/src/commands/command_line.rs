@@ -119,6 +119,20 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write one page of several runs: where their recipes differ, their newest numbers, and their curves
+    ///
+    /// Each run has a page of its own, RUN/report.html, which a training brings up to date.
+    Report {
+        /// Run directories, finished or not
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
+        /// The file to write
+        #[arg(long, default_value = "comparison.html")]
+        out: PathBuf,
+        /// Replace the file if it is there
+        #[arg(long)]
+        overwrite: bool,
+    },
     /// Print the completions of a shell: densesiam completions bash > ~/.bash_completion.d/densesiam
     Completions {
         /// The shell

@@ -16,6 +16,7 @@ mod predict;
 mod pretrain;
 mod probe;
 mod processes;
+mod report;
 mod segment;
 mod train;
 mod transfer;
@@ -63,6 +64,7 @@ pub(crate) fn run(command: Command) -> Result<(), Error> {
             answer_line(export(&checkpoint, format, &out)?)
         }
         Command::Inspect { path, json } => inspect::run(&path, json),
+        Command::Report { runs, out, overwrite } => report::run(&runs, &out, overwrite),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut CommandLine::command(), "densesiam", &mut script);

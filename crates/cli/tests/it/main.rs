@@ -21,6 +21,7 @@ mod predict;
 mod probe;
 mod processes;
 mod program;
+mod report;
 mod resume;
 mod segment;
 mod segment_methods;

@@ -19,7 +19,7 @@ use super::table::Table;
 use super::trouble::Trouble;
 use crate::error::{Error, Stop};
 use crate::file::write_bytes;
-use densesiam_report::page::Picture;
+use densesiam_report::page::{Picture, Sheets};
 use densesiam_report::pictures;
 
 /// Writes a run directory.
@@ -130,25 +130,27 @@ impl<'p> Journal<'p> {
         fs::read_to_string(self.layout().environment()).unwrap_or_default()
     }
 
-    /// The first and the last of the contact sheets so far.
+    /// The first and the last of the contact sheets so far, and some between, of which each tells as much of the training.
     ///
     /// # Errors
     /// When one cannot be read.
-    pub(crate) fn first_and_last_sheet(&self) -> Result<Vec<Picture>, Error> {
+    pub(crate) fn sheets(&self) -> Result<Vec<Picture>, Error> {
         let folder = self.layout().pictures();
         let entries = fs::read_dir(&folder).map_err(|source| Error::file(&folder, source))?;
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let mut sheets: Vec<(u64, PathBuf)> =
             paths.filter_map(|path| Some((step_of(&path)?, path))).collect();
         sheets.sort();
-        let last = sheets.pop();
+        let last = sheets.len().saturating_sub(1);
+        let shown = sheets.len().min(Sheets::MOST);
+        let chosen = (0..shown).map(|number| (number * last).div_ceil((shown - 1).max(1)));
         let picture = |(step, path): (u64, PathBuf)| {
             let png = fs::read(&path).map_err(|source| Error::file(&path, source))?;
             let caption =
                 if step == 0 { "before training".to_owned() } else { format!("after {step} steps") };
             Ok(Picture { caption, png })
         };
-        sheets.into_iter().next().into_iter().chain(last).map(picture).collect()
+        chosen.map(|number| picture(sheets[number].clone())).collect()
     }
 
     /// Records an evaluation after `step` steps. The best `score` is remembered, and its checkpoint is kept.

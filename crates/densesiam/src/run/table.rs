@@ -41,6 +41,18 @@ impl Table {
         self.rows.last()
     }
 
+    /// The names of all numbers, each where it comes first.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        let numbers = self.rows.iter().filter_map(Value::as_object).flatten();
+        for (name, _) in numbers.filter(|(_, value)| value.is_number()) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
     /// The numbers of this name, in the order of the steps.
     pub fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = f64> {
         self.rows.iter().filter_map(move |row| row.get(name)?.as_f64())

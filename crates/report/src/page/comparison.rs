@@ -36,7 +36,7 @@ impl Comparison {
                 (section("Curves", &chart_section(&self.charts)))
             }
         };
-        document(&self.title, &body)
+        document(&self.title, &body, false)
     }
 }
 

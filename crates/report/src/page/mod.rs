@@ -78,8 +78,13 @@ pub struct Tile {
 pub struct Sheets {
     /// What they show.
     pub sentence: &'static str,
-    /// The first and the last, or the only one.
+    /// By step: the first beside one of the others at a time, at most [`Sheets::MOST`].
     pub pictures: Vec<Picture>,
+}
+
+impl Sheets {
+    /// How many sheets a page can show; the styles know as many.
+    pub const MOST: usize = 6;
 }
 
 /// A picture with a caption.
@@ -140,12 +145,12 @@ impl Report {
                 (section("Environment", &text_section("Versions and hardware", &self.environment)))
             }
         };
-        document(&self.title, &body)
+        document(&self.title, &body, self.status == Status::Running)
     }
 }
 
-/// A page that needs no other files.
-fn document(title: &str, body: &Markup) -> String {
+/// A page that needs no other files. One that still `changes` is loaded again by the browser.
+fn document(title: &str, body: &Markup, changes: bool) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -153,6 +158,8 @@ fn document(title: &str, body: &Markup) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
+                // Seconds after which a browser loads it again.
+                @if changes { meta http-equiv="refresh" content="30"; }
                 title { (title) " · DenseSiam" }
                 style { (PreEscaped(STYLE)) }
             }
@@ -177,7 +184,7 @@ fn section(title: &str, body: &Markup) -> Markup {
 fn head_section(title: &str, status: &Status) -> Markup {
     let (class, word, reason) = match status {
         Status::Running => {
-            ("running", "running", "as of its last checkpoint; load the page again after the next one")
+            ("running", "running", "as of its last checkpoint; this page is loaded again by itself")
         }
         Status::Finished => ("finished", "finished", ""),
         Status::Interrupted => ("interrupted", "interrupted", "it can be continued with --resume"),
@@ -230,7 +237,27 @@ fn picture_section(sheets: &Sheets, classes: Option<&ClassReport>) -> Markup {
             @if let Some(classes) = classes {
                 (colour_legend(&classes.bars, classes.has_unmatched_categories()))
             }
-            div.pictures { @for picture in &sheets.pictures { (picture_figure(picture)) } }
+            @if let [first, others @ .., last] = sheets.pictures.as_slice() {
+                div.pictures {
+                    (picture_figure(first))
+                    @if others.is_empty() { (picture_figure(last)) } @else { (one_at_a_time(&sheets.pictures[1..])) }
+                }
+            } @else {
+                div.pictures { @for picture in &sheets.pictures { (picture_figure(picture)) } }
+            }
+        }
+    }
+}
+
+/// Pictures in one place, of which the reader chooses one; the last at first. It works without a script.
+fn one_at_a_time(pictures: &[Picture]) -> Markup {
+    html! {
+        fieldset.choice {
+            @for (number, picture) in pictures.iter().enumerate() {
+                input type="radio" name="sheet" id={ "sheet-" (number) } checked[number + 1 == pictures.len()];
+                label for={ "sheet-" (number) } { (picture.caption) }
+            }
+            @for picture in pictures { (picture_figure(picture)) }
         }
     }
 }
@@ -278,6 +305,23 @@ mod tests {
             warnings: vec!["looks collapsed".to_owned()],
         };
         report.render()
+    }
+
+    #[test]
+    fn a_reader_chooses_among_the_sheets_after_the_first() {
+        let picture = |step| Picture { caption: format!("after {step} steps"), png: vec![1, 2, 3] };
+        let sheets =
+            |count| Sheets { sentence: "What is seen.", pictures: (0..count).map(picture).collect() };
+        let page = picture_section(&sheets(Sheets::MOST), None).into_string();
+        assert_eq!(page.matches("<input type=\"radio\"").count(), Sheets::MOST - 1);
+        assert_eq!(page.matches("checked").count(), 1);
+        assert!(page.contains("id=\"sheet-4\" checked") && page.contains("for=\"sheet-4\">after 5 steps"));
+        let rule = format!("input:nth-of-type({0}):checked ~ figure:nth-of-type({0})", Sheets::MOST - 1);
+        assert!(STYLE.contains(&rule), "the styles show every sheet that can be chosen");
+        for count in 0..3 {
+            let page = picture_section(&sheets(count), None).into_string();
+            assert_eq!((page.matches("<img").count(), page.contains("<input")), (count, false));
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         summary: summary(plan, &metrics),
         charts: charts.collect(),
         classes: None,
-        sheets: Sheets { sentence: SHEETS, pictures: journal.first_and_last_sheet()? },
+        sheets: Sheets { sentence: SHEETS, pictures: journal.sheets()? },
         recipe: plan.run.recipe.clone(),
         environment: journal.environment(),
         warnings: journal.warnings(),

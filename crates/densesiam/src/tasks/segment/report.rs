@@ -87,7 +87,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
         summary: summary.map(|(name, value, meaning)| Tile { name, value, meaning }).into(),
         charts: charts.into_iter().filter(|chart| !chart.is_empty()).collect(),
         classes: last.and_then(class_report),
-        sheets: Sheets { sentence: SHEETS, pictures: journal.first_and_last_sheet()? },
+        sheets: Sheets { sentence: SHEETS, pictures: journal.sheets()? },
         recipe: plan.run.recipe.clone(),
         environment: journal.environment(),
         warnings: journal.warnings(),

@@ -56,7 +56,7 @@ pub(super) fn render(run: &Run, journal: &Journal, status: Status, shown: &Shown
         summary: summary(run, &metrics, &evaluations, shown),
         charts: charts(&metrics, &evaluations, shown).into_iter().filter(|chart| !chart.is_empty()).collect(),
         classes: evaluations.last_row().and_then(class_report),
-        sheets: Sheets { sentence: shown.sheets, pictures: journal.first_and_last_sheet()? },
+        sheets: Sheets { sentence: shown.sheets, pictures: journal.sheets()? },
         recipe: run.recipe.clone(),
         environment: journal.environment(),
         warnings: journal.warnings(),
