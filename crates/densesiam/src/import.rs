@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use densesiam_engine::log::Voice;
 use densesiam_engine::run_dir::RunLayout;
-use densesiam_nn::{Architecture, ResNet, Store};
+use densesiam_nn::{Architecture, ResNet, Store, rescale};
 use densesiam_weights::{DType, Limits, NameMatch, NoMatch, WeightsFile, match_names, read};
 use tch::{Device, Kind, Tensor};
 
@@ -19,6 +19,11 @@ use crate::recipe::{Beginning, Training};
 pub fn begin_encoder(store: &Store, prefix: &str, beginning: &Beginning, voice: &Voice) -> Result<(), Error> {
     if let Some(weights) = beginning.given() {
         let imported = import_encoder(store, prefix, weights.as_ref())?;
+        if beginning.rescale {
+            let of_encoder =
+                |(name, tensor): (String, Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor));
+            rescale(&store.state().into_iter().filter_map(of_encoder).collect());
+        }
         store.begin_teacher();
         voice.say(format_args!("{weights}: {imported}"));
     }

@@ -27,7 +27,7 @@ mod step;
 mod store;
 
 pub use densesiam_torch_ext::Group;
-pub use encoder::{Architecture, Dilated, ENCODER, EncoderSettings, Features, Pyramid, ResNet};
+pub use encoder::{Architecture, Dilated, ENCODER, EncoderSettings, Features, Pyramid, ResNet, rescale};
 pub use heads::{Form, Head, Layers};
 pub use layers::{BatchNorm, Convolution, GroupNorm, Linear, Mode};
 pub use losses::{Distance, contrast};

@@ -111,6 +111,8 @@ pub struct Beginning {
     /// DenseCL; empty or `random` to begin with random weights.
     #[serde(deserialize_with = "home::setting")]
     pub weights: String,
+    /// Whether these weights are given the scale of random ones ([`densesiam_nn::rescale`]).
+    pub rescale: bool,
 }
 
 impl Beginning {

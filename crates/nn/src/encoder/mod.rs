@@ -3,6 +3,7 @@
 
 mod pyramid;
 mod resnet;
+mod scale;
 mod settings;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use tch::Tensor;
 
 pub use pyramid::Pyramid;
 pub use resnet::{Dilated, ResNet};
+pub use scale::rescale;
 pub use settings::{ENCODER, EncoderSettings};
 
 /// The architecture of an encoder.
