@@ -7,7 +7,7 @@ PROGRAM = target/release/densesiam
 # Other tools, to which the tests give what is exported.
 INTEROP = $(CURDIR)/.interop-python
 
-.PHONY: demo test build install wheel libtorch check parity interop endurance fuzz bench docs clean
+.PHONY: demo test build install wheel dist libtorch check parity interop endurance fuzz bench docs clean
 
 demo: build
 	$(PROGRAM) demo
@@ -31,6 +31,10 @@ install: build
 # The Python wheel in target/wheels, tried in a virtual environment of its own: docs/python.md.
 wheel: build
 	@bash tools/wheel.sh "$(PROGRAM)" try
+
+# A tarball for other Linux machines in target/dist, with the licences of everything in it.
+dist: build
+	@bash tools/dist.sh "$(PROGRAM)"
 
 libtorch:
 	@bash tools/libtorch.sh
