@@ -33,6 +33,8 @@ NAMES = [
     "fcn-step",
     "c4-step",
     "fpn-step",
+    "c4-detect",
+    "fpn-detect",
     "views",
     "segment-views",
     "predict",
@@ -123,6 +125,8 @@ class Pairs:
     def make(self, name):
         if name in TRANSFERS:
             return self.transfer_step(name)
+        if name.endswith("-detect"):
+            return self.detect(name)
         if name.startswith("segment-step-"):
             return self.segment_step(name, *{"320": (320, 16), "160": (160, 32)}[name[-3:]])
         return getattr(self, name.replace("-", "_"))()
@@ -148,11 +152,33 @@ class Pairs:
 
     def transfer_step(self, name):
         work = TRANSFERS[name]
+        what, ours, theirs = self.transfer(name, work)
+        return Pair(
+            name,
+            f"{work.title}, {what}",
+            self.ours("transfer-step", work.recipe, *self.steps, *ours),
+            self.theirs("transfer_step.py", *self.steps, *theirs),
+        )
+
+    def detect(self, name):
+        """With every box a detection, because random weights are sure of nothing: 100 objects a picture."""
+        step = name.replace("-detect", "-step")
+        work = TRANSFERS[step]
+        what, ours, theirs = self.transfer(step, work)
+        return Pair(
+            name,
+            f"{work.title.replace('step', 'detection')}, {what.split(', 64 boxes')[0]}, 100 objects a picture",
+            self.ours("detect", work.recipe, *self.steps, *ours, "roi.score_threshold=0"),
+            self.theirs("transfer_step.py", "--inference", *self.steps, *theirs, "--score-threshold", 0),
+        )
+
+    def transfer(self, name, work):
+        """What is the same in the step and the detection of a model: in words, and as arguments of both programs."""
         arch, size, batch, rois = work.arch, work.size, self.batch(2, 16), work.rois
         if self.quick:
             arch, size, batch, rois = work.smallest, 128, 2, 16
         detector = name != "fcn-step"
-        ours = [work.recipe, *self.steps, f"data.root={self.folders.annotated(size, batch) / work.folder}"]
+        ours = [f"data.root={self.folders.annotated(size, batch) / work.folder}"]
         ours += [f"encoder.architecture={arch}", "encoder.weights=random", f"train.batch_size={batch}"]
         if detector:
             ours += [f"augment.short_sides=[{size}]", f"roi.batch={rois}", "objects.val=[]"]
@@ -160,15 +186,10 @@ class Pairs:
         else:
             ours += [f"augment.size={size}", f"augment.scale=[{size},{size}]", "labels.layout=folder"]
             ours += ["labels.taxonomy="]
-        theirs = [*self.steps, "--model", name.removesuffix("-step"), "--arch", arch]
+        theirs = ["--model", name.removesuffix("-step"), "--arch", arch]
         theirs += ["--size", size, "--batch", batch, "--rois", rois]
         of_boxes = f", {rois} boxes a picture" if detector else ""
-        return Pair(
-            name,
-            f"{work.title}, {arch}, {size} px, batch {batch}{of_boxes}",
-            self.ours("transfer-step", *ours),
-            self.theirs("transfer_step.py", *theirs),
-        )
+        return f"{arch}, {size} px, batch {batch}{of_boxes}", ours, theirs
 
     def views(self):
         title = "JPEG file to two augmented 224 px views"

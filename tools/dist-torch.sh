@@ -10,5 +10,6 @@ mkdir -p "$root/lib/densesiam"
 case $torch in "$root"/*) relative=-r ;; *) relative= ;; esac
 ln -sfn $relative "$torch" "$root/lib/densesiam/torch"
 # libtorch looks for NVIDIA's libraries in ../../nvidia from itself.
+rm -f "$root/lib/densesiam/nvidia"
 [ ! -d "$torch/../nvidia" ] || ln -sfn $relative "$(realpath "$torch/../nvidia")" "$root/lib/densesiam/nvidia"
 "$root/bin/densesiam" --version

@@ -13,17 +13,18 @@ if [ "$(.tools/bin/cargo-about --version 2>/dev/null)" != "cargo-about $about" ]
   cargo install --quiet --locked --force --root .tools --features cli cargo-about --version "$about"
 fi
 
-name=densesiam-$version-x86_64-linux
+name=densesiam-$version-$(uname -m)-linux
 folder=target/dist/$name
 rm -rf "$folder"
 install -D -m 755 "$program" "$folder/bin/densesiam"
 strip "$folder/bin/densesiam"
+bash tools/movable.sh "$folder/bin/densesiam"
 install -D -m 755 tools/dist-torch.sh "$folder/bin/densesiam-torch"
 install -D -m 755 tools/libtorch.sh "$folder/libexec/libtorch.sh"
 cp LICENSE CHANGELOG.md "$folder/"
 .tools/bin/cargo-about generate --manifest-path crates/cli/Cargo.toml --config tools/about.toml --fail --output-file "$folder/THIRD-PARTY.txt" tools/about.hbs
 cat > "$folder/README" <<TEXT
-densesiam $version, for Linux on x86-64 with $(getconf GNU_LIBC_VERSION) or newer.
+densesiam $version, for Linux on $(uname -m) with $(getconf GNU_LIBC_VERSION) or newer.
 
   bin/densesiam-torch      gives it a libtorch: fetches torch 2.11.0 by pip (0.5 GB; 5 GB where there is an NVIDIA driver),
                            or takes that of this python3, LIBTORCH_USE_PYTORCH=1, or one of yours, LIBTORCH=DIR
@@ -31,5 +32,5 @@ densesiam $version, for Linux on x86-64 with $(getconf GNU_LIBC_VERSION) or newe
 
 The folder can be moved. LICENSE is its own licence, THIRD-PARTY.txt has those of everything it is built from.
 TEXT
-tar -C target/dist -cJf "target/dist/$name.tar.xz" "$name"
+tar -C target/dist --owner=0 --group=0 --numeric-owner --sort=name -cJf "target/dist/$name.tar.xz" "$name"
 echo "target/dist/$name.tar.xz, $(du -h "target/dist/$name.tar.xz" | cut -f1)"

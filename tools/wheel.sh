@@ -18,6 +18,7 @@ fi
 
 install -D -m 755 "$program" "$package/densesiam/bin/densesiam"
 strip "$package/densesiam/bin/densesiam"
+bash tools/movable.sh "$package/densesiam/bin/densesiam"
 cp LICENSE "$package/LICENSE"
 # The program needs the C library of this machine, or a newer one.
 libc=$(getconf GNU_LIBC_VERSION | sed 's/^glibc //; s/\./_/')

@@ -25,7 +25,8 @@ pub fn begin_encoder(store: &Store, prefix: &str, beginning: &Beginning, voice: 
             rescale(&store.state().into_iter().filter_map(of_encoder).collect());
         }
         store.begin_teacher();
-        voice.say(format_args!("{weights}: {imported}"));
+        let scaled = if beginning.rescale { ", at the scale of random weights" } else { "" };
+        voice.say(format_args!("{weights}: {imported}{scaled}"));
     }
     Ok(())
 }

@@ -237,6 +237,14 @@ pub fn resolve_threads(requested: usize) -> usize {
     }
 }
 
+/// The device of process `local_rank` of those of this machine: its own card, where it sees several; with one, a launcher has chosen.
+pub fn device_of_process(device: Device, local_rank: usize) -> Device {
+    match (device, cuda()) {
+        (Device::Cuda(_), &CudaSupport::Devices(seen @ 2..)) => Device::Cuda(local_rank % seen),
+        _ => device,
+    }
+}
+
 /// Lets cuDNN try its convolution algorithms for each new shape and keep the fastest, which pays in a training that repeats its
 /// shapes. In float32 some algorithms take so long that the search would cost minutes, so it is left out.
 pub fn search_convolutions(device: Device, precision: Precision, repeats_shapes: bool) {

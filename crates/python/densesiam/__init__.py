@@ -1,10 +1,19 @@
 """Dense self-supervised learning: the program `densesiam` from Python, its runs as objects, and its loader for loops of your own.
 
 Settings are the keys of a recipe (``densesiam keys``), as tables: ``train={"duration": "20 epochs"}`` is ``train.duration=20 epochs``.
+The table ``global``, which is a word of Python, is written ``global_``.
 """
 
 from ._program import Error, run_program
-from .loader import Batch, Loader, loader
-from .run import Run, evaluate, pretrain, segment, transfer
+from ._run import Run, evaluate, pretrain, segment, transfer
 
 __all__ = ["Batch", "Error", "Loader", "Run", "evaluate", "loader", "pretrain", "run_program", "segment", "transfer"]
+
+
+def __getattr__(name):
+    # The loader imports torch, which the program's own command does not need to wait for.
+    if name in ("Batch", "Loader", "loader"):
+        from . import _loader
+
+        return getattr(_loader, name)
+    raise AttributeError(f"module 'densesiam' has no attribute {name!r}")

@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -61,39 +62,61 @@ def run_program(*arguments, quiet=False):
 def run_with_messages(arguments, quiet):
     """As `run_program`, with the lines of its messages beside what it prints."""
     command = _command([str(argument) for argument in arguments])
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
-    with subprocess.Popen(command, env=_environment(), **pipes) as child:
-        messages = []
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8", "errors": "surrogateescape"}
+    # In a session of its own, so that an interrupt comes to it once, from here, also where there is no terminal.
+    child = subprocess.Popen(command, env=_environment(), start_new_session=True, **pipes)
+    printed, messages = [], []
 
-        def listen():
+    def listen():
+        with child.stderr:
             for line in child.stderr:
                 messages.append(line.rstrip("\n"))
                 if not quiet:
-                    sys.stderr.write(line)
+                    print(line, end="", file=sys.stderr, flush=True)
 
-        listener = threading.Thread(target=listen, daemon=True)
+    def collect():
+        with child.stdout:
+            printed.append(child.stdout.read())
+
+    listeners = [threading.Thread(target=work, daemon=True) for work in (listen, collect)]
+    for listener in listeners:
         listener.start()
-        # Ctrl-C reaches the program too, which saves its state and ends; `with` waits for that.
-        printed = child.stdout.read()
-        listener.join()
+    try:
+        child.wait()
+    except KeyboardInterrupt:
+        # It saves its state and ends; a second interrupt does not wait for that.
+        child.send_signal(signal.SIGINT)
+        try:
+            child.wait()
+        except KeyboardInterrupt:
+            child.kill()
+        raise
+    finally:
+        for listener in listeners:
+            listener.join()
     if child.returncode:
         faults = [line.removeprefix("error: ") for line in messages if line.startswith("error: ")]
         raise Error("\n".join(faults or messages[-3:]), child.returncode)
-    return printed, messages
+    return "".join(printed), messages
 
 
 def settings(tables):
     """`{"train": {"duration": "2 epochs"}}` as the program's `train.duration=2 epochs`."""
 
-    def of(prefix, value):
+    def of(key, value):
         if isinstance(value, dict):
-            for key, inner in value.items():
-                yield from of(f"{prefix}.{key}" if prefix else key, inner)
-        elif isinstance(value, str):
-            yield f"{prefix}={value}"
-        elif isinstance(value, os.PathLike):
-            yield f"{prefix}={os.fspath(value)}"
+            for inner, setting in value.items():
+                # `global` is a word of Python.
+                inner = inner.removesuffix("_")
+                yield from of(f"{key}.{inner}" if key else inner, setting)
+        elif isinstance(value, (str, os.PathLike)):
+            yield f"{key}={os.fspath(value)}"
+        elif value is None:
+            raise Error(f"{key} is None: leave it out, or give the value that `densesiam keys {key}` names", 2)
         else:
-            yield f"{prefix}={json.dumps(value)}"
+            yield f"{key}={json.dumps(value, ensure_ascii=False, default=plain)}"
+
+    def plain(value):
+        return os.fspath(value) if isinstance(value, os.PathLike) else value.item()
 
     return list(of("", tables))

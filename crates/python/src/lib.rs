@@ -8,6 +8,7 @@ use std::thread::available_parallelism;
 
 use densesiam_data::index::ImageIndex;
 use densesiam_data::loader::{Batch, Loader, LoaderSettings};
+use densesiam_data::order::steps_per_epoch;
 use densesiam_data::views::random::{RandomPair, RandomViews};
 use densesiam_geometry::View;
 use numpy::{IntoPyArray, PyArray1, PyArrayDyn, PyArrayMethods};
@@ -78,7 +79,7 @@ impl PairLoader {
             let index = Arc::new(ImageIndex::scan(&root).map_err(|error| wrong(&error))?);
             let pictures = index.len();
             let loader = Loader::new(index, settings).map_err(|error| wrong(&error))?;
-            let steps_per_epoch = (pictures / batch_size.max(1)) as u64;
+            let steps_per_epoch = steps_per_epoch(pictures, batch_size);
             Ok(Self { loader: Mutex::new(loader), size, grid, pictures, steps_per_epoch })
         })
     }
@@ -104,8 +105,8 @@ impl PairLoader {
     }
 
     /// The unreadable files met so far: number and reason.
-    fn bad_files(&self) -> Vec<(u64, String)> {
-        self.loader.lock().unwrap_or_else(PoisonError::into_inner).bad_files()
+    fn bad_files(&self, py: Python<'_>) -> Vec<(u64, String)> {
+        py.detach(|| self.loader.lock().unwrap_or_else(PoisonError::into_inner).bad_files())
     }
 }
 

@@ -1,6 +1,7 @@
 """The package with the real torch: python3 -m unittest discover -s crates/python/tests, where the wheel is installed."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -52,9 +53,31 @@ SMALL = {
     "encoder": {"architecture": "resnet18"},
     "pixsim": {"dim": 8, "grid": 3},
     "regionsim": {"dim": 8},
-    "global": {"dim": 16},
+    "global_": {"dim": 16},
     "train": {"batch_size": 8, "duration": "4 steps", "log_every": "1 steps"},
 }
+
+
+class TestSettings(unittest.TestCase):
+    def test_tables_are_keys(self):
+        from densesiam._program import settings
+
+        tables = {"train": {"batch_size": np.int64(8)}, "global_": {"dim": 16}, "data": {"root": Path("a b")}}
+        self.assertEqual(settings(tables), ["train.batch_size=8", "global.dim=16", "data.root=a b"])
+        self.assertEqual(settings({"objects": {"train": ["ü"]}, "a": True}), ['objects.train=["ü"]', "a=true"])
+        with self.assertRaisesRegex(densesiam.Error, "data.root is None"):
+            settings({"data": {"root": None}})
+
+    def test_the_command_does_not_wait_for_torch(self):
+        script = "import sys, densesiam._program; sys.exit('torch' in sys.modules)"
+        subprocess.run([sys.executable, "-c", script], check=True)
+
+    def test_the_torch_that_is_asked_for_is_the_one_that_is_checked(self):
+        import importlib.metadata
+
+        from densesiam._program import TORCH
+
+        self.assertIn(f"torch=={TORCH}", importlib.metadata.requires("densesiam"))
 
 
 class TestRuns(WithPictures):
@@ -92,6 +115,30 @@ class TestRuns(WithPictures):
         self.pretrained("twice")
         with self.assertRaises(densesiam.Error):
             self.pretrained("twice")
+
+    def test_what_is_not_finite_is_no_number(self):
+        run = self.pretrained("gaps")
+        with open(run.path / "metrics.jsonl", "a") as file:
+            file.write('{"step": 5, "loss": null}\n')
+        self.assertTrue(np.isnan(run.metrics["loss"][-1]))
+
+    def test_an_interrupt_ends_the_program_with_its_state_saved(self):
+        script = f"""
+import densesiam
+tables = {SMALL!r}
+tables["train"]["duration"] = "100000 steps"
+run = {{"dir": {str(self.root / "runs")!r}, "name": "stopped", "device": "cpu", "threads": 1}}
+densesiam.pretrain({str(self.root / "pictures")!r}, "folder_r18", run=run, **tables)
+"""
+        child = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+        for line in child.stderr:
+            if line.startswith("pretrain 2/"):
+                break
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate()
+        self.assertIn("KeyboardInterrupt", said)
+        kept = [folder.name for folder in (self.root / "runs" / "stopped" / "checkpoints").iterdir()]
+        self.assertTrue(any(int(name) > 0 for name in kept if name.isdigit()), kept)
 
     def test_the_program_is_on_the_path(self):
         program = Path(sys.executable).parent / "densesiam"

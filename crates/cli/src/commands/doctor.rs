@@ -5,7 +5,9 @@ use std::path::Path;
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::survey::{Survey, Unreadable};
-use densesiam_engine::device::{CudaSupport, DeviceRequest, PrecisionRequest, cuda, resolve_threads};
+use densesiam_engine::device::{
+    CudaSupport, DeviceRequest, PrecisionRequest, cuda, device_of_process, resolve_threads,
+};
 use densesiam_engine::environment::Environment;
 use densesiam_engine::log::spoken;
 use densesiam_text::shown;
@@ -63,11 +65,13 @@ fn together(processes: &Processes, json: bool) -> Result<(), Error> {
     let (group, membership) = (processes.group("doctor", PATIENCE)?, &processes.membership);
     let place = format!("{} of {}, {}", membership.local_rank, processes::machine(), cuda());
     let places = exchange(&group, "doctor", &place).map_err(Error::Elsewhere)?;
-    let device = match cuda() {
-        CudaSupport::Devices(2..) => Device::Cuda(membership.local_rank),
-        CudaSupport::Devices(1) => Device::Cuda(0),
+    let own = match cuda() {
+        CudaSupport::Devices(1..) => device_of_process(Device::Cuda(0), membership.local_rank),
         _ => Device::Cpu,
     };
+    // All sum on the same kind of device.
+    let have_cards = exchange(&group, "card", &(own != Device::Cpu)).map_err(Error::Elsewhere)?;
+    let device = if have_cards.into_iter().all(|has_card| has_card) { own } else { Device::Cpu };
     let sums = || (sum_seconds(&group, (4 << 10, device), 200), sum_seconds(&group, (100 << 20, device), 5));
     let (latency, large) = unless_lost(&[&group], sums).map_err(Error::Elsewhere)?;
     let collectives = group.collectives(&Tensor::zeros([1], (Kind::Float, device)));

@@ -85,9 +85,13 @@ fn page(runs: &[Shown]) -> Comparison {
     Comparison { title, cells, charts }
 }
 
-/// A whole number as one, others with four decimals.
+/// A whole number as one, others with four decimals, or as many digits where they are small.
 fn short(value: f64) -> String {
-    if value.fract() == 0.0 { value.to_string() } else { format!("{value:.4}") }
+    match value.abs() {
+        _ if value.fract() == 0.0 => value.to_string(),
+        ..0.001 => format!("{value:.3e}"),
+        _ => format!("{value:.4}"),
+    }
 }
 
 /// Each text once, where it was first.

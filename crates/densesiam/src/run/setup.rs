@@ -16,8 +16,8 @@ use densesiam_data::order::{Part, Schedule, steps_per_epoch};
 use densesiam_data::survey::Survey;
 use densesiam_data::views::Augmentation;
 use densesiam_engine::device::{
-    CudaSupport, DeviceRequest, Precision, cuda, resolve_threads, search_convolutions, set_threads,
-    threads_of_each,
+    CudaSupport, DeviceRequest, Precision, cuda, device_of_process, resolve_threads, search_convolutions,
+    set_threads, threads_of_each,
 };
 use densesiam_engine::optimizer::{FixedPredictor, GroupRule, Optimizer};
 use densesiam_engine::run_dir::RunLayout;
@@ -142,6 +142,11 @@ impl Run {
         // A path that is not valid text cannot be written in a recipe; the root then stays as it was typed.
         data.root = root.into_os_string().into_string().unwrap_or_else(|_| data.root.clone());
         search_convolutions(device, precision, recipe.repeats_shapes());
+        if recipe.beginning().rescale && recipe.beginning().given().is_none() {
+            let message =
+                "encoder.rescale is for weights that are given: set encoder.weights, or leave it out";
+            return Err(Error::Usage(message.into()));
+        }
         let common = recipe.common().clone();
         let Common { run, data, optimizer, train, monitor } = &common;
         let index = find(data)?;
@@ -215,8 +220,8 @@ impl Run {
                      CUDA_VISIBLE_DEVICES"
                 )));
             }
-            self.device = Device::Cuda(local_rank);
         }
+        self.device = device_of_process(self.device, local_rank);
         self.same_everywhere()
     }
 

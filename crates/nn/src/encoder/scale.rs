@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use tch::{Kind, Tensor};
 
 /// Gives the tensors of an encoder, by torchvision's names, the scale of random weights (ours): kernels the deviation of their
-/// initialisation, norms a root mean square of 1 over the channels, those that are added up in a stage together. Each map keeps its values
+/// initialisation, norms a mean square of 1 (of weight and bias together), those that are added up in a stage as one. Each map keeps its values
 /// but for one factor, as far as the epsilon of the norms is small beside their variances; running statistics follow.
 pub fn rescale(tensors: &HashMap<String, Tensor>) {
     tch::no_grad(|| Scale { tensors }.encoder());

@@ -159,7 +159,7 @@ fn document(title: &str, body: &Markup, changes: bool) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 // Seconds after which a browser loads it again.
-                @if changes { meta http-equiv="refresh" content="30"; }
+                @if changes { meta http-equiv="refresh" content="120"; }
                 title { (title) " · DenseSiam" }
                 style { (PreEscaped(STYLE)) }
             }
@@ -253,6 +253,7 @@ fn picture_section(sheets: &Sheets, classes: Option<&ClassReport>) -> Markup {
 fn one_at_a_time(pictures: &[Picture]) -> Markup {
     html! {
         fieldset.choice {
+            legend { "Choose what stands beside the first" }
             @for (number, picture) in pictures.iter().enumerate() {
                 input type="radio" name="sheet" id={ "sheet-" (number) } checked[number + 1 == pictures.len()];
                 label for={ "sheet-" (number) } { (picture.caption) }

@@ -126,9 +126,11 @@ struct Group::Parts {
     return {std::make_unique<Nccl>(device, store->get("device/invitation"), rank, world, timeout_ms), ""};
   }
 
-  // Runs a collective. When it fails the group is of no use any more, and says why.
+  // Runs a collective. When one has failed, also one of the devices, the group is of no use any more, and says why.
   template <typename Collective>
   void run(Collective collective) {
+    const auto before = why_failed();
+    if (!before.empty()) throw LostProcess(before);
     try {
       collective();
     } catch (const c10::Error& error) {
@@ -136,6 +138,12 @@ struct Group::Parts {
     } catch (const std::exception& error) {
       fail(error.what());
     }
+  }
+
+  std::string why_failed() const {
+    const auto of_devices = devices.nccl ? devices.nccl->failure() : "";
+    std::lock_guard<std::mutex> lock(mutex);
+    return failure.empty() ? of_devices : failure;
   }
 
   [[noreturn]] void fail(const std::string& why) {
@@ -214,11 +222,7 @@ std::vector<uint8_t> Group::get(const char* key) const { return parts->store->ge
 
 bool Group::has(const char* key) const { return parts->store->check({key}); }
 
-std::string Group::failure() const {
-  const std::string of_devices = parts->devices.nccl ? parts->devices.nccl->failure() : "";
-  std::lock_guard<std::mutex> lock(parts->mutex);
-  return parts->failure.empty() ? of_devices : parts->failure;
-}
+std::string Group::failure() const { return parts->why_failed(); }
 
 extern "C" {
 

@@ -12,10 +12,9 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "../border.h"
-
-using Clock = std::chrono::steady_clock;
 
 namespace {
 
@@ -33,6 +32,8 @@ struct Library {
   int (*init)(void** communicator, int world, UniqueId id, int rank);
   int (*destroy)(void* communicator);
   int (*abort)(void* communicator);
+  int (*group_start)();
+  int (*group_end)();
   int (*async_error)(void* communicator, int* error);
   int (*all_reduce)(const void* from, void* to, size_t count, int kind, int operation, void* communicator, void* stream);
   int (*broadcast)(const void* from, void* to, size_t count, int kind, int root, void* communicator, void* stream);
@@ -56,6 +57,8 @@ struct Library {
     find(nccl, "ncclCommInitRank", init);
     find(nccl, "ncclCommDestroy", destroy);
     find(nccl, "ncclCommAbort", abort);
+    find(nccl, "ncclGroupStart", group_start);
+    find(nccl, "ncclGroupEnd", group_end);
     find(nccl, "ncclCommGetAsyncError", async_error);
     find(nccl, "ncclAllReduce", all_reduce);
     find(nccl, "ncclBroadcast", broadcast);
@@ -95,10 +98,20 @@ int kind_of(const at::Tensor& tensor) {
 struct Communicator {
   void* handle = nullptr;
   c10::Event newest{at::kCUDA};
-  Clock::time_point since;
   // NCCL has not returned yet, which it does not do in a first collective before the others come; or the device is not done.
   bool begins = false, runs = false;
+  // For how long, as the watcher has counted; a process that the system stops for a while has not waited meanwhile.
+  std::chrono::milliseconds waited{0};
+
+  // Whether something may be left that the device does, or waits for.
+  bool is_busy() {
+    if (runs && !begins) runs = !newest.query();
+    return begins || runs;
+  }
 };
+
+// How often the watcher looks.
+constexpr std::chrono::milliseconds TICK{200};
 
 struct NcclSum : Group::Running {
   c10::Event done{at::kCUDA};
@@ -131,51 +144,66 @@ struct Nccl::Parts {
     const c10::DeviceGuard guard(device);
     std::unique_lock lock(mutex);
     if (!failure.empty()) throw LostProcess(failure);
-    communicator.since = Clock::now();
+    void* handle = communicator.handle;
     communicator.begins = true;
+    communicator.waited = {};
     lock.unlock();
-    const int status = collective(communicator.handle, streams.getStreamNativeHandle(stream));
+    const int status = collective(handle, streams.getStreamNativeHandle(stream));
     lock.lock();
     communicator.begins = false;
-    if (failure.empty() && status != SUCCESS && status != IN_PROGRESS) give_up(library().text(status));
+    if (failure.empty() && status != SUCCESS && status != IN_PROGRESS) give_up(lock, library().text(status));
     if (!failure.empty()) throw LostProcess(failure);
     communicator.newest.record(stream);
-    communicator.since = Clock::now();
+    communicator.waited = {};
     communicator.runs = true;
   }
 
   void sum(Communicator& communicator, const at::Tensor& tensor, const c10::Stream& stream) {
     TORCH_CHECK(tensor.is_non_overlapping_and_dense(), "a tensor with gaps cannot be summed");
-    run(communicator, stream, [&, values = tensor.mutable_data_ptr()](void* handle, void* stream) {
-      return library().all_reduce(values, values, tensor.numel(), kind_of(tensor), SUM, handle, stream);
+    const auto count = tensor.numel();
+    run(communicator, stream, [=, values = tensor.mutable_data_ptr(), kind = kind_of(tensor)](void* handle, void* stream) {
+      return library().all_reduce(values, values, count, kind, SUM, handle, stream);
     });
   }
 
-  // Frees the device from collectives that nobody joins any more: the only way on, for it and for the host.
-  void give_up(const std::string& why) {
+  // Frees the device from collectives that nobody joins any more: the only way on, for it and for the host. Both communicators at
+  // once, because freeing one waits for the device, which the other may hold; and without the lock, because it may take long.
+  void give_up(std::unique_lock<std::mutex>& lock, const std::string& why) {
     failure = why;
-    for (auto* communicator : {&direct, &background}) {
-      if (communicator->handle) library().abort(communicator->handle);
-      communicator->handle = nullptr;
-    }
+    void* handles[] = {std::exchange(direct.handle, nullptr), std::exchange(background.handle, nullptr)};
+    lock.unlock();
+    library().group_start();
+    for (void* handle : handles)
+      if (handle) library().abort(handle);
+    library().group_end();
+    lock.lock();
   }
 
-  void check(Communicator& communicator) {
+  // Why a communicator is of no use any more; empty if it is.
+  std::string trouble(Communicator& communicator) {
+    if (!communicator.handle || !communicator.is_busy()) return "";
     int error = SUCCESS;
-    if (!communicator.begins && !communicator.runs) return;
     if (library().async_error(communicator.handle, &error) == SUCCESS && error != SUCCESS && error != IN_PROGRESS)
-      return give_up(library().text(error));
-    if (!communicator.begins) communicator.runs = !communicator.newest.query();
-    if ((communicator.begins || communicator.runs) && Clock::now() - communicator.since > timeout)
-      give_up("Timed out waiting " + std::to_string(timeout.count()) + "ms for the devices of the others");
+      return library().text(error);
+    communicator.waited += TICK;
+    if (communicator.waited <= timeout) return "";
+    return "Timed out waiting " + std::to_string(timeout.count()) + "ms for the devices of the others";
   }
 
   void watch() {
-    const c10::DeviceGuard guard(device);
     std::unique_lock lock(mutex);
-    while (!ended.wait_for(lock, std::chrono::milliseconds(200), [&] { return ends; })) {
-      for (auto* communicator : {&direct, &background})
-        if (failure.empty()) check(*communicator);
+    while (!ended.wait_for(lock, TICK, [&] { return ends; })) {
+      if (!failure.empty()) continue;
+      std::string why;
+      try {
+        const c10::DeviceGuard guard(device);
+        why = trouble(direct);
+        if (why.empty()) why = trouble(background);
+      } catch (const std::exception& error) {
+        // The device itself has failed.
+        why = error.what();
+      }
+      if (!why.empty()) give_up(lock, why);
     }
   }
 };
@@ -209,6 +237,8 @@ Nccl::Nccl(at::Device device, const std::vector<uint8_t>& invitation, int rank, 
   UniqueId ids[2];
   TORCH_CHECK(invitation.size() == sizeof ids, "an invitation of ", invitation.size(), " bytes");
   std::memcpy(ids, invitation.data(), sizeof ids);
+  // Two communicators on two streams of a device: NCCL then starts them in one order on all devices, unless it is told otherwise.
+  setenv("NCCL_LAUNCH_ORDER_IMPLICIT", "1", 0);
   // NCCL takes the device of the thread's context, which the first work on a device sets.
   const c10::DeviceGuard guard(device);
   at::zeros({1}, at::TensorOptions().device(device));
@@ -221,12 +251,19 @@ Nccl::Nccl(at::Device device, const std::vector<uint8_t>& invitation, int rank, 
 }
 
 Nccl::~Nccl() {
-  {
-    const std::lock_guard lock(parts->mutex);
-    parts->ends = true;
-  }
+  std::unique_lock lock(parts->mutex);
+  parts->ends = true;
+  lock.unlock();
   parts->ended.notify_all();
   if (parts->watcher.joinable()) parts->watcher.join();
+  lock.lock();
+  // To destroy a communicator waits for what it does, for ever if another process is lost.
+  bool busy = true;
+  try {
+    busy = parts->direct.is_busy() || parts->background.is_busy();
+  } catch (const std::exception&) {
+  }
+  if (busy) parts->give_up(lock, "it is left");
   for (auto* communicator : {&parts->direct, &parts->background})
     if (communicator->handle) library().destroy(communicator->handle);
 }
@@ -237,9 +274,11 @@ void Nccl::broadcast(const at::Tensor& tensor) const {
   // Of any layout: a copy in the usual one travels.
   at::NoGradGuard no_gradient;
   const auto travels = tensor.detach().contiguous();
-  parts->run(parts->direct, parts->current(), [&, values = travels.mutable_data_ptr()](void* handle, void* stream) {
-    return library().broadcast(values, values, travels.numel(), kind_of(travels), 0, handle, stream);
-  });
+  const auto count = travels.numel();
+  const auto broadcast = [=, values = travels.mutable_data_ptr(), kind = kind_of(travels)](void* handle, void* stream) {
+    return library().broadcast(values, values, count, kind, 0, handle, stream);
+  };
+  parts->run(parts->direct, parts->current(), broadcast);
   if (!travels.is_same(tensor)) tensor.detach().copy_(travels);
 }
 
@@ -253,7 +292,11 @@ std::unique_ptr<Group::Running> Nccl::begin_sum(const at::Tensor& tensor) const 
   return sum;
 }
 
-void Nccl::wait(Group::Running& sum) const { static_cast<NcclSum&>(sum).done.block(parts->current()); }
+void Nccl::wait(Group::Running& sum) const {
+  const auto why = failure();
+  if (!why.empty()) throw LostProcess(why);
+  static_cast<NcclSum&>(sum).done.block(parts->current());
+}
 
 std::string Nccl::failure() const {
   const std::lock_guard lock(parts->mutex);

@@ -43,6 +43,14 @@ pub(crate) enum Bench {
         #[command(flatten)]
         step: StepArguments,
     },
+    /// Detection in the first batch of a recipe's training pictures: boxes, and masks where the recipe has them
+    Detect {
+        /// A recipe of `densesiam transfer` with a detector
+        recipe: String,
+        /// Settings and times
+        #[command(flatten)]
+        step: StepArguments,
+    },
     /// Decode and two augmented views of each picture, on one core
     Loader {
         /// Pictures and passes
@@ -154,6 +162,7 @@ pub(super) fn run(bench: &Bench) -> Result<(), Error> {
         Bench::Step(arguments) => step::pretrain(arguments),
         Bench::SegmentStep { step, regions } => step::segment(step, *regions),
         Bench::TransferStep { recipe, step } => step::transfer(recipe, step),
+        Bench::Detect { recipe, step } => step::detect(recipe, step),
         Bench::Loader { pictures, size } => data::pretrain_views(pictures, *size),
         Bench::SegmentLoader(pictures) => data::segment_views(pictures),
         Bench::Clusters { rows, dim, clusters, threads, steps, warmup } => {

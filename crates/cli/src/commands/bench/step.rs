@@ -20,7 +20,7 @@ use densesiam_data::views::aligned::AlignedPair;
 use densesiam_data::views::random::RandomPair;
 use densesiam_data::views::{Photometric, ViewParameters};
 use densesiam_engine::device::{
-    CudaSupport, Precision, cuda, search_convolutions, set_threads, threads_of_each,
+    Precision, device_of_process, search_convolutions, set_threads, threads_of_each,
 };
 use densesiam_engine::optimizer::{GroupRule, Optimizer};
 use densesiam_geometry::{Fraction, Region, View};
@@ -128,6 +128,33 @@ fn on_first_batch<L: Learner>(
     let steps = (arguments.warmup, arguments.steps);
     let times = timed_steps(whole, (&mut learner, &mut state), steps, batch, |_| Ok(()))?;
     print("transfer-step", place, &times, None, arguments)
+}
+
+/// `densesiam bench detect`
+pub(super) fn detect(recipe: &str, arguments: &StepArguments) -> Result<(), Error> {
+    let plan = detection::Plan::new(find(recipe, &arguments.settings)?)?;
+    let size = plan.recipe.augment.short_sides.first().copied().unwrap_or_default();
+    let place = Place::new(&plan.recipe, size, None)?;
+    let learner = plan.learner(&plan.run.store());
+    let none = || Error::Internal("the loader ended before the first batch".into());
+    let batch = plan.run.loader(learner.views().clone(), 0..1, &[])?.next()?.ok_or_else(none)?;
+    let mut found = 0;
+    let mut seconds = Vec::new();
+    for _ in 0..arguments.warmup + arguments.steps {
+        let start = Instant::now();
+        found = learner.detections(&batch);
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    let seconds = &seconds[arguments.warmup..];
+    let (batch_size, peak) = (place.common.train.batch_size, peak_memory_megabytes());
+    answer_line(json!({
+        "bench": "detect", "program": "densesiam", "architecture": place.architecture, "size": place.size,
+        "batch": batch_size, "precision": place.precision, "device": format!("{:?}", place.device),
+        "threads": place.threads, "pictures_per_second": batch_size as f64 / median(seconds),
+        "seconds": {"detect": median(seconds), "minimum": least(seconds)}, "detections": found,
+        "peak_memory_megabytes": peak,
+        "peak_device_memory_megabytes": peak_device_memory_megabytes(place.device),
+    }))
 }
 
 /// Pictures a second of a pre-training as planned.
@@ -315,10 +342,9 @@ impl Place {
     fn new(recipe: &impl Training, size: u32, processes: Option<&Processes>) -> Result<Self, Error> {
         let (common, architecture) = (recipe.clone().common().clone(), recipe.architecture());
         views_fit(common.train.batch_size, 1, &[size; 2])?;
-        let mut device = common.run.device.resolve()?;
-        if let (Device::Cuda(_), Some(processes), CudaSupport::Devices(2..)) = (device, processes, cuda()) {
-            device = Device::Cuda(processes.membership.local_rank);
-        }
+        let resolved = common.run.device.resolve()?;
+        let device = processes
+            .map_or(resolved, |processes| device_of_process(resolved, processes.membership.local_rank));
         let (precision, _) = common.run.precision.resolve(device);
         search_convolutions(device, precision, recipe.repeats_shapes());
         let on_this_machine = processes.map_or(1, |processes| processes.membership.local_world);

@@ -85,6 +85,12 @@ impl DetectionLearner {
         &self.views
     }
 
+    /// How many objects the detector finds in the views of a batch, as an evaluation would.
+    pub fn detections(&self, batch: &Batch<DetectionView>) -> usize {
+        let found = self.with_batch(batch, |detector, batch| detector.detect(batch.pictures, batch.sizes));
+        found.iter().map(Vec::len).sum()
+    }
+
     /// Gives a batch to `work`, as the detector takes it.
     fn with_batch<T>(
         &self,

@@ -33,7 +33,7 @@ class Batch:
 
 
 class Loader:
-    """Batches without end, of the same pictures and views as ``densesiam pretrain`` has for the same seed."""
+    """Batches without end, as `loader` describes them."""
 
     def __init__(self, native):
         self._native = native
@@ -68,8 +68,9 @@ class Loader:
 def loader(pictures, *, batch_size=64, seed=1, workers=0, prefetch=2, grid=7, start=0, **augment):
     """Two augmented views of the pictures below a folder (or in tar shards), prepared by threads in advance.
 
-    `augment` are the keys of that table of a recipe (``densesiam keys``): ``size=224, scale=[0.2, 1.0]``. `workers` are
-    threads, 0 for all processors; `start` is the first step. Nothing is copied between the loader and the tensors.
+    `augment` are the keys of that table of a recipe (``densesiam keys``): ``size=224, scale=[0.2, 1.0]``; their defaults are the
+    paper's. `workers` are threads, 0 for all processors; `start` is the first step. Nothing is copied between the loader and the
+    tensors. Batches are those of ``densesiam pretrain`` with the same seed, batch size and `augment`.
     """
     native = PairLoader(
         root=str(pictures),

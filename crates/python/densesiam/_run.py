@@ -53,7 +53,7 @@ class Run:
     """A run directory: its recipe, its numbers, its encoder."""
 
     def __init__(self, path):
-        self.path = Path(path)
+        self.path = Path(path).absolute()
         if not (self.path / "recipe.toml").exists():
             raise Error(f"{self.path} is no run directory: it has no recipe.toml", 1)
 
@@ -99,8 +99,13 @@ def _columns(rows):
     import numpy as np
 
     names = dict.fromkeys(name for row in rows for name in row)
-    missing = float("nan")
-    return {name: np.array([row.get(name, missing) for row in rows]) for name in names}
+
+    def number(row, name):
+        # What is not finite is written as null.
+        value = row.get(name)
+        return float("nan") if value is None else value
+
+    return {name: np.array([number(row, name) for row in rows]) for name in names}
 
 
 def _torchvision(run, folder):
