@@ -60,13 +60,14 @@ const SMALL: [&str; 5] = [
     "train.pictures_every=never",
 ];
 
-/// At a rate at which rounding is not amplified to what is compared.
-const FIVE: [&str; 5] = [
+/// At a rate at which rounding is not amplified to what is compared, and with losses whose sum is not near 0.
+const FIVE: [&str; 6] = [
     "train.batch_size=5",
     "regionsim.start=3 steps",
     "run.precision=fp32",
     "train.keep_last=100",
     "optimizer.base_learning_rate=0.2",
+    "pixsim.distance=ce",
 ];
 
 #[test]

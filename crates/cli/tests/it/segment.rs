@@ -65,8 +65,9 @@ fn a_segmentation_is_trained_scored_and_drawn() {
         assert!(place.path("runs/run").join(file).is_file(), "{file}");
     }
     let page = fs::read_to_string(place.path("runs/run/report.html")).unwrap();
-    let captions = ["<figcaption>before training<", "<figcaption>after 8 steps<"];
-    assert!(captions.iter().all(|caption| page.contains(caption)) && page.matches("<img").count() == 2);
+    let captions =
+        ["before training", "after 4 steps", "after 8 steps"].map(|of| format!("<figcaption>{of}<"));
+    assert!(captions.iter().all(|caption| page.contains(caption)) && page.matches("<img").count() == 3);
     let best =
         scores[1..].iter().max_by(|a, b| a["mIoU"].as_f64().unwrap().total_cmp(&b["mIoU"].as_f64().unwrap()));
     let kept = format!("runs/run/checkpoints/{:09}", best.unwrap()["step"].as_u64().unwrap());
