@@ -51,6 +51,15 @@ std::string own_address(const char* host, uint16_t port) {
   return address;
 }
 
+std::shared_ptr<gloo::transport::Device> network_device(const char* host, uint16_t port) {
+  // Gloo remembers network interfaces in a map that it does not lock, and tests have several processes in one.
+  static std::mutex interfaces;
+  const std::lock_guard guard(interfaces);
+  const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
+  return interface ? ProcessGroupGloo::createDeviceForInterface(interface)
+                   : ProcessGroupGloo::createDeviceForHostname(own_address(host, port));
+}
+
 c10d::TCPStoreOptions store_options(uint16_t port, bool serves, std::chrono::milliseconds timeout) {
   c10d::TCPStoreOptions options;
   options.port = port;
@@ -163,9 +172,7 @@ Group::Group(const char* host, uint16_t port, bool serves, const char* name, int
       name, c10::make_intrusive<c10d::TCPStore>(host, store_options(port, serves, timeout)));
   auto collectives = [&](const char* kind) {
     auto options = ProcessGroupGloo::Options::create(timeout);
-    const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
-    options->devices.push_back(interface ? ProcessGroupGloo::createDeviceForInterface(interface)
-                                         : ProcessGroupGloo::createDeviceForHostname(own_address(host, port)));
+    options->devices.push_back(network_device(host, port));
     return c10::make_intrusive<ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(kind, parts->store), rank, world,
                                                  options);
   };
