@@ -213,13 +213,13 @@ impl Run {
             self.workers = (self.workers / on_this_machine).max(1);
         }
         // A launcher may let each process see its own device alone.
-        if let (Device::Cuda(_), &CudaSupport::Devices(seen @ 2..)) = (self.device, cuda()) {
-            if on_this_machine > seen {
-                return Err(Error::Usage(format!(
-                    "{on_this_machine} processes of this machine share {seen} CUDA devices; start {seen}, or set \
-                     CUDA_VISIBLE_DEVICES"
-                )));
-            }
+        if let (Device::Cuda(_), &CudaSupport::Devices(seen @ 2..)) = (self.device, cuda())
+            && on_this_machine > seen
+        {
+            return Err(Error::Usage(format!(
+                "{on_this_machine} processes of this machine share {seen} CUDA devices; start {seen}, or set \
+                 CUDA_VISIBLE_DEVICES"
+            )));
         }
         self.device = device_of_process(self.device, local_rank);
         self.same_everywhere()

@@ -1,14 +1,12 @@
 #include "cuda_module.h"
 
-#include <ATen/Context.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <dlfcn.h>
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "../libtorch/loaded.h"
 #include "cuda.h"
 
 // The text of this folder's kernels, written by build.rs.
@@ -40,34 +38,25 @@ struct Library {
 
   // libtorch's own stub depends on both libraries and is in the same folder as libtorch.
   Library() {
-    Dl_info torch;
-    TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::globalContext), &torch) && torch.dli_fname, "no libtorch_cpu.so");
-    const std::string path = std::filesystem::canonical(torch.dli_fname).replace_filename("libcaffe2_nvrtc.so");
-    void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
+    void* library = dlopen((libtorch_folder() / "libcaffe2_nvrtc.so").c_str(), RTLD_LAZY | RTLD_LOCAL);
     TORCH_CHECK(library, dlerror());
-    find(library, "nvrtcCreateProgram", create);
-    find(library, "nvrtcCompileProgram", compile);
-    find(library, "nvrtcGetProgramLogSize", log_size);
-    find(library, "nvrtcGetProgramLog", log);
-    find(library, "nvrtcGetCUBINSize", image_size);
-    find(library, "nvrtcGetCUBIN", image);
-    find(library, "nvrtcDestroyProgram", destroy);
-    find(library, "cuDeviceGet", device);
-    find(library, "cuDeviceGetAttribute", attribute);
-    find(library, "cuCtxGetCurrent", current_context);
-    find(library, "cuDevicePrimaryCtxRetain", retain_context);
-    find(library, "cuCtxSetCurrent", set_context);
-    find(library, "cuModuleLoadData", load);
-    find(library, "cuModuleGetFunction", function);
-    find(library, "cuFuncGetAttribute", function_attribute);
-    find(library, "cuLaunchKernel", launch);
-    find(library, "cuGetErrorName", error_name);
-  }
-
-  template <typename Function>
-  static void find(void* library, const char* name, Function& function) {
-    function = reinterpret_cast<Function>(dlsym(library, name));
-    TORCH_CHECK(function, name, " is not found");
+    find_function(library, "nvrtcCreateProgram", create);
+    find_function(library, "nvrtcCompileProgram", compile);
+    find_function(library, "nvrtcGetProgramLogSize", log_size);
+    find_function(library, "nvrtcGetProgramLog", log);
+    find_function(library, "nvrtcGetCUBINSize", image_size);
+    find_function(library, "nvrtcGetCUBIN", image);
+    find_function(library, "nvrtcDestroyProgram", destroy);
+    find_function(library, "cuDeviceGet", device);
+    find_function(library, "cuDeviceGetAttribute", attribute);
+    find_function(library, "cuCtxGetCurrent", current_context);
+    find_function(library, "cuDevicePrimaryCtxRetain", retain_context);
+    find_function(library, "cuCtxSetCurrent", set_context);
+    find_function(library, "cuModuleLoadData", load);
+    find_function(library, "cuModuleGetFunction", function);
+    find_function(library, "cuFuncGetAttribute", function_attribute);
+    find_function(library, "cuLaunchKernel", launch);
+    find_function(library, "cuGetErrorName", error_name);
   }
 
   void check(int status, const char* what) const {

@@ -4,17 +4,16 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <dlfcn.h>
 
 #include <chrono>
 #include <condition_variable>
-#include <filesystem>
 #include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
 
 #include "../border.h"
+#include "../libtorch/loaded.h"
 
 namespace {
 
@@ -44,34 +43,25 @@ struct Library {
 
   // NCCL is loaded by libtorch's CUDA part, or lies where that looks for it.
   Library() {
-    Dl_info torch;
-    TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::globalContext), &torch) && torch.dli_fname, "no libtorch_cpu.so");
-    const auto folder = std::filesystem::canonical(torch.dli_fname).parent_path();
     void* nccl = dlopen("libnccl.so.2", RTLD_LAZY | RTLD_LOCAL);
-    if (!nccl) nccl = dlopen((folder / "../../nvidia/nccl/lib/libnccl.so.2").c_str(), RTLD_LAZY | RTLD_LOCAL);
+    if (!nccl) nccl = dlopen((libtorch_folder() / "../../nvidia/nccl/lib/libnccl.so.2").c_str(), RTLD_LAZY | RTLD_LOCAL);
     TORCH_CHECK(nccl, dlerror());
     void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
     TORCH_CHECK(driver, dlerror());
-    find(nccl, "ncclGetVersion", version);
-    find(nccl, "ncclGetUniqueId", unique_id);
-    find(nccl, "ncclCommInitRank", init);
-    find(nccl, "ncclCommDestroy", destroy);
-    find(nccl, "ncclCommAbort", abort);
-    find(nccl, "ncclGroupStart", group_start);
-    find(nccl, "ncclGroupEnd", group_end);
-    find(nccl, "ncclCommGetAsyncError", async_error);
-    find(nccl, "ncclAllReduce", all_reduce);
-    find(nccl, "ncclBroadcast", broadcast);
-    find(nccl, "ncclGetErrorString", error_text);
-    find(nccl, "ncclGetLastError", last_error);
-    find(driver, "cuDeviceGet", device);
-    find(driver, "cuDeviceGetUuid_v2", device_uuid);
-  }
-
-  template <typename Function>
-  static void find(void* library, const char* name, Function& function) {
-    function = reinterpret_cast<Function>(dlsym(library, name));
-    TORCH_CHECK(function, name, " is not found");
+    find_function(nccl, "ncclGetVersion", version);
+    find_function(nccl, "ncclGetUniqueId", unique_id);
+    find_function(nccl, "ncclCommInitRank", init);
+    find_function(nccl, "ncclCommDestroy", destroy);
+    find_function(nccl, "ncclCommAbort", abort);
+    find_function(nccl, "ncclGroupStart", group_start);
+    find_function(nccl, "ncclGroupEnd", group_end);
+    find_function(nccl, "ncclCommGetAsyncError", async_error);
+    find_function(nccl, "ncclAllReduce", all_reduce);
+    find_function(nccl, "ncclBroadcast", broadcast);
+    find_function(nccl, "ncclGetErrorString", error_text);
+    find_function(nccl, "ncclGetLastError", last_error);
+    find_function(driver, "cuDeviceGet", device);
+    find_function(driver, "cuDeviceGetUuid_v2", device_uuid);
   }
 
   std::string text(int status) const {

@@ -18,7 +18,7 @@ use densesiam_data::loader::Batch;
 use densesiam_data::order::Part;
 use densesiam_data::views::aligned::AlignedPair;
 use densesiam_data::views::random::RandomPair;
-use densesiam_data::views::{Photometric, ViewParameters};
+use densesiam_data::views::{Augmentation, Photometric, ViewParameters};
 use densesiam_engine::device::{
     Precision, device_of_process, search_convolutions, set_threads, threads_of_each,
 };
@@ -122,12 +122,17 @@ fn on_first_batch<L: Learner>(
     arguments: &StepArguments,
 ) -> Result<(), Error> {
     let mut state = run.state(store, Predictors::NONE)?;
-    let none = || Error::Internal("the loader ended before the first batch".into());
-    let batch = run.loader(views, 0..1, &[])?.next()?.ok_or_else(none)?;
+    let batch = first_batch(run, views)?;
     let whole = (run.device, run.common.train.batch_size);
     let steps = (arguments.warmup, arguments.steps);
     let times = timed_steps(whole, (&mut learner, &mut state), steps, batch, |_| Ok(()))?;
     print("transfer-step", place, &times, None, arguments)
+}
+
+/// The first batch of a training, with the views that it draws.
+fn first_batch<A: Augmentation>(run: &Run, views: A) -> Result<Batch<A::Drawn>, Error> {
+    let none = || Error::Internal("the loader ended before the first batch".into());
+    run.loader(views, 0..1, &[])?.next()?.ok_or_else(none)
 }
 
 /// `densesiam bench detect`
@@ -136,8 +141,7 @@ pub(super) fn detect(recipe: &str, arguments: &StepArguments) -> Result<(), Erro
     let size = plan.recipe.augment.short_sides.first().copied().unwrap_or_default();
     let place = Place::new(&plan.recipe, size, None)?;
     let learner = plan.learner(&plan.run.store());
-    let none = || Error::Internal("the loader ended before the first batch".into());
-    let batch = plan.run.loader(learner.views().clone(), 0..1, &[])?.next()?.ok_or_else(none)?;
+    let batch = first_batch(&plan.run, learner.views().clone())?;
     let mut found = 0;
     let mut seconds = Vec::new();
     for _ in 0..arguments.warmup + arguments.steps {
