@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 export PIP_ROOT_USER_ACTION=ignore
 folder=.interop-python
 some=(numpy==2.4.6 onnxruntime==1.32.0 onnx==1.23.2 safetensors==0.8.0 tensorboard==2.21.0 webdataset==1.0.2)
-rest=(torch==2.11.0 torchvision==0.26.0 timm==1.0.31 mmengine==0.10.7)
+rest=(torch==2.11.0 torchvision==0.26.0 timm==1.0.31 mmengine==0.10.7 playwright==1.65.2)
 
 # Fetches packages unless the same were fetched before.
 fetch() {

@@ -81,7 +81,9 @@ impl ExitCode {
             Error::NotFinite { .. } => Self::NotFinite,
             Error::Collapsed { .. } => Self::Collapsed,
             Error::Interrupted(stop) => Self::of_signal(stop.signal),
-            Error::Stopped { signal, .. } | Error::RegionsStopped { signal, .. } => Self::of_signal(*signal),
+            Error::Stopped { signal, .. }
+            | Error::Unfinished { signal }
+            | Error::RegionsStopped { signal, .. } => Self::of_signal(*signal),
             Error::Measurement { .. } | Error::Internal(_) => Self::Internal,
         }
     }

@@ -209,6 +209,12 @@ pub enum Error {
         /// Where its files are.
         out: PathBuf,
     },
+    /// A signal asked for the end of what writes a file only when it is complete.
+    #[error("stopped by {signal}; nothing was written")]
+    Unfinished {
+        /// The signal.
+        signal: Signal,
+    },
     /// A signal asked the search for regions to stop.
     #[error("{reason}")]
     RegionsStopped {
@@ -276,6 +282,12 @@ impl Error {
 
     /// Whether the command ended because a signal asked it to, which is not a fault.
     pub fn was_asked_for(&self) -> bool {
-        matches!(self, Self::Interrupted(_) | Self::Stopped { .. } | Self::RegionsStopped { .. })
+        matches!(
+            self,
+            Self::Interrupted(_)
+                | Self::Stopped { .. }
+                | Self::Unfinished { .. }
+                | Self::RegionsStopped { .. }
+        )
     }
 }

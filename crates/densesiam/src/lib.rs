@@ -27,8 +27,10 @@
 //! [`densesiam_nn::pretrain::densesiam`] (both views, every stop-gradient), and its PixSim and RegionSim.
 
 pub mod detection;
+pub mod embeddings;
 pub mod encoder;
 pub mod error;
+pub mod explore;
 pub mod export;
 pub mod file;
 pub mod home;

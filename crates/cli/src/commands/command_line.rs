@@ -10,7 +10,7 @@ use densesiam::home::expand;
 use densesiam_engine::run_dir::Start;
 
 use super::processes::ProcessArguments;
-use super::{ablate, bench, data, keys};
+use super::{ablate, bench, data, embed, explore, keys};
 use crate::answer::answer;
 
 /// Dense self-supervised learning from a folder of pictures (DenseSiam, ECCV 2022).
@@ -84,6 +84,20 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write the features of pictures, or of their patches, to a file for other programs
+    ///
+    /// Each picture is seen whole, its shorter side at embed.size. Rows are in the order of the pictures' names; a picture that cannot be
+    /// read has none. A .safetensors file has the pictures' names in its header; beside X.npy, X.rows.csv says what each row is of.
+    ///
+    /// Example: densesiam embed MY_PICTURES --encoder runs/mine --out features.npy
+    Embed(embed::EmbedArguments),
+    /// Look at what encoders see: a page on which a click asks where else the same is seen
+    ///
+    /// The page is served to this machine alone, until Ctrl-C. The features of all pictures are computed before, and kept for the next
+    /// time.
+    ///
+    /// Example: densesiam explore runs/mine MY_PICTURES --beside random --beside other=resnet18.pth
+    Explore(explore::ExploreArguments),
     /// Write label maps and overlays of pictures of any size, or the boxes of the objects in them
     ///
     /// A detector writes OUT/NAME.boxes.png, and all boxes with their scores as OUT/results.json. A segmentation writes label maps.
@@ -164,7 +178,7 @@ pub(crate) enum Command {
     ///
     /// Example: densesiam keys pretrain grid
     Keys {
-        /// pretrain, segment, fcn, detector, probe or knn; all of them where it is left out
+        /// pretrain, segment, fcn, detector, probe, knn or embed; all of them where it is left out
         task: Option<String>,
         /// A part of the key or of its meaning (grid, "learning rate"), or what other programs call it (lr)
         pattern: Option<String>,
@@ -336,6 +350,8 @@ impl Command {
                 | Self::Evaluate(_)
                 | Self::Probe { .. }
                 | Self::Knn { .. }
+                | Self::Embed(_)
+                | Self::Explore(_)
                 | Self::Predict(_)
                 | Self::Demo { .. }
                 | Self::Bench(_)
@@ -369,8 +385,8 @@ mod tests {
         let takers: Vec<_> = all(&CommandLine::command()).into_iter().filter(takes_settings).collect();
         let names: Vec<_> = takers.iter().map(clap::Command::get_name).collect();
         for name in [
-            "pretrain", "segment", "transfer", "ablate", "evaluate", "probe", "knn", "predict", "views",
-            "demo", "step", "memory",
+            "pretrain", "segment", "transfer", "ablate", "evaluate", "probe", "knn", "embed", "explore",
+            "predict", "views", "demo", "step", "memory",
         ] {
             assert!(names.contains(&name), "{name} is not among {names:?}");
         }

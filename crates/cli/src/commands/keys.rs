@@ -9,6 +9,7 @@ use terminal_size::{Width, terminal_size_of};
 use super::takes_settings;
 use crate::answer::answer;
 use densesiam::error::Error;
+use densesiam::recipe::embed::EmbedRecipe;
 use densesiam::recipe::knn::KnnRecipe;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::probe::ProbeRecipe;
@@ -20,13 +21,14 @@ use densesiam_settings::keys::nearest;
 use densesiam_settings::usual::keys_meant;
 
 /// The tasks that have recipes, and the keys of each.
-const TASKS: [(&str, Keys); 6] = [
+const TASKS: [(&str, Keys); 7] = [
     ("pretrain", reference::keys::<PretrainRecipe>),
     ("segment", reference::keys::<SegmentRecipe>),
     ("fcn", reference::keys::<FcnRecipe>),
     ("detector", reference::keys::<DetectionRecipe>),
     ("probe", reference::keys::<ProbeRecipe>),
     ("knn", reference::keys::<KnnRecipe>),
+    ("embed", reference::keys::<EmbedRecipe>),
 ];
 
 type Keys = fn() -> Vec<Key>;
@@ -172,12 +174,15 @@ mod tests {
             let same = all.iter().filter(|entry| entry.key.name == key);
             same.map(|entry| (entry.tasks.clone(), entry.key.default.as_str())).collect()
         };
-        assert_eq!(of("run.seed"), [(vec!["pretrain", "segment", "fcn", "detector", "probe", "knn"], "1")]);
+        assert_eq!(
+            of("run.seed"),
+            [(vec!["pretrain", "segment", "fcn", "detector", "probe", "knn", "embed"], "1")]
+        );
         assert_eq!(
             of("run.precision"),
             [
                 (vec!["pretrain", "segment", "fcn", "detector"], "\"auto\""),
-                (vec!["probe", "knn"], "\"fp32\"")
+                (vec!["probe", "knn", "embed"], "\"fp32\"")
             ]
         );
         assert_eq!(of("pixsim.grid"), [(vec!["pretrain"], "7")]);

@@ -6,7 +6,9 @@ mod command_line;
 mod data;
 mod demo;
 mod doctor;
+mod embed;
 mod evaluate;
+mod explore;
 mod folder;
 mod hours;
 mod inspect;
@@ -53,6 +55,8 @@ pub(crate) fn run(command: Command) -> Result<(), Error> {
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Probe { arguments, seeds, json } => probe::run(&arguments, seeds, json),
         Command::Knn { arguments, json } => knn::run(&arguments, json),
+        Command::Embed(arguments) => embed::run(&arguments),
+        Command::Explore(arguments) => explore::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Segment(arguments) => segment::run(&arguments),
         Command::Transfer(arguments) => transfer::run(&arguments),

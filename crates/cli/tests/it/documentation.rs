@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use densesiam::recipe::embed::EmbedRecipe;
 use densesiam::recipe::knn::KnnRecipe;
 use densesiam::recipe::pretrain::PretrainRecipe;
 use densesiam::recipe::probe::ProbeRecipe;
@@ -136,6 +137,7 @@ fn the_page_of_recipes_is_what_the_program_knows() {
     explained::<SegmentRecipe>();
     explained::<ProbeRecipe>();
     explained::<KnnRecipe>();
+    explained::<EmbedRecipe>();
 
     let mut probe = defaults_of(&ProbeRecipe::default().to_toml());
     probe.retain(|key, _| key.starts_with("probe.") || key == "encoder.output_stride");
@@ -147,6 +149,12 @@ fn the_page_of_recipes_is_what_the_program_knows() {
     same(&rows("k-NN"), &knn);
     choices_are::<KnnRecipe>(&rows("k-NN"));
     ranges_are::<KnnRecipe>(&rows("k-NN"));
+
+    let mut embed = defaults_of(&EmbedRecipe::default().to_toml());
+    embed.retain(|key, _| key.starts_with("embed.") || key == "encoder.output_stride");
+    same(&rows("Embeddings"), &embed);
+    choices_are::<EmbedRecipe>(&rows("Embeddings"));
+    ranges_are::<EmbedRecipe>(&rows("Embeddings"));
 }
 
 /// The page of a recipe of transfer. Which model it has is not a choice of the recipe.

@@ -3,6 +3,7 @@
 
 pub mod ablation;
 pub mod builtin;
+pub mod embed;
 pub mod knn;
 pub mod labels;
 pub mod pretrain;

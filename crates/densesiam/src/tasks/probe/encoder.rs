@@ -57,7 +57,11 @@ pub fn encoders_and_settings(arguments: &[String]) -> Result<(Vec<NamedEncoder>,
 }
 
 impl NamedEncoder {
-    fn new(name: &str, encoder: &str) -> Result<Self, Error> {
+    /// The encoder that `encoder` names, under this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn new(name: &str, encoder: &str) -> Result<Self, Error> {
         let path = &home::expand(Path::new(encoder))?;
         let source = match encoder {
             "random" => Source::Random,

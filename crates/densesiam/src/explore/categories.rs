@@ -1,0 +1,136 @@
+//! The pseudo-categories of a picture, for runs that have any: those of PixSim's channels, or of a segmentation.
+
+use densesiam_data::decode::{DecodeLimits, decode};
+use densesiam_data::index::ImageIndex;
+use densesiam_data::resize::{ResizeScratch, resize_to};
+use densesiam_nn::input::Input;
+use densesiam_nn::pretrain::Method;
+use densesiam_report::pictures::colour_of;
+use serde::Serialize;
+use tch::Kind;
+
+use crate::error::Error;
+use crate::recipe::embed::EmbedRecipe;
+use crate::recipe::pretrain::PretrainRecipe;
+use crate::run::{Contents, locate, opened};
+use crate::segmentation::Segmentation;
+use crate::tasks::probe::Source;
+
+/// The most cells along a side.
+const CELLS: usize = 128;
+
+/// What gives pictures their pseudo-categories.
+pub(super) enum Categories {
+    Pretrained { method: Box<dyn Method>, input: Input, stride: u32 },
+    Segmented(Box<Segmentation>),
+}
+
+/// A picture's pseudo-categories.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Layer {
+    /// Rows and columns.
+    pub cells: [usize; 2],
+    /// The category of each cell, row by row.
+    pub categories: Vec<u32>,
+    /// The categories that occur, with a colour and a name, the most frequent one first.
+    pub key: Vec<Entry>,
+}
+
+/// A category of a layer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Entry {
+    /// The category.
+    pub category: u32,
+    /// Red, green and blue.
+    pub colour: [u8; 3],
+    /// What it is called.
+    pub name: String,
+    /// Its share of the picture.
+    pub share: f64,
+}
+
+impl Categories {
+    /// Those of an encoder; `None` if it has none.
+    pub(super) fn of(source: &Source, recipe: &EmbedRecipe) -> Result<Option<Self>, Error> {
+        let Source::Checkpoint(path) = source else { return Ok(None) };
+        let located = locate(path)?;
+        let contents = Contents::read(&located.1)?;
+        let settings =
+            [format!("run.device={}", recipe.run.device), format!("run.threads={}", recipe.run.threads)];
+        match contents.task.as_str() {
+            "segment" => Ok(Some(Self::Segmented(Box::new(Segmentation::of(located, &settings)?)))),
+            "pretrain" => {
+                let (run, checkpoint) = (&located.0, &located.1);
+                let build = |recipe: &PretrainRecipe, store: &_| recipe.method().build(store);
+                let (trained, method, input) = opened((run, checkpoint), &settings, build)?;
+                let stride = trained.method().encoder().output_stride;
+                let has_any = trained.method().categories().is_some();
+                Ok(has_any.then_some(Self::Pretrained { method, input, stride }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// `None` if the picture cannot be read.
+    pub(super) fn of_picture(
+        &self,
+        index: &ImageIndex,
+        sample: usize,
+        recipe: &EmbedRecipe,
+    ) -> Result<Option<Layer>, Error> {
+        let limits = DecodeLimits { max_pixels: recipe.data.max_pixels };
+        let mut bytes = Vec::new();
+        let read = index.place(sample).read_into(&mut bytes).is_ok();
+        let Some(picture) = read.then(|| decode(&bytes, &limits).ok()).flatten() else { return Ok(None) };
+        let internal = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
+        Ok(Some(match self {
+            Self::Segmented(segmentation) => {
+                let labels = segmentation.predict(&picture)?;
+                let (cells, labels) =
+                    thinned(&labels, [picture.width, picture.height].map(|side| side as usize));
+                let palette = segmentation.palette();
+                layer(cells, labels, |label| (palette.colour_of(label), segmentation.name_of(label)))
+            }
+            Self::Pretrained { method, input, stride } => {
+                // Categories are asked for in a square of cells, so that the picture is seen as a square and drawn as it is.
+                let side = recipe.embed.size.next_multiple_of(*stride);
+                let seen = resize_to(&picture, side, side, &mut ResizeScratch::default())
+                    .map_err(|error| internal(&error))?;
+                let cells = i64::from(side / stride);
+                let pixels = input.normalised(&seen.pixels, [side; 2]);
+                let Some(categories) = method.categories(&pixels, cells) else { return Ok(None) };
+                let categories = categories.to_kind(Kind::Int64).contiguous().view([-1]);
+                let categories = Vec::<i64>::try_from(categories).map_err(|error| internal(&error))?;
+                let categories = categories.into_iter().map(|category| category as u32).collect();
+                layer([cells as usize; 2], categories, |category| {
+                    (colour_of(category), format!("category {category}"))
+                })
+            }
+        }))
+    }
+}
+
+/// The labels of a picture at so many cells, each that of the pixel in its middle.
+fn thinned(labels: &[usize], [width, height]: [usize; 2]) -> ([usize; 2], Vec<u32>) {
+    let step = width.max(height).div_ceil(CELLS);
+    let middles =
+        |side: usize| (0..side.div_ceil(step)).map(move |cell| (cell * step + step / 2).min(side - 1));
+    let rows = middles(height).flat_map(|y| middles(width).map(move |x| labels[y * width + x] as u32));
+    ([height.div_ceil(step), width.div_ceil(step)], rows.collect())
+}
+
+fn layer(cells: [usize; 2], categories: Vec<u32>, of: impl Fn(usize) -> ([u8; 3], String)) -> Layer {
+    let mut counts: Vec<(u32, usize)> = Vec::new();
+    let mut sorted = categories.clone();
+    sorted.sort_unstable();
+    for run in sorted.chunk_by(|one, other| one == other) {
+        counts.push((run[0], run.len()));
+    }
+    counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let entry = |(category, count): (u32, usize)| {
+        let (colour, name) = of(category as usize);
+        Entry { category, colour, name, share: count as f64 / categories.len() as f64 }
+    };
+    let key = counts.into_iter().map(entry).collect();
+    Layer { cells, categories, key }
+}
