@@ -7,11 +7,6 @@ set -euo pipefail
 program=$(realpath "$1")
 cd "$(dirname "$0")/.."
 version=$("$program" --version | awk '{print $2}')
-about=0.9.3
-if [ "$(.tools/bin/cargo-about --version 2>/dev/null)" != "cargo-about $about" ]; then
-  echo "building cargo-about $about into .tools (some minutes, once)"
-  cargo install --quiet --locked --force --root .tools --features cli cargo-about --version "$about"
-fi
 
 name=densesiam-$version-$(uname -m)-linux
 folder=target/dist/$name
@@ -22,7 +17,7 @@ bash tools/movable.sh "$folder/bin/densesiam"
 install -D -m 755 tools/dist-torch.sh "$folder/bin/densesiam-torch"
 install -D -m 755 tools/libtorch.sh "$folder/libexec/libtorch.sh"
 cp LICENSE CHANGELOG.md "$folder/"
-.tools/bin/cargo-about generate --manifest-path crates/cli/Cargo.toml --config tools/about.toml --fail --output-file "$folder/THIRD-PARTY.txt" tools/about.hbs
+bash tools/licences.sh "$folder/THIRD-PARTY.txt"
 cat > "$folder/README" <<TEXT
 densesiam $version, for Linux on $(uname -m) with $(getconf GNU_LIBC_VERSION) or newer.
 

@@ -20,6 +20,7 @@ install -D -m 755 "$program" "$package/densesiam/bin/densesiam"
 strip "$package/densesiam/bin/densesiam"
 bash tools/movable.sh "$package/densesiam/bin/densesiam"
 cp LICENSE "$package/LICENSE"
+bash tools/licences.sh "$package/THIRD-PARTY.txt"
 # The program needs the C library of this machine, or a newer one.
 libc=$(getconf GNU_LIBC_VERSION | sed 's/^glibc //; s/\./_/')
 rm -rf "$wheels"
@@ -32,7 +33,7 @@ echo "built target/wheels/$(basename "$wheel"), $(du -h "$wheel" | cut -f1)"
 fresh=.tools/wheel-try
 [ -x "$fresh/bin/python" ] || python3 -m venv "$fresh"
 "$fresh/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheel"
-"$fresh/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel}[encoders]"
+"$fresh/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel}[encoders]" mypy==2.4.1
 "$fresh/bin/python" -m unittest discover -s "$package/tests" -v
 demo=$(mktemp -d)
 trap 'rm -rf "$demo"' EXIT

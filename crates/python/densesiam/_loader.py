@@ -1,7 +1,12 @@
 """The program's loader, for a training loop of your own."""
 
+from __future__ import annotations
+
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -25,47 +30,65 @@ class Batch:
     #: `[B]`, the number of each picture in the order of its name.
     samples: torch.Tensor
 
-    def pixels(self, device=None, dtype=torch.float32):
+    def pixels(
+        self, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Both views as numbers, normalised by ImageNet's mean and deviation, on a device."""
         mean = torch.tensor([0.485, 0.456, 0.406], device=device, dtype=dtype).view(3, 1, 1) * 255
         deviation = torch.tensor([0.229, 0.224, 0.225], device=device, dtype=dtype).view(3, 1, 1) * 255
-        return tuple((view.to(device, non_blocking=True).to(dtype) - mean) / deviation for view in self.views)
+        one, two = ((view.to(device, non_blocking=True).to(dtype) - mean) / deviation for view in self.views)
+        return one, two
 
 
 class Loader:
     """Batches without end, as `loader` describes them."""
 
-    def __init__(self, native):
+    def __init__(self, native: PairLoader) -> None:
         self._native = native
 
     @property
-    def pictures(self):
+    def pictures(self) -> int:
         """How many pictures there are."""
         return self._native.pictures
 
     @property
-    def steps_per_epoch(self):
+    def steps_per_epoch(self) -> int:
         """How many whole batches an epoch has; what is left over waits for the next epoch."""
         return self._native.steps_per_epoch
 
     @property
-    def bad_files(self):
+    def bad_files(self) -> list[tuple[int, str]]:
         """The unreadable pictures met so far, each replaced by another one: numbers and reasons."""
         return self._native.bad_files()
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Batch]:
         return self
 
-    def __next__(self):
+    def __next__(self) -> Batch:
         batch = next(self._native)
-        views = tuple(torch.from_numpy(view).permute(0, 3, 1, 2) for view in batch.views)
-        grids = tuple(torch.from_numpy(grid) for grid in batch.grids)
+        one, two = (torch.from_numpy(view).permute(0, 3, 1, 2) for view in batch.views)
+        first, second = (torch.from_numpy(grid) for grid in batch.grids)
         return Batch(
-            batch.step, batch.epoch, views, grids, torch.from_numpy(batch.overlaps), torch.from_numpy(batch.samples)
+            step=batch.step,
+            epoch=batch.epoch,
+            views=(one, two),
+            grids=(first, second),
+            overlaps=torch.from_numpy(batch.overlaps),
+            samples=torch.from_numpy(batch.samples),
         )
 
 
-def loader(pictures, *, batch_size=64, seed=1, workers=0, prefetch=2, grid=7, start=0, **augment):
+def loader(
+    pictures: str | os.PathLike[str],
+    *,
+    batch_size: int = 64,
+    seed: int = 1,
+    workers: int = 0,
+    prefetch: int = 2,
+    grid: int = 7,
+    start: int = 0,
+    **augment: Any,
+) -> Loader:
     """Two augmented views of the pictures below a folder (or in tar shards), prepared by threads in advance.
 
     `augment` are the keys of that table of a recipe (``densesiam keys``): ``size=224, scale=[0.2, 1.0]``; their defaults are the
@@ -73,7 +96,7 @@ def loader(pictures, *, batch_size=64, seed=1, workers=0, prefetch=2, grid=7, st
     tensors. Batches are those of ``densesiam pretrain`` with the same seed, batch size and `augment`.
     """
     native = PairLoader(
-        root=str(pictures),
+        root=os.fspath(pictures),
         augment=json.dumps(augment),
         batch_size=batch_size,
         seed=seed,

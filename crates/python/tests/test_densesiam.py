@@ -148,6 +148,35 @@ densesiam.pretrain({str(self.root / "pictures")!r}, "folder_r18", run=run, **tab
         self.assertNotEqual(failed.returncode, 0)
 
 
+class TestTypes(unittest.TestCase):
+    def test_the_package_and_what_calls_it_have_types(self):
+        try:
+            from mypy import api
+        except ImportError:
+            self.skipTest("mypy is not installed")
+        # As a user's program sees the package: installed, with its own types.
+        calls = """
+from pathlib import Path
+import densesiam, torch
+run = densesiam.pretrain("pictures", "folder_r18", train={"duration": "4 steps"}, global_={"dim": 16})
+loss: float = run.metrics["loss"][-1].item()
+encoder: torch.nn.Module = run.encoder("timm")
+for batch in densesiam.loader(Path("pictures"), size=48):
+    one: torch.Tensor = batch.pixels()[0]
+answer: str = densesiam.run_program("inspect", run.path)
+"""
+        wrong = "import densesiam\ndensesiam.pretrain(7)\ndensesiam.Run('a').encoder('other')\n"
+        with tempfile.TemporaryDirectory() as folder:
+            strict = ["--strict", f"--cache-dir={folder}", "--disable-error-code=import-untyped"]
+            told, failed, code = api.run([*strict, "-p", "densesiam"])
+            self.assertEqual(code, 0, told + failed)
+            for name, text, errors in [("calls.py", calls, 0), ("wrong.py", wrong, 2)]:
+                file = Path(folder) / name
+                file.write_text(text)
+                told, failed, _ = api.run([*strict, str(file)])
+                self.assertEqual(told.count("error:"), errors, told + failed)
+
+
 class TestLoader(WithPictures):
     def batches(self, count, **settings):
         loader = densesiam.loader(self.root / "pictures", size=48, batch_size=8, workers=1, **settings)
