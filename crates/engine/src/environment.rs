@@ -3,13 +3,16 @@
 
 use std::fs;
 use std::num::NonZero;
+use std::path::Path;
 use std::process::Command;
 use std::thread::available_parallelism;
 
 use serde::Serialize;
+use serde_json::Value;
 use tch::Device;
 
 use crate::device::{Precision, cuda_kernels};
+use crate::processes::membership::launches;
 
 /// Versions and hardware. A value that the system does not report is `null`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,6 +39,8 @@ pub struct Environment {
     pub cuda_kernels: String,
     /// Threads within a libtorch operation.
     pub threads: usize,
+    /// The launches of a launcher that the run has begun or gone on in: see [`launches`].
+    pub launches: Vec<String>,
 }
 
 impl Environment {
@@ -53,7 +58,15 @@ impl Environment {
             precision,
             cuda_kernels: cuda_kernels(device, precision),
             threads,
+            launches: launches(&|name| std::env::var(name).ok(), false),
         }
+    }
+
+    /// The launches that a run's `environment.json` names; none where there is no such file.
+    pub fn launches_of(path: &Path) -> Vec<String> {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let mut said: Value = serde_json::from_str(&text).unwrap_or_default();
+        serde_json::from_value(said["launches"].take()).unwrap_or_default()
     }
 }
 

@@ -10,7 +10,7 @@ use densesiam_settings::duration::{Duration, Length};
 use densesiam_settings::schedule::ScheduleSettings;
 
 use super::bench;
-use super::processes::{Processes, found_by_first, voice};
+use super::processes::{GoingOn, Processes, found_by_first, voice};
 use crate::answer::answer;
 use densesiam::error::Error;
 use densesiam::import::check_encoder;
@@ -81,14 +81,19 @@ impl<R: Timed> Measured<R> {
     ///
     /// # Errors
     /// The errors with which a training would fail to begin.
-    pub(super) fn in_steps(mut self, resume: bool, processes: Option<&Processes>) -> Result<Self, Error> {
+    pub(super) fn in_steps(
+        mut self,
+        going_on: &GoingOn,
+        processes: Option<&Processes>,
+    ) -> Result<Self, Error> {
         let Length::Time(seconds) = self.recipe.common().train.duration else { return Ok(self) };
         let run = self.recipe.run().clone();
-        if resume {
-            let begun = RunLayout::new(Path::new(&run.dir).join(&run.name)).recipe();
+        if going_on.is_possible() {
+            let layout = RunLayout::new(Path::new(&run.dir).join(&run.name));
+            let begun = layout.recipe();
             let duration = found_by_first(processes, ("length", &run), || {
-                let recipe =
-                    begun.is_file().then(|| find::<R>(&begun.display().to_string(), &[])).transpose()?;
+                let goes_on = begun.is_file() && going_on.is_meant(&layout);
+                let recipe = goes_on.then(|| find::<R>(&begun.display().to_string(), &[])).transpose()?;
                 Ok(recipe.map(|mut recipe| recipe.common().train.duration))
             })?;
             if let Some(duration) = duration {

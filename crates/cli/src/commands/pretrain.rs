@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use densesiam_data::index::names_shards;
+use densesiam_engine::run_dir::RunLayout;
 
 use super::hours::Measured;
-use super::processes::{Processes, found_by_first};
+use super::processes::{GoingOn, Processes, found_by_first};
 use super::{TrainArguments, folder, train};
 use densesiam::error::Error;
 use densesiam::recipe::pretrain::PretrainRecipe;
@@ -15,7 +16,7 @@ use densesiam::tasks::pretrain::{Plan, pretrain};
 /// Finds, resolves and runs the recipe.
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let TrainArguments { recipe, settings, .. } = arguments;
-    let found = |resume, processes: Option<&_>| find_recipe(recipe, settings, resume, processes);
+    let found = |going_on: &_, processes: Option<&_>| find_recipe(recipe, settings, going_on, processes);
     train::run(arguments, found, Plan::new, |plan| &mut plan.run, pretrain)
 }
 
@@ -24,7 +25,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
 fn find_recipe(
     recipe: &str,
     settings: &[String],
-    resume: bool,
+    going_on: &GoingOn,
     processes: Option<&Processes>,
 ) -> Result<Measured<PretrainRecipe>, Error> {
     let path = Path::new(recipe);
@@ -32,14 +33,15 @@ fn find_recipe(
     if !pictures || path.join("recipe.toml").is_file() {
         return find(recipe, settings).map(Measured::not_yet);
     }
-    if resume {
+    if going_on.is_possible() {
         // The values that were chosen when the run began stay valid, also on another machine.
         let mut plain = folder::plain(recipe, settings)?;
         let run = plain.run().clone();
         let directory = Path::new(&run.dir).join(&run.name);
         let begun: Option<String> = found_by_first(processes, ("recipe", &run), || {
-            let is_there = directory.join("recipe.toml").is_file();
-            let found = is_there.then(|| find::<PretrainRecipe>(&directory.display().to_string(), settings));
+            let layout = RunLayout::new(&directory);
+            let goes_on = layout.recipe().is_file() && going_on.is_meant(&layout);
+            let found = goes_on.then(|| find::<PretrainRecipe>(&directory.display().to_string(), settings));
             Ok(found.transpose()?.map(|recipe| recipe.to_toml()))
         })?;
         if let Some(begun) = begun {

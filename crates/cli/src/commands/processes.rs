@@ -7,11 +7,12 @@ use clap::Args;
 use densesiam::error::Error;
 use densesiam::recipe::{Common, NormSharing, RunSettings};
 use densesiam::run::{Run, all_succeed, exchange, unless_lost};
+use densesiam_engine::environment::Environment;
 use densesiam_engine::log::{Voice, say};
 use densesiam_engine::processes::membership::{Launcher, started_without_srun};
 use densesiam_engine::processes::parent::{self, Ending, end_with_parent, supervise};
 use densesiam_engine::processes::{Membership, membership};
-use densesiam_engine::run_dir::Start;
+use densesiam_engine::run_dir::{RunLayout, Start};
 use densesiam_nn::Group;
 use densesiam_torch_ext::StoreServer;
 use serde::Serialize;
@@ -42,6 +43,9 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
 /// How long processes may take to end by themselves once one has failed; torchrun gives 30 seconds.
 const PATIENCE: Duration = Duration::from_secs(25);
 
+/// How long a name server may take to learn the name of a machine that has just started.
+const NAME_SERVER: Duration = Duration::from_secs(30);
+
 /// The processes of one training, seen from one of them.
 pub(super) struct Processes {
     /// The place of this one.
@@ -67,6 +71,7 @@ pub(super) fn start(arguments: &ProcessArguments) -> Result<Option<Processes>, E
         return Err(usage(&format!("{launcher} has started this process; leave out --nproc")));
     }
     if let Some(membership) = membership {
+        membership.find_store(NAME_SERVER).map_err(|error| usage(&error))?;
         let store = membership.serve().map_err(cannot_meet)?;
         return Ok(Some(Processes { membership, _store: store }));
     }
@@ -182,13 +187,47 @@ pub(super) fn machine() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
-/// Whether a launcher starts this training again after a failure, and so means it to go on.
-pub(super) fn restarted() -> Result<bool, Error> {
-    let restarts = membership::restarts(&|name| std::env::var(name).ok());
-    restarts.map(|restarts| restarts > 0).map_err(|error| Error::Usage(error.to_string()))
+/// Whether a run goes on: because the user asks for it, or because a launcher starts the training again, and so means it.
+pub(super) struct GoingOn {
+    asked: bool,
+    /// How often launchers have started the training again.
+    restarts: u64,
+    /// Those that have, where they have names.
+    launches: Vec<String>,
 }
 
-/// How the run starts: one that is to go on and has not begun begins.
-pub(super) fn start_of(run: &Run, restarted: bool, asked: Start) -> Start {
-    if restarted && run.layout().recipe().is_file() { Start::Resume } else { asked }
+impl GoingOn {
+    pub(super) fn of(asked: bool) -> Result<Self, Error> {
+        let variables = |name: &str| std::env::var(name).ok();
+        let restarts = membership::restarts(&variables).map_err(|error| Error::Usage(error.to_string()))?;
+        Ok(Self { asked, restarts, launches: membership::launches(&variables, true) })
+    }
+
+    /// Whether any run could: the same for all processes.
+    pub(super) fn is_possible(&self) -> bool {
+        self.asked || self.restarts > 0
+    }
+
+    /// Whether the run in this directory does. A run that another launch has begun, or none, is not what a launcher means: it was there
+    /// before, and the first attempt has not come so far.
+    pub(super) fn is_meant(&self, run: &RunLayout) -> bool {
+        self.asked || self.restarts > 0 && run.recipe().is_file() && self.has_begun(run)
+    }
+
+    fn has_begun(&self, run: &RunLayout) -> bool {
+        let begun_in = Environment::launches_of(&run.environment());
+        self.launches.is_empty() || self.launches.iter().any(|launch| begun_in.contains(launch))
+    }
+
+    /// How the run starts.
+    pub(super) fn start(&self, run: &RunLayout, asked: Start, voice: &Voice) -> Start {
+        if self.asked || !self.is_meant(run) {
+            return asked;
+        }
+        voice.say(format_args!(
+            "this training was started again ({}): the run goes on from its newest checkpoint",
+            self.restarts
+        ));
+        Start::Resume
+    }
 }

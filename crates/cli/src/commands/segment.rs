@@ -8,6 +8,6 @@ use densesiam::tasks::segment::{Plan, segment};
 
 /// Finds, resolves and runs the recipe.
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
-    let found = |_, _: Option<&_>| find(&arguments.recipe, &arguments.settings).map(Measured::not_yet);
+    let found = |_: &_, _: Option<&_>| find(&arguments.recipe, &arguments.settings).map(Measured::not_yet);
     train::run(arguments, found, Plan::new, |plan| &mut plan.run, segment)
 }

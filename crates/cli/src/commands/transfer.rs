@@ -12,7 +12,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
     let TrainArguments { recipe, settings, .. } = arguments;
     match Model::of(recipe, settings)? {
         Model::Fcn => {
-            let found = |_, _: Option<&_>| find(recipe, settings).map(Measured::not_yet);
+            let found = |_: &_, _: Option<&_>| find(recipe, settings).map(Measured::not_yet);
             train::run(
                 arguments,
                 found,
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Error> {
             )
         }
         Model::Detector => {
-            let found = |_, _: Option<&_>| find(recipe, settings).map(Measured::not_yet);
+            let found = |_: &_, _: Option<&_>| find(recipe, settings).map(Measured::not_yet);
             train::run(arguments, found, detection::Plan::new, |plan| &mut plan.run, detection::transfer)
         }
     }

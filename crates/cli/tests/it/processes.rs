@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::program::{Finished, Place, wait_for};
+use crate::program::{Finished, Place, borrowed, wait_for};
 use crate::segment::{evaluations, segment};
 
 /// The environment of a process, as `NAME=VALUE`.
@@ -327,4 +327,25 @@ fn the_doctor_and_the_benchmark_measure_several_processes() {
     assert_eq!((&answer["together"]["processes"], &answer["batch"]), (&2.into(), &16.into()));
     let efficiency = answer["together"]["efficiency_strong"].as_f64().unwrap();
     assert!((0.01..10.0).contains(&efficiency), "{efficiency}");
+}
+
+/// A launcher that starts a training again means the run that this launch has begun, and no other of the same name.
+#[test]
+fn a_run_that_another_launch_began_is_not_taken_up_again() {
+    let place = Place::new();
+    let of_job = |job: &str, restarts: &str, more: &[&str]| {
+        let arguments = place.instant("run", more);
+        let mut command = place.command(&borrowed(&arguments));
+        command.env("SLURM_JOB_ID", job).env("SLURM_RESTART_COUNT", restarts);
+        Finished::of(command.spawn().unwrap())
+    };
+    of_job("7", "0", &["train.duration=2 steps"]).succeeded();
+    let before = place.weights("run", 2);
+    of_job("8", "1", &["train.duration=2 steps"]).exited(4).says(&["exists", "--resume"]);
+    // A requeued job whose first attempt ended before it came to its run.
+    let again = ["train.duration=2 steps", "run.seed=5", "--overwrite"];
+    of_job("8", "1", &again).succeeded();
+    assert_ne!(place.weights("run", 2), before, "another training was asked for");
+    let told = of_job("8", "2", &again).succeeded();
+    told.says(&["started again (2)", "goes on from its newest checkpoint", "finished"]);
 }

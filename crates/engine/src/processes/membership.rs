@@ -98,6 +98,17 @@ pub enum MembershipError {
         /// What its value should be.
         expected: &'static str,
     },
+    /// The name of the machine where the processes meet leads nowhere.
+    #[error(
+        "the host {host:?}, where the processes meet, is not known here ({reason}); set MASTER_ADDR to a name or an address of the \
+         machine of process 0 that every machine knows"
+    )]
+    UnknownHost {
+        /// The name.
+        host: String,
+        /// What the system says.
+        reason: String,
+    },
     /// Two variables contradict each other.
     #[error("{name} is {value}, which is too large where {limit_name} is {limit}; {}", launcher.advice())]
     TooLarge {
@@ -128,10 +139,11 @@ impl Membership {
         if world == 1 {
             return Ok(None);
         }
-        let local_rank = given.count(names.local_rank)?;
-        let local_world = match launcher {
-            Launcher::Slurm => given.tasks_of_this_node()?,
-            _ => given.count(names.local_world)?,
+        let (local_rank, local_world) = match launcher {
+            Launcher::Slurm => (given.count(names.local_rank)?, given.tasks_of_this_node()?),
+            // Operators of clusters set the other variables alone, where a machine has one process.
+            Launcher::Torchrun if given.has_neither(names.local_rank, names.local_world) => (0, 1),
+            _ => (given.count(names.local_rank)?, given.count(names.local_world)?),
         };
         given.check(
             local_rank < local_world,
@@ -155,6 +167,19 @@ pub fn restarts(variables: &Variables<'_>) -> Result<u64, MembershipError> {
         Given { variables, launcher: Launcher::Torchrun }.restarts("TORCHELASTIC_RESTART_COUNT")?;
     let slurm = Given { variables, launcher: Launcher::Slurm }.restarts("SLURM_RESTART_COUNT")?;
     Ok(torchrun + slurm)
+}
+
+/// What started this training, with the names that stay the same when it is started again: `torchrun ID`, `slurm JOB`. With
+/// `again`, only those that have started it again. An id of torchrun that names nothing is left out.
+pub fn launches(variables: &Variables<'_>, again: bool) -> Vec<String> {
+    let set = |name: &str| variables(name).filter(|value| !value.is_empty());
+    let launch = |launcher: &str, id: &str, restarts: &str| {
+        let counts = set(restarts).is_some_and(|count| count != "0");
+        set(id).filter(|id| id != "none" && (counts || !again)).map(|id| format!("{launcher} {id}"))
+    };
+    let torchrun = launch("torchrun", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT");
+    let slurm = launch("slurm", "SLURM_JOB_ID", "SLURM_RESTART_COUNT");
+    torchrun.into_iter().chain(slurm).collect()
 }
 
 /// A warning for a process that trains alone in a Slurm job of several tasks. In a batch script, and in a shell of
@@ -228,7 +253,7 @@ impl Launcher {
                 "start it by mpirun -x MASTER_ADDR=HOST -x MASTER_PORT=29500, HOST being rank 0's"
             }
             Self::Mpich => {
-                "start it by mpirun -genv MASTER_ADDR HOST -genv MASTER_PORT 29500, HOST being rank 0's"
+                "start it by mpiexec -genv MASTER_ADDR HOST -genv MASTER_PORT 29500, HOST being rank 0's"
             }
         }
     }

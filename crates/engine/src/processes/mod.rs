@@ -5,7 +5,8 @@ pub mod parent;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use densesiam_torch_ext::{Group, GroupError, StoreServer};
 
@@ -29,6 +30,25 @@ impl Membership {
     pub fn serve(&self) -> Result<Option<StoreServer>, GroupError> {
         let serves = self.store.served_by == ServedBy::RankZero && self.rank == 0;
         serves.then(|| StoreServer::start(self.store.port)).transpose()
+    }
+
+    /// Waits until the name of the store's host is known here: where machines start together, a name server may learn it later. The
+    /// process that serves the store needs no name.
+    ///
+    /// # Errors
+    /// [`MembershipError::UnknownHost`] if it is not known after `patience`.
+    pub fn find_store(&self, patience: Duration) -> Result<(), MembershipError> {
+        let serves = self.store.served_by == ServedBy::RankZero && self.rank == 0;
+        let start = Instant::now();
+        while !serves {
+            let Err(error) = (self.store.host.as_str(), self.store.port).to_socket_addrs() else { break };
+            if start.elapsed() >= patience {
+                let (host, reason) = (self.store.host.clone(), error.to_string());
+                return Err(MembershipError::UnknownHost { host, reason });
+            }
+            sleep(Duration::from_secs(1).min(patience));
+        }
+        Ok(())
     }
 
     /// Meets the processes of the group `name`, of which this one is number `rank` of `world`; `timeout` is the longest wait for
@@ -74,6 +94,22 @@ fn outward_address() -> io::Result<IpAddr> {
 mod tests {
     use super::membership::{Launcher, StoreAddress};
     use super::*;
+
+    #[test]
+    fn a_host_that_nobody_knows_is_named_but_not_to_the_one_who_serves() {
+        let place = |rank| {
+            let store = StoreAddress {
+                host: "no-such-host.invalid".into(),
+                port: 29500,
+                served_by: ServedBy::RankZero,
+            };
+            let launcher = Launcher::Torchrun;
+            Membership { rank, world: 2, local_rank: 0, local_world: 1, store, restarts: 0, launcher }
+        };
+        assert_eq!(place(0).find_store(Duration::ZERO), Ok(()));
+        let told = place(1).find_store(Duration::ZERO).unwrap_err().to_string();
+        assert!(told.contains("no-such-host.invalid") && told.contains("MASTER_ADDR"), "{told}");
+    }
 
     #[test]
     fn a_name_for_this_machine_itself_is_replaced_where_there_are_others() {

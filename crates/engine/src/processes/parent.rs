@@ -1,7 +1,7 @@
 //! The parent of the processes of one training on this machine, for `densesiam --nproc`: it starts them, hands them the
 //! signals that it gets, and knows in the end which of them failed first.
 //!
-//! It uses neither libtorch nor CUDA, whose driver would take memory of a card for a process that trains nothing.
+//! Of libtorch it uses the store alone, and no CUDA, whose driver would take memory of a card for a process that trains nothing.
 
 mod children;
 mod signals;

@@ -32,6 +32,11 @@ impl Given<'_> {
         MembershipError::Value { launcher: self.launcher, name, value, expected }
     }
 
+    /// Whether none of two variables is set.
+    pub(super) fn has_neither(&self, one: &str, other: &str) -> bool {
+        self.get(one).is_none() && self.get(other).is_none()
+    }
+
     /// A rank, or a number of processes.
     pub(super) fn count(&self, name: &'static str) -> Result<usize, MembershipError> {
         self.number(name, "a whole number")

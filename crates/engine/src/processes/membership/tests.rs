@@ -102,7 +102,7 @@ fn variables_that_are_missing_are_named_with_what_to_do() {
     for (words, name, advice) in [
         ("WORLD_SIZE=2", "RANK", "torchrun --no-python"),
         ("RANK=0", "WORLD_SIZE", "unset RANK"),
-        ("RANK=0 WORLD_SIZE=2", "LOCAL_RANK", "torchrun --no-python"),
+        ("RANK=0 WORLD_SIZE=2 LOCAL_WORLD_SIZE=1", "LOCAL_RANK", "torchrun --no-python"),
         ("RANK=0 WORLD_SIZE=2 LOCAL_RANK=0", "LOCAL_WORLD_SIZE", "torchrun --no-python"),
         ("RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 LOCAL_WORLD_SIZE=2", "MASTER_ADDR", "torchrun"),
         ("RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 LOCAL_WORLD_SIZE=2 MASTER_ADDR=a", "MASTER_PORT", "torchrun"),
@@ -118,6 +118,9 @@ fn variables_that_are_missing_are_named_with_what_to_do() {
         let message = message(&format!("{mpi} MASTER_ADDR="));
         assert!(message.contains("MASTER_ADDR is not set") && message.contains(option), "{message}");
     }
+    // One process a machine, as operators of clusters start it.
+    let one_each = "RANK=1 WORLD_SIZE=2 MASTER_ADDR=a MASTER_PORT=29500";
+    assert_eq!(found(one_each), place([1, 2, 0, 1], ("a", 29_500, ServedBy::RankZero), Launcher::Torchrun));
     assert_eq!(
         message("RANK=0 WORLD_SIZE=2 LOCAL_RANK=0"),
         "torchrun seems to have started this process, but LOCAL_WORLD_SIZE is not set; start it by torchrun --no-python, \
@@ -186,6 +189,20 @@ fn restarts_of_torchrun_and_of_the_job_add_up() {
     );
     let again = format!("{SRUN} SLURM_RESTART_COUNT=3");
     assert_eq!(found(&again).unwrap().unwrap().restarts, 3);
+}
+
+#[test]
+fn launches_have_names_that_stay() {
+    let of = |words: &str, again| launches(&|name| variable(words, name), again);
+    assert_eq!(of(TORCHRUN, false), [""; 0], "an id that names nothing");
+    let both = "TORCHELASTIC_RUN_ID=a1 TORCHELASTIC_RESTART_COUNT=0 SLURM_JOB_ID=7 SLURM_RESTART_COUNT=2";
+    assert_eq!(of(both, false), ["torchrun a1", "slurm 7"]);
+    assert_eq!(of(both, true), ["slurm 7"]);
+    assert_eq!(
+        of("TORCHELASTIC_RUN_ID=a1 TORCHELASTIC_RESTART_COUNT=1 SLURM_JOB_ID=7", true),
+        ["torchrun a1"]
+    );
+    assert_eq!(of("", true), [""; 0]);
 }
 
 #[test]
