@@ -210,7 +210,7 @@ pub enum Error {
         out: PathBuf,
     },
     /// A signal asked for the end of what writes a file only when it is complete.
-    #[error("stopped by {signal}; nothing was written")]
+    #[error("stopped by {signal}; the file that was being made is not there")]
     Unfinished {
         /// The signal.
         signal: Signal,

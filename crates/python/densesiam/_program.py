@@ -120,7 +120,7 @@ def settings(tables: Mapping[str, Any]) -> list[str]:
     """`{"train": {"duration": "2 epochs"}}` as the program's `train.duration=2 epochs`."""
 
     def of(key: str, value: Any) -> Iterator[str]:
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             for inner, setting in value.items():
                 # `global` is a word of Python.
                 inner = inner.removesuffix("_")

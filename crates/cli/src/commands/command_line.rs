@@ -86,14 +86,14 @@ pub(crate) enum Command {
     },
     /// Write the features of pictures, or of their patches, to a file for other programs
     ///
-    /// Each picture is seen whole, its shorter side at embed.size. Rows are in the order of the pictures' names; a picture that cannot be
-    /// read has none. A .safetensors file has the pictures' names in its header; beside X.npy, X.rows.csv says what each row is of.
+    /// Each picture is seen whole, its shorter side at embed.size. Rows are in the order of the pictures' names, in shards of the shards
+    /// and their members; a picture that cannot be read has none. A .safetensors file has the pictures' names in its header; beside X.npy, X.rows.csv says what each row is of.
     ///
     /// Example: densesiam embed MY_PICTURES --encoder runs/mine --out features.npy
     Embed(embed::EmbedArguments),
-    /// Look at what encoders see: a page on which a click asks where else the same is seen
+    /// Look at what encoders see: a page in the browser, where a click on a part of a picture shows where else the same is found
     ///
-    /// The page is served to this machine alone, until Ctrl-C. The features of all pictures are computed before, and kept for the next
+    /// The page is served to this machine alone, until Ctrl-C. The features of all pictures are computed first, and kept for the next
     /// time.
     ///
     /// Example: densesiam explore runs/mine MY_PICTURES --beside random --beside other=resnet18.pth

@@ -7,7 +7,7 @@ use densesiam::embeddings::{Format, Rows, Writer};
 use densesiam::error::Error;
 use densesiam::recipe::embed::EmbedRecipe;
 use densesiam::recipe::load;
-use densesiam::tasks::embed::{Plan, embed};
+use densesiam::tasks::embed::{Plan, embed, pictures_at};
 use densesiam::tasks::probe::NamedEncoder;
 use densesiam_engine::log::{Voice, say};
 use densesiam_text::shown;
@@ -30,7 +30,7 @@ pub(crate) struct EmbedArguments {
     /// The file to write: .safetensors, .npy (with a table of its rows beside it) or .csv
     #[arg(long, value_parser = path())]
     pub out: PathBuf,
-    /// A row for each cell of each picture's map, rounded to float16, in place of a row for each picture
+    /// A row for each cell of each picture's map, in place of a row for each picture; float16 but in tables of text
     #[arg(long)]
     pub patches: bool,
     /// Replace the file if it is there
@@ -45,15 +45,16 @@ pub(super) fn run(arguments: &EmbedArguments) -> Result<(), Error> {
         refuse_existing(&file, arguments.overwrite)?;
     }
     let recipe: EmbedRecipe = load("", "the defaults", &arguments.settings)?;
-    let plan = Plan::new(recipe, &NamedEncoder::new("encoder", &arguments.encoder)?, &arguments.pictures)?;
+    let encoder = NamedEncoder::new("encoder", &arguments.encoder)?;
+    let plan = Plan::new(recipe, &encoder, &pictures_at(&arguments.pictures)?)?;
     let rows = if arguments.patches { Rows::Patches } else { Rows::Pictures };
     let (interrupt, mut writer) = (interrupt()?, Writer::new(out, rows)?);
     let each = |seen| writer.push(&seen, plan.names(&seen.samples));
     let unreadable = embed(&plan, each, ("embed", &Voice::Terminal), &interrupt)?;
-    let count = writer.finish(out, &plan.about)?;
+    let count = writer.finish(&plan.about)?;
     let about = &plan.about;
     say(format_args!(
-        "{count} rows of {}, {:?} of {} at {} px{}",
+        "{count} rows of {}, {} of {} at {} px{}",
         shown(out),
         about.stage,
         about.encoder,

@@ -16,7 +16,7 @@ const SMALL: [&str; 3] = ["embed.size=64", "run.threads=1", "embed.batch_size=3"
 
 /// Writes embeddings of the pictures and one file that is no picture.
 fn embed(place: &Place, out: &str, more: &[&str]) -> crate::program::Finished {
-    fs::write(place.pictures().join("broken.png"), b"no picture").unwrap();
+    fs::write(place.pictures().join("0000-broken.png"), b"no picture").unwrap();
     let pictures = place.pictures();
     let mut arguments = vec!["embed", pictures.to_str().unwrap(), "--encoder", "runs/a", "--out", out];
     arguments.extend(SMALL.iter().chain(more));
@@ -49,7 +49,7 @@ fn every_format_holds_what_the_encoder_sees_and_says_of_which_picture() {
     let encoder = Encoder::open(&place.path("runs/a"), Device::Cpu).unwrap();
     let mut names: Vec<_> =
         fs::read_dir(place.pictures()).unwrap().map(|file| file.unwrap().path()).collect();
-    names.retain(|path| !path.ends_with("broken.png"));
+    names.retain(|path| !path.ends_with("0000-broken.png"));
     names.sort();
     let maps: Vec<Tensor> = names
         .iter()
@@ -71,8 +71,9 @@ fn every_format_holds_what_the_encoder_sees_and_says_of_which_picture() {
     assert!(furthest(&patches.patches, &rows) < bound && furthest(&patches.features, &means) < 1e-5);
     assert!(patches.cells.iter().all(|&cells| cells == [2, 3]) && patches.seen[15] == [85, 64]);
     assert_eq!((patches.about.stride, patches.about.size), (32, 64));
-    // "broken.png" is the last name of the index, and has no row.
-    assert_eq!(patches.samples, (0..16).collect::<Vec<i64>>());
+    // The picture that cannot be read is the first name of the index, and has no row.
+    assert!(names[0] > place.pictures().join("0000-broken.png"));
+    assert_eq!(patches.samples, (1..17).collect::<Vec<i64>>());
 
     let table = fs::read_to_string(place.path("pooled.csv")).unwrap();
     let first: Vec<&str> = table.lines().nth(1).unwrap().split(',').collect();
@@ -110,11 +111,26 @@ fn nothing_is_replaced_or_left_half_done() {
     fs::remove_file(place.path("new/x.npy")).unwrap();
     run(&["--out", "new/x.npy"]).exited(2).says(&["x.rows.csv exists"]);
     run(&["--out", "new/x.npy", "--overwrite"]).succeeded();
+    let before = fs::read(place.path("new/x.npy")).unwrap();
+    run(&["--out", "new/x.npy", "--overwrite", "run.seed=2"]).succeeded();
+    assert_ne!(fs::read(place.path("new/x.npy")).unwrap(), before);
+    run(&["--out", "new", "--overwrite"]).exited(2);
+    // A list, tar shards and one picture are pictures too.
+    fs::write(place.path("list.txt"), "pictures/train/images/0003.jpg\npictures/train/images/0001.jpg\n")
+        .unwrap();
+    place.run(&["data", "pack", pictures.to_str().unwrap(), "--out", "shards"]).succeeded();
+    for (pictures, rows) in [("list.txt", 3), ("shards", 17), ("pictures/train/images/0002.jpg", 2)] {
+        let embed =
+            ["embed", pictures, "--encoder", "random", "embed.size=32", "--out", "of.csv", "--overwrite"];
+        place.run(&embed).succeeded();
+        assert_eq!(fs::read_to_string(place.path("of.csv")).unwrap().lines().count(), rows, "{pictures}");
+    }
     fs::write(place.path("not.jpg"), b"none").unwrap();
     place
         .run(&["embed", "not.jpg", "--encoder", "random", "--out", "y.csv"])
-        .exited(2)
-        .says(&["no picture", "can be read"]);
+        .exited(3)
+        .says(&["no readable picture"]);
+    assert!(!place.path("y.csv").exists());
     let left: Vec<_> = fs::read_dir(&out).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
 }

@@ -75,7 +75,7 @@ fn a_point_is_found_again_where_its_cosine_is_largest() {
     place.pretrain("a", &["train.duration=2 steps"]).succeeded();
     let pictures = place.pictures();
     let pictures = pictures.to_str().unwrap();
-    fs::write(place.pictures().join("broken.png"), b"no picture").unwrap();
+    fs::write(place.pictures().join("0000-broken.png"), b"no picture").unwrap();
     // Without a folder the pictures are those of the run.
     let served = Served::start(&place, &["mine=runs/a", "--beside", "random", "--index", "index"]);
     let about = served.json("/about");
@@ -91,17 +91,17 @@ fn a_point_is_found_again_where_its_cosine_is_largest() {
     let patches = Embeddings::read(&place.path("p.safetensors")).unwrap().patches.to_kind(Kind::Double);
     let unit = &patches / patches.norm_scalaropt_dim(2, [1i64].as_slice(), true);
     let (sample, cell) = (5, [2, 1]);
-    // Maps are of 2 x 3 cells; the picture that cannot be read is the last one.
-    let cosines = unit.mv(&unit.get(sample * 6 + cell[1] * 3 + cell[0])).view([16, 6]);
+    // Maps are of 2 x 3 cells; the first name is the picture that cannot be read.
+    let cosines = unit.mv(&unit.get((sample - 1) * 6 + cell[1] * 3 + cell[0])).view([16, 6]);
     let like = served.json(&format!("/like?encoder=0&picture={sample}&x=0.9&y=0.7"));
     assert_eq!(like["cell"], serde_json::json!(cell));
     let map = like["map"].as_array().unwrap();
     for (found, cell) in map.iter().zip(0..) {
-        assert!((found.as_f64().unwrap() - cosines.double_value(&[sample, cell])).abs() < 2e-4);
+        assert!((found.as_f64().unwrap() - cosines.double_value(&[sample - 1, cell])).abs() < 2e-4);
     }
     let nearest = like["nearest"].as_array().unwrap();
     let (best, _) = cosines.max_dim(1, false);
-    let mut order: Vec<(f64, i64)> = (0..16).map(|place| (best.double_value(&[place]), place)).collect();
+    let mut order: Vec<(f64, i64)> = (0..16).map(|place| (best.double_value(&[place]), place + 1)).collect();
     order.retain(|&(_, picture)| picture != sample);
     order.sort_by(|one, other| other.0.total_cmp(&one.0));
     assert_eq!(nearest.len(), 15);
@@ -109,7 +109,7 @@ fn a_point_is_found_again_where_its_cosine_is_largest() {
         let told = found["cosine"].as_f64().unwrap();
         assert!((told - cosine).abs() < 2e-4, "{found} {picture}");
         let of_cell = found["cell"][1].as_i64().unwrap() * 3 + found["cell"][0].as_i64().unwrap();
-        let place = found["picture"].as_i64().unwrap();
+        let place = found["picture"].as_i64().unwrap() - 1;
         assert!((cosines.double_value(&[place, of_cell]) - told).abs() < 2e-4, "{found}");
         assert!(found["name"].as_str().unwrap().ends_with(".jpg"));
     }
@@ -120,7 +120,7 @@ fn a_point_is_found_again_where_its_cosine_is_largest() {
     assert!(cosines.len() == 15 && cosines.is_sorted_by(|one, other| one >= other));
     assert_eq!(served.json("/colours?encoder=0&picture=3")["colours"].as_array().unwrap().len(), 6);
     let layer = served.json("/categories?encoder=0&picture=3");
-    assert_eq!(layer["categories"].as_array().unwrap().len(), 4);
+    assert_eq!(layer["categories"].as_array().unwrap().len(), 9);
     let shares = layer["key"].as_array().unwrap().iter().map(|entry| entry["share"].as_f64().unwrap());
     assert!((shares.sum::<f64>() - 1.0).abs() < 1e-12);
     let (head, picture) = served.get("/picture?picture=3&side=32");
@@ -128,13 +128,27 @@ fn a_point_is_found_again_where_its_cosine_is_largest() {
     assert_eq!(image::load_from_memory(&picture).unwrap().height(), 32);
     served.end();
 
-    // What was computed is there, and only for these settings.
-    let files = || fs::read_dir(place.path("index")).unwrap().count();
-    assert_eq!(files(), 2);
+    // What was computed is there, for these weights and settings.
+    let files = || {
+        let files = fs::read_dir(place.path("index")).unwrap().map(|file| file.unwrap().path());
+        files.map(|file| (file.metadata().unwrap().modified().unwrap(), file)).collect::<Vec<_>>()
+    };
+    let before = files();
+    assert_eq!(before.len(), 2);
     Served::start(&place, &["mine=runs/a", pictures, "--index", "index"]).end();
-    assert_eq!(files(), 2);
+    assert_eq!(files(), before);
     Served::start(&place, &["mine=runs/a", pictures, "--index", "index", "embed.stage=c4"]).end();
-    assert_eq!(files(), 3);
+    assert_eq!(files().len(), 3);
+    place.pretrain("a", &["train.duration=3 steps", "--overwrite"]).succeeded();
+    Served::start(&place, &["mine=runs/a", pictures, "--index", "index"]).end();
+    assert_eq!(files().len(), 4);
+    // One that is damaged is written again.
+    let damaged = &before[0].1;
+    let bytes = fs::read(damaged).unwrap();
+    fs::write(damaged, &bytes[..bytes.len() - 8]).unwrap();
+    Served::start(&place, &["random", pictures, "--index", "index"]).end();
+    Served::start(&place, &["mine=runs/a", pictures, "--index", "index"]).end();
+    assert_eq!(files().len(), 4);
 }
 
 #[test]
@@ -148,12 +162,15 @@ fn only_this_machine_is_answered_and_only_pictures_are_shown() {
         .lines()
         .filter_map(|line| line.split_whitespace().nth(1).filter(|address| address.ends_with(&port)))
         .collect();
+    assert!(listening.is_empty() || !local.is_empty());
     assert!(local.iter().all(|address| address.starts_with("0100007F")), "{local:?}");
+    assert!(!fs::read_to_string("/proc/net/tcp6").unwrap_or_default().contains(&port));
 
     let get = |path: &str, host: &str| format!("GET {path} HTTP/1.1\r\nHost: {host}");
     served.refuses(&get("/about", "evil.example"), "403");
     served.refuses(&get("/about", &format!("evil.example:{}", served.port)), "403");
     served.refuses("GET /about HTTP/1.1", "403");
+    served.refuses(&get("/about", "localhost\r\nSec-Fetch-Site: cross-site"), "403");
     served.refuses("POST /about HTTP/1.1\r\nHost: localhost", "405");
     for path in [
         "/etc/passwd",
@@ -186,6 +203,9 @@ fn only_this_machine_is_answered_and_only_pictures_are_shown() {
         .exited(2)
         .says(&["cannot be used", "--port 0"]);
     served.end();
+    let misplaced =
+        ["explore", "random", pictures.to_str().unwrap(), "--beside", "embed.size=32", "--port", "0"];
+    place.run(&misplaced).exited(2).says(&["embed.size=32 is a setting"]);
     place.run(&["explore", "random"]).exited(2).says(&["name the pictures"]);
     place.run(&["explore", "random", "nowhere", "--port", "0"]).exited(3);
 }

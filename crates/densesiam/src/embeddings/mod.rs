@@ -34,6 +34,8 @@ pub struct About {
     pub size: u32,
     /// The arithmetic.
     pub precision: String,
+    /// Larger pictures were not read, in pixels.
+    pub max_pixels: u64,
     /// The folder of the pictures.
     pub root: String,
     /// A hash of the pictures' names.

@@ -13,7 +13,7 @@ use super::About;
 use crate::error::Error;
 
 /// A longer header is none of ours.
-const LONGEST_HEADER: u64 = 1 << 30;
+const LONGEST_HEADER: u64 = 100_000_000;
 /// Bytes that are read at once.
 const AT_ONCE: usize = 1 << 24;
 
@@ -59,14 +59,21 @@ impl Embeddings {
         let samples = tensor("samples", Dtype::I64, Kind::Int64)?.ok_or_else(foreign)?;
         let seen = tensor("seen", Dtype::I64, Kind::Int64)?.ok_or_else(foreign)?;
         let cells = tensor("cells", Dtype::I64, Kind::Int64)?.ok_or_else(foreign)?;
+        let (Ok([count, channels]), Ok([all, same])) = (two_sides(&features), two_sides(&patches)) else {
+            return Err(foreign());
+        };
         let samples = Vec::<i64>::try_from(samples).map_err(|_| foreign())?;
-        let pairs = |tensor: Tensor| Vec::<i64>::try_from(tensor.view([-1])).map_err(|_| foreign());
-        let seen = pairs(seen)?.chunks_exact(2).map(|of| [of[0] as u32, of[1] as u32]).collect::<Vec<_>>();
-        let cells =
-            pairs(cells)?.chunks_exact(2).map(|of| [of[0] as usize, of[1] as usize]).collect::<Vec<_>>();
-        let all: usize = cells.iter().map(|[rows, columns]| rows * columns).sum();
-        let pictures = [samples.len(), seen.len(), cells.len()];
-        if pictures != [features.size()[0] as usize; 3] || patches.size()[0] != all as i64 {
+        let [seen, cells] = [seen, cells].map(|tensor| Vec::<i64>::try_from(tensor.view([-1])));
+        let (seen, cells) = (seen.map_err(|_| foreign())?, cells.map_err(|_| foreign())?);
+        let sides = seen.iter().chain(&cells).all(|side| (1..=i64::from(u16::MAX)).contains(side));
+        let numbers = samples.iter().all(|&sample| sample >= 0);
+        if !sides || !numbers || seen.len() != cells.len() || cells.len() != 2 * samples.len() {
+            return Err(foreign());
+        }
+        let seen: Vec<_> = seen.chunks_exact(2).map(|of| [of[0] as u32, of[1] as u32]).collect();
+        let cells: Vec<_> = cells.chunks_exact(2).map(|of| [of[0] as usize, of[1] as usize]).collect();
+        let rows: usize = cells.iter().map(|[rows, columns]| rows * columns).sum();
+        if [count, all] != [samples.len(), rows] || channels != same || channels < 3 {
             return Err(foreign());
         }
         Ok(Self { about, samples, seen, cells, features, patches })
@@ -142,4 +149,8 @@ impl Contents {
         }
         Ok(Some(tensor))
     }
+}
+
+fn two_sides(tensor: &Tensor) -> Result<[usize; 2], tch::TchError> {
+    tensor.size2().map(|(rows, columns)| [rows as usize, columns as usize])
 }

@@ -1,7 +1,7 @@
 //! Writes embeddings while they are computed, so that only names, and means where patches are written, are held in memory.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,9 @@ use super::{About, beside, texts};
 use crate::error::Error;
 use crate::file::write_whole;
 use crate::tasks::embed::Embedded;
+
+/// The safetensors library reads no longer header.
+const LONGEST_HEADER: usize = 100_000_000;
 
 /// The format of a file of embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +61,13 @@ impl Format {
 pub enum Rows {
     /// The mean of a picture's map over its cells, float32.
     Pictures,
-    /// A cell of a picture's map, rounded to float16; picture by picture, row by row.
+    /// A cell of a picture's map, rounded to float16 but in tables of text; picture by picture, row by row.
     Patches,
 }
 
 /// Embeddings that are being written. They are in a file without a name until [`Writer::finish`].
 pub struct Writer {
+    path: PathBuf,
     format: Format,
     rows: Rows,
     /// The rows so far; for a table of text, its lines.
@@ -84,10 +88,14 @@ impl Writer {
     /// When there is no such format, or nothing can be written there.
     pub fn new(path: &Path, rows: Rows) -> Result<Self, Error> {
         let format = Format::of(path)?;
+        if path.is_dir() {
+            return Err(Error::Usage(format!("{} is a folder", shown(path))));
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
         let file = tempfile::tempfile_in(folder).map_err(|source| Error::file(folder, source))?;
         Ok(Self {
+            path: path.to_owned(),
             format,
             rows,
             written: BufWriter::new(file),
@@ -172,24 +180,31 @@ impl Writer {
     /// Writes the whole file. Returns how many rows it has.
     ///
     /// # Errors
-    /// When the system refuses; an earlier file of this name is then as it was.
-    pub fn finish(mut self, path: &Path, about: &About) -> Result<usize, Error> {
+    /// When the system refuses; an earlier file of this name is then as it was, without the table beside an array.
+    pub fn finish(mut self, about: &About) -> Result<usize, Error> {
+        let path = &self.path.clone();
         let system = |source: io::Error| Error::file(path, source);
         let rows = self.count();
         self.written.flush().map_err(system)?;
         let parts = self.parts(about).map_err(system)?;
         let mut written = self.written.into_inner().map_err(|error| system(error.into_error()))?;
         written.rewind().map_err(system)?;
-        if self.format == Format::Npy {
-            write_whole(&beside(path, "rows.csv"), |out| {
-                row_table(out, self.rows, &self.names, &self.cells).map_err(system)
-            })?;
+        let table = beside(path, "rows.csv");
+        if self.format == Format::Npy && table.exists() {
+            // Beside an array that cannot be written after all, the table of another one would say what its rows are.
+            fs::remove_file(&table).map_err(|source| Error::file(&table, source))?;
         }
         write_whole(path, |out| {
             out.write_all(&parts.head).map_err(system)?;
             io::copy(&mut written, out).map_err(system)?;
             out.write_all(&parts.tail).map_err(system)
         })?;
+        if self.format == Format::Npy {
+            write_whole(&table, |out| {
+                row_table(out, self.rows, &self.names, &self.cells)
+                    .map_err(|source| Error::file(&table, source))
+            })?;
+        }
         Ok(rows)
     }
 
@@ -240,6 +255,11 @@ impl Writer {
         ]);
         let metadata = Metadata::new(Some(said), tensors).map_err(io::Error::other)?;
         let mut header = serde_json::to_vec(&metadata)?;
+        if header.len() > LONGEST_HEADER {
+            return Err(io::Error::other(format!(
+                "the names of {pictures} pictures are too long for the header of a safetensors file; write .npy"
+            )));
+        }
         header.resize(header.len().next_multiple_of(8), b' ');
         let head = [&(header.len() as u64).to_le_bytes()[..], &header].concat();
         Ok(Parts { head, tail })

@@ -2,6 +2,7 @@
 
 use densesiam_data::decode::{DecodeLimits, decode};
 use densesiam_data::index::ImageIndex;
+use densesiam_data::reader::size_seen;
 use densesiam_data::resize::{ResizeScratch, resize_to};
 use densesiam_nn::input::Input;
 use densesiam_nn::pretrain::Method;
@@ -64,7 +65,9 @@ impl Categories {
                 let build = |recipe: &PretrainRecipe, store: &_| recipe.method().build(store);
                 let (trained, method, input) = opened((run, checkpoint), &settings, build)?;
                 let stride = trained.method().encoder().output_stride;
-                let has_any = trained.method().categories().is_some();
+                // A run without dense losses has none, which the model knows.
+                let black = input.normalised(&[0; 3 * 32 * 32], [32; 2]);
+                let has_any = method.categories(&black, 1).is_some();
                 Ok(has_any.then_some(Self::Pretrained { method, input, stride }))
             }
             _ => Ok(None),
@@ -92,12 +95,12 @@ impl Categories {
                 layer(cells, labels, |label| (palette.colour_of(label), segmentation.name_of(label)))
             }
             Self::Pretrained { method, input, stride } => {
-                // Categories are asked for in a square of cells, so that the picture is seen as a square and drawn as it is.
-                let side = recipe.embed.size.next_multiple_of(*stride);
-                let seen = resize_to(&picture, side, side, &mut ResizeScratch::default())
+                let size = size_seen([picture.width, picture.height], recipe.embed.size);
+                let seen = resize_to(&picture, size[0], size[1], &mut ResizeScratch::default())
                     .map_err(|error| internal(&error))?;
-                let cells = i64::from(side / stride);
-                let pixels = input.normalised(&seen.pixels, [side; 2]);
+                // A method gives a square of cells, whatever the picture.
+                let cells = i64::from(size[0].max(size[1]).div_ceil(*stride));
+                let pixels = input.normalised(&seen.pixels, size);
                 let Some(categories) = method.categories(&pixels, cells) else { return Ok(None) };
                 let categories = categories.to_kind(Kind::Int64).contiguous().view([-1]);
                 let categories = Vec::<i64>::try_from(categories).map_err(|error| internal(&error))?;

@@ -10,7 +10,9 @@ mod sight;
 use std::path::Path;
 use std::sync::Arc;
 
+use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
+use densesiam_engine::device::{resolve_threads, set_threads};
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
 use densesiam_text::shown;
@@ -23,7 +25,6 @@ use crate::embeddings::{About, Embeddings, Rows, Writer};
 use crate::error::Error;
 use crate::memory::fits;
 use crate::recipe::embed::EmbedRecipe;
-use crate::run::{Contents, locate};
 use crate::tasks::embed::{Plan, embed};
 use crate::tasks::probe::{NamedEncoder, Source};
 use categories::Categories;
@@ -61,26 +62,33 @@ impl Explorer {
     pub fn open(
         recipe: &EmbedRecipe,
         encoders: &[NamedEncoder],
-        (pictures, folder): (&Path, &Path),
+        (index, folder): (&Arc<ImageIndex>, &Path),
         (voice, interrupt): (&Voice, &Interrupt),
     ) -> Result<Self, Error> {
-        let mut recipe = recipe.clone();
-        // Random weights are those of the encoder that they are compared with.
-        if let Some(Source::Checkpoint(run)) = encoders.first().map(|encoder| &encoder.source) {
-            recipe.encoder.architecture = Contents::read(&locate(run)?.1)?.architecture;
-        }
-        let (mut index, mut sights, mut categories) = (None, Vec::new(), Vec::new());
+        set_threads(resolve_threads(recipe.run.threads));
+        let (mut plans, mut categories) = (Vec::new(), Vec::new());
         for encoder in encoders {
-            let plan = Plan::new(recipe.clone(), encoder, pictures)?;
+            let mut own = recipe.clone();
+            // Random weights are those of the encoder that they are compared with.
+            if let (Source::Random, Some(Plan { about, .. })) = (&encoder.source, plans.first()) {
+                own.encoder.architecture = about.architecture;
+            }
+            categories.push(Categories::of(&encoder.source, &own)?);
+            plans.push(Plan::new(own, encoder, index)?);
+        }
+        let bytes = plans.iter().map(Plan::least_bytes).sum();
+        fits(bytes, "these pictures at this embed.size and embed.stage, for all encoders,")?;
+        let mut sights = Vec::new();
+        for (encoder, plan) in encoders.iter().zip(plans) {
             let embeddings = embedded(&plan, &encoder.name, folder, (voice, interrupt))?;
             sights.push(Sight::new(&encoder.name, embeddings)?);
-            let bytes = sights.iter().map(Sight::bytes).sum();
-            fits(bytes, "these pictures at this embed.size and embed.stage, for all encoders,")?;
-            categories.push(Categories::of(&encoder.source, &recipe)?);
-            index.get_or_insert(plan.index);
         }
-        let index = index.ok_or_else(|| Error::Usage("no encoder is named".into()))?;
-        Ok(Self { index, sights, categories, recipe })
+        Ok(Self { index: Arc::clone(index), sights, categories, recipe: recipe.clone() })
+    }
+
+    /// The limits within which pictures are read.
+    pub fn limits(&self) -> DecodeLimits {
+        DecodeLimits { max_pixels: self.recipe.data.max_pixels }
     }
 
     /// The encoders.
@@ -120,19 +128,22 @@ fn embedded(
     let file = folder.join(format!("{:08x}.safetensors", crc32c::crc32c(&key)));
     if file.is_file() && Embeddings::about(&file)?.as_ref() == Some(&plan.about) {
         // A file that is damaged, or of another version of the program, is written again.
-        if let Ok(embeddings) = Embeddings::read(&file) {
+        let of_these = |embeddings: &Embeddings| {
+            embeddings.samples.iter().all(|&sample| (sample as usize) < plan.index.len())
+        };
+        if let Some(embeddings) = Embeddings::read(&file).ok().filter(of_these) {
             voice.say(format_args!("{name}: its features of these pictures are in {}", shown(&file)));
             return Ok(embeddings);
         }
     }
     let About { stage, size, .. } = plan.about;
     voice.say(format_args!(
-        "{name}: {stage:?} of {} pictures at {size} px, to be kept in {}",
+        "{name}: {stage} of {} pictures at {size} px, to be kept in {}",
         plan.index.len(),
         shown(&file)
     ));
     let mut writer = Writer::new(&file, Rows::Patches)?;
     embed(plan, |seen| writer.push(&seen, plan.names(&seen.samples)), (name, voice), interrupt)?;
-    writer.finish(&file, &plan.about)?;
+    writer.finish(&plan.about)?;
     Embeddings::read(&file)
 }

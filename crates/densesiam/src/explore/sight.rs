@@ -11,7 +11,7 @@ use crate::error::Error;
 
 /// Rows that are brought to length 1 at once.
 const AT_ONCE: i64 = 1 << 14;
-/// Patches, evenly spaced, from which the colours are found.
+/// The most patches from which the colours are found.
 const PATCHES_FOR_COLOURS: i64 = 20_000;
 /// Cosines of all patches are rounded to float16; so many more pictures than asked are compared again in float32.
 const AGAIN: usize = 4;
@@ -99,7 +99,7 @@ impl Sight {
             first.push(first[first.len() - 1] + rows * columns);
         }
         let place_of = embeddings.samples.iter().enumerate().map(|(place, &sample)| (sample as usize, place));
-        let spaced = embeddings.patches.slice(0, 0, all, (all / PATCHES_FOR_COLOURS).max(1));
+        let spaced = embeddings.patches.index_select(0, &Tensor::from_slice(&spread_over(all)));
         Ok(Self {
             name: name.to_owned(),
             means: unit(&embeddings.features),
@@ -118,12 +118,6 @@ impl Sight {
     /// Pictures that could be read.
     pub fn pictures(&self) -> usize {
         self.embeddings.samples.len()
-    }
-
-    /// Bytes of memory.
-    pub(super) fn bytes(&self) -> f64 {
-        let of = |tensor: &Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as f64;
-        of(&self.embeddings.patches) + of(&self.means)
     }
 
     /// Where the features of the patch at a point are found again: in its own picture, and in `count` others. The point is given by its
@@ -211,6 +205,12 @@ impl Sight {
     }
 }
 
+/// Numbers below `all`, at most [`PATCHES_FOR_COLOURS`], spread by the golden ratio: equal distances would hit one column of every map.
+fn spread_over(all: i64) -> Vec<i64> {
+    let golden = |number: i64| (number as f64 * 0.618_033_988_749_895).fract();
+    (0..all.min(PATCHES_FOR_COLOURS)).map(|number| (golden(number) * all as f64) as i64).collect()
+}
+
 /// Rows of length 1; what is not finite counts as 0.
 fn unit(rows: &Tensor) -> Tensor {
     let rows = rows.nan_to_num(0.0, 0.0, 0.0);
@@ -226,4 +226,85 @@ fn axes(patches: &Tensor) -> (Tensor, Tensor) {
     let channels = patches.size()[1];
     let three = |of: &Tensor, dimension: i64| of.narrow(dimension, channels - 3, 3).flip([dimension]);
     (mean, three(&axes, 1) / three(&variances, 0).clamp_min(1e-12).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use densesiam_nn::Architecture;
+    use tch::Device;
+
+    use super::*;
+    use crate::recipe::embed::Stage;
+
+    /// Maps of `rows` x `columns` cells, one a picture, of features that have nothing in common. Every third picture was not read.
+    fn sight(maps: &[[usize; 2]]) -> Sight {
+        let all: usize = maps.iter().map(|[rows, columns]| rows * columns).sum();
+        let angles = Tensor::arange(all as i64 * 8, (Kind::Double, Device::Cpu)).square() * 0.37;
+        let patches = angles.sin().view([-1, 8]).to_kind(Kind::Half);
+        let about = About {
+            encoder: String::new(),
+            weights: String::new(),
+            architecture: Architecture::ResNet18,
+            stage: Stage::C5,
+            stride: 32,
+            size: 64,
+            precision: String::new(),
+            max_pixels: 0,
+            root: String::new(),
+            pictures: String::new(),
+        };
+        let embeddings = Embeddings {
+            about,
+            samples: (0..maps.len() as i64).map(|place| place * 3 / 2).collect(),
+            seen: maps.iter().map(|&[rows, columns]| [32 * columns as u32 - 7, 32 * rows as u32]).collect(),
+            cells: maps.to_vec(),
+            features: patches.narrow(0, 0, maps.len() as i64).to_kind(Kind::Float),
+            patches,
+        };
+        Sight::new("made up", embeddings).unwrap()
+    }
+
+    #[test]
+    fn the_nearest_of_many_pictures_are_found_whatever_their_maps() {
+        let maps: Vec<[usize; 2]> = (0..120).map(|place| [1 + place % 3, 2 + place % 2]).collect();
+        let sight = sight(&maps);
+        let (place, count) = (40, 2);
+        let sample = sight.embeddings.samples[place] as usize;
+        let asked = sight.embeddings.patches.get(sight.first[place] as i64 + 1).to_kind(Kind::Double);
+        let cosines = sight.embeddings.patches.to_kind(Kind::Double).mv(&asked);
+        let cosines = Vec::<f64>::try_from(cosines).unwrap();
+        let best = |other: usize| cosines[sight.patches(other)].iter().copied().fold(-2.0, f64::max);
+        let mut expected: Vec<_> =
+            (0..120).filter(|&other| other != place).map(|of| (best(of), of)).collect();
+        expected.sort_by(|one, other| other.0.total_cmp(&one.0));
+        // The cell in row 0 and column 1 of two or three.
+        let share = sight.share(place);
+        let found = sight.like(sample, [1.5 * share[0], 0.2 * share[1]], count).unwrap();
+        assert_eq!((found.cell, found.nearest.len()), ([1, 0], count));
+        for (patch, (cosine, other)) in found.nearest.iter().zip(expected) {
+            assert_eq!(patch.picture, sight.embeddings.samples[other] as usize);
+            assert!((f64::from(patch.cosine) - cosine).abs() < 1e-3);
+            let number = sight.first[other] + patch.cell[1] * maps[other][1] + patch.cell[0];
+            assert!((cosines[number] - cosine).abs() < 1e-9);
+        }
+        assert!(sight.like(2, [0.5; 2], 1).is_none() && sight.colours(2).is_none(), "it was not read");
+        assert!(sight.like(0, [1.0; 2], 1).is_some(), "the last cell extends beyond the picture");
+    }
+
+    #[test]
+    fn one_picture_has_no_others() {
+        let sight = sight(&[[2, 2]]);
+        assert!(sight.like(0, [0.1; 2], 24).unwrap().nearest.is_empty());
+        assert!(sight.similar(0, 24).unwrap().is_empty());
+        assert_eq!(sight.colours(0).unwrap().colours.len(), 4);
+    }
+
+    #[test]
+    fn colours_are_of_every_column() {
+        let columns: HashSet<i64> = spread_over(49 * 20_100).iter().map(|number| number % 49).collect();
+        assert_eq!(columns.len(), 49);
+        assert_eq!(spread_over(7).len(), 7);
+    }
 }

@@ -1,5 +1,7 @@
 //! The recipe of embeddings: the features of an encoder for whole pictures and their patches.
 
+use std::fmt;
+
 use densesiam_engine::device::PrecisionRequest;
 use densesiam_nn::Architecture;
 use densesiam_nn::EncoderSettings;
@@ -76,6 +78,17 @@ impl Stage {
     /// Its place among the encoder's maps.
     pub fn place(self) -> usize {
         self as usize
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::C2 => "c2",
+            Self::C3 => "c3",
+            Self::C4 => "c4",
+            Self::C5 => "c5",
+        })
     }
 }
 

@@ -1,27 +1,28 @@
 //! The features of an encoder for all pictures of a folder. Each picture is seen whole, its shorter side at one size.
 
+use std::fs::canonicalize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::image::RgbImage;
-use densesiam_data::index::ImageIndex;
+use densesiam_data::index::{ImageIndex, IndexError};
 use densesiam_data::reader::{Reader, ReaderSettings};
 use densesiam_engine::device::{Precision, resolve_threads, set_threads};
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::{Progress, Voice};
 use densesiam_nn::input::Input;
-use densesiam_nn::{Architecture, Mode, ResNet};
+use densesiam_nn::{Architecture, EncoderSettings, Mode, ResNet};
 use tch::{Device, Kind, Tensor};
 
-use super::probe::NamedEncoder;
+use super::probe::{NamedEncoder, Source};
 use crate::embeddings::{About, identity};
 use crate::error::Error;
 use crate::recipe::Recipe;
 use crate::recipe::embed::{EmbedRecipe, EmbedSettings};
 use crate::run::workers;
 
-/// Embeddings that can be computed.
+/// Embeddings that can be computed: the encoder is open, and the pictures are known.
 pub struct Plan {
     /// What the embeddings are of.
     pub about: About,
@@ -45,46 +46,64 @@ pub struct Embedded {
     pub maps: Tensor,
 }
 
+/// The pictures at a path: a picture, a folder, a list file, or tar shards.
+///
+/// # Errors
+/// When there are none.
+pub fn pictures_at(path: &Path) -> Result<Arc<ImageIndex>, Error> {
+    Ok(Arc::new(match ImageIndex::scan(path) {
+        Err(IndexError::OnePicture { .. } | IndexError::NotAList { .. }) => ImageIndex::single(path)?,
+        index => index?,
+    }))
+}
+
 impl Plan {
-    /// Opens the encoder and finds the pictures.
+    /// Opens the encoder.
     ///
     /// # Errors
-    /// A setting that is not allowed, or pictures, weights or a device that are not available.
-    pub fn new(recipe: EmbedRecipe, encoder: &NamedEncoder, pictures: &Path) -> Result<Self, Error> {
+    /// A setting that is not allowed, or weights or a device that are not available.
+    pub fn new(recipe: EmbedRecipe, encoder: &NamedEncoder, index: &Arc<ImageIndex>) -> Result<Self, Error> {
         recipe.validate()?;
-        let index = if pictures.is_file() && !densesiam_data::index::names_shards(pictures) {
-            ImageIndex::single(pictures)?
-        } else {
-            ImageIndex::scan(pictures)?
-        };
         let device = recipe.run.device.resolve()?;
         let (precision, _) = recipe.run.precision.resolve(device);
+        // The newest checkpoint of a run that goes on is another one a moment later.
+        let source = encoder.source.at_checkpoint()?;
+        let encoder = NamedEncoder { source, ..encoder.clone() };
         let (resnet, architecture) = encoder.open(&recipe.encoder, device, recipe.run.seed)?;
-        let about = about(&recipe, encoder, (&index, architecture, precision))?;
-        Ok(Self { about, index: Arc::new(index), recipe, encoder: resnet, device, precision })
+        let about = about(&recipe, &encoder.source, (index, architecture, precision))?;
+        Ok(Self { about, index: Arc::clone(index), recipe, encoder: resnet, device, precision })
     }
 
     /// The names of the pictures, relative to the folder that was named.
     pub fn names(&self, samples: &[usize]) -> Vec<PathBuf> {
         samples.iter().map(|&sample| self.index.relative_path(sample).into_owned()).collect()
     }
+
+    /// The least bytes of the patches of all pictures, those of squares.
+    pub fn least_bytes(&self) -> f64 {
+        let About { architecture, stage, stride, size, .. } = self.about;
+        let cells = f64::from(size.div_ceil(stride)).powi(2);
+        let float16 = 2.0;
+        self.index.len() as f64 * cells * architecture.channels()[stage.place()] as f64 * float16
+    }
 }
 
 fn about(
     recipe: &EmbedRecipe,
-    encoder: &NamedEncoder,
+    source: &Source,
     (index, architecture, precision): (&ImageIndex, Architecture, Precision),
 ) -> Result<About, Error> {
     let EmbedSettings { size, stage, .. } = recipe.embed;
     Ok(About {
-        encoder: encoder.source.to_string(),
-        weights: identity(&encoder.source, recipe.run.seed)?,
+        encoder: source.to_string(),
+        weights: identity(source, recipe.run.seed)?,
         architecture,
         stage,
-        stride: architecture.strides()[stage.place()].min(recipe.encoder.output_stride),
+        stride: EncoderSettings { architecture, ..recipe.encoder }.strides()[stage.place()],
         size,
         precision: precision.to_string(),
-        root: index.root().display().to_string(),
+        max_pixels: recipe.data.max_pixels,
+        root: canonicalize(index.root()).unwrap_or_else(|_| index.root().into()).display().to_string(),
         pictures: format!("{:016x}", index.fingerprint()),
     })
 }
@@ -114,7 +133,7 @@ pub fn embed(
     let progress = Progress::new(voice, label, 0, plan.index.len() as u64, 1);
     let input = Input::new(plan.precision.kind(), plan.device);
     let mut reader = Reader::new(Arc::clone(&plan.index), reading)?;
-    let (mut batch, mut unreadable) = (Batch::default(), 0);
+    let (mut batch, mut unreadable, mut first) = (Batch::default(), 0, None);
     for sample in 0..plan.index.len() {
         while !reader.ready()? {
             stop_if_asked(interrupt)?;
@@ -130,6 +149,7 @@ pub fn embed(
             }
             Err(error) => {
                 unreadable += 1;
+                first.get_or_insert_with(|| error.to_string());
                 progress.println(format!("skipped: {}: {error}", plan.index.place(sample)));
             }
         }
@@ -139,10 +159,12 @@ pub fn embed(
         each(batch.embedded(plan, &input))?;
     }
     progress.finish();
-    if unreadable == plan.index.len() {
-        return Err(Error::Usage(format!("no picture in {} can be read", plan.about.root)));
+    match first {
+        Some(first) if unreadable == plan.index.len() => {
+            Err(Error::NothingReadable { root: plan.index.root().into(), looked_at: unreadable, first })
+        }
+        _ => Ok(unreadable),
     }
-    Ok(unreadable)
 }
 
 fn stop_if_asked(interrupt: &Interrupt) -> Result<(), Error> {

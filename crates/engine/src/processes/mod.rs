@@ -39,16 +39,20 @@ impl Membership {
     /// [`MembershipError::UnknownHost`] if it is not known after `patience`.
     pub fn find_store(&self, patience: Duration) -> Result<(), MembershipError> {
         let serves = self.store.served_by == ServedBy::RankZero && self.rank == 0;
-        let start = Instant::now();
-        while !serves {
-            let Err(error) = (self.store.host.as_str(), self.store.port).to_socket_addrs() else { break };
-            if start.elapsed() >= patience {
-                let (host, reason) = (self.store.host.clone(), error.to_string());
-                return Err(MembershipError::UnknownHost { host, reason });
-            }
-            sleep(Duration::from_secs(1).min(patience));
+        if serves {
+            return Ok(());
         }
-        Ok(())
+        let start = Instant::now();
+        loop {
+            match (self.store.host.as_str(), self.store.port).to_socket_addrs() {
+                Ok(_) => return Ok(()),
+                Err(error) if start.elapsed() >= patience => {
+                    let (host, reason) = (self.store.host.clone(), error.to_string());
+                    return Err(MembershipError::UnknownHost { host, reason });
+                }
+                Err(_) => sleep(Duration::from_secs(1).min(patience)),
+            }
+        }
     }
 
     /// Meets the processes of the group `name`, of which this one is number `rank` of `world`; `timeout` is the longest wait for

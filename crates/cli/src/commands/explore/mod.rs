@@ -3,14 +3,19 @@
 mod server;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use densesiam::error::Error;
 use densesiam::explore::Explorer;
+use densesiam::home::expand;
 use densesiam::recipe::embed::EmbedRecipe;
 use densesiam::recipe::{Training, find, load, pretrain::PretrainRecipe, segment::SegmentRecipe};
 use densesiam::run::{Contents, locate};
+use densesiam::tasks::embed::pictures_at;
 use densesiam::tasks::probe::{NamedEncoder, Source, encoders_and_settings};
+use densesiam_data::index::ImageIndex;
+use densesiam_data::labelled::training_pictures;
 use densesiam_engine::log::Voice;
 
 use super::command_line::path;
@@ -40,42 +45,54 @@ pub(crate) struct ExploreArguments {
 
 /// Serves the page until Ctrl-C.
 pub(super) fn run(arguments: &ExploreArguments) -> Result<(), Error> {
-    let (pictures, settings) = pictures_and_settings(&arguments.settings);
+    let (pictures, settings) = pictures_and_settings(&arguments.settings)?;
     let recipe: EmbedRecipe = load("", "the defaults", &settings)?;
     let named = std::iter::once(&arguments.encoder).chain(&arguments.beside).cloned().collect::<Vec<_>>();
-    let (encoders, _) = encoders_and_settings(&named)?;
-    let pictures = match pictures {
-        Some(pictures) => pictures,
+    let (encoders, misplaced) = encoders_and_settings(&named)?;
+    if let Some(setting) = misplaced.first() {
+        let message =
+            format!("{setting} is a setting, and an encoder is meant; settings stand after ENCODER");
+        return Err(Error::Usage(message));
+    }
+    let index = match pictures {
+        Some(pictures) => pictures_at(&pictures)?,
         None => trained_on(&encoders[0])?,
     };
     let folder = arguments.index.clone().unwrap_or_else(|| Path::new(&recipe.run.dir).join("explore"));
     let (server, interrupt) = (Server::bind(arguments.port)?, interrupt()?);
-    let explorer = Explorer::open(&recipe, &encoders, (&pictures, &folder), (&Voice::Terminal, &interrupt))?;
+    let explorer = Explorer::open(&recipe, &encoders, (&index, &folder), (&Voice::Terminal, &interrupt))?;
     answer_line(format_args!("http://127.0.0.1:{}/", server.port()))?;
     server.serve(&explorer, &interrupt)
 }
 
-/// The first argument that is no setting names the pictures.
-fn pictures_and_settings(arguments: &[String]) -> (Option<PathBuf>, Vec<String>) {
-    let is_setting = |argument: &String| {
-        argument.split_once('=').is_some_and(|(key, _)| key.contains('.') && !key.contains('/'))
-    };
-    let (settings, mut others): (Vec<_>, Vec<_>) = arguments.iter().cloned().partition(is_setting);
-    let pictures = (!others.is_empty()).then(|| PathBuf::from(others.remove(0)));
-    // What is left is refused as a setting, with advice.
-    (pictures, settings.into_iter().chain(others).collect())
+/// The first argument without a `=` names the pictures; the others are settings.
+fn pictures_and_settings(arguments: &[String]) -> Result<(Option<PathBuf>, Vec<String>), Error> {
+    match arguments.split_first() {
+        Some((pictures, settings)) if is_path(pictures) => {
+            Ok((Some(expand(Path::new(pictures))?), settings.to_vec()))
+        }
+        _ => Ok((None, arguments.to_vec())),
+    }
 }
 
-/// The pictures of a run.
-fn trained_on(encoder: &NamedEncoder) -> Result<PathBuf, Error> {
+/// Whether an argument is no `key=value`. A path may hold a `=` too: `./run=1`.
+fn is_path(argument: &str) -> bool {
+    argument.split_once('=').is_none_or(|(key, _)| key.contains('/'))
+}
+
+/// The pictures that a run was trained on.
+fn trained_on(encoder: &NamedEncoder) -> Result<Arc<ImageIndex>, Error> {
     let unnamed = || Error::Usage("name the pictures too: densesiam explore ENCODER PICTURES".into());
     let Source::Checkpoint(path) = &encoder.source else { return Err(unnamed()) };
     let (run, checkpoint) = locate(path)?;
     let run = run.display().to_string();
-    let root = match Contents::read(&checkpoint)?.task.as_str() {
-        "pretrain" => find::<PretrainRecipe>(&run, &[])?.common().data.root.clone(),
-        "segment" => find::<SegmentRecipe>(&run, &[])?.common().data.root.clone(),
-        _ => return Err(unnamed()),
-    };
-    Ok(root.into())
+    match Contents::read(&checkpoint)?.task.as_str() {
+        "pretrain" => pictures_at(Path::new(&find::<PretrainRecipe>(&run, &[])?.common().data.root)),
+        "segment" => {
+            let mut recipe = find::<SegmentRecipe>(&run, &[])?;
+            let (root, layout) = (recipe.common().data.root.clone(), recipe.labels.layout()?);
+            Ok(Arc::new(training_pictures(Path::new(&root), layout, &recipe.labels.train)?))
+        }
+        _ => Err(unnamed()),
+    }
 }

@@ -7,24 +7,31 @@ const THUMB = 128;
 const KEYS = 12; // pseudo-categories that are named
 
 const byId = id => document.getElementById(id);
-const state = { picture: 0, point: [0.5, 0.5], layer: 'like', name: '', listed: 0 };
+// `wanted` is the picture that was chosen last; `picture` is the one that is shown.
+const state = { wanted: 0, picture: 0, point: [0.5, 0.5], layer: 'like', name: '', listed: 0 };
 let encoders = [];
 let pictures = 0;
+let session = '';
 
-/** The answer to a question; one that is refused is told on the page. */
-async function ask(path, fields = {}) {
-  const answer = await fetch(path + '?' + new URLSearchParams(fields));
+/** The answer to a question; null where there is nothing to answer. */
+async function ask(path, fields = {}, signal) {
+  const answer = await fetch(path + '?' + new URLSearchParams(fields), { signal });
   if (answer.status === 404) return null;
-  if (!answer.ok) throw new Error(await answer.text());
+  if (!answer.ok) throw new Error(`The program refuses: ${await answer.text()}`);
   return answer.json();
 }
 
+/** Tells what went wrong until something else is chosen. */
 function tell(error) {
-  byId('trouble').textContent = error ? `The program does not answer: ${error.message}` : '';
+  if (error && error.name === 'AbortError') return;
+  const unanswered = error instanceof TypeError ? 'The program does not answer; perhaps it has ended.' : error && error.message;
+  byId('trouble').textContent = error ? unanswered : '';
   byId('trouble').hidden = !error;
 }
 
-const source = (picture, side) => `/picture?picture=${picture}&side=${side}`;
+// Pictures of an earlier session that the browser has kept are others.
+const source = (picture, side) => `/picture?picture=${picture}&side=${side}&of=${session}`;
+const smallest = cosines => cosines.reduce((least, cosine) => Math.min(least, cosine), 1);
 
 // ---- what is shown of an encoder
 
@@ -54,13 +61,17 @@ class Encoder {
     event.preventDefault();
     const { cell, cells, share } = this.like;
     const to = [0, 1].map(side => Math.min(Math.max(cell[side] + step[side], 0), cells[1 - side] - 1));
-    choosePoint(middle(to, share));
+    choosePoint(middle(to, share), true);
   }
 
   showPicture() {
     const image = this.find('.stage img');
     image.src = source(state.picture, SIDE);
-    image.alt = byId('picture-name').textContent;
+    const name = byId('picture-name').textContent;
+    image.alt = name;
+    this.find('.stage').setAttribute('aria-label', `${name}, seen by ${this.about.name}: arrow keys go from cell to cell`);
+    this.like = this.layer = null;
+    this.find('.mark').hidden = true;
     this.clear();
     this.asked('similar', { picture: state.picture }, answer => {
       list(this.find('.similar'), (answer ? answer.similar : []).map(found => ({ ...found, words: found.cosine.toFixed(2) })));
@@ -75,12 +86,13 @@ class Encoder {
       mark.hidden = !like;
       list(this.find('.nearest'), like ? like.nearest.map(found => ({ ...found, words: found.cosine.toFixed(2) })) : []);
       if (!like) {
+        if (state.layer === 'like') this.clear();
         this.find('.where').textContent = 'This encoder has not seen the picture: it could not be read.';
         return;
       }
       frame(mark, like.cell, like.share);
       const found = like.nearest.length ? `, ${like.nearest[0].cosine.toFixed(2)} elsewhere` : '';
-      const least = Math.min(...like.map).toFixed(2);
+      const least = smallest(like.map).toFixed(2);
       this.find('.where').textContent =
         `column ${like.cell[0] + 1} of ${like.cells[1]}, row ${like.cell[1] + 1} of ${like.cells[0]}: ` +
         `cosines from ${least} in this picture${found}`;
@@ -95,7 +107,9 @@ class Encoder {
     if (state.layer === 'like') return this.draw();
     if (state.layer === 'picture') return this.clear();
     if (state.layer === 'categories' && !this.about.categories) return this.clear();
-    this.asked(state.layer, { picture: state.picture }, layer => {
+    const shown = state.layer;
+    this.asked(shown, { picture: state.picture }, layer => {
+      if (state.layer !== shown) return;
       this.layer = layer;
       if (!layer) return this.clear();
       if (layer.key) this.showKey(layer.key);
@@ -117,7 +131,7 @@ class Encoder {
   draw() {
     const strength = byId('strength').value / 100;
     if (state.layer === 'like' && this.like) {
-      const least = Math.min(...this.like.map);
+      const least = smallest(this.like.map);
       // What is unlike grows dark.
       const alike = cosine => (cosine - least) / Math.max(1 - least, 1e-6);
       this.paint(this.like, cell => [0, 0, 0, 255 * strength * (1 - alike(this.like.map[cell]))]);
@@ -146,12 +160,13 @@ class Encoder {
     canvas.getContext('2d').clearRect(0, 0, canvas.width, canvas.height);
   }
 
-  /** Asks, and drops the answer if the question has changed meanwhile. */
+  /** Asks, and gives up the same question about something else that is not answered yet. */
   asked(path, fields, then) {
-    const question = JSON.stringify(fields);
-    this.questions = { ...this.questions, [path]: question };
-    ask('/' + path, { encoder: this.number, ...fields })
-      .then(answer => { tell(null); if (this.questions[path] === question) then(answer); })
+    this.questions = this.questions || {};
+    if (this.questions[path]) this.questions[path].abort();
+    const question = this.questions[path] = new AbortController();
+    ask('/' + path, { encoder: this.number, ...fields }, question.signal)
+      .then(answer => { if (!question.signal.aborted) then(answer); })
       .catch(tell);
   }
 }
@@ -186,7 +201,13 @@ function list(place, found, append = false) {
     text.className = 'words';
     text.textContent = words === undefined ? name : `${words} ${name}`;
     button.append(holder, text);
-    button.addEventListener('click', () => choosePicture(picture, name, cell ? middle(cell, share) : undefined));
+    button.addEventListener('click', async () => {
+      const encoder = encoders.find(one => one.root.contains(button)) || encoders[0];
+      await choosePicture(picture, { name, point: cell ? middle(cell, share) : undefined });
+      // The list of the button is another one now, and the picture may be far above.
+      encoder.find('.stage').focus({ preventScroll: true });
+      byId('picture-name').scrollIntoView({ block: 'nearest' });
+    });
     item.append(button);
     return item;
   });
@@ -202,32 +223,37 @@ function markCurrent() {
 
 // ---- what is chosen
 
-function choosePoint(point) {
+/** With `replace` the browser does not go back to the point before. */
+function choosePoint(point, replace = false) {
+  tell(null);
   state.point = point.map(share => Math.min(Math.max(share, 0), 1));
-  remember();
+  remember(replace);
   encoders.forEach(encoder => encoder.showPoint());
 }
 
-async function choosePicture(picture, name, point) {
-  state.picture = picture;
+async function choosePicture(picture, { name, point, replace } = {}) {
+  state.wanted = picture;
   if (name === undefined) {
     const named = await ask('/pictures', { from: picture, count: 1 }).catch(tell);
     name = named && named.pictures.length ? named.pictures[0].name : '';
   }
+  // Another one was chosen meanwhile.
+  if (state.wanted !== picture) return;
+  state.picture = picture;
   byId('picture-name').textContent = name;
   encoders.forEach(encoder => encoder.showPicture());
-  choosePoint(point || state.point);
+  choosePoint(point || state.point, replace);
   encoders.forEach(encoder => encoder.showLayer());
   markCurrent();
 }
 
-const step = by => choosePicture((state.picture + by + pictures) % pictures);
+const step = by => choosePicture((state.wanted + by + pictures) % pictures);
 const chance = () => choosePicture(Math.floor(Math.random() * pictures));
 
 /** The address has the picture and the point, so that it can be kept, and the browser can go back. */
-function remember() {
+function remember(replace) {
   const address = `#${state.picture},${state.point.map(share => share.toFixed(4)).join(',')}`;
-  if (location.hash !== address) history.pushState(null, '', address);
+  if (location.hash !== address) history[replace ? 'replaceState' : 'pushState'](null, '', address);
 }
 
 function chosen() {
@@ -241,7 +267,7 @@ async function listPictures(more) {
   const from = more ? state.listed : 0;
   const name = state.name;
   const found = await ask('/pictures', { from, count: PAGE, name }).catch(tell);
-  if (!found || name !== state.name) return;
+  if (!found || name !== state.name || (more && from !== state.listed)) return;
   list(byId('pictures'), found.pictures, more);
   state.listed = from + found.pictures.length;
   byId('count').textContent = `${found.all} ${found.all === 1 ? 'picture' : 'pictures'}`;
@@ -250,7 +276,7 @@ async function listPictures(more) {
 
 async function begin() {
   const about = await ask('/about');
-  pictures = about.pictures;
+  [pictures, session] = [about.pictures, about.session];
   byId('about').textContent = `${pictures} pictures.`;
   encoders = about.encoders.map((encoder, number) => new Encoder(number, encoder));
   byId('with-categories').hidden = !about.encoders.some(encoder => encoder.categories);
@@ -264,11 +290,11 @@ async function begin() {
   for (const choice of document.querySelectorAll('input[name=layer]'))
     choice.addEventListener('change', () => { state.layer = choice.value; encoders.forEach(encoder => encoder.showLayer()); });
   document.addEventListener('keydown', event => {
-    if (event.target.matches('input[type=search]') || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.repeat || event.target.matches('input[type=search]') || event.ctrlKey || event.metaKey || event.altKey) return;
     const act = { n: () => step(1), p: () => step(-1), r: chance }[event.key];
     if (act) act();
   });
-  const follow = () => { const [picture, point] = chosen(); choosePicture(picture, undefined, point); };
+  const follow = () => { const [picture, point] = chosen(); choosePicture(picture, { point, replace: true }); };
   addEventListener('popstate', follow);
   follow();
   listPictures(false);

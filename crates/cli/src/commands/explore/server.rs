@@ -7,11 +7,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -96,7 +96,7 @@ struct OfNames {
 }
 
 #[derive(Debug, Deserialize)]
-struct Sized {
+struct OfSide {
     picture: usize,
     side: u32,
 }
@@ -109,7 +109,7 @@ type Asked = (Question, oneshot::Sender<Result<Option<Value>, Error>>);
 struct Shared {
     questions: SyncSender<Asked>,
     index: Arc<ImageIndex>,
-    names: Arc<Vec<String>>,
+    limits: DecodeLimits,
 }
 
 impl Server {
@@ -132,14 +132,12 @@ impl Server {
 
     /// Answers until a signal asks to stop.
     pub(super) fn serve(self, explorer: &Explorer, interrupt: &Interrupt) -> Result<(), Error> {
-        let index = Arc::clone(&explorer.index);
-        let name = |sample: usize| index.relative_path(sample).display().to_string();
-        let names = Arc::new((0..index.len()).map(name).collect::<Vec<_>>());
         let (questions, asked) = sync_channel::<Asked>(WAITING);
-        let routes = routes(Shared { questions, index: Arc::clone(&index), names: Arc::clone(&names) });
+        let (index, limits) = (Arc::clone(&explorer.index), explorer.limits());
+        let routes = routes(Shared { questions, index, limits });
         let failed = |error: std::io::Error| Error::Internal(format!("the page cannot be served: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
+            .enable_all()
             .max_blocking_threads(PAINTERS)
             .build()
             .map_err(failed)?;
@@ -149,12 +147,18 @@ impl Server {
             })
         };
         let server = thread::Builder::new().name("server".into()).spawn(serving).map_err(failed)?;
-        while interrupt.requested().is_none() && !server.is_finished() {
+        let session =
+            format!("{:x}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos());
+        while interrupt.requested().is_none() {
+            if server.is_finished() {
+                let ended = || Error::Internal("the page is no longer served".into());
+                return server.join().map_err(|_| ended())?.map_err(failed);
+            }
             match asked.recv_timeout(PATIENCE) {
                 // A browser that has gone needs no answer.
-                Ok((question, reply)) => drop(reply.send(timed(&question, explorer, &names))),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Ok((_, reply)) if reply.is_closed() => {}
+                Ok((question, reply)) => drop(reply.send(timed(&question, explorer, &session))),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
         }
         Ok(())
@@ -204,8 +208,7 @@ fn routes(shared: Shared) -> Router {
 /// Answers what was asked for under a name of this machine only: a page of another site that lets its own name stand for 127.0.0.1 is
 /// refused. The port may be that of a tunnel.
 async fn guarded(request: Request, next: Next) -> Response {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let mut response = if host.is_some_and(is_of_this_machine) {
+    let mut response = if is_asked_here(request.headers()) {
         next.run(request).await
     } else {
         (StatusCode::FORBIDDEN, "this page is served to this machine alone").into_response()
@@ -214,6 +217,13 @@ async fn guarded(request: Request, next: Next) -> Response {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     response
+}
+
+fn is_asked_here(headers: &HeaderMap) -> bool {
+    let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    // A browser says where a request comes from; other programs say nothing.
+    let is_own = header(HeaderName::from_static("sec-fetch-site")).is_none_or(|site| site != "cross-site");
+    is_own && header(HOST).is_some_and(is_of_this_machine)
 }
 
 fn is_of_this_machine(host: &str) -> bool {
@@ -242,17 +252,27 @@ async fn ask(shared: Shared, question: Question) -> Response {
 
 /// The names that contain a text, in upper or lower case.
 async fn pictures(State(shared): State<Shared>, Query(of): Query<OfNames>) -> Response {
-    let text = of.name.to_lowercase();
-    let found = shared.names.iter().enumerate().filter(|(_, name)| name.to_lowercase().contains(&text));
-    let found: Vec<_> = found.collect();
-    let listed = found.iter().skip(of.from).take(of.count.min(MOST_LISTED));
-    let listed: Vec<_> = listed.map(|(picture, name)| json!({ "picture": picture, "name": name })).collect();
-    Json(json!({ "all": found.len(), "pictures": listed })).into_response()
+    let listed = spawn_blocking(move || {
+        let (text, count) = (of.name.to_lowercase(), of.count.min(MOST_LISTED));
+        let fits = |&picture: &usize| {
+            text.is_empty() || name_of(&shared.index, picture).to_lowercase().contains(&text)
+        };
+        let found: Vec<usize> = (0..shared.index.len()).filter(fits).collect();
+        let listed = found.iter().skip(of.from).take(count);
+        let named = |&picture: &usize| json!({ "picture": picture, "name": name_of(&shared.index, picture) });
+        json!({ "all": found.len(), "pictures": listed.map(named).collect::<Vec<_>>() })
+    });
+    listed.await.map_or_else(|_| NOT_THERE.into_response(), |listed| Json(listed).into_response())
 }
 
-async fn picture(State(shared): State<Shared>, Query(of): Query<Sized>) -> Response {
+/// The name of a picture, relative to the folder that was named.
+fn name_of(index: &ImageIndex, picture: usize) -> String {
+    index.relative_path(picture).display().to_string()
+}
+
+async fn picture(State(shared): State<Shared>, Query(of): Query<OfSide>) -> Response {
     let side = of.side.clamp(*SIDES.start(), *SIDES.end());
-    match spawn_blocking(move || jpeg(&shared.index, of.picture, side)).await {
+    match spawn_blocking(move || jpeg(&shared, of.picture, side)).await {
         Ok(Some(bytes)) => {
             ([(CONTENT_TYPE, "image/jpeg"), (CACHE_CONTROL, "max-age=3600")], bytes).into_response()
         }
@@ -261,13 +281,13 @@ async fn picture(State(shared): State<Shared>, Query(of): Query<Sized>) -> Respo
 }
 
 /// A picture whose shorter side has at most so many pixels; `None` if there is none, or if it cannot be read.
-fn jpeg(index: &ImageIndex, picture: usize, side: u32) -> Option<Vec<u8>> {
+fn jpeg(Shared { index, limits, .. }: &Shared, picture: usize, side: u32) -> Option<Vec<u8>> {
     if picture >= index.len() {
         return None;
     }
     let mut bytes = Vec::new();
     index.place(picture).read_into(&mut bytes).ok()?;
-    let picture = decode(&bytes, &DecodeLimits::default()).ok()?;
+    let picture = decode(&bytes, limits).ok()?;
     let shorter = picture.width.min(picture.height).min(side);
     let [width, height] = size_seen([picture.width, picture.height], shorter);
     let shown = resize_to(&picture, width, height, &mut ResizeScratch::default()).ok()?;
@@ -279,15 +299,19 @@ fn jpeg(index: &ImageIndex, picture: usize, side: u32) -> Option<Vec<u8>> {
 }
 
 /// The answer, with how long it took.
-fn timed(question: &Question, explorer: &Explorer, names: &[String]) -> Result<Option<Value>, Error> {
+fn timed(question: &Question, explorer: &Explorer, session: &str) -> Result<Option<Value>, Error> {
     let start = Instant::now();
     let mut answer = answer(question, explorer)?;
     if let Some(Value::Object(fields)) = &mut answer {
         for list in ["nearest", "similar"] {
             for found in fields.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
                 let picture = found["picture"].as_u64().unwrap_or_default() as usize;
-                found["name"] = json!(names[picture]);
+                found["name"] = json!(name_of(&explorer.index, picture));
             }
+        }
+        if matches!(question, Question::About) {
+            // Pictures that a browser kept from another session are not these.
+            fields.insert("session".into(), json!(session));
         }
         fields.insert("milliseconds".into(), json!(start.elapsed().as_secs_f64() * 1e3));
     }
