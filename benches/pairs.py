@@ -28,6 +28,11 @@ BENCHES = pathlib.Path(__file__).resolve().parent
 PEERS = BENCHES / "peers"
 NAMES = [
     "pretrain-step",
+    "moco-v2-step",
+    "byol-step",
+    "simclr-step",
+    "densecl-step",
+    "pixpro-step",
     "segment-step-320",
     "segment-step-160",
     "fcn-step",
@@ -49,6 +54,16 @@ DATA_PATHS = {
     "albumentations": "Albumentations on OpenCV",
     "ImageFolder": "torchvision's ImageFolder",
 }
+
+# Pre-training methods of other papers. lightly has all but PixPro.
+METHODS = {
+    "moco-v2-step": "MoCo v2",
+    "byol-step": "BYOL",
+    "simclr-step": "SimCLR",
+    "densecl-step": "DenseCL",
+    "pixpro-step": "PixPro",
+}
+QUEUE = 4096
 
 
 @dataclass
@@ -95,6 +110,7 @@ class Pair:
         "peak_rss_mb",
     )
     memory_title: str = "peak memory, MB"
+    theirs_name: str = "PyTorch"
     one_core: bool = False
 
 
@@ -123,6 +139,8 @@ class Pairs:
         self.steps += ["--warmup", 0 if self.quick else options.warmup]
 
     def make(self, name):
+        if name in METHODS:
+            return self.method_step(name)
         if name in TRANSFERS:
             return self.transfer_step(name)
         if name.endswith("-detect"):
@@ -138,6 +156,25 @@ class Pairs:
             f"Pre-training step, {arch}, {size} px, batch {batch}",
             self.ours("step", *self.steps, *settings(arch, size, batch)),
             self.theirs("pretrain_step.py", *self.steps, "--arch", arch, "--size", size, "--batch", batch),
+        )
+
+    def method_step(self, name):
+        """With batch statistics of the whole batch: lightly does not divide it (method_step.py)."""
+        method = name.removesuffix("-step").replace("-", "_")
+        size, batch = (64, 8) if self.quick else (128, self.batch(64, 256))
+        ours, theirs = [f"method={method}", *settings("resnet18", size, batch)], ["--method", method]
+        theirs += ["--arch", "resnet18", "--size", size, "--batch", batch]
+        has_queue = method in ("moco_v2", "densecl")
+        if has_queue:
+            ours += [f"{method}.queue={QUEUE}", f"{method}.groups=1"]
+            theirs += ["--queue", QUEUE]
+        of_queue = f", queue {QUEUE}" if has_queue else ""
+        return Pair(
+            name,
+            f"{METHODS[name]} step, resnet18, {size} px, batch {batch}{of_queue}",
+            self.ours("step", *self.steps, *ours),
+            self.theirs("method_step.py", *self.steps, *theirs),
+            theirs_name="PyTorch" if method == "pixpro" else "lightly",
         )
 
     def segment_step(self, name, size, batch):
@@ -292,7 +329,7 @@ def measure(pair, rounds, out):
             for line in run(pair, command):
                 line |= {"pair": pair.name, "round": number, "ours": is_ours, "asked": variant}
                 print(json.dumps(line), file=out, flush=True)
-                label, precision = label_of(is_ours, variant, line)
+                label, precision = label_of(pair, is_ours, variant, line)
                 rows.setdefault(label, Row(is_ours, precision)).lines.append(line)
                 if is_ours and variant == "auto":
                     # The machine's own choice may be a precision that is asked for too.
@@ -307,11 +344,11 @@ def interleaved(ours, theirs):
     return mixed
 
 
-def label_of(is_ours, variant, line):
+def label_of(pair, is_ours, variant, line):
     """The name of a row, and its precision."""
     if not is_ours:
         precision = "bf16" if "bf16" in variant else "fp32"
-        return DATA_PATHS.get(variant, f"PyTorch {variant.replace('_', ' ')}"), precision
+        return DATA_PATHS.get(variant, f"{pair.theirs_name} {variant.replace('_', ' ')}"), precision
     precision = line.get("precision", "fp32")
     grid = f", K = {line['grid']}" if "grid" in line else ""
     return f"densesiam {precision if variant else ''}".rstrip() + grid, precision
