@@ -22,7 +22,7 @@ pub(crate) struct EmbedArguments {
     /// A picture, a folder of pictures, or tar shards
     #[arg(value_parser = path())]
     pub pictures: PathBuf,
-    /// Settings laid over the defaults, as key=value (embed.size=320 embed.stage=c4); `densesiam keys embed` explains them
+    /// Settings laid over the defaults, as key=value (embed.size=320 embed.stage=c4); `densesiam keys` explains them
     pub settings: Vec<String>,
     /// A run directory, a checkpoint's folder, a file of weights, or `random`
     #[arg(long)]

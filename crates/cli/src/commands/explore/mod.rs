@@ -29,7 +29,7 @@ pub(crate) struct ExploreArguments {
     /// A run directory, a checkpoint's folder or a file of weights
     pub encoder: String,
     /// The pictures: a folder or tar shards; else those that the run was trained on. Settings as key=value after it
-    /// (embed.size=320 embed.stage=c4); `densesiam keys embed` explains them
+    /// (embed.size=320 embed.stage=c4); `densesiam keys` explains them
     #[arg(value_name = "PICTURES")]
     pub settings: Vec<String>,
     /// Another encoder to show beside it, as [NAME=]ENCODER; `random` for random weights. May be given several times
