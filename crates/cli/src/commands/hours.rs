@@ -92,7 +92,7 @@ impl<R: Timed> Measured<R> {
             let layout = RunLayout::new(Path::new(&run.dir).join(&run.name));
             let begun = layout.recipe();
             let duration = found_by_first(processes, ("length", &run), || {
-                let goes_on = begun.is_file() && going_on.is_meant(&layout);
+                let goes_on = going_on.is_meant(&layout);
                 let recipe = goes_on.then(|| find::<R>(&begun.display().to_string(), &[])).transpose()?;
                 Ok(recipe.map(|mut recipe| recipe.common().train.duration))
             })?;

@@ -39,8 +39,7 @@ fn find_recipe(
         let run = plain.run().clone();
         let directory = Path::new(&run.dir).join(&run.name);
         let begun: Option<String> = found_by_first(processes, ("recipe", &run), || {
-            let layout = RunLayout::new(&directory);
-            let goes_on = layout.recipe().is_file() && going_on.is_meant(&layout);
+            let goes_on = going_on.is_meant(&RunLayout::new(&directory));
             let found = goes_on.then(|| find::<PretrainRecipe>(&directory.display().to_string(), settings));
             Ok(found.transpose()?.map(|recipe| recipe.to_toml()))
         })?;

@@ -3,7 +3,6 @@
 mod read;
 mod write;
 
-use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use densesiam_nn::Architecture;
@@ -16,6 +15,9 @@ use crate::error::Error;
 use crate::recipe::embed::Stage;
 use crate::run::locate;
 use crate::tasks::probe::Source;
+
+/// The safetensors library reads no longer header, in bytes.
+const LONGEST_HEADER: u64 = 100_000_000;
 
 /// What embeddings are of. Embeddings of which this is equal are the same, unless a picture was changed under its name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,29 +44,22 @@ pub struct About {
     pub pictures: String,
 }
 
-/// What tells these weights from other weights that were at the same place before.
-pub(crate) fn identity(source: &Source, seed: u64) -> Result<String, Error> {
+/// The weights as they are now: the newest checkpoint in place of a run, which writes another one a moment later, and what tells these
+/// weights from others that were at the same place before.
+pub(crate) fn pinned(source: &Source, seed: u64) -> Result<(Source, String), Error> {
     Ok(match source {
-        Source::Random => format!("seed {seed}"),
+        Source::Random => (Source::Random, format!("seed {seed}")),
         Source::Checkpoint(path) => {
             let (_, checkpoint) = locate(path)?;
             let manifest = serde_json::to_vec(&checkpoint.manifest).unwrap_or_default();
-            format!("step {}, {:08x}", checkpoint.manifest.step, crc32c::crc32c(&manifest))
+            let identity = format!("step {}, {:08x}", checkpoint.manifest.step, crc32c::crc32c(&manifest));
+            (Source::Checkpoint(checkpoint.path), identity)
         }
         Source::Weights(path) => {
             let about = std::fs::metadata(path).map_err(|source| Error::file(path, source))?;
             let changed = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-            format!("{} bytes of {}", about.len(), changed.unwrap_or_default().as_millis())
+            let identity = format!("{} bytes of {}", about.len(), changed.unwrap_or_default().as_millis());
+            (source.clone(), identity)
         }
     })
-}
-
-/// The names of pictures as text: bytes that are no text are replaced.
-fn texts(names: &[PathBuf]) -> Vec<String> {
-    names.iter().map(|name| name.to_string_lossy().into_owned()).collect()
-}
-
-/// A file beside `path` that ends in `ending` in place of the extension.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    path.with_extension(ending)
 }

@@ -9,11 +9,9 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use tch::{Device, Kind, Tensor};
 
-use super::About;
+use super::{About, LONGEST_HEADER};
 use crate::error::Error;
 
-/// A longer header is none of ours.
-const LONGEST_HEADER: u64 = 100_000_000;
 /// Bytes that are read at once.
 const AT_ONCE: usize = 1 << 24;
 
@@ -35,14 +33,6 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    /// What a file holds; `None` if it is no file of patches that `densesiam embed` wrote.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn about(path: &Path) -> Result<Option<About>, Error> {
-        Ok(Contents::open(path)?.and_then(|contents| contents.about()))
-    }
-
     /// Reads a whole file.
     ///
     /// # Errors

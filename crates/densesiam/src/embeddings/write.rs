@@ -11,13 +11,10 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::json;
 use tch::{Kind, Tensor};
 
-use super::{About, beside, texts};
+use super::{About, LONGEST_HEADER};
 use crate::error::Error;
 use crate::file::write_whole;
 use crate::tasks::embed::Embedded;
-
-/// The safetensors library reads no longer header.
-const LONGEST_HEADER: usize = 100_000_000;
 
 /// The format of a file of embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +47,7 @@ impl Format {
     /// The files that are written for one of this name.
     pub fn files(self, path: &Path) -> Vec<PathBuf> {
         match self {
-            Self::Npy => vec![path.to_owned(), beside(path, "rows.csv")],
+            Self::Npy => vec![path.to_owned(), row_table_of(path)],
             Self::Safetensors | Self::Csv => vec![path.to_owned()],
         }
     }
@@ -92,7 +89,7 @@ impl Writer {
             return Err(Error::Usage(format!("{} is a folder", shown(path))));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
+        fs::create_dir_all(folder).map_err(|source| Error::file(folder, source))?;
         let file = tempfile::tempfile_in(folder).map_err(|source| Error::file(folder, source))?;
         Ok(Self {
             path: path.to_owned(),
@@ -113,8 +110,8 @@ impl Writer {
     /// # Errors
     /// When the system refuses.
     pub fn push(&mut self, embedded: &Embedded, names: Vec<PathBuf>) -> Result<(), Error> {
-        let unwritten =
-            |source: io::Error| Error::Usage(format!("the embeddings cannot be written: {source}"));
+        let path = self.path.clone();
+        let unwritten = |source: io::Error| Error::file(&path, source);
         let (batch, channels, height, width) = embedded.maps.size4().map_err(internal)?;
         if self.channels == 0 && self.format == Format::Csv {
             self.head(channels).map_err(unwritten)?;
@@ -189,7 +186,7 @@ impl Writer {
         let parts = self.parts(about).map_err(system)?;
         let mut written = self.written.into_inner().map_err(|error| system(error.into_error()))?;
         written.rewind().map_err(system)?;
-        let table = beside(path, "rows.csv");
+        let table = row_table_of(path);
         if self.format == Format::Npy && table.exists() {
             // Beside an array that cannot be written after all, the table of another one would say what its rows are.
             fs::remove_file(&table).map_err(|source| Error::file(&table, source))?;
@@ -255,7 +252,7 @@ impl Writer {
         ]);
         let metadata = Metadata::new(Some(said), tensors).map_err(io::Error::other)?;
         let mut header = serde_json::to_vec(&metadata)?;
-        if header.len() > LONGEST_HEADER {
+        if header.len() as u64 > LONGEST_HEADER {
             return Err(io::Error::other(format!(
                 "the names of {pictures} pictures are too long for the header of a safetensors file; write .npy"
             )));
@@ -286,6 +283,16 @@ fn npy_head(rows: Rows, [count, channels]: [usize; 2]) -> Vec<u8> {
     dictionary.push('\n');
     let length = (dictionary.len() as u16).to_le_bytes();
     [&b"\x93NUMPY\x01\x00"[..], &length, dictionary.as_bytes()].concat()
+}
+
+/// The names of pictures as text: bytes that are no text are replaced.
+fn texts(names: &[PathBuf]) -> Vec<String> {
+    names.iter().map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
+/// The table beside an array.
+fn row_table_of(path: &Path) -> PathBuf {
+    path.with_extension("rows.csv")
 }
 
 /// What each row of an array is of.

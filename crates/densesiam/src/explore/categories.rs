@@ -1,7 +1,6 @@
 //! The pseudo-categories of a picture, for runs that have any: those of PixSim's channels, or of a segmentation.
 
-use densesiam_data::decode::{DecodeLimits, decode};
-use densesiam_data::index::ImageIndex;
+use densesiam_data::image::RgbImage;
 use densesiam_data::reader::size_seen;
 use densesiam_data::resize::{ResizeScratch, resize_to};
 use densesiam_nn::input::Input;
@@ -74,29 +73,20 @@ impl Categories {
         }
     }
 
-    /// `None` if the picture cannot be read.
-    pub(super) fn of_picture(
-        &self,
-        index: &ImageIndex,
-        sample: usize,
-        recipe: &EmbedRecipe,
-    ) -> Result<Option<Layer>, Error> {
-        let limits = DecodeLimits { max_pixels: recipe.data.max_pixels };
-        let mut bytes = Vec::new();
-        let read = index.place(sample).read_into(&mut bytes).is_ok();
-        let Some(picture) = read.then(|| decode(&bytes, &limits).ok()).flatten() else { return Ok(None) };
+    /// Those of a picture, which a pre-trained model sees with a shorter side of `size` pixels; `None` if the model has none.
+    pub(super) fn of_picture(&self, picture: &RgbImage, size: u32) -> Result<Option<Layer>, Error> {
         let internal = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
         Ok(Some(match self {
             Self::Segmented(segmentation) => {
-                let labels = segmentation.predict(&picture)?;
+                let labels = segmentation.predict(picture)?;
                 let (cells, labels) =
                     thinned(&labels, [picture.width, picture.height].map(|side| side as usize));
                 let palette = segmentation.palette();
                 layer(cells, labels, |label| (palette.colour_of(label), segmentation.name_of(label)))
             }
             Self::Pretrained { method, input, stride } => {
-                let size = size_seen([picture.width, picture.height], recipe.embed.size);
-                let seen = resize_to(&picture, size[0], size[1], &mut ResizeScratch::default())
+                let size = size_seen([picture.width, picture.height], size);
+                let seen = resize_to(picture, size[0], size[1], &mut ResizeScratch::default())
                     .map_err(|error| internal(&error))?;
                 // A method gives a square of cells, whatever the picture.
                 let cells = i64::from(size[0].max(size[1]).div_ceil(*stride));

@@ -10,9 +10,9 @@ mod sight;
 use std::path::Path;
 use std::sync::Arc;
 
-use densesiam_data::decode::DecodeLimits;
+use densesiam_data::decode::{DecodeLimits, decode};
+use densesiam_data::image::RgbImage;
 use densesiam_data::index::ImageIndex;
-use densesiam_engine::device::{resolve_threads, set_threads};
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
 use densesiam_text::shown;
@@ -65,7 +65,6 @@ impl Explorer {
         (index, folder): (&Arc<ImageIndex>, &Path),
         (voice, interrupt): (&Voice, &Interrupt),
     ) -> Result<Self, Error> {
-        set_threads(resolve_threads(recipe.run.threads));
         let (mut plans, mut categories) = (Vec::new(), Vec::new());
         for encoder in encoders {
             let mut own = recipe.clone();
@@ -73,8 +72,9 @@ impl Explorer {
             if let (Source::Random, Some(Plan { about, .. })) = (&encoder.source, plans.first()) {
                 own.encoder.architecture = about.architecture;
             }
-            categories.push(Categories::of(&encoder.source, &own)?);
-            plans.push(Plan::new(own, encoder, index)?);
+            let plan = Plan::new(own, encoder, index)?;
+            categories.push(Categories::of(&plan.source, recipe)?);
+            plans.push(plan);
         }
         let bytes = plans.iter().map(Plan::least_bytes).sum();
         fits(bytes, "these pictures at this embed.size and embed.stage, for all encoders,")?;
@@ -108,13 +108,22 @@ impl Explorer {
     /// # Errors
     /// When the model fails.
     pub fn categories(&self, encoder: usize, sample: usize) -> Result<Option<Layer>, Error> {
-        match self.categories.get(encoder) {
-            Some(Some(categories)) if sample < self.index.len() => {
-                categories.of_picture(&self.index, sample, &self.recipe)
-            }
-            _ => Ok(None),
+        let Some(Some(categories)) = self.categories.get(encoder) else { return Ok(None) };
+        match read_picture(&self.index, sample, &self.limits()) {
+            Some(picture) => categories.of_picture(&picture, self.recipe.embed.size),
+            None => Ok(None),
         }
     }
+}
+
+/// A picture as it lies in the data set; `None` if there is none of this number, or if it cannot be read.
+pub fn read_picture(index: &ImageIndex, sample: usize, limits: &DecodeLimits) -> Option<RgbImage> {
+    let mut bytes = Vec::new();
+    if sample >= index.len() {
+        return None;
+    }
+    index.place(sample).read_into(&mut bytes).ok()?;
+    decode(&bytes, limits).ok()
 }
 
 /// The embeddings of a plan, which are computed if `folder` does not hold them.
@@ -126,15 +135,14 @@ fn embedded(
 ) -> Result<Embeddings, Error> {
     let key = serde_json::to_vec(&plan.about).unwrap_or_default();
     let file = folder.join(format!("{:08x}.safetensors", crc32c::crc32c(&key)));
-    if file.is_file() && Embeddings::about(&file)?.as_ref() == Some(&plan.about) {
-        // A file that is damaged, or of another version of the program, is written again.
-        let of_these = |embeddings: &Embeddings| {
-            embeddings.samples.iter().all(|&sample| (sample as usize) < plan.index.len())
-        };
-        if let Some(embeddings) = Embeddings::read(&file).ok().filter(of_these) {
-            voice.say(format_args!("{name}: its features of these pictures are in {}", shown(&file)));
-            return Ok(embeddings);
-        }
+    // A file that is damaged, or of another version of the program, is written again.
+    let is_of_plan = |embeddings: &Embeddings| {
+        let known = |&sample: &i64| (sample as usize) < plan.index.len();
+        embeddings.about == plan.about && embeddings.samples.iter().all(known)
+    };
+    if let Some(embeddings) = Embeddings::read(&file).ok().filter(is_of_plan) {
+        voice.say(format_args!("{name}: its features of these pictures are in {}", shown(&file)));
+        return Ok(embeddings);
     }
     let About { stage, size, .. } = plan.about;
     voice.say(format_args!(

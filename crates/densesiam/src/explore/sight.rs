@@ -8,6 +8,8 @@ use tch::{Kind, Tensor};
 
 use crate::embeddings::{About, Embeddings};
 use crate::error::Error;
+use crate::tasks::knn::unit;
+use crate::tasks::pretrain::components::{as_colours, largest_axes};
 
 /// Rows that are brought to length 1 at once.
 const AT_ONCE: i64 = 1 << 14;
@@ -91,8 +93,7 @@ impl Sight {
         }
         for first in (0..all).step_by(AT_ONCE as usize) {
             let mut rows = embeddings.patches.narrow(0, first, AT_ONCE.min(all - first));
-            let unit = unit(&rows.to_kind(Kind::Float));
-            rows.copy_(&unit);
+            rows.copy_(&finite_unit(&rows.to_kind(Kind::Float)));
         }
         let mut first = vec![0];
         for [rows, columns] in &embeddings.cells {
@@ -102,7 +103,7 @@ impl Sight {
         let spaced = embeddings.patches.index_select(0, &Tensor::from_slice(&spread_over(all)));
         Ok(Self {
             name: name.to_owned(),
-            means: unit(&embeddings.features),
+            means: finite_unit(&embeddings.features),
             place_of: place_of.collect(),
             first,
             axes: axes(&spaced.to_kind(Kind::Double)),
@@ -164,9 +165,7 @@ impl Sight {
         let place = *self.place_of.get(&sample)?;
         let (mean, axes) = &self.axes;
         let components = (self.patches_of(place).to_kind(Kind::Double) - mean).matmul(axes);
-        // Two standard deviations in each direction span the whole range of a colour.
-        let bytes = ((components * 0.25 + 0.5).clamp(0.0, 1.0) * 255.0).round().to_kind(Kind::Uint8);
-        let bytes = Vec::<u8>::try_from(bytes.contiguous().view([-1])).ok()?;
+        let bytes = Vec::<u8>::try_from(as_colours(&components).contiguous().view([-1])).ok()?;
         let colours = bytes.chunks_exact(3).map(|rgb| [rgb[0], rgb[1], rgb[2]]).collect();
         Some(Colours { cells: self.embeddings.cells[place], share: self.share(place), colours })
     }
@@ -212,20 +211,17 @@ fn spread_over(all: i64) -> Vec<i64> {
 }
 
 /// Rows of length 1; what is not finite counts as 0.
-fn unit(rows: &Tensor) -> Tensor {
-    let rows = rows.nan_to_num(0.0, 0.0, 0.0);
-    &rows / rows.norm_scalaropt_dim(2, [1i64].as_slice(), true).clamp_min(1e-12)
+fn finite_unit(rows: &Tensor) -> Tensor {
+    unit(&rows.nan_to_num(0.0, 0.0, 0.0))
 }
 
 /// The mean of patches `[P, C]`, and the three axes along which they spread most, as columns, divided by that spread.
 fn axes(patches: &Tensor) -> (Tensor, Tensor) {
     let mean = patches.mean_dim(0, false, Kind::Double);
     let centred = patches - &mean;
-    let covariance = centred.tr().matmul(&centred) / patches.size()[0] as f64;
-    let (variances, axes) = covariance.linalg_eigh("L");
-    let channels = patches.size()[1];
-    let three = |of: &Tensor, dimension: i64| of.narrow(dimension, channels - 3, 3).flip([dimension]);
-    (mean, three(&axes, 1) / three(&variances, 0).clamp_min(1e-12).sqrt())
+    let (sums, axes) = largest_axes(&centred);
+    let variances = sums / patches.size()[0] as f64;
+    (mean, axes / variances.clamp_min(1e-12).sqrt())
 }
 
 #[cfg(test)]

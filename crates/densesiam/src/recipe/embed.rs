@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use densesiam_engine::device::PrecisionRequest;
-use densesiam_nn::Architecture;
 use densesiam_nn::EncoderSettings;
 use densesiam_settings::keys::RecipeError;
 use densesiam_settings::tables::{Tables, tables_of};
@@ -11,6 +9,7 @@ use densesiam_settings::{SettingError, within};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use super::training::measuring;
 use super::{DataSettings, Recipe, RunSettings};
 
 /// What `densesiam embed` and `densesiam explore` compute.
@@ -29,16 +28,8 @@ pub struct EmbedRecipe {
 
 impl Default for EmbedRecipe {
     fn default() -> Self {
-        Self {
-            run: RunSettings { precision: PrecisionRequest::Fp32, ..RunSettings::default() },
-            data: DataSettings::default(),
-            encoder: EncoderSettings {
-                architecture: Architecture::ResNet18,
-                zero_residual: false,
-                ..EncoderSettings::default()
-            },
-            embed: EmbedSettings::default(),
-        }
+        let (run, encoder) = measuring();
+        Self { run, data: DataSettings::default(), encoder, embed: EmbedSettings::default() }
     }
 }
 

@@ -1,7 +1,5 @@
 //! The recipe of a k-NN classification: whether the encoder's features of a picture are close to those of its kind.
 
-use densesiam_engine::device::PrecisionRequest;
-use densesiam_nn::Architecture;
 use densesiam_nn::EncoderSettings;
 use densesiam_settings::keys::RecipeError;
 use densesiam_settings::tables::{Tables, tables_of};
@@ -10,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use super::probe::ProbeFeatures;
+use super::training::measuring;
 use super::{DataSettings, Recipe, RunSettings};
 
 /// A whole k-NN classification.
@@ -29,16 +28,8 @@ pub struct KnnRecipe {
 
 impl Default for KnnRecipe {
     fn default() -> Self {
-        Self {
-            run: RunSettings { precision: PrecisionRequest::Fp32, ..RunSettings::default() },
-            data: DataSettings::default(),
-            encoder: EncoderSettings {
-                architecture: Architecture::ResNet18,
-                zero_residual: false,
-                ..EncoderSettings::default()
-            },
-            knn: KnnSettings::default(),
-        }
+        let (run, encoder) = measuring();
+        Self { run, data: DataSettings::default(), encoder, knn: KnnSettings::default() }
     }
 }
 

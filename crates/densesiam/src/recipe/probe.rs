@@ -1,8 +1,6 @@
 //! The recipe of a dense linear probe: one linear layer on the frozen features of an encoder.
 
 use densesiam_data::labelled::{Extent, ReadingSettings};
-use densesiam_engine::device::PrecisionRequest;
-use densesiam_nn::Architecture;
 use densesiam_nn::EncoderSettings;
 use densesiam_settings::keys::RecipeError;
 use densesiam_settings::tables::{Tables, tables_of};
@@ -11,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use super::labels::LabelSettings;
+use super::training::measuring;
 use super::{DataSettings, Recipe, RunSettings};
 
 /// A complete probe. Its default is meant for CamVid; a ResNet-18 takes about a minute there on two cores.
@@ -33,15 +32,12 @@ pub struct ProbeRecipe {
 
 impl Default for ProbeRecipe {
     fn default() -> Self {
+        let (run, encoder) = measuring();
         Self {
-            run: RunSettings { precision: PrecisionRequest::Fp32, ..RunSettings::default() },
+            run,
             data: DataSettings::default(),
             labels: LabelSettings::default(),
-            encoder: EncoderSettings {
-                architecture: Architecture::ResNet18,
-                zero_residual: false,
-                ..EncoderSettings::default()
-            },
+            encoder,
             probe: ProbeSettings::default(),
         }
     }

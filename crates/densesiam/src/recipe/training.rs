@@ -3,7 +3,7 @@
 use densesiam_data::loader::PATIENCE;
 use densesiam_engine::device::{DeviceRequest, PrecisionRequest};
 use densesiam_engine::optimizer::OptimizerSettings;
-use densesiam_nn::Architecture;
+use densesiam_nn::{Architecture, EncoderSettings};
 use densesiam_settings::duration::{Duration, Length};
 use densesiam_settings::{SettingError, require, within};
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,14 @@ impl Default for RunSettings {
             timeout: 900,
         }
     }
+}
+
+/// Run and encoder, by default, of what measures encoders: float32, because a score should not depend on the machine that measures it, and
+/// for encoders that do not state their architecture a ResNet-18 as in torchvision.
+pub(super) fn measuring() -> (RunSettings, EncoderSettings) {
+    let run = RunSettings { precision: PrecisionRequest::Fp32, ..RunSettings::default() };
+    let architecture = Architecture::ResNet18;
+    (run, EncoderSettings { architecture, zero_residual: false, ..EncoderSettings::default() })
 }
 
 impl RunSettings {

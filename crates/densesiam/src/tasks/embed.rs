@@ -16,7 +16,7 @@ use densesiam_nn::{Architecture, EncoderSettings, Mode, ResNet};
 use tch::{Device, Kind, Tensor};
 
 use super::probe::{NamedEncoder, Source};
-use crate::embeddings::{About, identity};
+use crate::embeddings::{About, pinned};
 use crate::error::Error;
 use crate::recipe::Recipe;
 use crate::recipe::embed::{EmbedRecipe, EmbedSettings};
@@ -28,6 +28,8 @@ pub struct Plan {
     pub about: About,
     /// The pictures.
     pub index: Arc<ImageIndex>,
+    /// Where the weights were read: of a run, its checkpoint.
+    pub(crate) source: Source,
     recipe: EmbedRecipe,
     encoder: ResNet,
     device: Device,
@@ -64,14 +66,15 @@ impl Plan {
     /// A setting that is not allowed, or weights or a device that are not available.
     pub fn new(recipe: EmbedRecipe, encoder: &NamedEncoder, index: &Arc<ImageIndex>) -> Result<Self, Error> {
         recipe.validate()?;
+        set_threads(resolve_threads(recipe.run.threads));
         let device = recipe.run.device.resolve()?;
         let (precision, _) = recipe.run.precision.resolve(device);
-        // The newest checkpoint of a run that goes on is another one a moment later.
-        let source = encoder.source.at_checkpoint()?;
+        let (source, weights) = pinned(&encoder.source, recipe.run.seed)?;
         let encoder = NamedEncoder { source, ..encoder.clone() };
         let (resnet, architecture) = encoder.open(&recipe.encoder, device, recipe.run.seed)?;
-        let about = about(&recipe, &encoder.source, (index, architecture, precision))?;
-        Ok(Self { about, index: Arc::clone(index), recipe, encoder: resnet, device, precision })
+        let source = encoder.source;
+        let about = about(&recipe, (&source, weights), (index, architecture, precision));
+        Ok(Self { about, index: Arc::clone(index), source, recipe, encoder: resnet, device, precision })
     }
 
     /// The names of the pictures, relative to the folder that was named.
@@ -90,13 +93,13 @@ impl Plan {
 
 fn about(
     recipe: &EmbedRecipe,
-    source: &Source,
+    (source, weights): (&Source, String),
     (index, architecture, precision): (&ImageIndex, Architecture, Precision),
-) -> Result<About, Error> {
+) -> About {
     let EmbedSettings { size, stage, .. } = recipe.embed;
-    Ok(About {
+    About {
         encoder: source.to_string(),
-        weights: identity(source, recipe.run.seed)?,
+        weights,
         architecture,
         stage,
         stride: EncoderSettings { architecture, ..recipe.encoder }.strides()[stage.place()],
@@ -105,7 +108,7 @@ fn about(
         max_pixels: recipe.data.max_pixels,
         root: canonicalize(index.root()).unwrap_or_else(|_| index.root().into()).display().to_string(),
         pictures: format!("{:016x}", index.fingerprint()),
-    })
+    }
 }
 
 /// Computes the features of all pictures in the order of the index, and hands them to `each`. Pictures that follow each other in one
@@ -120,7 +123,6 @@ pub fn embed(
     interrupt: &Interrupt,
 ) -> Result<usize, Error> {
     let EmbedRecipe { embed: settings, data, .. } = &plan.recipe;
-    set_threads(resolve_threads(plan.recipe.run.threads));
     let reading = ReaderSettings {
         size: settings.size,
         keep_decoded: false,

@@ -206,7 +206,8 @@ fn pooled(resnet: &ResNet, pictures: &Tensor, features: ProbeFeatures) -> Tensor
     })
 }
 
-fn unit(rows: &Tensor) -> Tensor {
+/// Rows `[N, D]` of length 1; a row of zeros stays one.
+pub(crate) fn unit(rows: &Tensor) -> Tensor {
     rows / rows.norm_scalaropt_dim(2, [1i64].as_slice(), true).clamp_min(1e-12)
 }
 

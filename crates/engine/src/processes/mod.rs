@@ -28,8 +28,11 @@ impl Membership {
     /// # Errors
     /// When the port cannot be had.
     pub fn serve(&self) -> Result<Option<StoreServer>, GroupError> {
-        let serves = self.store.served_by == ServedBy::RankZero && self.rank == 0;
-        serves.then(|| StoreServer::start(self.store.port)).transpose()
+        self.serves().then(|| StoreServer::start(self.store.port)).transpose()
+    }
+
+    fn serves(&self) -> bool {
+        self.store.served_by == ServedBy::RankZero && self.rank == 0
     }
 
     /// Waits until the name of the store's host is known here: where machines start together, a name server may learn it later. The
@@ -38,8 +41,7 @@ impl Membership {
     /// # Errors
     /// [`MembershipError::UnknownHost`] if it is not known after `patience`.
     pub fn find_store(&self, patience: Duration) -> Result<(), MembershipError> {
-        let serves = self.store.served_by == ServedBy::RankZero && self.rank == 0;
-        if serves {
+        if self.serves() {
             return Ok(());
         }
         let start = Instant::now();

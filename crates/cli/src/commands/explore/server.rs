@@ -17,8 +17,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use densesiam::error::Error;
-use densesiam::explore::Explorer;
-use densesiam_data::decode::{DecodeLimits, decode};
+use densesiam::explore::{Explorer, read_picture};
+use densesiam_data::decode::DecodeLimits;
 use densesiam_data::index::ImageIndex;
 use densesiam_data::reader::size_seen;
 use densesiam_data::resize::{ResizeScratch, resize_to};
@@ -282,12 +282,7 @@ async fn picture(State(shared): State<Shared>, Query(of): Query<OfSide>) -> Resp
 
 /// A picture whose shorter side has at most so many pixels; `None` if there is none, or if it cannot be read.
 fn jpeg(Shared { index, limits, .. }: &Shared, picture: usize, side: u32) -> Option<Vec<u8>> {
-    if picture >= index.len() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    index.place(picture).read_into(&mut bytes).ok()?;
-    let picture = decode(&bytes, limits).ok()?;
+    let picture = read_picture(index, picture, limits)?;
     let shorter = picture.width.min(picture.height).min(side);
     let [width, height] = size_seen([picture.width, picture.height], shorter);
     let shown = resize_to(&picture, width, height, &mut ResizeScratch::default()).ok()?;

@@ -15,10 +15,7 @@ pub(super) fn principal_components(features: &Tensor, reference: &Tensor) -> Ten
     let features = features.to_device(Device::Cpu).to_kind(Kind::Double).nan_to_num(0.0, 0.0, 0.0);
     let length = features.square().sum_dim_intlist(1, false, Kind::Double).mean(Kind::Double).sqrt();
     let centred = &features - features.mean_dim(0, true, Kind::Double);
-    // The eigenvectors of the covariance, as columns, the largest eigenvalue last.
-    let (_, axes) = centred.tr().matmul(&centred).linalg_eigh("L");
-    let channels = features.size()[1];
-    let largest = axes.narrow(1, channels - 3, 3).flip([1]);
+    let (_, largest) = largest_axes(&centred);
     let components = standardised(&centred.matmul(&largest), LEAST_SPREAD * length.double_value(&[]));
 
     let reference = standardised(&reference.to_device(Device::Cpu).to_kind(Kind::Double), 0.0);
@@ -28,6 +25,21 @@ pub(super) fn principal_components(features: &Tensor, reference: &Tensor) -> Ten
     });
     let placed = most_like(likeness).map(|(component, sign)| components.select(1, component as i64) * sign);
     Tensor::stack(&placed, 1)
+}
+
+/// The three axes along which rows `[P, C]` of mean 0 spread most, the largest first: the sums of squares along them, `[3]`, and the axes
+/// as columns, `[C, 3]`.
+pub(crate) fn largest_axes(centred: &Tensor) -> (Tensor, Tensor) {
+    // Of the covariance, the largest eigenvalue last, eigenvectors as columns.
+    let (sums, axes) = centred.tr().matmul(centred).linalg_eigh("L");
+    let channels = centred.size()[1];
+    let three = |of: &Tensor, dimension: i64| of.narrow(dimension, channels - 3, 3).flip([dimension]);
+    (three(&sums, 0), three(&axes, 1))
+}
+
+/// Components of deviation 1 as bytes of a colour: two deviations in each direction span its whole range.
+pub(crate) fn as_colours(components: &Tensor) -> Tensor {
+    ((components * 0.25 + 0.5).clamp(0.0, 1.0) * 255.0).round().to_kind(Kind::Uint8)
 }
 
 /// Columns of mean 0 and deviation 1, or less if the deviation is below `least`.

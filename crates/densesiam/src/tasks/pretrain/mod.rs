@@ -1,7 +1,7 @@
 //! Pre-training: what its steps learn, and what is shown of the results. The loop is in `training.rs`, the mathematics
 //! in `densesiam_nn::pretrain`.
 
-mod components;
+pub(crate) mod components;
 mod plan;
 mod report;
 mod sheet;

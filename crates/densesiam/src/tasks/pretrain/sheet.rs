@@ -10,7 +10,7 @@ use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
 use tch::{Kind, Tensor};
 
-use super::components::principal_components;
+use super::components::{as_colours, principal_components};
 use super::plan::Plan;
 use densesiam_nn::input::Input;
 use densesiam_report::pictures::{self, INK, Palette, VIEW_COLOURS, fitted, fitted_size};
@@ -136,8 +136,7 @@ impl ContactSheet {
             Tensor::cat(&self.rows.iter().zip(&maps).map(colours).collect::<Vec<_>>(), 0)
         });
         let components = principal_components(&features, &before);
-        // Two standard deviations in each direction span the whole range of a colour.
-        let bytes = ((&components * 0.25 + 0.5).clamp(0.0, 1.0) * 255.0).round().to_kind(Kind::Uint8);
+        let bytes = as_colours(&components);
         self.before = Some(components);
         let mut bytes = Vec::<u8>::try_from(bytes.contiguous().view([-1])).unwrap_or_default();
         let mut drawn = Vec::new();

@@ -11,7 +11,6 @@ use crate::encoder::of_checkpoint;
 use crate::error::Error;
 use crate::home;
 use crate::import::import_encoder;
-use crate::run::locate;
 
 /// Where an encoder's weights come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,19 +105,6 @@ impl NamedEncoder {
                 (encoder, settings.architecture)
             }
             Source::Checkpoint(path) => of_checkpoint(path, device, settings.output_stride)?,
-        })
-    }
-}
-
-impl Source {
-    /// The same, with the newest checkpoint of a run in place of the run.
-    ///
-    /// # Errors
-    /// When it has none.
-    pub(crate) fn at_checkpoint(&self) -> Result<Self, Error> {
-        Ok(match self {
-            Self::Checkpoint(path) => Self::Checkpoint(locate(path)?.1.path),
-            other => other.clone(),
         })
     }
 }
