@@ -34,8 +34,18 @@ const WITH_LIBTORCH: [&str; 21] = [
 const OF_PROCESSOR: [&str; 6] = ["winograd", "batch_norm", "sample", "max_pool", "roi_align", "clusters"];
 
 /// The kernels of `src/cuda`, in the order in which they are compiled as one text: what kernels share is first.
-const OF_CUDA: [&str; 9] =
-    ["vector", "sweep", "moments", "batch_norm", "max_pool", "sample", "stem", "contrast", "cross_entropy"];
+const OF_CUDA: [&str; 10] = [
+    "vector",
+    "sweep",
+    "moments",
+    "batch_norm",
+    "max_pool",
+    "roi_align",
+    "sample",
+    "stem",
+    "contrast",
+    "cross_entropy",
+];
 
 fn main() {
     watch();

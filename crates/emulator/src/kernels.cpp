@@ -12,6 +12,7 @@ namespace {
 #include "moments.cu"
 #include "batch_norm.cu"
 #include "max_pool.cu"
+#include "roi_align.cu"
 #include "sample.cu"
 #include "stem.cu"
 #include "contrast.cu"
@@ -38,7 +39,8 @@ const Kernel ALL[] = {
     NAMED(max_pool_gradient),        NAMED(sample_forward),                   NAMED(sample_gather_gradient),
     NAMED(sample_scatter_gradient),  NAMED(stem_unshuffle),                   NAMED(contrast_inverse_lengths),
     NAMED(contrast_losses),          NAMED(contrast_of_products),             NAMED(contrast_of_rows),
-    NAMED(cross_entropy_losses),     NAMED(cross_entropy_gradient),
+    NAMED(cross_entropy_losses),     NAMED(cross_entropy_gradient),           NAMED(roi_align_forward),
+    NAMED(roi_align_map_gradient),
 };
 
 }  // namespace

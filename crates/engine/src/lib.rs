@@ -8,6 +8,7 @@ pub mod device;
 pub mod environment;
 pub mod interrupt;
 pub mod log;
+pub mod memory;
 pub mod optimizer;
 pub mod processes;
 pub mod run_dir;

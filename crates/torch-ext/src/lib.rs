@@ -24,8 +24,9 @@ pub use layers::{
     roi_align, sample,
 };
 pub use libtorch::{
-    AdamState, SgdStep, allow_tf32, built_with, clear_gradients, cuda_has_bf16, cuda_peak_memory, fused_adam,
-    fused_sgd, load_cuda, show_config, total_norm, upload, version,
+    AdamState, SgdStep, allow_tf32, built_with, clear_gradients, cuda_begin_peak_memory, cuda_has_bf16,
+    cuda_peak_memory, fused_adam, fused_sgd, give_back_free_memory, load_cuda, show_config, total_norm,
+    upload, version,
 };
 pub use processor::processor_kernels;
 

@@ -15,6 +15,8 @@ unsafe extern "C" {
     fn torch_ext_allow_tf32(allow: bool);
     fn torch_ext_cuda_has_bf16(device_index: i64) -> bool;
     fn torch_ext_cuda_peak_memory(device_index: i64) -> i64;
+    fn torch_ext_cuda_begin_peak_memory(device_index: i64);
+    fn torch_ext_give_back_free_memory();
     fn torch_ext_upload(tensor: *const c_void, device_index: i64, output: *mut *mut c_void) -> *mut c_char;
     fn torch_ext_fused_sgd(
         parameters: *const *const c_void,
@@ -98,6 +100,18 @@ pub fn cuda_has_bf16(index: usize) -> bool {
 pub fn cuda_peak_memory(index: usize) -> u64 {
     // SAFETY: takes a number; what C++ throws is answered with 0.
     unsafe { torch_ext_cuda_peak_memory(index as i64) }.max(0) as u64
+}
+
+/// Makes [`cuda_peak_memory`] what tensors on this device hold now.
+pub fn cuda_begin_peak_memory(index: usize) {
+    // SAFETY: takes a number; what C++ throws changes nothing.
+    unsafe { torch_ext_cuda_begin_peak_memory(index as i64) }
+}
+
+/// Gives the memory that C and C++ have freed back to the system, where the allocator has a way to do so (glibc's).
+pub fn give_back_free_memory() {
+    // SAFETY: takes nothing, and moves nothing that is in use.
+    unsafe { torch_ext_give_back_free_memory() }
 }
 
 /// `values` as a tensor of shape `size` on `device`. Neither the host nor the current computation of a CUDA device

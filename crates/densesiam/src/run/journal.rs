@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use densesiam_engine::checkpoint::{CheckpointFolder, tensors_to_safetensors};
 use densesiam_engine::environment::Environment;
 use densesiam_engine::log::{EventFile, MetricsLog, Png, Progress, ProgressLine, Voice};
+use densesiam_engine::memory;
 use densesiam_engine::run_dir::{RunDirectory, RunLayout};
 use image::RgbImage;
 
@@ -63,6 +64,7 @@ impl<'p> Journal<'p> {
         let Contents { bad_files, best, .. } =
             origin.contents().cloned().unwrap_or_else(|| Contents::of(run));
         let files = run.writes().then(|| Files::open(run, origin, step)).transpose()?;
+        memory::begin_peak(run.device);
         let layout = run.layout();
         let (pending, warnings) = (vec![], BTreeMap::new());
         let journal = Self { run, layout, files, best, progress, pending, warnings, bad_files };
@@ -193,7 +195,12 @@ impl<'p> Journal<'p> {
     pub(crate) fn write(&mut self) -> Result<Option<Trouble>, Error> {
         let (mut last, mut seconds, mut not_finite, mut collapsed) = (None, 0.0, None, None);
         let steps = std::mem::take(&mut self.pending);
-        for (row, pending) in Pending::read_all(&steps).into_iter().zip(steps) {
+        let mut rows = Pending::read_all(&steps);
+        let peak = memory::peak_device_megabytes(self.run.device).or_else(memory::peak_megabytes);
+        if let (Some(row), Some(peak)) = (rows.last_mut(), peak) {
+            row.values.push(("peak_memory_megabytes", peak.round()));
+        }
+        for (row, pending) in rows.into_iter().zip(steps) {
             if let Some(files) = &mut self.files {
                 files.write(&row)?;
             }

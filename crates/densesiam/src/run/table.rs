@@ -73,6 +73,11 @@ impl Table {
         self.last(name).map_or("-".to_owned(), |value| format!("{value:.4}"))
     }
 
+    /// The peak of the memory at the last log, with its unit, or a dash.
+    pub fn peak_memory(&self) -> String {
+        self.last("peak_memory_megabytes").map_or("-".to_owned(), |megabytes| format!("{megabytes:.0} MB"))
+    }
+
     /// The median of the numbers of this name; 0 when there are none.
     pub fn median(&self, name: &str) -> f64 {
         let mut values: Vec<f64> = self.values(name).collect();

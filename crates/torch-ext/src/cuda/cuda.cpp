@@ -24,6 +24,8 @@ constexpr KernelName NAMES[] = {
     {"batch_norm_input_gradient", 256},
     {"max_pool_forward", 256},
     {"max_pool_gradient", 256},
+    {"roi_align_forward", 256},
+    {"roi_align_map_gradient", 256},
     {"sample_forward", 256},
     {"sample_gather_gradient", 256},
     {"sample_scatter_gradient", 256},

@@ -20,6 +20,8 @@ enum class CudaKernel {
   batch_norm_input_gradient,
   max_pool_forward,
   max_pool_gradient,
+  roi_align_forward,
+  roi_align_map_gradient,
   sample_forward,
   sample_gather_gradient,
   sample_scatter_gradient,

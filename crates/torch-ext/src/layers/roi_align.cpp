@@ -1,11 +1,14 @@
-// RoIAlign with gradients, by the kernels of the processor, or by matrix products of libtorch.
+// RoIAlign with gradients, by the kernels of the processor, by those of CUDA, or by matrix products of libtorch.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <array>
 #include <cmath>
+#include <utility>
 #include <vector>
 
+#include "../cuda/cuda.h"
 #include "../processor/processor.h"
 #include "layers.h"
 
@@ -95,6 +98,62 @@ struct KernelInput {
         boxes{weights.pictures.data(), weights.rows.data(), weights.columns.data(), values.data()} {}
 };
 
+// The same as cuda/roi_align.cu takes it, in one tensor, so that a single copy brings it to the device.
+struct CudaBoxes {
+  struct Cells {
+    int picture, top, bottom, left, right;
+  };
+  struct Pointers {
+    const void *cells, *rows, *columns, *weights;
+  };
+
+  at::Tensor bytes;
+  Pointers pointers;
+
+  CudaBoxes(const Weights& weights, const Align& align, at::Device device) {
+    std::vector<Cells> cells;
+    for (size_t box = 0; box < weights.pictures.size(); box++) {
+      const auto [top, bottom] = read_by(weights.rows, box, align);
+      const auto [left, right] = read_by(weights.columns, box, align);
+      cells.push_back({weights.pictures[box], top, bottom, left, right});
+    }
+    const std::vector<float> values(weights.values.begin(), weights.values.end());
+    // The parts with the largest numbers first, so that each begins at an address for its numbers.
+    const std::array<Part, 4> parts{part(weights.rows), part(weights.columns), part(values), part(cells)};
+    size_t size = 0;
+    for (const Part& part : parts) size += part.size;
+    bytes = at::empty({int64_t(size)}, at::kByte);
+    char* to = static_cast<char*>(bytes.mutable_data_ptr());
+    for (const Part& part : parts) to = std::copy_n(part.from, part.size, to);
+    if (device.is_cuda()) bytes = bytes.pin_memory().to(device, /*non_blocking=*/true);
+    const char* rows = static_cast<const char*>(bytes.const_data_ptr());
+    const char *columns = rows + parts[0].size, *of_values = columns + parts[1].size, *of_cells = of_values + parts[2].size;
+    pointers = {of_cells, rows, columns, of_values};
+  }
+
+ private:
+  struct Part {
+    const char* from;
+    size_t size;
+  };
+
+  template <typename T>
+  static Part part(const std::vector<T>& values) {
+    return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+  }
+
+  // From the first cell that any bin of a box reads along an axis to behind the last.
+  static std::pair<int, int> read_by(const std::vector<BinCells>& axis, size_t box, const Align& align) {
+    int first = 0, end = 0;
+    for (auto bin = axis.begin() + box * align.bins; bin != axis.begin() + (box + 1) * align.bins; bin++) {
+      if (bin->count == 0) continue;
+      first = end > 0 ? std::min(first, bin->first) : bin->first;
+      end = std::max(end, bin->end());
+    }
+    return {first, end};
+  }
+};
+
 // By libtorch: for a chunk of the boxes of a picture at a time, first along the rows, then along the columns.
 struct Chunks {
   at::Tensor rows, columns;
@@ -159,9 +218,16 @@ struct RoiAlign : Function<RoiAlign> {
     const Align align{scale, int(bins)};
     const Weights weights(boxes, given, align);
     const auto* kernels = roi_align_kernels(given);
-    if (!kernels) return values_by_products(given, weights, align);
-    const auto map = channels_last(given);
+    const auto* cuda = CudaKernels::of_vectors(given);
+    if (!kernels && !cuda) return values_by_products(given, weights, align);
+    const auto map = aligned(channels_last(given));
     auto out = at::empty({boxes.size(0), map.size(1), bins, bins}, map.options(), at::MemoryFormat::ChannelsLast);
+    if (cuda) {
+      const CudaBoxes input(weights, align, map.device());
+      cuda->launch(CudaKernel::roi_align_forward, cuda->blocks_for(vectors_of(out)), {CudaKernels::THREADS}, map.const_data_ptr(),
+                   input.pointers, cuda_shape_of(map, boxes, align), out.mutable_data_ptr());
+      return out;
+    }
     const KernelInput input(weights);
     kernels->forward(map.const_data_ptr(), input.boxes, out.mutable_data_ptr(), shape_of(map, boxes, align), at::get_num_threads());
     return out;
@@ -170,10 +236,16 @@ struct RoiAlign : Function<RoiAlign> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto boxes = context->get_saved_variables()[0];
     const Align align{context->saved_data["scale"].toDouble(), int(context->saved_data["bins"].toInt())};
-    const auto of_out = channels_last(gradients[0]);
+    const auto of_out = aligned(channels_last(gradients[0]));
     auto of_map = at::empty(context->saved_data["size"].toIntVector(), of_out.options(), at::MemoryFormat::ChannelsLast);
     const Weights weights(boxes, of_map, align);
     const auto* kernels = roi_align_kernels(of_map);
+    if (const auto* cuda = CudaKernels::of_vectors(of_map)) {
+      const CudaBoxes input(weights, align, of_map.device());
+      cuda->launch(CudaKernel::roi_align_map_gradient, cuda->blocks_for(vectors_of(of_map)), {CudaKernels::THREADS},
+                   of_out.const_data_ptr(), input.pointers, cuda_shape_of(of_map, boxes, align), of_map.mutable_data_ptr());
+      return {of_map, {}, {}, {}};
+    }
     if (!kernels) return {map_gradient_by_products(of_out, of_map, weights, align), {}, {}, {}};
     const KernelInput input(weights);
     kernels->map_gradient(of_out.const_data_ptr(), input.boxes, of_map.mutable_data_ptr(), shape_of(of_map, boxes, align), at::get_num_threads());
@@ -182,6 +254,13 @@ struct RoiAlign : Function<RoiAlign> {
 
   static RoiAlignShape shape_of(const at::Tensor& map, const at::Tensor& boxes, const Align& align) {
     return {int(map.size(0)), int(map.size(1)), int(map.size(2)), int(map.size(3)), int(boxes.size(0)), align.bins};
+  }
+
+  // With the channels counted in vectors.
+  static RoiAlignShape cuda_shape_of(const at::Tensor& map, const at::Tensor& boxes, const Align& align) {
+    auto shape = shape_of(map, boxes, align);
+    shape.channels /= vector_width(map);
+    return shape;
   }
 };
 

@@ -10,6 +10,9 @@
 #include <dlfcn.h>
 #include <torch/csrc/api/include/torch/types.h>
 #include <torch/csrc/api/include/torch/version.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include <cstdlib>
 #include <cstring>
@@ -115,6 +118,20 @@ int64_t torch_ext_cuda_peak_memory(int64_t device_index) {
   } catch (const std::exception&) {
     return 0;
   }
+}
+
+// Makes that peak what tensors on the device hold now.
+void torch_ext_cuda_begin_peak_memory(int64_t device_index) {
+  try {
+    at::accelerator::resetPeakStats(static_cast<c10::DeviceIndex>(device_index));
+  } catch (const std::exception&) {
+  }
+}
+
+void torch_ext_give_back_free_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 // Whether float32 may be rounded to TF32, of 10 bits, in products on CUDA devices.

@@ -144,6 +144,9 @@ fn maps_and_gradients_may_begin_anywhere_in_memory() {
                 });
             }
             compare("pooling", &maps[..1], &|maps, _| max_pool(&maps[0]));
+            compare("boxes", &maps[..1], &|maps, _| {
+                roi_align(&maps[0], &[[0.0, 1.0, 2.0, 9.0, 20.0], [2.0, 4.0, -3.0, 19.0, 30.0]], 0.25, 3)
+            });
             compare("sampling", &maps[..1], &|maps, moved| {
                 sample(
                     &maps[0],

@@ -122,6 +122,7 @@ impl Trained {
                 let last = ["loss", "spread", "categories_used"].map(|name| (name, metrics.last(name)));
                 figures.extend(last);
                 figures.push(("pictures/s", Some(metrics.median("pictures_per_second"))));
+                figures.push(("memory, MB", metrics.last("peak_memory_megabytes")));
             }
             Self::Segment(_) => {
                 let best = evaluations.values("mIoU").reduce(f64::max).map(|best| 100.0 * best);

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use densesiam_engine::device::{resolve_threads, set_threads};
+use densesiam_engine::memory;
 use densesiam_nn::Group;
 use densesiam_nn::segment::kmeans::Clusters;
 use densesiam_random::{Key, Purpose, RngExt};
 use serde_json::json;
 use tch::Tensor;
 
-use super::limits::peak_memory_megabytes;
 use super::step::noise;
 use super::{least, median};
 use crate::answer::answer_line;
@@ -46,6 +46,6 @@ pub(super) fn run(
         "bench": "clusters", "program": "densesiam", "rows": rows, "dim": dim, "clusters": clusters, "threads": threads,
         "million_rows_per_second": rows as f64 / median(&seconds) / 1e6,
         "seconds": {"round": median(&seconds), "minimum": least(&seconds)},
-        "peak_memory_megabytes": peak_memory_megabytes(),
+        "peak_memory_megabytes": memory::peak_megabytes(),
     }))
 }

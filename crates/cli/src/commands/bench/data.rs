@@ -10,10 +10,11 @@ use densesiam_data::views::Augmentation;
 use densesiam_data::views::aligned::AlignedViews;
 use densesiam_data::views::random::RandomViews;
 use densesiam_engine::device::set_threads;
+use densesiam_engine::memory;
 use serde_json::json;
 use tch::{Device, Kind};
 
-use super::limits::{copy_rate, matrix_product_rate, peak_memory_megabytes};
+use super::limits::{copy_rate, matrix_product_rate};
 use super::{PictureArguments, least, median};
 use crate::answer::answer_line;
 use densesiam::error::Error;
@@ -49,7 +50,7 @@ fn measure<A: Augmentation>(name: &str, arguments: &PictureArguments, augmentati
             whole.push(start.elapsed().as_secs_f64() / count as f64 * 1e3);
         }
     }
-    let peak = peak_memory_megabytes();
+    let peak = memory::peak_megabytes();
     set_threads(1);
     let line = json!({
         "bench": name, "program": "densesiam", "pictures": count, "size": sizes.first(),

@@ -62,25 +62,3 @@ pub(super) fn wait_for(device: Device) {
         Cuda::synchronize(index as i64);
     }
 }
-
-/// The most memory that tensors on a CUDA device have held at once; `None` for the processor.
-pub(super) fn peak_device_memory_megabytes(device: Device) -> Option<f64> {
-    let Device::Cuda(index) = device else { return None };
-    Some(densesiam_torch_ext::cuda_peak_memory(index) as f64 / f64::from(1 << 20))
-}
-
-/// The most memory that this process has held, if the system reports it.
-pub(super) fn peak_memory_megabytes() -> Option<f64> {
-    status_megabytes("VmHWM:")
-}
-
-/// The memory that this process holds, if the system reports it.
-pub(super) fn resident_megabytes() -> Option<f64> {
-    status_megabytes("VmRSS:")
-}
-
-fn status_megabytes(field: &str) -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok().map(|kilobytes| kilobytes / 1024.0)
-}

@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use densesiam_engine::device::{resolve_threads, set_threads};
+use densesiam_engine::memory;
 use densesiam_nn::Store;
 use serde_json::json;
 use tch::Kind;
 
-use super::limits::{copy_rate, matrix_product_rate, peak_device_memory_megabytes, peak_memory_megabytes};
+use super::limits::{copy_rate, matrix_product_rate};
 use super::step::{noise, segment_recipe};
 use super::{least, median};
 use crate::answer::answer_line;
@@ -41,7 +42,7 @@ pub(super) fn run(
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
-    let (peak, peak_on_device) = (peak_memory_megabytes(), peak_device_memory_megabytes(device));
+    let (peak, peak_on_device) = (memory::peak_megabytes(), memory::peak_device_megabytes(device));
     let line = json!({
         "bench": "predict", "program": "densesiam", "architecture": recipe.method().encoder().architecture,
         "size": size, "batch": batch, "categories": categories, "precision": precision,

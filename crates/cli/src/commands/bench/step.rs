@@ -22,6 +22,7 @@ use densesiam_data::views::{Augmentation, Photometric, ViewParameters};
 use densesiam_engine::device::{
     Precision, device_of_process, search_convolutions, set_threads, threads_of_each,
 };
+use densesiam_engine::memory;
 use densesiam_engine::optimizer::{GroupRule, Optimizer};
 use densesiam_geometry::{Fraction, Region, View};
 use densesiam_nn::{Architecture, Group, Predictors, Store};
@@ -30,10 +31,7 @@ use densesiam_settings::duration::{Duration, Horizon, Now};
 use serde_json::json;
 use tch::{Device, Kind};
 
-use super::limits::{
-    copy_rate, matrix_product_rate, peak_device_memory_megabytes, peak_memory_megabytes, sum_seconds,
-    wait_for,
-};
+use super::limits::{copy_rate, matrix_product_rate, sum_seconds, wait_for};
 use super::{StepArguments, least, median};
 use crate::answer::answer_line;
 use crate::commands::processes::{self, Processes};
@@ -150,14 +148,14 @@ pub(super) fn detect(recipe: &str, arguments: &StepArguments) -> Result<(), Erro
         seconds.push(start.elapsed().as_secs_f64());
     }
     let seconds = &seconds[arguments.warmup..];
-    let (batch_size, peak) = (place.common.train.batch_size, peak_memory_megabytes());
+    let (batch_size, peak) = (place.common.train.batch_size, memory::peak_megabytes());
     answer_line(json!({
         "bench": "detect", "program": "densesiam", "architecture": place.architecture, "size": place.size,
         "batch": batch_size, "precision": place.precision, "device": format!("{:?}", place.device),
         "threads": place.threads, "pictures_per_second": batch_size as f64 / median(seconds),
         "seconds": {"detect": median(seconds), "minimum": least(seconds)}, "detections": found,
         "peak_memory_megabytes": peak,
-        "peak_device_memory_megabytes": peak_device_memory_megabytes(place.device),
+        "peak_device_memory_megabytes": memory::peak_device_megabytes(place.device),
     }))
 }
 
@@ -461,7 +459,7 @@ fn print(
     let [step, forward, backward, optimizer] = seconds.each_ref().map(|seconds| median(seconds));
     let (with_limits, batch_size) = (!arguments.no_limits, place.common.train.batch_size);
     // Read before the limits are measured, because their memory does not belong to the step.
-    let (peak, peak_on_device) = (peak_memory_megabytes(), peak_device_memory_megabytes(place.device));
+    let (peak, peak_on_device) = (memory::peak_megabytes(), memory::peak_device_megabytes(place.device));
     let line = json!({
         "bench": name, "program": "densesiam", "architecture": place.architecture, "size": place.size,
         "batch": batch_size, "precision": place.precision, "device": format!("{:?}", place.device),

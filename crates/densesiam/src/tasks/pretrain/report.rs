@@ -63,6 +63,7 @@ fn summary(plan: &Plan, metrics: &Table) -> Vec<Tile> {
             format!("{:.1}", metrics.median("pictures_per_second")),
             "median over the steps",
         ),
+        ("peak memory", metrics.peak_memory(), "of this process; on a CUDA device, of tensors there"),
         ("device", run.machine(), "where the steps ran"),
     ]);
     tiles.into_iter().map(|(name, value, meaning)| Tile { name, value, meaning }).collect()

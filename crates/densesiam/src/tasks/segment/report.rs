@@ -52,6 +52,7 @@ pub(super) fn render(plan: &Plan, journal: &Journal, status: Status) -> Result<S
             format!("{:.1}", metrics.median("pictures_per_second")),
             "median over the steps",
         ),
+        ("peak memory", metrics.peak_memory(), "of this process; on a CUDA device, of tensors there"),
         (
             "cost of an epoch",
             cost.map_or("-".to_owned(), |cost| cost.to_string()),
