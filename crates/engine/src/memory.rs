@@ -6,8 +6,8 @@ use tch::Device;
 
 const MEGABYTE: f64 = (1 << 20) as f64;
 
-/// Makes the peaks below those of what begins now. Freed memory that the allocator of C and C++ has kept, mostly from tensors of an
-/// earlier training of this process, is given back to the system, because it would count as held. Where the system cannot
+/// Makes the peaks below those of what begins now. Freed memory that the allocator has kept, mostly of tensors of an earlier
+/// training of this process, is given back to the system, because it would count as held. Where the system cannot
 /// reset its peak (any but Linux), [`peak_megabytes`] stays that of the whole process.
 pub fn begin_peak(device: Device) {
     densesiam_torch_ext::give_back_free_memory();

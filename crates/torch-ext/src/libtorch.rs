@@ -108,7 +108,7 @@ pub fn cuda_begin_peak_memory(index: usize) {
     unsafe { torch_ext_cuda_begin_peak_memory(index as i64) }
 }
 
-/// Gives the memory that C and C++ have freed back to the system, where the allocator has a way to do so (glibc's).
+/// Gives the memory that was freed back to the system, where the allocator has a way to do so (jemalloc and glibc).
 pub fn give_back_free_memory() {
     // SAFETY: takes nothing, and moves nothing that is in use.
     unsafe { torch_ext_give_back_free_memory() }

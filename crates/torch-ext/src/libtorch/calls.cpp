@@ -128,7 +128,12 @@ void torch_ext_cuda_begin_peak_memory(int64_t device_index) {
   }
 }
 
+// Of jemalloc, where it takes the place of the system's allocator.
+__attribute__((weak)) int mallctl(const char* name, void* old, size_t* old_size, void* given, size_t size);
+
 void torch_ext_give_back_free_memory() {
+  // What every arena (4096) has kept.
+  if (mallctl) mallctl("arena.4096.purge", nullptr, nullptr, nullptr, 0);
 #ifdef __GLIBC__
   malloc_trim(0);
 #endif
