@@ -198,15 +198,25 @@ class Pairs:
         )
 
     def detect(self, name):
-        """With every box a detection, because random weights are sure of nothing: 100 objects a picture."""
+        """With as many proposals of both, however much they overlap, because the box head's work is a share of each; and with
+        every box a detection, because random weights are sure of nothing: 100 objects a picture."""
         step = name.replace("-detect", "-step")
         work = TRANSFERS[step]
         what, ours, theirs = self.transfer(step, work)
         return Pair(
             name,
             f"{work.title.replace('step', 'detection')}, {what.split(', 64 boxes')[0]}, 100 objects a picture",
-            self.ours("detect", work.recipe, *self.steps, *ours, "roi.score_threshold=0"),
-            self.theirs("transfer_step.py", "--inference", *self.steps, *theirs, "--score-threshold", 0),
+            self.ours("detect", work.recipe, *self.steps, *ours, "rpn.nms_threshold=1", "roi.score_threshold=0"),
+            self.theirs(
+                "transfer_step.py",
+                "--inference",
+                *self.steps,
+                *theirs,
+                "--proposal-nms-threshold",
+                1,
+                "--score-threshold",
+                0,
+            ),
         )
 
     def transfer(self, name, work):

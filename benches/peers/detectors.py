@@ -33,6 +33,7 @@ class Settings:
     pre_nms: tuple = (12_000, 6_000)
     post_nms: tuple = (2_000, 1_000)
     rois: int = 512
+    proposal_nms_threshold: float = 0.7
     score_threshold: float = 0.05
 
 
@@ -84,7 +85,7 @@ def mask_rcnn_fpn(arch, classes, settings):
 def rpn(channels, anchors, settings):
     pre_nms, post_nms = (dict(zip(["training", "testing"], of)) for of in (settings.pre_nms, settings.post_nms))
     head = FloatRPNHead(channels, anchors.num_anchors_per_location()[0])
-    network = ProposalNetwork(anchors, head, 0.7, 0.3, 256, 0.5, pre_nms, post_nms, nms_thresh=0.7)
+    network = ProposalNetwork(anchors, head, 0.7, 0.3, 256, 0.5, pre_nms, post_nms, settings.proposal_nms_threshold)
     network.min_size = 1e-6  # only boxes without area are dropped
     return network
 

@@ -77,6 +77,7 @@ def detector(options, classes):
     c4 = options.model == "c4"
     settings = Settings() if c4 else Settings(pre_nms=(2000, 1000), post_nms=(1000, 1000))
     settings.rois, settings.score_threshold = options.rois, options.score_threshold
+    settings.proposal_nms_threshold = options.proposal_nms_threshold
     return (faster_rcnn_c4 if c4 else mask_rcnn_fpn)(options.arch, classes, settings)
 
 
@@ -173,6 +174,7 @@ def main():
     parser.add_argument("--objects", type=int, default=7, help="objects of a picture")
     parser.add_argument("--rois", type=int, default=512, help="boxes of a picture that are learned from")
     parser.add_argument("--score-threshold", type=float, default=0.05, help="of a detection")
+    parser.add_argument("--proposal-nms-threshold", type=float, default=0.7, help="1 keeps all that overlap")
     parser.add_argument("--inference", action="store_true", help="detect instead of training")
     options = step.parse(parser)
     if options.inference and options.model == "fcn":

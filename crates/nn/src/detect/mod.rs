@@ -134,6 +134,9 @@ enum Heads {
 /// Bins of a box of C4 along a side, before the last stage halves them.
 const C4_BINS: i64 = 14;
 
+/// Boxes whose values are computed at once in a detection, so that memory does not grow with the pictures of a batch.
+const BOXES_AT_ONCE: usize = 512;
+
 impl Detector {
     /// Builds the detector in `store` for `classes` classes.
     pub fn new(store: &Store, settings: &Settings, classes: usize) -> Self {
@@ -234,7 +237,11 @@ impl Detector {
             let maps = self.maps(pictures, mode);
             let predicted = self.rpn.forward(&maps);
             let proposals = self.rpn.proposals(&predicted, sizes, false);
-            let values = self.values(&maps, &boxes_of(&proposals, |region| Some(*region)), mode);
+            let boxes = boxes_of(&proposals, |region| Some(*region));
+            let (first, rest) = boxes.split_at(boxes.len().min(BOXES_AT_ONCE));
+            let parts = std::iter::once(first).chain(rest.chunks(BOXES_AT_ONCE));
+            let values: Vec<Tensor> = parts.map(|boxes| self.values(&maps, boxes, mode)).collect();
+            let values = Tensor::cat(&values, 0);
             let found = self.predictor.detections(&values, &proposals, sizes, &self.settings.roi);
             let mut masks = self.mask_head().map(|head| {
                 let values = pool(&maps, &boxes_of(&found, |found| Some(found.region)), MaskHead::BINS);
