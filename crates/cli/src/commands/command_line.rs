@@ -256,7 +256,7 @@ pub(crate) struct EvaluateArguments {
 pub(crate) struct PredictArguments {
     /// A run directory, or a checkpoint's folder
     pub checkpoint: PathBuf,
-    /// A picture, a folder of pictures, or tar shards, whose label maps become OUT/SHARD/NAME.png
+    /// A picture, a folder of pictures, a list file, or tar shards, whose label maps become OUT/SHARD/NAME.png
     pub pictures: PathBuf,
     /// Settings laid over the run's recipe, as key=value (evaluate.size=480); `densesiam keys` explains them
     pub settings: Vec<String>,

@@ -1,14 +1,16 @@
 //! `densesiam embed`: the features of pictures, or of their patches, as a file for other programs.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use densesiam::embeddings::{Format, Rows, Writer};
 use densesiam::error::Error;
 use densesiam::recipe::embed::EmbedRecipe;
 use densesiam::recipe::load;
-use densesiam::tasks::embed::{Plan, embed, pictures_at};
+use densesiam::tasks::embed::{Plan, embed};
 use densesiam::tasks::probe::NamedEncoder;
+use densesiam_data::index::ImageIndex;
 use densesiam_engine::log::{Voice, say};
 use densesiam_text::shown;
 
@@ -19,7 +21,7 @@ use crate::answer::answer_line;
 /// `densesiam embed`
 #[derive(Debug, Args)]
 pub(crate) struct EmbedArguments {
-    /// A picture, a folder of pictures, or tar shards
+    /// A picture, a folder of pictures, a list file, or tar shards
     #[arg(value_parser = path())]
     pub pictures: PathBuf,
     /// Settings laid over the defaults, as key=value (embed.size=320 embed.stage=c4); `densesiam keys` explains them
@@ -46,7 +48,7 @@ pub(super) fn run(arguments: &EmbedArguments) -> Result<(), Error> {
     }
     let recipe: EmbedRecipe = load("", "the defaults", &arguments.settings)?;
     let encoder = NamedEncoder::new("encoder", &arguments.encoder)?;
-    let plan = Plan::new(recipe, &encoder, &pictures_at(&arguments.pictures)?)?;
+    let plan = Plan::new(recipe, &encoder, &Arc::new(ImageIndex::at(&arguments.pictures)?))?;
     let rows = if arguments.patches { Rows::Patches } else { Rows::Pictures };
     let (interrupt, mut writer) = (interrupt()?, Writer::new(out, rows)?);
     let each = |seen| writer.push(&seen, plan.names(&seen.samples));

@@ -80,23 +80,27 @@ fn a_name_that_is_too_long_for_what_is_written_is_shortened_and_said() {
 }
 
 #[test]
-fn pictures_in_shards_have_the_label_maps_of_files() {
+fn pictures_in_shards_and_lists_have_the_label_maps_of_files() {
     let place = place();
     // In bfloat16 predictions of the same files may differ from run to run.
     predict(&place, &["--no-overlays", "run.precision=fp32"]).succeeded();
     place.run(&["data", "pack", "mine", "--out", "shards"]).succeeded();
-    let shards = |root, out| {
+    let of = |root, out| {
         place.run(&["predict", "runs/used", root, "--no-overlays", "run.precision=fp32", "--out", out])
     };
-    shards("shards", "of_shards").succeeded().says(&["mine-000000.tar:text.jpg"]);
+    of("shards", "of_shards").succeeded().says(&["mine-000000.tar:text.jpg"]);
     assert_eq!(files(&place.path("of_shards")), ["legend.json"]);
     let read = |name: &str| fs::read(place.path(name)).unwrap();
     assert!(read("out/tall.png") == read("of_shards/mine-000000/tall.png"));
     assert!(read("out/trip/a.png.png") == read("of_shards/mine-000000/trip/a_2.png"));
-    shards("shards/mine-000000.tar:trip/a_2.png", "one").succeeded();
+    of("shards/mine-000000.tar:trip/a_2.png", "one").succeeded();
     assert!(read("out/trip/a.png.png") == read("one/mine-000000/trip/a_2.png"));
-    shards("shards/{mine,mine}-000000.tar", "twice").exited(2).says(&["two pictures have the same name"]);
+    of("shards/{mine,mine}-000000.tar", "twice").exited(2).says(&["two pictures have the same name"]);
     assert!(!place.path("twice").exists());
+    fs::write(place.path("mine/one.txt"), "tall.png\n").unwrap();
+    of("mine/one.txt", "of_list").succeeded();
+    assert_eq!(files(&place.path("of_list")), ["legend.json", "tall.png"]);
+    assert!(read("out/tall.png") == read("of_list/tall.png"));
 }
 
 #[test]

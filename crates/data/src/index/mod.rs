@@ -101,6 +101,21 @@ impl ImageIndex {
         Self::of_files(parent(list), &found).ok_or_else(|| IndexError::EmptyList { path: path() })
     }
 
+    /// The index of the pictures at a path: of a folder, tar shards or a list file, as [`Self::scan`] finds them, or of one picture,
+    /// as [`Self::single`] does.
+    ///
+    /// # Errors
+    /// An [`IndexError`] if there are none.
+    pub fn at(path: &Path) -> Result<Self, IndexError> {
+        if !path.is_dir() && !path.is_file() && !names_shards(path) {
+            return Self::single(path);
+        }
+        match Self::scan(path) {
+            Err(IndexError::OnePicture { .. } | IndexError::NotAList { .. }) => Self::single(path),
+            index => index,
+        }
+    }
+
     /// The index of one picture: a file, whatever its name, or a member of a shard as logs name it, `SHARD.tar:NAME`
     /// (the first of that name).
     ///

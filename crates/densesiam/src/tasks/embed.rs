@@ -1,12 +1,12 @@
 //! The features of an encoder for all pictures of a folder. Each picture is seen whole, its shorter side at one size.
 
 use std::fs::canonicalize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::image::RgbImage;
-use densesiam_data::index::{ImageIndex, IndexError};
+use densesiam_data::index::ImageIndex;
 use densesiam_data::reader::{Reader, ReaderSettings};
 use densesiam_engine::device::{Precision, resolve_threads, set_threads};
 use densesiam_engine::interrupt::Interrupt;
@@ -46,17 +46,6 @@ pub struct Embedded {
     /// Their maps, `[B, C, h, w]`, float32 on the processor. A cell has `stride` pixels of what was seen; the last ones of a row or
     /// column may extend beyond it.
     pub maps: Tensor,
-}
-
-/// The pictures at a path: a picture, a folder, a list file, or tar shards.
-///
-/// # Errors
-/// When there are none.
-pub fn pictures_at(path: &Path) -> Result<Arc<ImageIndex>, Error> {
-    Ok(Arc::new(match ImageIndex::scan(path) {
-        Err(IndexError::OnePicture { .. } | IndexError::NotAList { .. }) => ImageIndex::single(path)?,
-        index => index?,
-    }))
 }
 
 impl Plan {

@@ -12,7 +12,6 @@ use densesiam::home::expand;
 use densesiam::recipe::embed::EmbedRecipe;
 use densesiam::recipe::{Training, find, load, pretrain::PretrainRecipe, segment::SegmentRecipe};
 use densesiam::run::{Contents, locate};
-use densesiam::tasks::embed::pictures_at;
 use densesiam::tasks::probe::{NamedEncoder, Source, encoders_and_settings};
 use densesiam_data::index::ImageIndex;
 use densesiam_data::labelled::training_pictures;
@@ -28,7 +27,7 @@ use server::Server;
 pub(crate) struct ExploreArguments {
     /// A run directory, a checkpoint's folder or a file of weights
     pub encoder: String,
-    /// The pictures: a folder or tar shards; else those that the run was trained on. Settings as key=value after it
+    /// The pictures: a folder, a list file or tar shards; else those that the run was trained on. Settings as key=value after it
     /// (embed.size=320 embed.stage=c4); `densesiam keys` explains them
     #[arg(value_name = "PICTURES")]
     pub settings: Vec<String>,
@@ -54,10 +53,10 @@ pub(super) fn run(arguments: &ExploreArguments) -> Result<(), Error> {
             format!("{setting} is a setting, and an encoder is meant; settings stand after ENCODER");
         return Err(Error::Usage(message));
     }
-    let index = match pictures {
-        Some(pictures) => pictures_at(&pictures)?,
+    let index = Arc::new(match pictures {
+        Some(pictures) => ImageIndex::at(&pictures)?,
         None => trained_on(&encoders[0])?,
-    };
+    });
     let folder = arguments.index.clone().unwrap_or_else(|| Path::new(&recipe.run.dir).join("explore"));
     let (server, interrupt) = (Server::bind(arguments.port)?, interrupt()?);
     let explorer = Explorer::open(&recipe, &encoders, (&index, &folder), (&Voice::Terminal, &interrupt))?;
@@ -81,17 +80,17 @@ fn is_path(argument: &str) -> bool {
 }
 
 /// The pictures that a run was trained on.
-fn trained_on(encoder: &NamedEncoder) -> Result<Arc<ImageIndex>, Error> {
+fn trained_on(encoder: &NamedEncoder) -> Result<ImageIndex, Error> {
     let unnamed = || Error::Usage("name the pictures too: densesiam explore ENCODER PICTURES".into());
     let Source::Checkpoint(path) = &encoder.source else { return Err(unnamed()) };
     let (run, checkpoint) = locate(path)?;
     let run = run.display().to_string();
     match Contents::read(&checkpoint)?.task.as_str() {
-        "pretrain" => pictures_at(Path::new(&find::<PretrainRecipe>(&run, &[])?.common().data.root)),
+        "pretrain" => Ok(ImageIndex::at(Path::new(&find::<PretrainRecipe>(&run, &[])?.common().data.root))?),
         "segment" => {
             let mut recipe = find::<SegmentRecipe>(&run, &[])?;
             let (root, layout) = (recipe.common().data.root.clone(), recipe.labels.layout()?);
-            Ok(Arc::new(training_pictures(Path::new(&root), layout, &recipe.labels.train)?))
+            Ok(training_pictures(Path::new(&root), layout, &recipe.labels.train)?)
         }
         _ => Err(unnamed()),
     }

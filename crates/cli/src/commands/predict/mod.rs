@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use densesiam_data::decode::DecodeLimits;
-use densesiam_data::index::{ImageIndex, Place, names_shards};
+use densesiam_data::index::{ImageIndex, Place};
 use densesiam_data::loader::SampleError;
 use densesiam_data::reader::{ReadPicture, Reader, ReaderSettings};
 use densesiam_engine::interrupt::Interrupt;
@@ -53,8 +53,7 @@ pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
 
 /// The pictures to predict, and the common part of the names of the files of each.
 fn pictures_of(root: &Path) -> Result<(Arc<ImageIndex>, Vec<PathBuf>), Error> {
-    let many = root.is_dir() || names_shards(root);
-    let index = if many { ImageIndex::scan(root)? } else { ImageIndex::single(root)? };
+    let index = ImageIndex::at(root)?;
     let stems = stems(&(0..index.len()).map(|sample| index.relative_path(sample)).collect::<Vec<_>>());
     Ok((Arc::new(index), stems))
 }
