@@ -70,7 +70,9 @@ fn folders_without_results_and_other_classes_are_refused() {
     std::fs::write(folder.path().join("comp4_det_test_dog.txt"), "a 0.5 1 1 2 2").unwrap();
     std::fs::write(folder.path().join("readme.txt"), "no results").unwrap();
     assert_eq!(read().unwrap().len(), 1);
-    std::fs::write(folder.path().join("comp4_det_test_cow.txt"), "").unwrap();
+    std::fs::write(folder.path().join("comp4_det_test_cow.txt"), "\n").unwrap();
+    assert_eq!(read().unwrap().len(), 1);
+    std::fs::write(folder.path().join("comp4_det_test_cow.txt"), "a 0.5 1 1 2 2").unwrap();
     assert!(read().unwrap_err().ends_with("is of a class that the data set does not have; it has dog, cat"));
     std::fs::write(folder.path().join("comp4_det_test_cat.txt"), b"\x1f\x8b\x08\x08abcd").unwrap();
     assert!(read().unwrap_err().contains("it is compressed by gzip"));

@@ -25,7 +25,7 @@ const BUFFER: usize = 256 << 10;
 const SHORTEST_POLYGON: usize = 6;
 
 impl<N: CocoCoordinate> CocoFile<N> {
-    /// Reads the ground truth at `path`, in a few seconds for each 100 MB of it, with less memory than the file takes.
+    /// Reads the ground truth at `path`, in a second or two for each 100 MB of it, with some twice the memory that the file takes.
     ///
     /// # Errors
     /// A [`CocoError`] if it cannot be read, is damaged, or contradicts itself.

@@ -80,7 +80,7 @@ pub enum VocResultFault {
 }
 
 /// Reads the results in `folder`, of pictures and classes that are numbered by their place in the lists. A class without a
-/// file has no detection.
+/// file has no detection, and an empty file may be of any class.
 ///
 /// # Errors
 /// A [`VocResultError`] for the first file that cannot be used, and if there is none.
@@ -98,13 +98,14 @@ pub fn read_voc_results(
         return Err(of_folder(VocResultFault::NoFile));
     }
     for (name, path) in paths {
-        let read = classes.iter().position(|class| *class == name);
+        let class = classes.iter().position(|class| *class == name);
         let unknown = || VocResultFault::UnknownClass { classes: classes.join(", ") };
-        let read = read.ok_or_else(unknown).and_then(|class| {
-            detections.extend(parse_voc_results(&text(&path)?, class, &numbers)?);
-            Ok(())
+        let read = text(&path).and_then(|text| match class {
+            // What knows more classes than these pictures have writes a file for each.
+            None if text.trim().is_empty() => Ok(Vec::new()),
+            class => parse_voc_results(&text, class.ok_or_else(unknown)?, &numbers),
         });
-        read.map_err(|fault| VocResultError { path, fault })?;
+        detections.extend(read.map_err(|fault| VocResultError { path, fault })?);
     }
     Ok(detections)
 }
