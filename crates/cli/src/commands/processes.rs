@@ -208,8 +208,8 @@ impl GoingOn {
         self.asked || self.restarts > 0
     }
 
-    /// Whether there is a run in this directory, and it does. A run that another launch has begun, or none, is not what a launcher means: it was there
-    /// before, and the first attempt has not come so far.
+    /// Whether there is a run in this directory, and it does. A run that another launch has begun, or none, is not what a launcher
+    /// means: it was there before, and the first attempt has not come so far.
     pub(super) fn is_meant(&self, run: &RunLayout) -> bool {
         run.recipe().is_file() && (self.asked || self.restarts > 0 && self.has_begun(run))
     }

@@ -5,10 +5,10 @@
 
 #include <array>
 #include <cmath>
-#include <utility>
 #include <vector>
 
 #include "../cuda/cuda.h"
+#include "../libtorch/upload.h"
 #include "../processor/processor.h"
 #include "layers.h"
 
@@ -32,6 +32,7 @@ struct Align {
 // The cells that each bin of each box reads, along both axes, with their weights in float64.
 struct Weights {
   std::vector<int> pictures;
+  std::vector<CellRange> read_rows, read_columns;
   std::vector<BinCells> rows, columns;
   std::vector<double> values;
 
@@ -42,8 +43,8 @@ struct Weights {
       TORCH_CHECK(picture >= 0 && picture < map.size(0), "RoIAlign of picture ", picture, " of ", map.size(0));
       for (int edge = 1; edge < NUMBERS; edge++) TORCH_CHECK(std::isfinite(numbers[edge]), "RoIAlign of a box that ends at ", numbers[edge]);
       pictures.push_back(int(picture));
-      append(rows, numbers[2], numbers[4], map.size(2), align);
-      append(columns, numbers[1], numbers[3], map.size(3), align);
+      read_rows.push_back(append(rows, numbers[2], numbers[4], map.size(2), align));
+      read_columns.push_back(append(columns, numbers[1], numbers[3], map.size(3), align));
     }
   }
 
@@ -60,10 +61,12 @@ struct Weights {
 
  private:
   // Adds the bins of a box along an axis, of a map with so many cells: each is the mean of as many samples as it has cells, rounded
-  // up. A sample more than a cell outside counts as 0, one less than that is moved to the border.
-  void append(std::vector<BinCells>& axis, double low, double high, int64_t cells, const Align& align) {
+  // up. A sample more than a cell outside counts as 0, one less than that is moved to the border. Returns the cells that any of them
+  // reads.
+  CellRange append(std::vector<BinCells>& axis, double low, double high, int64_t cells, const Align& align) {
     low = low * align.scale - 0.5, high = high * align.scale - 0.5;
     const double bin = (high - low) / align.bins, samples = std::max(std::ceil(bin), 0.0);
+    CellRange range;
     for (int index = 0; index < align.bins; index++) {
       const double start = low + index * bin, step = bin / samples;
       // Samples far outside are left out at once, however many there are.
@@ -78,8 +81,10 @@ struct Weights {
         add(read, left, (1 - (at - left)) / samples);
         if (at > left) add(read, left + 1, (at - left) / samples);
       }
+      if (read.count > 0) range = {range.end > 0 ? std::min(range.first, read.first) : read.first, std::max(range.end, read.end())};
       axis.push_back(read);
     }
+    return range;
   }
 
   void add(BinCells& read, int cell, double weight) {
@@ -95,7 +100,7 @@ struct KernelInput {
 
   explicit KernelInput(const Weights& weights)
       : values(weights.values.begin(), weights.values.end()),
-        boxes{weights.pictures.data(), weights.rows.data(), weights.columns.data(), values.data()} {}
+        boxes{weights.pictures.data(), weights.read_rows.data(), weights.rows.data(), weights.columns.data(), values.data()} {}
 };
 
 // The same as cuda/roi_align.cu takes it, in one tensor, so that a single copy brings it to the device.
@@ -110,12 +115,11 @@ struct CudaBoxes {
   at::Tensor bytes;
   Pointers pointers;
 
-  CudaBoxes(const Weights& weights, const Align& align, at::Device device) {
+  CudaBoxes(const Weights& weights, at::Device device) {
     std::vector<Cells> cells;
     for (size_t box = 0; box < weights.pictures.size(); box++) {
-      const auto [top, bottom] = read_by(weights.rows, box, align);
-      const auto [left, right] = read_by(weights.columns, box, align);
-      cells.push_back({weights.pictures[box], top, bottom, left, right});
+      const CellRange rows = weights.read_rows[box], columns = weights.read_columns[box];
+      cells.push_back({weights.pictures[box], rows.first, rows.end, columns.first, columns.end});
     }
     const std::vector<float> values(weights.values.begin(), weights.values.end());
     // The parts with the largest numbers first, so that each begins at an address for its numbers.
@@ -125,7 +129,7 @@ struct CudaBoxes {
     bytes = at::empty({int64_t(size)}, at::kByte);
     char* to = static_cast<char*>(bytes.mutable_data_ptr());
     for (const Part& part : parts) to = std::copy_n(part.from, part.size, to);
-    if (device.is_cuda()) bytes = bytes.pin_memory().to(device, /*non_blocking=*/true);
+    bytes = upload(bytes, device);
     const char* rows = static_cast<const char*>(bytes.const_data_ptr());
     const char *columns = rows + parts[0].size, *of_values = columns + parts[1].size, *of_cells = of_values + parts[2].size;
     pointers = {of_cells, rows, columns, of_values};
@@ -140,17 +144,6 @@ struct CudaBoxes {
   template <typename T>
   static Part part(const std::vector<T>& values) {
     return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
-  }
-
-  // From the first cell that any bin of a box reads along an axis to behind the last.
-  static std::pair<int, int> read_by(const std::vector<BinCells>& axis, size_t box, const Align& align) {
-    int first = 0, end = 0;
-    for (auto bin = axis.begin() + box * align.bins; bin != axis.begin() + (box + 1) * align.bins; bin++) {
-      if (bin->count == 0) continue;
-      first = end > 0 ? std::min(first, bin->first) : bin->first;
-      end = std::max(end, bin->end());
-    }
-    return {first, end};
   }
 };
 
@@ -223,7 +216,7 @@ struct RoiAlign : Function<RoiAlign> {
     const auto map = aligned(channels_last(given));
     auto out = at::empty({boxes.size(0), map.size(1), bins, bins}, map.options(), at::MemoryFormat::ChannelsLast);
     if (cuda) {
-      const CudaBoxes input(weights, align, map.device());
+      const CudaBoxes input(weights, map.device());
       cuda->launch(CudaKernel::roi_align_forward, cuda->blocks_for(vectors_of(out)), {CudaKernels::THREADS}, map.const_data_ptr(),
                    input.pointers, cuda_shape_of(map, boxes, align), out.mutable_data_ptr());
       return out;
@@ -241,7 +234,7 @@ struct RoiAlign : Function<RoiAlign> {
     const Weights weights(boxes, of_map, align);
     const auto* kernels = roi_align_kernels(of_map);
     if (const auto* cuda = CudaKernels::of_vectors(of_map)) {
-      const CudaBoxes input(weights, align, of_map.device());
+      const CudaBoxes input(weights, of_map.device());
       cuda->launch(CudaKernel::roi_align_map_gradient, cuda->blocks_for(vectors_of(of_map)), {CudaKernels::THREADS},
                    of_out.const_data_ptr(), input.pointers, cuda_shape_of(of_map, boxes, align), of_map.mutable_data_ptr());
       return {of_map, {}, {}, {}};

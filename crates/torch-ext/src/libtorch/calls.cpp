@@ -23,6 +23,24 @@
 #include <vector>
 
 #include "../border.h"
+#include "upload.h"
+
+at::Tensor upload(const at::Tensor& tensor, at::Device device) {
+  if (!device.is_cuda()) return tensor;
+  const c10::impl::VirtualGuardImpl streams(at::kCUDA);
+  const c10::Stream computing = streams.getStream(device);
+  // libtorch returns the streams of its pool in turn. One is enough, and memory freed by one is not reused by
+  // another.
+  static const c10::Stream copying = streams.getStreamFromGlobalPool(device, /*isHighPriority=*/false);
+  const auto pinned = tensor.pin_memory();
+  const c10::StreamGuard guard(copying.device() == device ? copying : computing);
+  const auto uploaded = pinned.to(device, /*non_blocking=*/true);
+  c10::Event arrived(at::kCUDA);
+  arrived.record(guard.current_stream());
+  arrived.block(computing);
+  uploaded.record_stream(computing);
+  return uploaded;
+}
 
 extern "C" {
 
@@ -90,23 +108,11 @@ char* torch_ext_fused_adam(void* const* parameters, void* const* gradients, void
   });
 }
 
-// A copy of `tensor`, which is on the processor, on a CUDA device. Neither the host nor the current computation of the
-// device waits: the copy uses page-locked memory and a separate stream, and later work waits for it.
+// A copy of `tensor` on a CUDA device, by upload().
 char* torch_ext_upload(void* tensor, int64_t device_index, void** output) {
   return message_of([&] {
     const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(device_index));
-    const c10::impl::VirtualGuardImpl streams(at::kCUDA);
-    const c10::Stream computing = streams.getStream(device);
-    // libtorch returns the streams of its pool in turn. One is enough, and memory freed by one is not reused by
-    // another.
-    static const c10::Stream copying = streams.getStreamFromGlobalPool(device, /*isHighPriority=*/false);
-    const auto pinned = static_cast<at::Tensor*>(tensor)->pin_memory();
-    const c10::StreamGuard guard(copying.device() == device ? copying : computing);
-    *output = new at::Tensor(pinned.to(device, /*non_blocking=*/true));
-    c10::Event arrived(at::kCUDA);
-    arrived.record(guard.current_stream());
-    arrived.block(computing);
-    static_cast<at::Tensor*>(*output)->record_stream(computing);
+    *output = new at::Tensor(upload(*static_cast<at::Tensor*>(tensor), device));
   });
 }
 

@@ -12,19 +12,6 @@ namespace {
 // Channels that are summed at a time, so that the sums of all bins stay in the cache.
 constexpr int BLOCK = 32;
 
-// The rows that any bin of a box reads.
-struct Rows {
-  int first, end;
-
-  Rows(const BinCells* bins, int count) : first(1 << 30), end(0) {
-    for (int bin = 0; bin < count; bin++) {
-      if (bins[bin].count == 0) continue;
-      first = std::min(first, bins[bin].first);
-      end = std::max(end, bins[bin].end());
-    }
-  }
-};
-
 void add(float* __restrict to, const float* __restrict from, float weight, int count) {
   for (int i = 0; i < count; i++) to[i] += weight * from[i];
 }
@@ -38,7 +25,7 @@ void forward(const void* given_map, RoiAlignBoxes boxes, void* given_out, RoiAli
 #pragma omp for schedule(dynamic, 4)
     for (int box = 0; box < shape.boxes; box++) {
       const BinCells *rows = boxes.rows + size_t(box) * bins, *columns = boxes.columns + size_t(box) * bins;
-      const Rows range(rows, bins);
+      const CellRange range = boxes.read_rows[box];
       const T* map = static_cast<const T*>(given_map) + size_t(boxes.pictures[box]) * shape.height * shape.width * channels;
       T* out = static_cast<T*>(given_out) + size_t(box) * bins * bins * channels;
       for (int c = 0; c < channels; c += BLOCK) {
@@ -80,7 +67,7 @@ void map_gradient(const void* given_of_out, RoiAlignBoxes boxes, void* given_of_
       for (int box = 0; box < shape.boxes; box++) {
         if (boxes.pictures[box] != picture) continue;
         const BinCells *rows = boxes.rows + size_t(box) * bins, *columns = boxes.columns + size_t(box) * bins;
-        const Rows range(rows, bins);
+        const CellRange range = boxes.read_rows[box];
         const T* of_out = static_cast<const T*>(given_of_out) + size_t(box) * bins * bins * channels + c;
         for (int bin = 0; bin < bins * bins; bin++)
           for (int i = 0; i < count; i++) of_bins[bin * BLOCK + i] = of_out[size_t(bin) * channels + i];

@@ -21,9 +21,15 @@ struct BinCells {
   bool reads(int cell) const { return cell >= first && cell < end(); }
 };
 
+// Cells along an axis, from the first to behind the last; none if it ends at 0.
+struct CellRange {
+  int first = 0, end = 0;
+};
+
 struct RoiAlignBoxes {
-  // The picture of each box, [boxes].
+  // The picture of each box, and the rows that any of its bins reads, [boxes] each.
   const int* pictures;
+  const CellRange* read_rows;
   // [boxes, bins] each.
   const BinCells *rows, *columns;
   const float* weights;
