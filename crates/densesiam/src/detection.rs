@@ -1,11 +1,13 @@
 //! A trained detector, opened for use.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use densesiam_data::detection::resized;
+use densesiam_data::detection::{DetectionSet, resized};
 use densesiam_data::image::RgbImage;
 use densesiam_data::resize::{ResizeScratch, resize_to};
 use densesiam_engine::checkpoint::Checkpoint;
+use densesiam_nn::Group;
 use densesiam_nn::detect::{Detected, Detector};
 use densesiam_nn::input::Input;
 
@@ -13,7 +15,7 @@ use crate::error::Error;
 use crate::recipe::transfer::Model;
 use crate::recipe::transfer::detection::DetectionRecipe;
 use crate::run::{Contents, locate, opened};
-use crate::tasks::transfer::detection::{multiple, padded};
+use crate::tasks::transfer::detection::{DetectionEvaluation, evaluate, multiple, padded, reading};
 
 /// A trained detector: the network with what is needed to use it.
 pub struct ObjectDetection {
@@ -51,6 +53,16 @@ impl ObjectDetection {
                 Detector::new(store, &recipe.model, contents.classes.len())
             })?;
         Ok(Self { classes: contents.classes, step: checkpoint.manifest.step, input, recipe, detector })
+    }
+
+    /// Scores the detector on a set whose classes are its own.
+    ///
+    /// # Errors
+    /// When a picture cannot be read.
+    pub fn evaluate(&self, set: &Arc<DetectionSet>) -> Result<DetectionEvaluation, Error> {
+        let Self { recipe, detector, input, .. } = self;
+        let workers = recipe.common.data.workers.max(1);
+        evaluate(set, &reading(recipe, workers), recipe, (detector, input), (&Group::alone(), self.step))
     }
 
     /// The objects in a picture, by falling score, in its pixels. The detector sees it at the evaluation's size.

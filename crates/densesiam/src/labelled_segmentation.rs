@@ -1,11 +1,14 @@
 //! A segmentation that was trained with labels, opened for use.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use densesiam_data::image::RgbImage;
+use densesiam_data::labelled::{LabelledSet, names_listed};
 use densesiam_data::opencv::WindowResizer;
 use densesiam_engine::checkpoint::Checkpoint;
 use densesiam_engine::run_dir::RunLayout;
+use densesiam_nn::Group;
 use densesiam_nn::fcn::Fcn;
 use densesiam_nn::input::Input;
 use densesiam_report::pictures::Palette;
@@ -15,7 +18,7 @@ use crate::recipe::transfer::Model;
 use crate::recipe::transfer::segmentation::FcnRecipe;
 use crate::run::{Contents, Table, locate, opened};
 use crate::segmentation::pixels::{STRIP_VALUES, categories};
-use crate::tasks::transfer::segmentation::inference;
+use crate::tasks::transfer::segmentation::{FcnEvaluation, evaluate, inference, reading};
 
 /// A trained network with what is needed to use it.
 pub struct LabelledSegmentation {
@@ -63,6 +66,21 @@ impl LabelledSegmentation {
             recipe,
             network,
         })
+    }
+
+    /// Scores the network on a labelled set of its classes.
+    ///
+    /// # Errors
+    /// When the set has other classes, or a picture or label map cannot be read.
+    pub fn evaluate(&self, set: &Arc<LabelledSet>) -> Result<FcnEvaluation, Error> {
+        let Self { recipe, network, input, .. } = self;
+        let names = set.taxonomy.names();
+        if !names.iter().eq(&self.classes) {
+            let (own, other) = (names_listed(&self.classes), names_listed(&names));
+            return Err(Error::Usage(format!("{} has the classes {other}, and the network {own}", set.name)));
+        }
+        let reading = reading(recipe, recipe.common.data.workers.max(1));
+        evaluate(set, reading, recipe, (network, input), &Group::alone())
     }
 
     /// The class of each pixel of a picture, row by row. The network sees it as in an evaluation.

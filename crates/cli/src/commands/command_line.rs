@@ -44,8 +44,9 @@ pub(crate) enum Command {
     /// LIST names the variants; the paper's ablations are carried by the program (see `densesiam recipes`). Runs lie in
     /// run.dir/LIST/VARIANT_sSEED; the same command goes on where an earlier one stopped.
     Ablate(ablate::AblateArguments),
-    /// Score a trained segmentation on labelled pictures, or anybody's detections
+    /// Score a trained segmentation or detector on pictures with labels, or anybody's detections
     ///
+    /// The pictures are those of labels.val or objects.val below data.root, as in the run's recipe unless settings name others.
     /// A segmentation is scored under the optimal one-to-one assignment of pseudo-categories to classes, which is the
     /// published protocol, and many-to-one, where each pseudo-category stands for the class that most of its pixels have.
     /// With --detections and --ground-truth, files of objects are compared by COCO's rules, or a folder of results with
@@ -226,7 +227,7 @@ pub(crate) struct EvaluateArguments {
     /// A run directory, or a checkpoint's folder
     #[arg(required_unless_present = "detections")]
     pub checkpoint: Option<PathBuf>,
-    /// Settings laid over the run's recipe, as key=value (data.root=DIR labels.val=test); `densesiam keys` explains them
+    /// Settings laid over the run's recipe, as key=value (data.root=DIR labels.val=test objects.val=test); `densesiam keys` explains them
     pub settings: Vec<String>,
     /// Detections to score in place of a run: COCO's list of results, or a folder of VOC's files `comp4_det_test_CLASS.txt`
     #[arg(long, requires = "ground_truth", conflicts_with = "checkpoint", value_parser = path())]
@@ -237,15 +238,24 @@ pub(crate) struct EvaluateArguments {
     /// Compare masks in place of boxes, by COCO's rules; VOC's format has none
     #[arg(long, requires = "detections")]
     pub masks: bool,
-    /// The split of a folder in VOC's format: test, or 2007/test
-    #[arg(long, requires = "detections", default_value = "test")]
-    pub split: String,
-    /// VOC's rule of 2007 (eleven points), or that of 2012 (area)
-    #[arg(long, requires = "detections", value_parser = ["2007", "2012"], default_value = "2007")]
-    pub rule: String,
+    /// The split of a folder in VOC's format, 2007/test; test if it is left out
+    #[arg(long, requires = "detections")]
+    pub split: Option<String>,
+    /// The classes of a folder in VOC's format, with commas, in place of VOC's 20 or those that the annotations name
+    #[arg(long, requires = "detections", value_name = "NAMES", value_delimiter = ',')]
+    pub classes: Vec<String>,
+    /// VOC's rule: 2007 (eleven points), if it is left out, or 2012 (area)
+    #[arg(long, requires = "detections", value_parser = ["2007", "2012"])]
+    pub rule: Option<String>,
     /// Score VOC's boxes without the rounding that published figures have
     #[arg(long, requires = "detections")]
     pub exact: bool,
+    /// A folder to write a detector's detections to, as results.json with the ids of COCO's annotations, or as VOC's files
+    #[arg(long, conflicts_with = "detections", value_parser = path())]
+    pub out: Option<PathBuf>,
+    /// Replace detections that are there
+    #[arg(long, requires = "out")]
+    pub overwrite: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -212,7 +212,10 @@ fn every_fault_of_a_set_in_cocos_format_is_counted_and_named() {
     }
     assert_eq!((&train["objects"], &train["without_object"]), (&json!({"cat": 1, "dog": 4}), &json!(3)));
     // What ends the reading of one file does not end the check of the others.
-    assert_eq!(kinds(val), [("splits that cannot be used", 1)]);
+    assert_eq!(
+        kinds(val),
+        [("entries that cannot be used", 1), ("listed pictures not there", 1), ("sets without an object", 1)]
+    );
     check("coco", &["--split", "val"]).exited(3).prints(&["instances_val.json: has the picture 1 twice"]);
     check("coco", &["--split", "train", "--classes", "dog,cow"])
         .exited(3)
@@ -223,8 +226,12 @@ fn every_fault_of_a_set_in_cocos_format_is_counted_and_named() {
     fs::copy(place.path(file), place.path("mine.json")).unwrap();
     check("mine.json", &[]).exited(3).prints(&[
         "set              coco mine\n",
-        "4 listed, 0 there",
+        "4 listed, not looked for, because none lies near the file, 3 without an object\n",
+        "outlines         of 4 objects that are no crowds\n",
         "faults           5\n",
+    ]);
+    check("coco", &["--split", "test"]).exited(3).prints(&[
+        "the split test has no annotations in COCO's format: there is no coco/annotations/instances_test.json, no ",
     ]);
     check("mine.json", &["--split", "val"]).exited(2).says(&["--split is for a folder"]);
     check("none.json", &[]).exited(3).prints(&["none.json: cannot be read"]);

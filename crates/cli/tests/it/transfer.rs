@@ -141,6 +141,13 @@ fn a_detector_draws_boxes_and_its_results_are_scored_as_in_its_run() {
         .run(&["predict", "runs/detector", &pictures, "--out", "found"])
         .exited(2)
         .says(&["exists", "--overwrite"]);
+    fs::remove_file(place.path("found/results.json")).unwrap();
+    place
+        .run(&["predict", "runs/detector", &pictures, "--out", "found"])
+        .exited(2)
+        .says(&[".boxes.png", "--overwrite"]);
+    let among = ["predict", "runs/detector", &pictures, "--out", &pictures];
+    place.run(&among).exited(2).says(&["--out is the folder of the pictures"]);
 
     // The encoder leaves a detector as it leaves a pre-training.
     for (format, file) in [("detectron2", "encoder.pkl"), ("torchvision", "encoder.pth")] {
@@ -170,6 +177,30 @@ fn a_detector_draws_boxes_and_its_results_are_scored_as_in_its_run() {
             [&last[figure], &scored["figures"][figure]].map(|value| value.as_f64().unwrap());
         assert!((of_run - of_files).abs() < 1e-12, "{figure}: {of_run} {of_files}");
     }
+    // The run itself is scored on any split, and writes what it has found there.
+    let of_run = ["evaluate", "runs/detector", "--json", "--out", "again"];
+    let again: serde_json::Value = serde_json::from_str(&place.run(&of_run).succeeded().stdout()).unwrap();
+    assert_eq!((&again["AP50"], &again["class_AP50"]), (&last["AP50"], &last["class_AP50"]));
+    let names = |folder: &str| {
+        let entries = fs::read_dir(place.path(folder)).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(names("again"), names("runs/detector/detections"));
+    place.run(&of_run).exited(2).says(&["again/results.json", "--overwrite"]);
+    place.run(&["evaluate", "runs/detector", "objects.val=[\"train\"]"]).succeeded().prints(&[
+        "voc train, ",
+        "pictures, after ",
+        "AP50",
+        "\nhill",
+        "\nlake",
+    ]);
+    let files = ["evaluate", "--detections", "again", "--ground-truth", &root, "--split", "val"];
+    place.run(&[&files[..], &["--classes", "lake,hill,tree"]].concat()).succeeded().prints(&["\ntree "]);
+    place.run(&[&files[..], &["--classes", "lake"]].concat()).exited(3).says(&["names the class hill"]);
+    place
+        .run(&["evaluate", "--detections", "again/results.json", "--ground-truth", &root])
+        .exited(2)
+        .says(&["is a folder in VOC's format", "a file; name the folder"]);
 }
 
 #[test]
@@ -197,6 +228,11 @@ fn the_label_maps_of_a_segmentation_have_the_confusion_of_its_run() {
         }
     }
     assert_eq!(serde_json::json!(confusion), last["confusion"]);
+    let again = place.run(&["evaluate", "runs/labels", "--json"]).succeeded();
+    let again: serde_json::Value = serde_json::from_str(&again.stdout()).unwrap();
+    assert_eq!((&again["confusion"], &again["mIoU"]), (&last["confusion"], &last["mIoU"]));
+    place.run(&["evaluate", "runs/labels", "labels.val=train"]).succeeded().prints(&["mIoU", "accuracy"]);
+    place.run(&["evaluate", "runs/labels", "labels.val="]).exited(2).says(&["no labelled pictures"]);
     let legend = fs::read_to_string(place.path("found/legend.json")).unwrap();
     let legend: serde_json::Value = serde_json::from_str(&legend).unwrap();
     assert_eq!(legend["labels"].as_array().unwrap().len(), classes);

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use densesiam_geometry::Region;
 use densesiam_text::shown;
 
+use super::DetectionError;
 use super::survey::{is_empty, leaves};
 use crate::check::{Fault, examined};
 use crate::decode::{DecodeLimits, decode_into};
@@ -17,6 +18,7 @@ use crate::loader::SampleError;
 
 /// The kinds of fault that several formats have, in the words of [`super::CocoFindings`] where COCO's files are counted by it.
 pub(super) const NO_PICTURE: &str = "listed pictures not there";
+pub(super) const CLASSES: &str = "lists of classes that cannot be used";
 pub(super) const UNKNOWN_CLASS: &str = "objects of a class that is not in the list of classes";
 const UNREADABLE: &str = "unreadable pictures";
 const OTHER_SIZE: &str = "pictures of another size than annotated";
@@ -36,10 +38,18 @@ pub struct DetectionCheck {
     pub difficult: usize,
     /// How many of them are crowds (COCO).
     pub crowds: usize,
+    /// How many objects that are no crowds have an outline, if the format knows outlines (COCO).
+    pub outlined: Option<usize>,
     /// Pictures without an object.
     pub without_object: usize,
+    /// Why no picture was found near the annotations, if none was (COCO).
+    pub pictures_not_found: Option<DetectionError>,
+    /// What other programs may take amiss, though training does not.
+    pub remarks: Vec<String>,
     /// What is wrong with lists and annotations, and which pictures are missing.
     pub faults: Vec<Fault>,
+    /// How many objects are no crowds.
+    pub(super) learnable: usize,
     pictures: Vec<Checked>,
 }
 
@@ -58,6 +68,18 @@ pub(super) struct Checked {
 impl DetectionCheck {
     pub(super) fn new(name: String) -> Self {
         Self { name, ..Self::default() }
+    }
+
+    /// Adds the fault of a set from which nothing can be learnt, unless the fault is that nothing was read.
+    pub(super) fn look_at_whole(&mut self) {
+        if self.listed > 0 && self.learnable == 0 {
+            let crowds = if self.crowds > 0 { "no object but crowds" } else { "no object" };
+            let (pictures, name) = (self.listed, self.name.clone());
+            self.fault(
+                "sets without an object",
+                format_args!("the {pictures} pictures of {name} have {crowds}"),
+            );
+        }
     }
 
     /// Number of pictures that are there.

@@ -79,14 +79,13 @@ pub enum DetectionError {
     },
     /// An annotation names a class that the list of classes lacks.
     #[error(
-        "the annotation {} names the class {}, which is not among {}; add it to the list of classes or correct the annotation",
-        shown(path),
+        "{place} names the class {}, which is not among {}; add it to the list of classes or correct the annotation",
         shown(class),
         listed(classes)
     )]
     UnknownClass {
-        /// The annotation.
-        path: PathBuf,
+        /// The annotation, and its file.
+        place: String,
         /// The class.
         class: String,
         /// The classes of the list.
@@ -106,8 +105,8 @@ pub enum DetectionError {
         /// The classes that are named.
         found: Vec<String>,
     },
-    /// The list of classes does not name each class once.
-    #[error("the list of classes of {set} {fault}; name each class once")]
+    /// The list of classes cannot be used.
+    #[error("the list of classes of {set} {fault}")]
     ClassList {
         /// The set.
         set: String,
@@ -144,6 +143,33 @@ pub enum DetectionError {
         pictures: usize,
         /// Its annotations.
         annotations: usize,
+    },
+    /// A folder has no annotations of a split in COCO's format.
+    #[error(
+        "the split {split} has no annotations in COCO's format: there is no {}; name another split, or the path of a .json file \
+         below data.root",
+        tried.iter().map(|path| shown(path).to_string()).collect::<Vec<_>>().join(", no ")
+    )]
+    NoAnnotations {
+        /// The split.
+        split: String,
+        /// The files that would have been its annotations.
+        tried: Vec<PathBuf>,
+    },
+    /// The pictures of COCO's annotations are nowhere near them.
+    #[error(
+        "the pictures of {} were not found: {} and the next ones lie in none of {}; unpack the pictures into one of these folders",
+        shown(annotations),
+        shown(first),
+        tried.iter().map(|path| shown(path).to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    NoPictures {
+        /// The annotations.
+        annotations: PathBuf,
+        /// What they call the first picture.
+        first: PathBuf,
+        /// The folders that were looked into.
+        tried: Vec<PathBuf>,
     },
     /// COCO's annotations cannot be used.
     #[error(transparent)]

@@ -22,7 +22,7 @@ mod voc;
 pub use check::DetectionCheck;
 pub use coco::{
     CocoCategory, CocoCoordinate, CocoEntry, CocoError, CocoFault, CocoFile, CocoFindings, CocoObject,
-    CocoPicture, CocoShape, coco_split, coco_splits, read_coco,
+    CocoPicture, CocoShape, CocoSplit, coco_splits, read_coco,
 };
 pub use error::DetectionError;
 pub use reading::{DetectionBatch, DetectionReader, DetectionReading};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use densesiam_metrics::detection::{CocoEvaluator, CocoScores, EvaluationError, Kind};
 
+use super::survey::leaves;
 use super::{CocoError, CocoFault, CocoFile, CocoFindings, read_coco_results};
 
 /// How a file of detections scored.
@@ -19,6 +20,8 @@ pub struct CocoScored {
     pub objects: usize,
     /// Detections of the file.
     pub detections: usize,
+    /// How many of them have a box that leaves its picture by more than a pixel.
+    pub outside: usize,
     /// What is odd about the ground truth.
     pub findings: CocoFindings,
 }
@@ -46,7 +49,12 @@ pub fn score(ground_truth: &Path, detections: &Path, kind: Kind) -> Result<CocoS
     let truths = file.truths(kind).map_err(of_truth)?;
     let mut evaluator = CocoEvaluator::new(file.categories().len(), kind);
     evaluator.update(&truths, &detections)?;
+    let outside = detections.iter().filter(|found| {
+        let [height, width] = file.size(found.picture);
+        leaves(&found.bbox.into(), [width, height])
+    });
     Ok(CocoScored {
+        outside: outside.count(),
         scores: evaluator.finish(),
         classes: file.categories().iter().map(|category| category.name.clone()).collect(),
         pictures: file.pictures().len(),

@@ -1,8 +1,10 @@
 //! The pictures of a data set of objects, with what is known of each.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Annotation, DetectionError, Object, Shape};
+use super::survey::NAMED;
+use super::{Annotation, DetectionError, DetectionFinding, DetectionProblem, Object, Shape};
 use crate::decode::upright_size;
 use crate::index::{ImageIndex, Place};
 use crate::loader::SampleError;
@@ -20,14 +22,24 @@ pub struct DetectionSet {
     picture_ids: Vec<u64>,
     /// What they call each class; those that the set's files do not name have no id.
     class_ids: Vec<Option<u64>>,
+    findings: Vec<DetectionFinding>,
+}
+
+/// What is wrong with a list of classes, if something is.
+pub(super) fn fault_of(classes: &[String]) -> Option<&'static str> {
+    let names: BTreeSet<&String> = classes.iter().collect();
+    if classes.iter().any(|class| class.trim().is_empty()) {
+        return Some("has a class without a name; give it one");
+    }
+    (names.len() < classes.len()).then_some("names one twice; name each class once")
 }
 
 impl DetectionSet {
     /// The set of the pictures of an index, with one annotation for each, in its order.
     ///
     /// # Errors
-    /// [`DetectionError::Count`] if there is not one for each, [`DetectionError::ClassList`] if no class is named or an object
-    /// is of none, [`DetectionError::NothingAnnotated`] if no picture has an object that is no crowd.
+    /// [`DetectionError::Count`] if there is not one for each, [`DetectionError::NothingAnnotated`] if no picture has an object that
+    /// is no crowd, [`DetectionError::ClassList`] if no class is named or an object is of none.
     pub fn new(
         name: String,
         classes: Vec<String>,
@@ -38,27 +50,40 @@ impl DetectionSet {
         if pictures != count {
             return Err(DetectionError::Count { set: name, pictures, annotations: count });
         }
+        if !annotations.iter().any(|annotation| annotation.is_of_use(false)) {
+            return Err(DetectionError::NothingAnnotated { set: name, pictures });
+        }
         let mut objects = annotations.iter().flat_map(|annotation| &annotation.objects);
         let fault = match classes.is_empty() {
-            true => Some("is empty"),
-            false if objects.any(|object| object.class >= classes.len()) => Some("lacks that of an object"),
+            true => Some("is empty; name at least one"),
+            false if objects.any(|object| object.class >= classes.len()) => {
+                Some("lacks that of an object; add it")
+            }
             false => None,
         };
         if let Some(fault) = fault {
             return Err(DetectionError::ClassList { set: name, fault });
         }
-        if !annotations.iter().any(|annotation| annotation.is_of_use(false)) {
-            return Err(DetectionError::NothingAnnotated { set: name, pictures });
-        }
         // COCO's evaluation takes an annotation's id of 0 for none, and so do other programs with that of a category.
         let (picture_ids, class_ids) =
             ((0..count as u64).collect(), (1..=classes.len() as u64).map(Some).collect());
-        Ok(Self { name, classes, index: Arc::new(index), annotations, picture_ids, class_ids })
+        let (index, findings) = (Arc::new(index), Vec::new());
+        Ok(Self { name, classes, index, annotations, picture_ids, class_ids, findings })
     }
 
     /// The set with the ids of its pictures and classes that its files have, one for each.
     pub(super) fn with_ids(self, picture_ids: Vec<u64>, class_ids: Vec<Option<u64>>) -> Self {
         Self { picture_ids, class_ids, ..self }
+    }
+
+    /// The set with what its reader has found.
+    pub(super) fn with_findings(self, findings: Vec<DetectionFinding>) -> Self {
+        Self { findings, ..self }
+    }
+
+    /// What was remarkable when it was read, and cannot be seen in it any more.
+    pub fn findings(&self) -> &[DetectionFinding] {
+        &self.findings
     }
 
     /// What files of results call picture `sample`.
@@ -86,11 +111,22 @@ impl DetectionSet {
         if names.len() == self.len() {
             return Ok(self);
         }
+        let left_out = (0..self.len()).filter(|&sample| !is_kept(&self.annotations[sample]));
+        let left_out: Vec<String> = left_out.map(|sample| self.picture(sample).to_string()).collect();
+        let mut findings = self.findings;
+        findings.push(DetectionFinding {
+            set: self.name.clone(),
+            problem: if masks { DetectionProblem::NoOutlineLearnt } else { DetectionProblem::NothingLearnt },
+            count: left_out.len(),
+            of: left_out.len() + names.len(),
+            first: left_out.into_iter().take(NAMED).collect(),
+        });
         let index = ImageIndex::from_names(self.index.root(), names.iter().map(|name| name.as_os_str()))?;
         let of_kept = self.picture_ids.into_iter().zip(&self.annotations);
         let picture_ids = of_kept.filter(|(_, annotation)| is_kept(annotation)).map(|(id, _)| id).collect();
         let annotations = self.annotations.into_iter().filter(is_kept).collect();
-        Ok(Self::new(self.name, self.classes, index, annotations)?.with_ids(picture_ids, self.class_ids))
+        let kept = Self::new(self.name, self.classes, index, annotations)?;
+        Ok(kept.with_ids(picture_ids, self.class_ids).with_findings(findings))
     }
 
     /// The pictures, in the order of the set.

@@ -13,7 +13,7 @@ use crate::order::Order;
 /// The most pictures whose header is read.
 const MOST: usize = 1024;
 /// The most pictures that a finding names; it only counts the others.
-const NAMED: usize = 3;
+pub(super) const NAMED: usize = 3;
 /// By how many pixels a box may leave its picture unnoticed: less than any person draws.
 const SLACK: f64 = 1.0;
 
@@ -66,6 +66,18 @@ pub enum DetectionProblem {
     Unreadable,
     /// No object is of these classes.
     AbsentClass,
+    /// Pictures from which nothing can be learnt were left out.
+    NothingLearnt,
+    /// Pictures from which no mask can be learnt were left out.
+    NoOutlineLearnt,
+    /// Annotations have the id of another (COCO).
+    RepeatedId,
+    /// Annotations are of a category that the file does not list, and were left out (COCO).
+    UnlistedCategory,
+    /// Polygons have fewer than three corners, or half a one, and were left out (COCO).
+    ShortPolygon,
+    /// Polygons lie outside their picture (COCO).
+    PolygonOutside,
 }
 
 impl DetectionSurvey {
@@ -83,7 +95,7 @@ impl DetectionSurvey {
             crowds: all().filter(|object| object.crowd).count(),
             measured: measured.len(),
             objects,
-            findings: Vec::new(),
+            findings: set.findings().to_vec(),
         };
         survey.look_at_pictures(set, DetectionProblem::NoObject, |annotation| {
             usize::from(!annotation.is_of_use(false))
@@ -170,6 +182,14 @@ pub(super) fn leaves(bbox: &Region, [width, height]: [u32; 2]) -> bool {
     low || bbox.x1 > f64::from(width) + SLACK || bbox.y1 > f64::from(height) + SLACK
 }
 
+impl DetectionFinding {
+    /// A finding of annotations with these ids.
+    pub(super) fn of_annotations(set: &str, problem: DetectionProblem, ids: &[u64], of: usize) -> Self {
+        let first = ids.iter().take(NAMED).map(|id| format!("annotation {id}")).collect();
+        Self { set: set.into(), problem, count: ids.len(), of, first }
+    }
+}
+
 impl fmt::Display for DetectionFinding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { set, problem, count, of, first } = self;
@@ -194,6 +214,25 @@ impl fmt::Display for DetectionFinding {
             DetectionProblem::AbsentClass => {
                 ("classes have no object", "nothing is learnt of them here, and their score is 0 or missing")
             }
+            DetectionProblem::NothingLearnt => {
+                ("pictures have no object, or only crowds", "training leaves these pictures out")
+            }
+            DetectionProblem::NoOutlineLearnt => (
+                "pictures have no object with an outline",
+                "training leaves these pictures out, because it learns masks; for boxes alone, set detector.masks = false",
+            ),
+            DetectionProblem::RepeatedId => ("annotations have the id of another one", "each is used"),
+            DetectionProblem::UnlistedCategory => (
+                "annotations are of a category that the file does not list",
+                "they are left out; add the category, or correct its id",
+            ),
+            DetectionProblem::ShortPolygon => {
+                ("polygons have fewer than three corners, or half a one", "they are left out")
+            }
+            DetectionProblem::PolygonOutside => (
+                "polygons lie outside their picture",
+                "they hold nothing; check that the annotations belong to these pictures and are in pixels",
+            ),
         };
         write!(formatter, "{set}: {count} of {of} {what} ({}); {comes_of_it}", names_listed(first))
     }

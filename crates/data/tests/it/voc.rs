@@ -103,10 +103,26 @@ fn classes_are_those_found_or_those_listed() {
         (Classes::All(list(&["cat"])), "one.xml names the class wolf, which is not among cat"),
         (Classes::Among(list(&["dog", "cat"])), "one.xml names the class wolf, which is not among dog, cat"),
         (Classes::Among(list(&["cat", "wolf", "cat"])), "names one twice"),
+        (Classes::Among(list(&["cat", "wolf", " "])), "has a class without a name"),
     ] {
         let said = read(classes).unwrap_err().to_string();
         assert!(said.contains(words), "{said}");
     }
+}
+
+#[test]
+fn another_set_that_has_classes_of_voc_is_not_scored_for_the_others() {
+    let folder = of_one(&annotation([40, 30], &[("dog", [1.0; 4]), ("cat", [1.0; 4])]));
+    let set = read(folder.path(), &["train"], &Classes::Found).unwrap();
+    assert_eq!(set.classes, ["cat", "dog"]);
+}
+
+#[test]
+fn a_list_may_name_the_files_of_the_pictures() {
+    let folder = of_one(&annotation([40, 30], &[("cat", [1.0; 4])]));
+    fs::write(folder.path().join("ImageSets/Main/train.txt"), "one.png\n").unwrap();
+    let set = read(folder.path(), &["train"], &Classes::Found).unwrap();
+    assert_eq!(set.names(), ["one"]);
 }
 
 #[test]

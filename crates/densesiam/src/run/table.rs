@@ -36,6 +36,11 @@ impl Table {
         steps.filter(|(of_row, _)| *of_row <= step).max_by_key(|(of_row, _)| *of_row)
     }
 
+    /// All rows, in the order of the steps.
+    pub fn rows(&self) -> impl Iterator<Item = &Value> {
+        self.rows.iter()
+    }
+
     /// The newest row.
     pub fn last_row(&self) -> Option<&Value> {
         self.rows.last()

@@ -124,6 +124,11 @@ impl VocEvaluator {
 }
 
 impl VocScores {
+    /// The mean of each class over all thresholds.
+    pub fn class_mean(&self) -> Vec<Option<f64>> {
+        self.class_ap.iter().map(|ap| mean(ap.iter().copied())).collect()
+    }
+
     /// The mean over classes of their AP, over all thresholds (`AP`), at 0.5 (`AP50`) and 0.75 (`AP75`); the first is the
     /// headline. `None` if one of the classes has none, as published: a mean over fewer classes would be another figure.
     pub fn figures(&self) -> [(&'static str, Option<f64>); 3] {

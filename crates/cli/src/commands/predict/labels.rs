@@ -8,14 +8,14 @@ use super::label_map::ValueDepth;
 use super::legend::Legend;
 use super::one_by_one::{Read, each};
 use super::page::{Page, Values};
-use super::{bar, pictures_of, refuse_replacing, say_about};
+use super::{LABELS, bar, pictures_of, refuse_replacing, say_about};
 use crate::answer::answer_line;
 use crate::commands::PredictArguments;
 
 /// Writes the label map and the overlay of each picture, and `legend.json`.
 pub(super) fn run(arguments: &PredictArguments, trained: &LabelledSegmentation) -> Result<(), Error> {
     let (index, stems) = pictures_of(&arguments.pictures)?;
-    refuse_replacing(&index, &stems, arguments)?;
+    refuse_replacing(&index, (&stems, LABELS), arguments)?;
     Legend::of_classes(trained).write(&arguments.out)?;
     let values = Values {
         of_category: (0..trained.classes.len() as u16).collect(),

@@ -68,7 +68,7 @@ fn label_maps(arguments: &PredictArguments, trained: &Segmentation) -> Result<()
     let memory = Memory::of(recipe);
     let root = &arguments.pictures;
     let (index, stems) = pictures_of(root)?;
-    refuse_replacing(&index, &stems, arguments)?;
+    refuse_replacing(&index, (&stems, LABELS), arguments)?;
     let legend = Legend::new(trained);
     let progress = bar(&index);
     legend.write(&arguments.out)?;
@@ -196,22 +196,21 @@ fn refused(place: &Place<'_>, error: SampleError) -> Error {
     }
 }
 
-/// Fails if pictures would be replaced or, unless that is asked for, label maps.
+/// Fails if pictures would be replaced or, unless that is asked for, the files that are written for each, with this suffix.
 fn refuse_replacing(
     index: &ImageIndex,
-    stems: &[PathBuf],
+    (stems, suffix): (&[PathBuf], &str),
     arguments: &PredictArguments,
 ) -> Result<(), Error> {
     let out = &arguments.out;
     let whole = |path: &Path| path.canonicalize().ok();
     if whole(out).is_some_and(|out| Some(out) == whole(index.root())) {
-        let message =
-            "--out is the folder of the pictures, among which the label maps would lie; name another";
+        let message = "--out is the folder of the pictures, among which the files would lie; name another";
         return Err(Error::Usage(message.into()));
     }
     let mut taken = HashSet::new();
     for stem in stems {
-        let target = labels_path(&out.join(stem));
+        let target = with_suffix(&out.join(stem), suffix);
         refuse_existing(&target, arguments.overwrite)?;
         if !taken.insert(stem) {
             // Files have different paths, but members of a shard may share a name.
@@ -224,8 +223,11 @@ fn refuse_replacing(
     Ok(())
 }
 
+/// The suffix of a label map.
+const LABELS: &str = ".png";
+
 fn labels_path(stem: &Path) -> PathBuf {
-    with_suffix(stem, ".png")
+    with_suffix(stem, LABELS)
 }
 
 fn with_suffix(stem: &Path, suffix: &str) -> PathBuf {

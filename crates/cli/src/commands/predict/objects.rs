@@ -14,10 +14,12 @@ use densesiam_text::shown;
 use serde_json::{Value, json};
 
 use super::one_by_one::{Read, each};
-use super::{bar, pictures_of, with_suffix};
+use super::{bar, pictures_of, refuse_replacing, with_suffix};
 use crate::answer::answer_line;
 use crate::commands::{PredictArguments, refuse_existing};
 
+/// The suffix of a picture with its boxes.
+const DRAWING: &str = ".boxes.png";
 /// The score from which a box is drawn; all are listed.
 const DRAWN: f64 = 0.5;
 
@@ -27,6 +29,9 @@ pub(super) fn run(arguments: &PredictArguments, trained: &ObjectDetection) -> Re
     let (index, stems) = pictures_of(root)?;
     let list = out.join("results.json");
     refuse_existing(&list, arguments.overwrite)?;
+    if !arguments.no_overlays {
+        refuse_replacing(&index, (&stems, DRAWING), arguments)?;
+    }
     std::fs::create_dir_all(out).map_err(|source| Error::file(out, source))?;
     let mut results = Vec::new();
     let predict = |Read { sample, place, stem, picture }: Read<'_>| {
@@ -75,7 +80,7 @@ fn write_drawing(
     (found, masks): (&[Detected], &[Option<RunLengths>]),
     classes: &[String],
 ) -> Result<(), Error> {
-    let path: PathBuf = with_suffix(stem, ".boxes.png");
+    let path: PathBuf = with_suffix(stem, DRAWING);
     let RgbImage { width, height, pixels } = picture;
     let Some(mut drawing) = image::RgbImage::from_raw(width, height, pixels) else { return Ok(()) };
     let name = |class: usize| classes.get(class).map_or("", String::as_str);

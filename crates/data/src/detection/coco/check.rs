@@ -1,59 +1,104 @@
 //! The check of sets in COCO's format: what is there, and what is wrong with it.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use densesiam_text::shown;
 
-use super::{CocoFile, name_of};
+use super::{CocoError, CocoFault, CocoFile, CocoShape, CocoSplit, below, name_of};
 use crate::check::NO_SPLIT;
-use crate::detection::DetectionCheck;
-use crate::detection::check::{Checked, NO_PICTURE};
-
-/// The splits of a folder in COCO's format, sorted: those of `annotations/instances_SPLIT.json`.
-pub fn coco_splits(root: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(root.join("annotations")).into_iter().flatten().flatten();
-    let split_of = |name: String| Some(name.strip_prefix("instances_")?.strip_suffix(".json")?.to_owned());
-    let mut splits: Vec<_> =
-        entries.filter_map(|entry| split_of(entry.file_name().into_string().ok()?)).collect();
-    splits.sort_unstable();
-    splits
-}
+use crate::detection::check::{CLASSES, Checked, NO_PICTURE};
+use crate::detection::set::fault_of;
+use crate::detection::{DetectionCheck, DetectionError};
 
 impl DetectionCheck {
-    /// Reads the annotations at `annotations`, whose pictures lie in `pictures`; without it, pictures are not looked for. Objects may
-    /// be of the `classes`, or of any that the file lists if none is named.
-    pub fn of_coco(annotations: &Path, pictures: Option<&Path>, classes: &[String]) -> Self {
+    /// Reads the annotations and pictures of a split. Objects may be of the `classes`, or of any that the file lists if none is
+    /// named.
+    pub fn of_coco(split: &CocoSplit, classes: &[String]) -> Self {
+        let mut check = Self::of_coco_file(split, classes);
+        if let Some(error) = check.pictures_not_found.take() {
+            check.fault(NO_PICTURE, error);
+        }
+        check
+    }
+
+    /// As [`DetectionCheck::of_coco`], of annotations whose pictures need not be there.
+    pub fn of_coco_file(split: &CocoSplit, classes: &[String]) -> Self {
+        let annotations = &*split.annotations;
         let mut check = Self::new(name_of(annotations));
         // What a mask looks like is not examined, so that single precision is enough.
-        match CocoFile::<f32>::open(annotations) {
-            Ok(file) => check.add(&file, annotations, pictures, classes),
+        match CocoFile::<f32>::open_without_faulty(annotations) {
+            Ok((file, faults)) => {
+                for fault in faults {
+                    check.fault("entries that cannot be used", CocoError { path: annotations.into(), fault });
+                }
+                check.add_annotations(&file, annotations, classes);
+                check.add_pictures(&file, split);
+                check.look_at_whole();
+            }
             Err(error) => check.fault(NO_SPLIT, error),
         }
         check
     }
 
-    fn add(&mut self, file: &CocoFile<f32>, annotations: &Path, pictures: Option<&Path>, classes: &[String]) {
-        self.listed = file.pictures().len();
+    fn add_annotations(&mut self, file: &CocoFile<f32>, annotations: &Path, classes: &[String]) {
+        let names: Vec<String> = file.categories().iter().map(|category| category.name.clone()).collect();
+        if let Some(fault) = fault_of(&names) {
+            self.fault(CLASSES, DetectionError::ClassList { set: self.name.clone(), fault });
+        }
         for (kind, ids) in file.findings().all() {
             for id in ids {
                 self.fault(kind, format_args!("{}: annotation {id}", shown(annotations)));
             }
         }
+        let mut outlined = 0;
         for object in file.objects() {
             self.crowds += usize::from(object.crowd);
+            self.learnable += usize::from(!object.crowd);
+            let has_outline = match file.shape(object) {
+                Some(CocoShape::Polygons(polygons)) => !polygons.is_empty(),
+                shape => shape.is_some(),
+            };
+            outlined += usize::from(!object.crowd && has_outline);
             let place = format_args!("{}: annotation {}", shown(annotations), object.id);
-            self.object(&file.categories()[object.class].name, classes, place);
+            self.object(&names[object.class], classes, place);
         }
+        self.outlined = Some(outlined);
+        if file.objects().iter().any(|object| object.id == 0) {
+            let remark = "an annotation has the id 0, which pycocotools takes for none: a detection of its object counts as wrong there";
+            self.remarks.push(remark.into());
+        }
+    }
+
+    fn add_pictures(&mut self, file: &CocoFile<f32>, split: &CocoSplit) {
+        let annotations = &split.annotations;
+        self.listed = file.pictures().len();
+        let folder = split.pictures(file).map_err(|error| self.pictures_not_found = Some(error)).ok();
+        let mut taken = HashMap::new();
         for (number, picture) in file.pictures().iter().enumerate() {
+            let id = picture.id;
             self.without_object += usize::from(file.objects_of(number).is_empty());
-            let Some(path) = pictures.map(|folder| folder.join(&picture.file_name)) else { continue };
+            let Some(path) = below(picture) else {
+                let fault = CocoFault::PictureName { id, name: picture.file_name.clone() };
+                self.fault(NO_PICTURE, CocoError { path: annotations.clone(), fault });
+                continue;
+            };
+            if let Some(other) = taken.insert(path, id) {
+                let why = format_args!(
+                    "{}, of the pictures {other} and {id} of {}",
+                    shown(path),
+                    shown(annotations)
+                );
+                self.fault("files of several pictures", why);
+            }
+            let Some(folder) = folder else { continue };
+            let path = folder.join(path);
             if path.is_file() {
                 let size = Some([picture.width, picture.height]);
-                self.picture(Checked { path, annotation: annotations.into(), size, boxes: Vec::new() });
+                self.picture(Checked { path, annotation: annotations.clone(), size, boxes: Vec::new() });
             } else {
-                let of = shown(annotations);
-                let path = shown(&path);
-                self.fault(NO_PICTURE, format_args!("{path}, the picture {} of {of}", picture.id));
+                let why = format_args!("{}, the picture {id} of {}", shown(&path), shown(annotations));
+                self.fault(NO_PICTURE, why);
             }
         }
     }

@@ -55,6 +55,9 @@ pub enum CocoFault {
     /// The file is of another kind.
     #[error("is no JSON: {0}")]
     NotText(NotText),
+    /// The file has no content.
+    #[error("is empty; download or write it again")]
+    Empty,
     /// The file ends too early.
     #[error("ends in {place}, before its last bracket; download or write it again")]
     Cut {
@@ -62,10 +65,10 @@ pub enum CocoFault {
         place: String,
     },
     /// The file is not what COCO's files are.
-    #[error("is no file of COCO, at {place}: {source}{}", hint(source))]
+    #[error("is no file of COCO{}: {source}{}", of_entry(place), hint(source))]
     Json {
-        /// Where.
-        place: String,
+        /// The entry, if it is in one.
+        place: Option<String>,
         /// What was expected.
         source: serde_json::Error,
     },
@@ -91,6 +94,17 @@ pub enum CocoFault {
         height: u32,
         /// The longest side that is read.
         longest: u32,
+    },
+    /// A picture without a usable path.
+    #[error(
+        "the picture {id} has the file_name {name:?}, which is not the path of a file below the folder of the pictures; write it \
+         relative to that folder"
+    )]
+    PictureName {
+        /// Its id.
+        id: u64,
+        /// What the file calls it.
+        name: String,
     },
     /// An entry of a picture that is not in the ground truth.
     #[error("{entry} belongs to the picture {picture}, which is not among the pictures of the ground truth")]
@@ -150,6 +164,18 @@ pub enum CocoFault {
         /// The entry.
         entry: CocoEntry,
     },
+    /// A detected box has its corners the wrong way round.
+    #[error(
+        "the box of {entry} is {width} wide and {height} high; a box is [x, y, width, height], from its left upper corner"
+    )]
+    NegativeBox {
+        /// The entry.
+        entry: CocoEntry,
+        /// Its width.
+        width: f64,
+        /// Its height.
+        height: f64,
+    },
     /// A detection without a score.
     #[error("{entry} has no score, and detections need one; is this the file of detections?")]
     NoScore {
@@ -158,8 +184,15 @@ pub enum CocoFault {
     },
 }
 
-/// What Python writes and JSON does not know.
+fn of_entry(place: &Option<String>) -> String {
+    place.as_ref().map_or_else(String::new, |place| format!(", in {place}"))
+}
+
+/// What Python writes and JSON does not know, and what a server sends in place of a file.
 fn hint(error: &serde_json::Error) -> &'static str {
-    let value = error.is_syntax() && error.to_string().starts_with("expected value");
-    if value { "; JSON has no NaN and no Infinity" } else { "" }
+    match error.is_syntax() && error.to_string().starts_with("expected value") {
+        true if (error.line(), error.column()) == (1, 1) => "; open it in an editor: it may be a web page",
+        true => "; JSON has no NaN and no Infinity",
+        false => "",
+    }
 }

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use densesiam_geometry::mask::{MaskError, RunLengths};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use super::{CocoEntry, CocoFault};
 
@@ -14,16 +14,64 @@ use super::{CocoEntry, CocoFault};
 #[derive(Deserialize)]
 pub(in crate::detection) struct Entry {
     /// Detections have none.
+    #[serde(default, deserialize_with = "some_whole")]
     pub(in crate::detection) id: Option<u64>,
+    #[serde(deserialize_with = "whole")]
     pub(in crate::detection) image_id: u64,
+    #[serde(deserialize_with = "whole")]
     pub(in crate::detection) category_id: u64,
     pub(in crate::detection) bbox: Option<[f64; 4]>,
     pub(in crate::detection) segmentation: Option<Outline>,
     pub(in crate::detection) area: Option<f64>,
-    #[serde(default)]
-    pub(in crate::detection) iscrowd: u8,
+    #[serde(default, deserialize_with = "whole")]
+    pub(in crate::detection) iscrowd: u64,
     /// Only detections have one.
     pub(in crate::detection) score: Option<f64>,
+}
+
+/// A whole number, which some programs write as `3.0`, `true` or `false`.
+#[derive(Clone, Copy)]
+struct Whole(u64);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WholeVisitor;
+        impl Visitor<'_> for WholeVisitor {
+            type Value = Whole;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a whole number from 0")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Whole, E> {
+                Ok(Whole(number))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Whole, E> {
+                let whole = number as u64;
+                // Beyond 2^53 not every whole number can be written so.
+                match whole as f64 == number && whole < 1 << 53 {
+                    true => Ok(Whole(whole)),
+                    false => Err(E::invalid_value(Unexpected::Float(number), &self)),
+                }
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Whole, E> {
+                Ok(Whole(value.into()))
+            }
+        }
+        deserializer.deserialize_any(WholeVisitor)
+    }
+}
+
+/// A whole number that fits into `T`.
+pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
+    let Whole(number) = Whole::deserialize(deserializer)?;
+    T::try_from(number).map_err(|_| D::Error::custom(format!("{number} is too large")))
+}
+
+fn some_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.map(|Whole(number)| number))
 }
 
 /// How a file says which pixels belong to an object.

@@ -10,31 +10,33 @@ mod findings;
 mod json;
 mod read;
 mod set;
+mod split;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use densesiam_geometry::mask::RunLengths;
 use densesiam_geometry::{Point, Xywh};
 use densesiam_metrics::detection::{Kind, Truth};
 use serde::Deserialize;
 
-pub use check::coco_splits;
 pub use coordinate::CocoCoordinate;
 pub use error::{CocoEntry, CocoError, CocoFault};
 pub use findings::CocoFindings;
+use json::whole;
 pub(super) use json::{Entry, Outline, each_entry};
 pub(super) use read::{opened, parsed};
 pub use set::read_coco;
+use split::below;
+pub use split::{CocoSplit, coco_splits};
 
-/// The annotations of a split of a folder in COCO's format, and the folder of its pictures.
-pub fn coco_split(root: &Path, split: &str) -> [PathBuf; 2] {
-    [root.join(format!("annotations/instances_{split}.json")), root.join(split)]
-}
-
-/// What the set of these annotations is called.
+/// What the set of these annotations is called. Roboflow's files all have one name, and their folder has that of the split.
 fn name_of(annotations: &Path) -> String {
-    format!("coco {}", annotations.file_stem().unwrap_or_default().to_string_lossy())
+    let stem = annotations.file_stem().unwrap_or_default().to_string_lossy();
+    match annotations.parent().and_then(Path::file_name) {
+        Some(folder) if stem.starts_with('_') => format!("coco {}", folder.to_string_lossy()),
+        _ => format!("coco {stem}"),
+    }
 }
 
 /// Most pixel columns that the outline of one object may pass. An honest one passes each column of its object a few times.
@@ -46,13 +48,16 @@ const MOST_RUNS: usize = 1 << 28;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct CocoPicture {
     /// Its number in the file.
+    #[serde(deserialize_with = "whole")]
     pub id: u64,
     /// Path of the picture, as the file has it.
     #[serde(default)]
     pub file_name: String,
     /// Width in pixels.
+    #[serde(deserialize_with = "whole")]
     pub width: u32,
     /// Height in pixels.
+    #[serde(deserialize_with = "whole")]
     pub height: u32,
 }
 
@@ -60,6 +65,7 @@ pub struct CocoPicture {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct CocoCategory {
     /// Its number in the file.
+    #[serde(deserialize_with = "whole")]
     pub id: u64,
     /// Its name.
     #[serde(default)]

@@ -34,16 +34,28 @@ impl<N: CocoCoordinate> CocoFile<N> {
         read.map_err(|fault| CocoError { path: path.into(), fault })
     }
 
+    /// As [`CocoFile::open`], without the pictures, categories and annotations that [`CocoFile::open`] would refuse, and with the
+    /// fault of each.
+    ///
+    /// # Errors
+    /// A [`CocoError`] if nothing can be read.
+    pub fn open_without_faulty(path: &Path) -> Result<(Self, Vec<CocoFault>), CocoError> {
+        let mut faults = Vec::new();
+        let read = opened(path).and_then(|bytes| {
+            Draft::of(bytes)?.resolved(&mut |fault| {
+                faults.push(fault);
+                Ok(())
+            })
+        });
+        read.map(|file| (file, faults)).map_err(|fault| CocoError { path: path.into(), fault })
+    }
+
     /// Reads the bytes of a ground truth.
     ///
     /// # Errors
     /// A [`CocoFault`] if they are damaged or contradict themselves.
     pub fn read(bytes: impl BufRead) -> Result<Self, CocoFault> {
-        let mut draft = Draft::default();
-        parsed(bytes, "annotations", |parser, progress| {
-            Document { draft: &mut draft, progress }.deserialize(parser)
-        })?;
-        draft.resolved()
+        Draft::of(bytes)?.resolved(&mut Err)
     }
 }
 
@@ -68,6 +80,9 @@ pub(in crate::detection) fn parsed<B: BufRead>(
     let start = bytes.fill_buf().map_err(CocoFault::Unreadable)?;
     let mark = start.len() - densesiam_text::content(start).map_err(CocoFault::NotText)?.len();
     bytes.consume(mark);
+    if bytes.fill_buf().map_err(CocoFault::Unreadable)?.is_empty() {
+        return Err(CocoFault::Empty);
+    }
     let mut progress = Progress::default();
     let mut parser = serde_json::Deserializer::from_reader(bytes);
     let result = parse(&mut parser, &mut progress).and_then(|()| parser.end());
@@ -75,13 +90,13 @@ pub(in crate::detection) fn parsed<B: BufRead>(
     if let Some(fault) = progress.fault {
         return Err(fault);
     }
-    let place = match progress.entry {
-        None => format!("line {}, column {}", source.line(), source.column()),
-        Some(entry) => format!("entry {entry} (counted from 0) of its {list}"),
-    };
+    let place = progress.entry.map(|entry| format!("entry {entry} (counted from 0) of its {list}"));
     Err(match source.classify() {
         serde_json::error::Category::Io => CocoFault::Unreadable(source.into()),
-        serde_json::error::Category::Eof => CocoFault::Cut { place },
+        serde_json::error::Category::Eof => {
+            let outside = || format!("line {}, column {}", source.line(), source.column());
+            CocoFault::Cut { place: place.unwrap_or_else(outside) }
+        }
         _ => CocoFault::Json { place, source },
     })
 }
@@ -119,7 +134,18 @@ impl<N> Default for Draft<N> {
     }
 }
 
+/// Decides about a fault: an error ends the reading, and else what is faulty is left out.
+type Refuse<'r> = dyn FnMut(CocoFault) -> Result<(), CocoFault> + 'r;
+
 impl<N: CocoCoordinate> Draft<N> {
+    fn of(bytes: impl BufRead) -> Result<Self, CocoFault> {
+        let mut draft = Self::default();
+        parsed(bytes, "annotations", |parser, progress| {
+            Document { draft: &mut draft, progress }.deserialize(parser)
+        })?;
+        Ok(draft)
+    }
+
     fn object(&mut self, entry: Entry, position: usize) -> DraftObject {
         let id = entry.id.unwrap_or(position as u64);
         let outline = match entry.segmentation {
@@ -137,7 +163,7 @@ impl<N: CocoCoordinate> Draft<N> {
             category: entry.category_id,
             bbox: entry.bbox.map(Xywh::from),
             area: entry.area,
-            crowd: entry.iscrowd != 0,
+            crowd: entry.iscrowd > 0,
             outline,
         }
     }
@@ -151,15 +177,18 @@ impl<N: CocoCoordinate> Draft<N> {
         self.polygons.ends.push(self.polygons.coordinates.len());
     }
 
-    fn resolved(self) -> Result<CocoFile<N>, CocoFault> {
+    fn resolved(self, refuse: &mut Refuse<'_>) -> Result<CocoFile<N>, CocoFault> {
         let mut pictures = self.pictures.ok_or(CocoFault::NoList("images"))?;
         let mut categories = self.categories.ok_or(CocoFault::NoList("categories"))?;
         let drafts = self.objects.ok_or(CocoFault::NoList("annotations"))?;
         pictures.sort_by_key(|picture| picture.id);
         categories.sort_by_key(|category| category.id);
-        unique("picture", pictures.iter().map(|picture| picture.id))?;
-        unique("category", categories.iter().map(|category| category.id))?;
-        pictures.iter().try_for_each(check_size)?;
+        unique("picture", &mut pictures, |picture| picture.id, refuse)?;
+        unique("category", &mut categories, |category| category.id, refuse)?;
+        for picture in pictures.extract_if(.., |picture| !is_measurable(picture)) {
+            let CocoPicture { id, width, height, .. } = picture;
+            refuse(CocoFault::PictureSize { id, width, height, longest: LONGEST_SIDE })?;
+        }
         let mut file = CocoFile {
             starts: Vec::with_capacity(pictures.len() + 1),
             pictures,
@@ -170,7 +199,7 @@ impl<N: CocoCoordinate> Draft<N> {
             findings: self.findings,
         };
         for draft in drafts {
-            file.place(draft)?;
+            file.place(draft).or_else(&mut *refuse)?;
         }
         file.find_duplicates();
         file.objects.sort_by_key(|object| object.picture);
@@ -207,12 +236,12 @@ impl<N: CocoCoordinate> CocoFile<N> {
         }
         object.bbox = draft.bbox.unwrap_or(object.bbox);
         object.area = draft.area.unwrap_or(object.area);
-        self.look_at_box(&object);
+        self.look_at(&object);
         self.objects.push(object);
         Ok(())
     }
 
-    fn look_at_box(&mut self, object: &CocoObject) {
+    fn look_at(&mut self, object: &CocoObject) {
         let [height, width] = self.size(object.picture);
         let bbox = Region::from(object.bbox);
         if is_empty(&bbox) {
@@ -220,6 +249,11 @@ impl<N: CocoCoordinate> CocoFile<N> {
         }
         if leaves(&bbox, [width, height]) {
             self.findings.boxes_outside.push(object.id);
+        }
+        if let Place::Polygons(polygons) = &object.outline {
+            let is_outside = |polygon: &usize| lies_outside(self.polygons.get(*polygon), [width, height]);
+            let outside = polygons.clone().filter(is_outside).map(|_| object.id);
+            self.findings.polygons_outside.extend(outside);
         }
     }
 
@@ -231,23 +265,34 @@ impl<N: CocoCoordinate> CocoFile<N> {
     }
 }
 
-fn check_size(picture: &CocoPicture) -> Result<(), CocoFault> {
-    let &CocoPicture { id, width, height, .. } = picture;
-    let sides = 1..=LONGEST_SIDE;
-    match sides.contains(&width) && sides.contains(&height) {
-        true => Ok(()),
-        false => Err(CocoFault::PictureSize { id, width, height, longest: LONGEST_SIDE }),
-    }
+/// Whether no part of a polygon can lie in a picture of this width and height.
+fn lies_outside<N: CocoCoordinate>(polygon: &[N], size: [u32; 2]) -> bool {
+    let axis = |first: usize| polygon.iter().skip(first).step_by(2).map(|value| value.wide());
+    (0..2).any(|first| {
+        let beyond = f64::from(size[first]);
+        axis(first).all(|value| value <= 0.0) || axis(first).all(|value| value >= beyond)
+    })
 }
 
-/// That no id of a rising list is there twice.
-fn unique(what: &'static str, ids: impl Iterator<Item = u64>) -> Result<(), CocoFault> {
-    let mut before = None;
-    for id in ids {
-        if before.replace(id) == Some(id) {
-            return Err(CocoFault::Twice { what, id });
+fn is_measurable(picture: &CocoPicture) -> bool {
+    let sides = 1..=LONGEST_SIDE;
+    sides.contains(&picture.width) && sides.contains(&picture.height)
+}
+
+/// Leaves out the entries of a list, sorted by id, whose id the one before has.
+fn unique<T>(
+    what: &'static str,
+    entries: &mut Vec<T>,
+    id_of: impl Fn(&T) -> u64,
+    refuse: &mut Refuse<'_>,
+) -> Result<(), CocoFault> {
+    for pair in entries.windows(2) {
+        let id = id_of(&pair[1]);
+        if id_of(&pair[0]) == id {
+            refuse(CocoFault::Twice { what, id })?;
         }
     }
+    entries.dedup_by_key(|entry| id_of(entry));
     Ok(())
 }
 

@@ -1,32 +1,36 @@
 //! COCO's annotations as a set of objects to learn from.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
-use std::path::Path;
+use std::collections::HashMap;
 
-use super::{CocoEntry, CocoError, CocoFault, CocoFile, CocoObject, CocoShape, measured, name_of};
-use crate::detection::{Annotation, Classes, DetectionError, DetectionSet, Object, Shape};
+use densesiam_text::shown;
+
+use super::{
+    CocoEntry, CocoError, CocoFault, CocoFile, CocoFindings, CocoObject, CocoShape, CocoSplit, below,
+    measured, name_of,
+};
+use crate::detection::set::fault_of;
+use crate::detection::{
+    Annotation, Classes, DetectionError, DetectionFinding, DetectionProblem, DetectionSet, Object, Shape,
+};
 use crate::index::ImageIndex;
 
-/// Reads the objects of the annotations at `annotations`, whose pictures lie in `pictures`. Pictures are in the order of their
-/// paths' bytes, classes in that of their ids or as they are given.
+/// Reads the objects of a split. Pictures are in the order of their paths' bytes, classes in that of their ids or as they are
+/// given.
 ///
 /// # Errors
 /// A [`DetectionError`] for a file that cannot be used, a picture that is missing, and if the classes do not fit.
-pub fn read_coco(
-    pictures: &Path,
-    annotations: &Path,
-    classes: &Classes,
-) -> Result<DetectionSet, DetectionError> {
+pub fn read_coco(split: &CocoSplit, classes: &Classes) -> Result<DetectionSet, DetectionError> {
+    let annotations = &*split.annotations;
     let file = CocoFile::<f64>::open(annotations)?;
+    let folder = split.pictures(&file)?;
     let name = name_of(annotations);
     let found: Vec<String> = file.categories().iter().map(|category| category.name.clone()).collect();
     let list = match classes {
         Classes::Found => found.clone(),
         Classes::All(list) | Classes::Among(list) => list.clone(),
     };
-    if list.iter().collect::<HashSet<_>>().len() < list.len() {
-        return Err(DetectionError::ClassList { set: name, fault: "names one twice" });
+    if let Some(fault) = fault_of(&list) {
+        return Err(DetectionError::ClassList { set: name, fault });
     }
     let numbers: HashMap<&str, usize> = list.iter().map(String::as_str).zip(0..).collect();
     let absent = list.iter().find(|class| !found.contains(class));
@@ -35,16 +39,20 @@ pub fn read_coco(
     }
     let mut order: Vec<usize> = (0..file.pictures().len()).collect();
     order.sort_by(|&one, &two| file.pictures()[one].file_name.cmp(&file.pictures()[two].file_name));
-    let mut kept = Vec::with_capacity(order.len());
+    let (mut names, mut kept) = (Vec::with_capacity(order.len()), Vec::with_capacity(order.len()));
     for &picture in &order {
-        let path = pictures.join(&file.pictures()[picture].file_name);
-        if !path.is_file() {
-            return Err(DetectionError::MissingPicture { picture: path });
+        let of_file = &file.pictures()[picture];
+        let Some(path) = below(of_file) else {
+            let fault = CocoFault::PictureName { id: of_file.id, name: of_file.file_name.clone() };
+            return Err(CocoError { path: annotations.into(), fault }.into());
+        };
+        if !folder.join(path).is_file() {
+            return Err(DetectionError::MissingPicture { picture: folder.join(path) });
         }
         let objects = file.objects_of(picture).iter().map(|object| {
             let class = &found[object.class];
             let class = numbers.get(class.as_str()).copied().ok_or_else(|| DetectionError::UnknownClass {
-                path: annotations.into(),
+                place: format!("annotation {} of {}", object.id, shown(annotations)),
                 class: class.clone(),
                 classes: list.clone(),
             })?;
@@ -54,16 +62,33 @@ pub fn read_coco(
         let [height, width] = file.size(picture);
         let objects = objects.collect::<Result<_, DetectionError>>()?;
         kept.push(Annotation { size: Some([width, height]), objects });
+        names.push(path.as_os_str());
     }
-    let names = order.iter().map(|&picture| OsString::from(&file.pictures()[picture].file_name));
-    let index = ImageIndex::from_names(pictures, names)?;
+    let index = ImageIndex::from_names(folder, names)?;
     let ids = order.iter().map(|&picture| file.pictures()[picture].id).collect();
     let id_of = |class: &String| {
         let place = found.iter().position(|found| found == class);
         place.map(|place| file.categories()[place].id)
     };
     let categories = list.iter().map(id_of).collect();
-    Ok(DetectionSet::new(name, list.clone(), index, kept)?.with_ids(ids, categories))
+    let findings = findings(&file, &name);
+    Ok(DetectionSet::new(name, list.clone(), index, kept)?.with_ids(ids, categories).with_findings(findings))
+}
+
+/// What a set cannot show any more: what was left out of it, and ids.
+fn findings(file: &CocoFile<f64>, set: &str) -> Vec<DetectionFinding> {
+    let CocoFindings { duplicate_ids, unknown_categories, short_polygons, polygons_outside, .. } =
+        file.findings();
+    let annotations = file.objects().len() + unknown_categories.len();
+    let polygons = file.polygons.ends.len() + short_polygons.len();
+    let found = [
+        (DetectionProblem::RepeatedId, duplicate_ids, annotations),
+        (DetectionProblem::UnlistedCategory, unknown_categories, annotations),
+        (DetectionProblem::ShortPolygon, short_polygons, polygons),
+        (DetectionProblem::PolygonOutside, polygons_outside, polygons),
+    ];
+    let found = found.into_iter().filter(|(_, ids, _)| !ids.is_empty());
+    found.map(|(problem, ids, of)| DetectionFinding::of_annotations(set, problem, ids, of)).collect()
 }
 
 fn numbered(file: &CocoFile<f64>, object: &CocoObject, class: usize) -> Result<Object, CocoFault> {

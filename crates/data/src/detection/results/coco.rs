@@ -64,6 +64,9 @@ fn detection<N: CocoCoordinate>(
     let mask =
         || found.segmentation.as_ref().map(|outline| mask(outline, truth.size(picture), entry)).transpose();
     let bbox = found.bbox.map(Xywh::from);
+    if let Some(Xywh { width, height, .. }) = bbox.filter(|bbox| bbox.width < 0.0 || bbox.height < 0.0) {
+        return Err(CocoFault::NegativeBox { entry, width, height });
+    }
     let (bbox, mask) = match (kind, bbox) {
         (Kind::Boxes, Some(bbox)) => (bbox, None),
         (Kind::Boxes, None) => (mask()?.ok_or(CocoFault::NoBox { entry })?.bounding_box(), None),

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use densesiam_text::shown;
 
-use super::{VocObject, VocPart, devkit, listed, read_annotation};
+use super::{Classes, VocObject, VocPart, devkit, listed, read_annotation};
 use crate::check::NO_SPLIT;
-use crate::detection::check::{Checked, NO_PICTURE};
+use crate::detection::check::{CLASSES, Checked, NO_PICTURE};
 use crate::detection::{DetectionCheck, DetectionError};
 use crate::labelled::spelling::Spelling;
 
@@ -83,7 +83,18 @@ impl DetectionCheck {
                 Err(error) => check.fault("pictures without annotation", error),
             }
         }
+        check.look_at_names(parts, classes);
+        check.look_at_whole();
         check
+    }
+
+    /// Looks for classes that training would refuse.
+    fn look_at_names(&mut self, parts: &[VocPart], classes: &[String]) {
+        let named = self.objects.keys().map(String::as_str).collect();
+        let list = if classes.is_empty() { Classes::Found } else { Classes::Among(classes.to_vec()) };
+        if let Err(error) = list.resolved((&self.name, parts), &named) {
+            self.fault(CLASSES, error);
+        }
     }
 
     /// Adds a picture and its annotation. If the annotation cannot be used, the picture is examined all the same.
@@ -98,6 +109,7 @@ impl DetectionCheck {
         self.without_object += usize::from(read.objects.is_empty());
         for (number, object) in (1..).zip(&read.objects) {
             self.difficult += usize::from(object.difficult);
+            self.learnable += 1;
             let place = format_args!("{}: object {number}", shown(&annotation));
             self.object(&object.name, classes, place);
         }

@@ -10,7 +10,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use densesiam_geometry::Region;
+use densesiam_text::shown;
 
+use super::set::fault_of;
 use super::{Annotation, DetectionError, DetectionSet, Object};
 use crate::index::ImageIndex;
 use crate::labelled::spelling::Spelling;
@@ -46,7 +48,8 @@ pub const VOC_CLASSES: [&str; 20] = [
 /// Which classes a set has, and in which order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Classes {
-    /// PASCAL VOC's 20 if the annotations name no others, else all that they name, sorted.
+    /// PASCAL VOC's 20 of parts of its years whose annotations name no others; else all that the annotations name, sorted, or that
+    /// COCO's file lists.
     #[default]
     Found,
     /// This list; each must be named by an annotation, so that a misspelt one is noticed. For the list of a recipe.
@@ -79,7 +82,7 @@ pub fn read_voc(root: &Path, parts: &[VocPart], classes: &Classes) -> Result<Det
     }
     let read = files.values().map(|path| read_annotation(path)).collect::<Result<Vec<_>, _>>()?;
     let named = read.iter().flat_map(|annotation| &annotation.objects).map(|object| &*object.name).collect();
-    let classes = classes.resolved(&name, &named)?;
+    let classes = classes.resolved((&name, parts), &named)?;
     let numbers: BTreeMap<&str, usize> = classes.iter().map(String::as_str).zip(0..).collect();
     let annotations = read.into_iter().zip(files.values()).map(|(read, path)| numbered(read, path, &numbers));
     let annotations = annotations.collect::<Result<_, _>>()?;
@@ -112,7 +115,10 @@ fn listed(root: &Path, part: &VocPart, spelling: &Spelling) -> Result<Vec<Listed
         return Err(missing(list));
     }
     let text = densesiam_text::read(&list).map_err(|error| DetectionError::list(list, error))?;
-    let of_stem = |stem: &str| {
+    let of_stem = |line: &str| {
+        // Some lists name the file of the picture.
+        let is_file = pictures.join(line).is_file();
+        let stem = is_file.then(|| Path::new(line).file_stem()?.to_str()).flatten().unwrap_or(line);
         let picture = pictures.join(spelling.picture(&pictures, stem));
         let below = picture.strip_prefix(root).unwrap_or(&picture).into();
         let named = format!("{stem}.xml");
@@ -138,20 +144,24 @@ fn read_annotation(path: &Path) -> Result<VocAnnotation, DetectionError> {
 }
 
 impl Classes {
-    fn resolved(&self, set: &str, named: &BTreeSet<&str>) -> Result<Vec<String>, DetectionError> {
+    fn resolved(
+        &self,
+        (set, parts): (&str, &[VocPart]),
+        named: &BTreeSet<&str>,
+    ) -> Result<Vec<String>, DetectionError> {
         let owned = |name: &&str| (*name).to_owned();
+        let of_a_year = parts.iter().any(|part| part.year.is_some());
         let list = match self {
-            Self::Found if named.iter().all(|name| VOC_CLASSES.contains(name)) => {
+            // Other sets may happen to have some of its classes, and would be scored for those that they lack.
+            Self::Found if of_a_year && named.iter().all(|name| VOC_CLASSES.contains(name)) => {
                 VOC_CLASSES.iter().map(owned).collect()
             }
             Self::Found => named.iter().map(owned).collect(),
             Self::All(list) | Self::Among(list) => list.clone(),
         };
-        if list.iter().collect::<BTreeSet<_>>().len() < list.len() {
-            return Err(DetectionError::ClassList { set: set.into(), fault: "names one twice" });
-        }
-        if list.iter().any(|class| class.contains(['/', '\0'])) {
-            let fault = "has a slash in a name, after which no file of detections can be called";
+        let has_slash = list.iter().any(|class| class.contains(['/', '\0']));
+        let slash = "has a slash in a name, after which no file of detections can be called; write the name without it";
+        if let Some(fault) = fault_of(&list).or(has_slash.then_some(slash)) {
             return Err(DetectionError::ClassList { set: set.into(), fault });
         }
         let absent = list.iter().find(|class| !named.contains(class.as_str()));
@@ -177,7 +187,8 @@ fn numbered(
                 numbers.iter().map(|(name, number)| (number, (*name).to_owned())).collect();
             classes.sort_unstable();
             let classes = classes.into_iter().map(|(_, name)| name).collect();
-            return Err(DetectionError::UnknownClass { path: path.into(), class: name, classes });
+            let place = format!("the annotation {}", shown(path));
+            return Err(DetectionError::UnknownClass { place, class: name, classes });
         };
         let area = area(&bbox);
         Ok(Object { bbox, class, difficult, crowd: false, area, shape: None })

@@ -1,6 +1,10 @@
 //! The recipe of transfer to detection.
 
-use densesiam_data::detection::DetectionAugment;
+use std::path::Path;
+
+use densesiam_data::detection::{
+    Classes, CocoSplit, DetectionAugment, DetectionSet, VocPart, read_coco, read_voc,
+};
 use densesiam_nn::Architecture;
 use densesiam_nn::detect::Settings;
 use densesiam_settings::duration::Duration;
@@ -11,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{Model, require_beginning, require_model};
+use crate::error::Error;
 use crate::recipe::{Beginning, Common, Recipe, RunSettings, Training};
 
 /// A complete recipe of a detector. Its default is Faster R-CNN C4 with the paper's protocol for VOC.
@@ -121,6 +126,22 @@ impl Default for ObjectSettings {
 }
 
 impl ObjectSettings {
+    /// The pictures and objects of some splits together.
+    ///
+    /// # Errors
+    /// When a split is missing or incomplete, or the classes do not fit.
+    pub fn open(&self, root: &Path, splits: &[String], classes: &Classes) -> Result<DetectionSet, Error> {
+        if self.layout == ObjectLayout::Coco {
+            let [split] = splits else {
+                let message = format!("objects: COCO's layout takes one split at a time, not {splits:?}");
+                return Err(Error::Usage(message));
+            };
+            return Ok(read_coco(&CocoSplit::find(root, split)?, classes)?);
+        }
+        let parts = splits.iter().map(|split| split.parse()).collect::<Result<Vec<VocPart>, _>>();
+        Ok(read_voc(root, &parts.map_err(|error| Error::Usage(format!("objects: {error}")))?, classes)?)
+    }
+
     fn validate(&self) -> Result<(), SettingError> {
         let train = format!("{:?}", self.train);
         require(!self.train.is_empty(), "objects.train", &train, "at least one split")

@@ -115,9 +115,10 @@ fn charts(metrics: &Table, evaluations: &Table, shown: &Shown) -> Vec<Chart> {
         Some(in_percent(evaluations.chart("Scores", "percent", &names))),
         Some(in_percent(evaluations.chart("AP by the size of objects", "percent", &OF_SIZES))),
         Some(metrics.chart("Losses", "", shown.losses)),
-        last.and_then(|row| ap_of_classes(row, "class_AP50", "AP50")),
-        last.and_then(|row| ap_of_classes(row, "mask_class_AP50", "AP50 of the masks")),
-        last.and_then(precision),
+        ap_of_classes(evaluations, "class_AP", "AP of each class"),
+        ap_of_classes(evaluations, "mask_class_AP", "AP of the masks of each class"),
+        last.and_then(|row| precision(row, "class_precision", "Precision over recall")),
+        last.and_then(|row| precision(row, "mask_class_precision", "Precision over recall of the masks")),
         Some(metrics.chart("Learning rate", "", &[("learning rate", "learning_rate")])),
         Some(metrics.chart("Gradient norm", "", &[("gradient norm", "gradient_norm")])),
     ]
@@ -180,20 +181,23 @@ fn class_report(row: &Value) -> Option<ClassReport> {
     Some(ClassReport { step, learnt: Learnt::WithLabels, bars, confusion })
 }
 
-/// AP of the classes in a detector's last evaluation, by its name there and in words, as the legend of a chart without curves.
-fn ap_of_classes(row: &Value, name: &str, words: &str) -> Option<Chart> {
-    let step = row.get("step")?.as_f64()?;
-    let (classes, scores) = (row.get("classes")?.as_array()?, row.get(name)?.as_array()?);
-    let series = classes.iter().zip(scores).filter_map(|(class, score)| {
-        Some(Series { name: class.as_str()?.to_owned(), points: vec![(step, 100.0 * score.as_f64()?)] })
-    });
-    let title = format!("{words} of each class, last evaluation");
-    Some(Chart { title, y_label: "percent".into(), series: series.collect(), ..Chart::default() })
+/// AP of the classes in a detector's evaluations, by its name there; `None` if it has none.
+fn ap_of_classes(evaluations: &Table, name: &str, title: &str) -> Option<Chart> {
+    let classes = evaluations.last_row()?.get("classes")?.as_array()?;
+    let series = |(class, words): (usize, &Value)| {
+        let points = evaluations.rows().filter_map(|row| {
+            let score = row.get(name)?.get(class)?.as_f64()?;
+            Some((row.get("step")?.as_f64()?, score))
+        });
+        Some(Series { name: words.as_str()?.to_owned(), points: points.collect() })
+    };
+    let series = classes.iter().enumerate().filter_map(series).collect();
+    Some(in_percent(Chart { title: title.into(), y_label: "percent".into(), series, ..Chart::default() }))
 }
 
-/// Precision over recall of each class in the last evaluation of a detector.
-fn precision(row: &Value) -> Option<Chart> {
-    let (classes, curves) = (row.get("classes")?.as_array()?, row.get("class_precision")?.as_array()?);
+/// Precision over recall of each class in the last evaluation of a detector, by its name there.
+fn precision(row: &Value, name: &str, words: &str) -> Option<Chart> {
+    let (classes, curves) = (row.get("classes")?.as_array()?, row.get(name)?.as_array()?);
     let recall: Vec<f64> = serde_json::from_value(row.get("recall")?.clone()).ok()?;
     let series = classes.iter().zip(curves).filter_map(|(class, curve)| {
         let precision: Vec<f64> = serde_json::from_value(curve.clone()).ok()?;
@@ -201,6 +205,6 @@ fn precision(row: &Value) -> Option<Chart> {
             recall.iter().map(|recall| 100.0 * recall).zip(precision.into_iter().map(|one| 100.0 * one));
         Some(Series { name: class.as_str()?.to_owned(), points: points.collect() })
     });
-    let title = "Precision over recall at an overlap of 0.5, last evaluation".to_owned();
+    let title = format!("{words} at an overlap of 0.5, last evaluation");
     Some(Chart { title, y_label: "percent".into(), series: series.collect(), ..Chart::default() })
 }

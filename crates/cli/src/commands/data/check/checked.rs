@@ -1,6 +1,7 @@
 //! An annotated set that has been checked: what is in it, and what is wrong, counted by kind.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::num::NonZero;
 use std::ops::Range;
 use std::thread::available_parallelism;
@@ -8,7 +9,7 @@ use std::thread::available_parallelism;
 use densesiam_data::check::{Fault, NO_SPLIT};
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::detection::DetectionCheck;
-use densesiam_data::labelled::{DataSetError, LabelCheck, LabelSurvey, names_listed};
+use densesiam_data::labelled::{LabelCheck, LabelSurvey, names_listed};
 use densesiam_engine::log::{Progress, Voice};
 use densesiam_text::shown;
 use serde_json::{Value, json};
@@ -33,17 +34,25 @@ pub(super) struct Checked {
 impl Checked {
     /// Examines a set of objects, which may be of the `classes`, or of any if none is named.
     pub(super) fn objects(check: &DetectionCheck, classes: &[String]) -> Self {
-        let DetectionCheck { name, listed, objects, difficult, crowds, without_object, .. } = check;
+        let DetectionCheck { name, listed, objects, difficult, crowds, outlined, without_object, .. } = check;
         let absent: Vec<_> = classes.iter().filter(|class| !objects.contains_key(*class)).collect();
         let by_class: Vec<_> =
             objects.iter().map(|(class, count)| format!("{} {count}", shown(class))).collect();
         let there = check.pictures();
+        let are_there = match check.pictures_not_found {
+            None => format!("{there} there"),
+            Some(_) => "not looked for, because none lies near the file".into(),
+        };
         let mut contents = vec![
-            ("pictures", format!("{listed} listed, {there} there, {without_object} without an object")),
+            ("pictures", format!("{listed} listed, {are_there}, {without_object} without an object")),
             ("objects", objects.values().sum::<usize>().to_string()),
             ("of these", format!("{difficult} difficult, {crowds} crowds")),
             ("classes", by_class.join(", ")),
         ];
+        contents.extend(
+            outlined.map(|outlined| ("outlines", format!("of {outlined} objects that are no crowds"))),
+        );
+        contents.extend(check.remarks.iter().map(|remark| ("WARNING", remark.clone())));
         if !absent.is_empty() {
             contents.push(("WARNING", format!("no object is of the class {}", names_listed(&absent))));
         }
@@ -54,6 +63,8 @@ impl Checked {
             "objects": objects,
             "difficult": difficult,
             "crowds": crowds,
+            "outlined": outlined,
+            "remarks": check.remarks,
         });
         let found = examined(there, |range, workers| check.examine(range, &DecodeLimits::default(), workers));
         Self {
@@ -90,7 +101,7 @@ impl Checked {
     }
 
     /// A split that cannot be opened.
-    pub(super) fn unusable(name: &str, why: &DataSetError) -> Self {
+    pub(super) fn unusable(name: &str, why: &dyn Display) -> Self {
         let fault = Fault { kind: NO_SPLIT, why: why.to_string() };
         let (name, faults) = (name.to_owned(), by_kind([fault].into_iter()));
         Self { name, contents: Vec::new(), json: json!({}), faults }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use densesiam::error::Error;
-use densesiam_data::detection::{DetectionCheck, VocPart, coco_split, coco_splits, voc_parts};
+use densesiam_data::detection::{CocoSplit, DetectionCheck, VocPart, coco_splits, voc_parts};
 use densesiam_data::labelled::{DataSetError, LabelCheck, Layout, Taxonomy};
 use serde_json::json;
 
@@ -49,7 +49,7 @@ pub(crate) enum CheckLayout {
     Pictures,
     /// Objects: ImageSets/Main/SPLIT.txt, Annotations and JPEGImages, perhaps of several years
     Voc,
-    /// Objects: annotations/instances_SPLIT.json, and pictures in SPLIT
+    /// Objects: annotations/instances_SPLIT.json and pictures in SPLIT or images/SPLIT, or SPLIT/_annotations.coco.json
     Coco,
     /// Label maps of CamVid
     Camvid,
@@ -164,26 +164,19 @@ fn objects(arguments: &CheckArguments, layout: CheckLayout, sets: &mut Vec<Check
         if !splits.is_empty() {
             return Err(Error::Usage("--split is for a folder, and one file has one split".into()));
         }
-        let pictures = pictures_of(root);
-        let check = DetectionCheck::of_coco(root, pictures.as_deref(), classes);
+        let check = DetectionCheck::of_coco_file(&CocoSplit::near(root), classes);
         sets.push(Checked::objects(&check, classes));
         return Ok(());
     }
     let found = coco_splits(root);
     let default = || if found.is_empty() { vec!["train".into()] } else { found.clone() };
     for split in if splits.is_empty() { default() } else { splits.clone() } {
-        let [annotations, pictures] = coco_split(root, &split);
-        let check = DetectionCheck::of_coco(&annotations, Some(&pictures), classes);
-        sets.push(Checked::objects(&check, classes));
+        sets.push(match CocoSplit::find(root, &split) {
+            Ok(split) => Checked::objects(&DetectionCheck::of_coco(&split, classes), classes),
+            Err(error) => Checked::unusable(&format!("coco {split}"), &error),
+        });
     }
     Ok(())
-}
-
-/// Where the pictures of `ROOT/annotations/instances_SPLIT.json` lie, if that folder is there.
-fn pictures_of(annotations: &Path) -> Option<PathBuf> {
-    let split = annotations.file_stem()?.to_str()?.strip_prefix("instances_")?;
-    let folder = std::path::absolute(annotations).ok()?.parent()?.parent()?.join(split);
-    folder.is_dir().then_some(folder)
 }
 
 fn labels(arguments: &CheckArguments, layout: Layout, sets: &mut Vec<Checked>) -> Result<(), Error> {

@@ -192,21 +192,42 @@ impl Scores {
         }
     }
 
-    /// AP at an IoU of 0.5 of each class.
-    fn class_ap50(&self) -> Vec<Option<f64>> {
+    /// The figures of boxes, and those of masks as `mask_` and their name.
+    fn all_figures(&self) -> Vec<(String, Option<f64>)> {
+        let boxes = self.figures().into_iter().map(|(name, figure)| (name.to_owned(), figure));
+        let masks = self.mask_figures().iter().map(|(name, figure)| (format!("mask_{name}"), *figure));
+        boxes.chain(masks).collect()
+    }
+
+    /// AP, and AP at an IoU of 0.5, of each class, of boxes and of masks.
+    fn of_classes(&self) -> Vec<(&'static str, Vec<Option<f64>>)> {
         match self {
-            Self::Voc(scores) => scores.class_ap.iter().map(|ap| ap[0]).collect(),
-            Self::Coco(boxes, _) => boxes.class_ap50.clone(),
+            Self::Voc(scores) => {
+                let at_half = scores.class_ap.iter().map(|ap| ap[0]);
+                vec![("AP", scores.class_mean()), ("AP50", at_half.collect())]
+            }
+            Self::Coco(boxes, masks) => {
+                let mut columns = vec![("AP", boxes.class_ap.clone()), ("AP50", boxes.class_ap50.clone())];
+                if let Some(masks) = masks {
+                    columns.push(("mask_AP", masks.class_ap.clone()));
+                    columns.push(("mask_AP50", masks.class_ap50.clone()));
+                }
+                columns
+            }
         }
     }
 
-    /// Precision over recall of each class at an IoU of 0.5.
+    /// Precision over recall of each class at an IoU of 0.5, of boxes.
     fn curves(&self) -> Vec<Option<Curve>> {
         match self {
             Self::Voc(scores) => scores.curves.clone(),
-            Self::Coco(boxes, _) => (0..boxes.class_ap.len()).map(|class| boxes.curve(class)).collect(),
+            Self::Coco(boxes, _) => curves_of(boxes),
         }
     }
+}
+
+fn curves_of(scores: &CocoScores) -> Vec<Option<Curve>> {
+    (0..scores.class_ap.len()).map(|class| scores.curve(class)).collect()
 }
 
 impl DetectionEvaluation {
@@ -215,28 +236,37 @@ impl DetectionEvaluation {
         self.scores.figures().first().and_then(|(_, figure)| *figure).unwrap_or_default()
     }
 
+    /// All figures by name; those of masks begin with `mask_`.
+    pub fn figures(&self) -> Vec<(String, Option<f64>)> {
+        self.scores.all_figures()
+    }
+
+    /// The scores of each class, by the name of the score.
+    pub fn of_classes(&self) -> Vec<(&'static str, Vec<Option<f64>>)> {
+        self.scores.of_classes()
+    }
+
     /// The figures, and AP and precision over recall of each class, as one line of `evaluations.jsonl`.
     pub fn to_json(&self, step: u64, set: &DetectionSet) -> Value {
-        let precision = |curve: Option<Curve>| curve.map(|curve| curve.precision);
+        let precision = |curves: Vec<Option<Curve>>| {
+            json!(curves.into_iter().map(|curve| Some(curve?.precision)).collect::<Vec<_>>())
+        };
         let mut value = json!({
             "step": step,
             "classes": set.classes,
-            "class_AP50": self.scores.class_ap50(),
             "recall": Curve::recall(),
-            "class_precision": self.scores.curves().into_iter().map(precision).collect::<Vec<_>>(),
+            "class_precision": precision(self.scores.curves()),
         });
-        if let Scores::Coco(boxes, masks) = &self.scores {
-            value["class_AP"] = json!(boxes.class_ap);
-            if let Some(masks) = masks {
-                value["mask_class_AP"] = json!(masks.class_ap);
-                value["mask_class_AP50"] = json!(masks.class_ap50);
-            }
+        if let Scores::Coco(_, Some(masks)) = &self.scores {
+            value["mask_class_precision"] = precision(curves_of(masks));
         }
-        for (name, figure) in self.scores.figures() {
+        for (name, scores) in self.of_classes() {
+            let of_class = |name: &str| format!("class_{name}");
+            let key = name.strip_prefix("mask_").map(|name| format!("mask_{}", of_class(name)));
+            value[key.unwrap_or_else(|| of_class(name))] = json!(scores);
+        }
+        for (name, figure) in self.figures() {
             value[name] = json!(figure);
-        }
-        for (name, figure) in self.scores.mask_figures() {
-            value[format!("mask_{name}")] = json!(figure);
         }
         value
     }

@@ -22,7 +22,7 @@ use densesiam_settings::duration::Now;
 use tch::{Kind, Tensor};
 
 pub use evaluation::{DetectionEvaluation, evaluate, truths};
-pub use plan::Plan;
+pub use plan::{Plan, reading, validation_set};
 
 use super::{measure_statistics, report};
 use crate::error::Error;

@@ -4,17 +4,16 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use densesiam_data::detection::{
-    Classes, DetectionReading, DetectionSet, DetectionSurvey, VocPart, coco_split, read_coco, read_voc,
-};
+use densesiam_data::decode::DecodeLimits;
+use densesiam_data::detection::{Classes, DetectionReading, DetectionSet, DetectionSurvey};
 use densesiam_data::order::{Part, Schedule};
 use densesiam_nn::{ENCODER, Store};
 
 use super::DetectionLearner;
 use crate::error::Error;
+use crate::recipe::Recipe;
 use crate::recipe::transfer::Model;
-use crate::recipe::transfer::detection::{DetectionRecipe, ObjectLayout};
-use crate::recipe::{Common, Recipe};
+use crate::recipe::transfer::detection::DetectionRecipe;
 use crate::run::{Run, TaskNames};
 
 /// What a transfer to detection is called, and what its progress line shows.
@@ -60,21 +59,19 @@ impl Plan {
         let (objects, masks) = (recipe.objects.clone(), recipe.model.detector.masks);
         let mut training = None;
         let (recipe, mut run) = Run::new(recipe, names(), |data| {
-            let classes =
-                if objects.classes.is_empty() { Classes::Found } else { Classes::All(objects.classes) };
+            let classes = if objects.classes.is_empty() {
+                Classes::Found
+            } else {
+                Classes::All(objects.classes.clone())
+            };
             let root = Path::new(&data.root);
-            let set = read_set((root, objects.layout), &objects.train, &classes)?.of_use(masks)?;
+            let set = objects.open(root, &objects.train, &classes)?.of_use(masks)?;
             let index = Arc::clone(set.index());
             training = Some(Arc::new(set));
             Ok(index)
         })?;
         let training = training.ok_or_else(|| Error::Internal("no pictures were asked for".into()))?;
-        let root = Path::new(&recipe.common.data.root);
-        let known = Classes::Among(training.classes.clone());
-        let validation = match recipe.objects.val.is_empty() {
-            true => None,
-            false => Some(Arc::new(read_set((root, recipe.objects.layout), &recipe.objects.val, &known)?)),
-        };
+        let validation = validation_set(&recipe, &training.classes)?.map(Arc::new);
         run.schedule = Schedule::Grouped(training.aspects());
         run.classes = training.classes.clone();
         run.annotations = Some(training.checksum());
@@ -94,37 +91,33 @@ impl Plan {
 
     /// How pictures are read for an evaluation.
     pub fn reading(&self) -> DetectionReading {
-        let Common { data, .. } = &self.recipe.common;
-        let evaluate = &self.recipe.evaluate;
-        DetectionReading {
-            short_side: evaluate.short_side,
-            longest_side: evaluate.longest_side,
-            batch_size: 1,
-            part: Part::WHOLE,
-            workers: self.run.workers,
-            prefetch_batches: data.prefetch,
-            limits: self.run.limits(),
-            patience: data.patience(),
-        }
+        reading(&self.recipe, self.run.workers)
     }
 }
 
-/// The pictures and objects of some splits together.
-fn read_set(
-    (root, layout): (&Path, ObjectLayout),
-    splits: &[String],
-    classes: &Classes,
-) -> Result<DetectionSet, Error> {
-    if layout == ObjectLayout::Coco {
-        let [split] = splits else {
-            let message = format!("objects: COCO's layout takes one split at a time, not {splits:?}");
-            return Err(Error::Usage(message));
-        };
-        let [annotations, pictures] = coco_split(root, split);
-        return Ok(read_coco(&pictures, &annotations, classes)?);
+/// The pictures on which a detector of these classes is evaluated, if any.
+///
+/// # Errors
+/// When they are missing or incomplete, or have objects of other classes.
+pub fn validation_set(recipe: &DetectionRecipe, classes: &[String]) -> Result<Option<DetectionSet>, Error> {
+    let (objects, root) = (&recipe.objects, Path::new(&recipe.common.data.root));
+    let open = || objects.open(root, &objects.val, &Classes::Among(classes.to_vec()));
+    (!objects.val.is_empty()).then(open).transpose()
+}
+
+/// How `workers` threads read pictures for an evaluation.
+pub fn reading(recipe: &DetectionRecipe, workers: usize) -> DetectionReading {
+    let (data, evaluate) = (&recipe.common.data, &recipe.evaluate);
+    DetectionReading {
+        short_side: evaluate.short_side,
+        longest_side: evaluate.longest_side,
+        batch_size: 1,
+        part: Part::WHOLE,
+        workers,
+        prefetch_batches: data.prefetch,
+        limits: DecodeLimits { max_pixels: data.max_pixels },
+        patience: data.patience(),
     }
-    let parts = splits.iter().map(|split| split.parse()).collect::<Result<Vec<VocPart>, _>>();
-    Ok(read_voc(root, &parts.map_err(|error| Error::Usage(format!("objects: {error}")))?, classes)?)
 }
 
 impl fmt::Display for Plan {

@@ -145,15 +145,27 @@ impl FcnEvaluation {
         self.overall.miou.unwrap_or_default()
     }
 
+    /// The scores of the whole set by name, the headline first.
+    pub fn figures(&self) -> [(&'static str, Option<f64>); 3] {
+        let MeanScores { miou, aacc, macc } = self.overall;
+        [("mIoU", miou), ("aAcc", aacc), ("mAcc", macc)]
+    }
+
+    /// The scores of each class, by the name of the score.
+    pub fn of_classes(&self) -> [(&'static str, Vec<Option<f64>>); 2] {
+        let of = |score: fn(&ClassScores) -> Option<f64>| self.per_class.iter().map(score).collect();
+        [("IoU", of(|class| class.iou)), ("accuracy", of(|class| class.accuracy))]
+    }
+
     /// The scores, with those of each class and the confusion matrix, as one line of `evaluations.jsonl`.
     pub fn to_json(&self, step: u64, taxonomy: &Taxonomy) -> Value {
         let mut value = serde_json::to_value(self.overall).unwrap_or_default();
         value["step"] = json!(step);
         value["classes"] = json!(taxonomy.names());
         value["colours"] = json!(taxonomy.colours());
-        value["class_IoU"] = json!(self.per_class.iter().map(|class| class.iou).collect::<Vec<_>>());
-        value["class_accuracy"] =
-            json!(self.per_class.iter().map(|class| class.accuracy).collect::<Vec<_>>());
+        for (name, scores) in self.of_classes() {
+            value[format!("class_{name}")] = json!(scores);
+        }
         value["confusion"] = json!(self.confusion.rows().collect::<Vec<_>>());
         value
     }
@@ -161,7 +173,7 @@ impl FcnEvaluation {
 
 impl fmt::Display for FcnEvaluation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let MeanScores { miou, aacc, macc } = self.overall;
-        write!(formatter, "mIoU {}, aAcc {}, mAcc {}", percent(miou), percent(aacc), percent(macc))
+        let figures = self.figures().map(|(name, figure)| format!("{name} {}", percent(figure)));
+        formatter.write_str(&figures.join(", "))
     }
 }

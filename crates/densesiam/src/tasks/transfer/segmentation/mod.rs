@@ -19,7 +19,7 @@ use tch::{Kind, Tensor};
 
 pub(crate) use evaluation::inference;
 pub use evaluation::{FcnEvaluation, evaluate};
-pub use plan::Plan;
+pub use plan::{Plan, reading, validation_set};
 
 use super::{measure_statistics, report};
 use crate::error::Error;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use densesiam_data::decode::DecodeLimits;
 use densesiam_data::labelled::{Extent, LabelFinding, LabelSurvey, LabelledSet, ReadingSettings};
 use densesiam_data::views::labelled::LabelledCrops;
 use densesiam_nn::{ENCODER, Store};
@@ -65,11 +66,7 @@ impl Plan {
             Ok(index)
         })?;
         let training = training.ok_or_else(|| Error::Internal("no pictures were asked for".into()))?;
-        let root = Path::new(&recipe.common.data.root);
-        let validation = match recipe.labels.val.is_empty() {
-            true => None,
-            false => Some(Arc::new(recipe.labels.open(root, &recipe.labels.val)?)),
-        };
+        let validation = validation_set(&recipe)?.map(Arc::new);
         run.classes = training.taxonomy.names().into_iter().map(str::to_owned).collect();
         run.when.score =
             validation.as_ref().map(|_| recipe.evaluate.every.resolve(&run.horizon).unwrap_or(0));
@@ -89,15 +86,29 @@ impl Plan {
 
     /// How pictures are read for an evaluation.
     pub fn reading(&self) -> ReadingSettings {
-        let data = &self.recipe.common.data;
-        ReadingSettings {
-            extent: Extent::Fitted(self.recipe.evaluate.scale),
-            batch_size: 1,
-            workers: self.run.workers,
-            prefetch_batches: data.prefetch,
-            limits: self.run.limits(),
-            patience: data.patience(),
-        }
+        reading(&self.recipe, self.run.workers)
+    }
+}
+
+/// The pictures on which a segmentation is evaluated, if any.
+///
+/// # Errors
+/// When they are missing or incomplete.
+pub fn validation_set(recipe: &FcnRecipe) -> Result<Option<LabelledSet>, Error> {
+    let (labels, root) = (&recipe.labels, Path::new(&recipe.common.data.root));
+    (!labels.val.is_empty()).then(|| labels.open(root, &labels.val)).transpose()
+}
+
+/// How `workers` threads read pictures for an evaluation.
+pub fn reading(recipe: &FcnRecipe, workers: usize) -> ReadingSettings {
+    let data = &recipe.common.data;
+    ReadingSettings {
+        extent: Extent::Fitted(recipe.evaluate.scale),
+        batch_size: 1,
+        workers,
+        prefetch_batches: data.prefetch,
+        limits: DecodeLimits { max_pixels: data.max_pixels },
+        patience: data.patience(),
     }
 }
 
