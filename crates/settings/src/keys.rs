@@ -126,10 +126,21 @@ pub(crate) fn parse_override(setting: &str, defaults: &Table) -> Result<Table, R
 
 fn override_value(text: &str, default: Option<&Value>) -> Value {
     let parsed = format!("value = {text}").parse::<Table>().ok().filter(|table| table.len() == 1);
-    match parsed.and_then(|mut table| table.remove("value")) {
-        Some(parsed) if parsed.is_str() || !default.is_some_and(Value::is_str) => parsed,
+    let list = default.and_then(Value::as_array).map(Vec::as_slice);
+    match (parsed.and_then(|mut table| table.remove("value")), list) {
+        (Some(Value::Array(list)), _) => Value::Array(list),
+        (Some(Value::String(_)) | None, Some([])) => words(text),
+        (_, Some([Value::String(_), ..])) => words(text),
+        (Some(parsed), _) if parsed.is_str() || !default.is_some_and(Value::is_str) => parsed,
         _ => Value::String(text.to_owned()),
     }
+}
+
+/// A list of words as it is written on a command line, without the quotes that a shell takes away: `train`, `[train,val]`.
+fn words(text: &str) -> Value {
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let words = inner.split(',').map(|word| word.trim().trim_matches(['"', '\'']));
+    Value::Array(words.filter(|word| !word.is_empty()).map(|word| Value::String(word.to_owned())).collect())
 }
 
 /// Merges the values `given` at one place into the recipe, and overrides earlier ones.
@@ -246,12 +257,20 @@ pub fn nearest<'k>(key: &str, known: impl Iterator<Item = &'k str>) -> Option<&'
         let meant = keys_meant(key).iter();
         meant.filter_map(|meant| known.iter().find(|(_, candidate)| candidate == meant)).next()
     };
+    // `roi.batchsize` is `roi.batch`, though other programs call the batch of a training so.
+    let table = |key: &str| key.rsplit_once('.').map(|(table, _)| table.to_owned());
+    let beside = || {
+        let of_table =
+            known.iter().filter(|(_, candidate)| table(key).is_some() && table(candidate) == table(key));
+        let begins = |one: &str, other: &str| last(one).starts_with(&last(other));
+        of_table.filter(|(_, of)| begins(key, of) || begins(of, key)).max_by_key(|(_, of)| of.len())
+    };
     // Among equal names the one whose section is also similar wins.
     let alike = || {
         let alike = known.iter().filter(|((_, best), _)| *best >= ALIKE);
         alike.max_by(|((a_whole, a), _), ((b_whole, b), _)| a.total_cmp(b).then(a_whole.total_cmp(b_whole)))
     };
-    same.or_else(usual).or_else(alike).map(|(_, candidate)| *candidate)
+    same.or_else(beside).or_else(usual).or_else(alike).map(|(_, candidate)| *candidate)
 }
 
 fn join(prefix: &str, name: &str) -> String {

@@ -179,7 +179,7 @@ pub(crate) enum Command {
     ///
     /// Example: densesiam keys pretrain grid
     Keys {
-        /// pretrain, segment, fcn, detector, probe, knn or embed; all of them where it is left out
+        /// pretrain, segment, fcn, detector, transfer (the last two), probe, knn or embed; all of them where it is left out
         task: Option<String>,
         /// A part of the key or of its meaning (grid, "learning rate"), or what other programs call it (lr)
         pattern: Option<String>,

@@ -144,13 +144,29 @@ impl Timed for PretrainRecipe {
     }
 }
 
+/// Of a transfer that measures the statistics of batch norm again over so many batches.
+fn apart_of_transfer(precise_batches: u64) -> &'static str {
+    match precise_batches {
+        0 => "evaluations",
+        _ => "evaluations and the last measuring of batch norm's statistics",
+    }
+}
+
 impl Timed for FcnRecipe {
+    fn apart(&self) -> &'static str {
+        apart_of_transfer(self.evaluate.precise_batches)
+    }
+
     fn steps_rate(self, processes: Option<&Processes>) -> Result<f64, Error> {
         bench::fcn_rate(segmentation::Plan::new(self)?, processes)
     }
 }
 
 impl Timed for DetectionRecipe {
+    fn apart(&self) -> &'static str {
+        apart_of_transfer(self.evaluate.precise_batches)
+    }
+
     fn steps_rate(self, processes: Option<&Processes>) -> Result<f64, Error> {
         bench::detection_rate(detection::Plan::new(self)?, processes)
     }

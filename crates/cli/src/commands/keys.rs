@@ -41,7 +41,6 @@ struct Entry {
 
 /// Prints the keys of one task, or of all tasks, that match a pattern. A single word that is not a task is the pattern.
 pub(super) fn run(task: Option<&str>, pattern: Option<&str>) -> Result<(), Error> {
-    let is_task = |word: &str| TASKS.iter().any(|(name, _)| *name == word);
     let (task, pattern) = match (task, pattern) {
         (Some(word), None) if !is_task(word) => (None, word),
         (Some(word), Some(_)) if !is_task(word) => {
@@ -76,8 +75,7 @@ pub(super) fn advise_setting(mut refused: clap::Error, command: &clap::Command) 
         return refused;
     }
     let name = option.trim_start_matches('-').replace('-', "_");
-    let task = TASKS.iter().map(|(task, _)| *task).find(|task| *task == command.get_name());
-    let all = entries(task);
+    let all = entries(Some(command.get_name()).filter(|name| is_task(name)));
     let is_known = !keys_meant(&name).is_empty() || all.iter().any(|entry| entry.key.name == name);
     if refused.get(ContextKind::SuggestedArg).is_some() && !is_known {
         return refused;
@@ -99,10 +97,23 @@ const UNKNOWN: usize = 80;
 /// The widest text, in columns, that is still easy to read.
 const WIDEST: usize = 110;
 
+/// The command whose recipes are of two tasks.
+const TRANSFER: (&str, [&str; 2]) = ("transfer", ["fcn", "detector"]);
+
+/// Whether a word names a task, or the command of two of them.
+fn is_task(word: &str) -> bool {
+    word == TRANSFER.0 || TASKS.iter().any(|(name, _)| *name == word)
+}
+
 /// The keys of one task or of all tasks; keys that are the same in several tasks are listed once.
 fn entries(task: Option<&str>) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
-    for (name, keys) in TASKS.iter().filter(|(name, _)| task.is_none_or(|task| task == *name)) {
+    let of_task = |name: &str| match task {
+        Some(task) if task == TRANSFER.0 => TRANSFER.1.contains(&name),
+        Some(task) => task == name,
+        None => true,
+    };
+    for (name, keys) in TASKS.iter().filter(|(name, _)| of_task(name)) {
         for key in keys() {
             match entries.iter_mut().find(|entry| entry.key == key) {
                 Some(same) => same.tasks.push(name),
@@ -169,6 +180,9 @@ mod tests {
 
     #[test]
     fn every_key_of_a_task_is_explained_and_where_tasks_differ_apart() {
+        let of_transfer: Vec<_> =
+            entries(Some("transfer")).into_iter().flat_map(|entry| entry.tasks).collect();
+        assert!(of_transfer.iter().all(|task| ["fcn", "detector"].contains(task)));
         let all = entries(None);
         let of = |key: &str| -> Vec<(Vec<&str>, &str)> {
             let same = all.iter().filter(|entry| entry.key.name == key);

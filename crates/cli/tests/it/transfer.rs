@@ -187,7 +187,7 @@ fn a_detector_draws_boxes_and_its_results_are_scored_as_in_its_run() {
     };
     assert_eq!(names("again"), names("runs/detector/detections"));
     place.run(&of_run).exited(2).says(&["again/results.json", "--overwrite"]);
-    place.run(&["evaluate", "runs/detector", "objects.val=[\"train\"]"]).succeeded().prints(&[
+    place.run(&["evaluate", "runs/detector", "objects.val=train"]).succeeded().prints(&[
         "voc train, ",
         "pictures, after ",
         "AP50",

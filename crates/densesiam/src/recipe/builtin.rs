@@ -196,21 +196,37 @@ pub fn find_ablation(name: &str) -> Option<&'static str> {
     named(&ABLATIONS, name)
 }
 
-/// Suggestions for a name that does not exist: the most similar name, and all names.
+/// The command that reads the recipe of a name; `None` for one of the demonstration.
+pub fn command_of(name: &str) -> Option<&'static str> {
+    let (known, _) = RECIPES.iter().find(|(known, _)| is_named(known, name))?;
+    known.split_once('/').map(|(command, _)| command)
+}
+
+/// The recipes of a command.
+pub fn recipes_of(command: &str) -> Vec<(&'static str, &'static str)> {
+    RECIPES.iter().filter(|(known, _)| known.starts_with(&format!("{command}/"))).copied().collect()
+}
+
+/// Suggestions for a name that does not exist: the name that begins with it, or else the most similar one, and all names.
 pub fn names_like(carried: &[(&str, &str)], name: &str) -> String {
     const ALIKE: f64 = 0.6;
     let last = |name: &str| name.trim_end_matches(".toml").rsplit('/').next().unwrap_or_default().to_owned();
     let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&last(known), &last(name));
     let names = || carried.iter().map(|(known, _)| *known);
     let near = names().map(|known| (likeness(known), known)).filter(|(alike, _)| *alike >= ALIKE);
-    let near = near.max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let meant = near.map_or("the".to_owned(), |(_, known)| format!("did you mean {known}? The"));
+    let near = near.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known);
+    let begins = names().find(|known| last(known).starts_with(&last(name)));
+    let meant = begins.or(near).map_or("the".to_owned(), |known| format!("did you mean {known}? The"));
     format!("{meant} program carries {}", names().collect::<Vec<_>>().join(", "))
 }
 
 fn named(carried: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
+    carried.iter().find(|(known, _)| is_named(known, name)).map(|(_, text)| *text)
+}
+
+/// Whether a carried recipe is called so.
+fn is_named(known: &str, name: &str) -> bool {
     let name = name.strip_suffix(".toml").unwrap_or(name);
     let name = name.strip_prefix("recipes/").unwrap_or(name);
-    let is_it = |known: &str| known == name || known.rsplit('/').next() == Some(name);
-    carried.iter().find(|(known, _)| is_it(known)).map(|(_, text)| *text)
+    known == name || known.rsplit('/').next() == Some(name)
 }

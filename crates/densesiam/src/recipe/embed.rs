@@ -84,6 +84,7 @@ impl fmt::Display for Stage {
 }
 
 impl Recipe for EmbedRecipe {
+    const COMMAND: &'static str = "embed";
     const SECTIONS: &'static [&'static str] = &["Keys of both", "Segmentation", "Embeddings"];
 
     fn read(&self, tables: &Tables) -> Result<Self, RecipeError> {

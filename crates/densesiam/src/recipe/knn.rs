@@ -72,6 +72,7 @@ impl KnnSettings {
 }
 
 impl Recipe for KnnRecipe {
+    const COMMAND: &'static str = "knn";
     const SECTIONS: &'static [&'static str] = &["Keys of both", "Segmentation", "k-NN"];
 
     fn read(&self, tables: &Tables) -> Result<Self, RecipeError> {

@@ -33,6 +33,8 @@ use crate::home;
 
 /// A recipe for any task.
 pub trait Recipe: Default {
+    /// The command that reads such recipes.
+    const COMMAND: &'static str;
     /// The sections of `docs/recipes.md` that explain the recipe's keys.
     const SECTIONS: &'static [&'static str];
 
@@ -170,7 +172,7 @@ fn with_range<R: Recipe>(error: RecipeError) -> RecipeError {
 pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
     let path = &home::expand(Path::new(recipe))?;
     let name = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-    let (text, origin) = contents(recipe)?;
+    let (text, origin) = contents(recipe, R::COMMAND)?;
     let mut loaded: R = load(&text, &origin, settings)?;
     if path.join("recipe.toml").is_file() {
         let absolute = std::path::absolute(path).map_err(|source| Error::file(path, source))?;
@@ -184,28 +186,43 @@ pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
     Ok(loaded)
 }
 
-/// The text of a recipe, and what messages call it: that of a run directory, a file, or a recipe that the program carries.
+/// The text of a recipe for a command, and what messages call it: that of a run directory, a file, or a recipe that the program
+/// carries.
 ///
 /// # Errors
 /// When there is no such recipe, or it cannot be read.
-fn contents(recipe: &str) -> Result<(String, String), Error> {
+fn contents(recipe: &str, command: &str) -> Result<(String, String), Error> {
     let path = &home::expand(Path::new(recipe))?;
     let of_run = path.join("recipe.toml");
-    match builtin::find(recipe) {
-        _ if of_run.is_file() => Ok((text::read(&of_run, "a recipe")?, of_run.display().to_string())),
-        _ if path.is_file() => Ok((text::read(path, "a recipe")?, recipe.to_owned())),
-        Some(carried) => Ok((carried.to_owned(), recipe.to_owned())),
+    let message = match builtin::find(recipe) {
+        _ if of_run.is_file() => {
+            return Ok((text::read(&of_run, "a recipe")?, of_run.display().to_string()));
+        }
+        _ if path.is_file() => return Ok((text::read(path, "a recipe")?, recipe.to_owned())),
+        Some(carried) => match builtin::command_of(recipe).filter(|own| *own != command) {
+            None => return Ok((carried.to_owned(), recipe.to_owned())),
+            Some(own) => format!("{recipe} is a recipe of another command; write: densesiam {own} {recipe}"),
+        },
         None if path.is_dir() => {
-            let message = format!(
-                "{recipe:?} is a folder without a recipe.toml, and so no run; to segment the pictures in it write: \
-                 densesiam segment folder data.root={} labels.categories=N",
-                shown(recipe)
-            );
-            Err(Error::Usage(message))
+            let example = match command {
+                "transfer" => "to learn the labels of the pictures in it write: densesiam transfer RECIPE",
+                _ => "to segment the pictures in it write: densesiam segment folder",
+            };
+            let more = match command {
+                "transfer" => {
+                    "encoder.weights=ENCODER, with voc_folder, coco_folder or segmentation_folder as RECIPE"
+                }
+                _ => "labels.categories=N",
+            };
+            let folder = shown(recipe);
+            format!(
+                "{recipe:?} is a folder without a recipe.toml, and so no run; {example} data.root={folder} {more}"
+            )
         }
         None => {
-            let carried = builtin::names_like(&builtin::RECIPES, recipe);
-            Err(Error::Usage(format!("{recipe:?} is no file, no run and no recipe; {carried}")))
+            let carried = builtin::names_like(&builtin::recipes_of(command), recipe);
+            format!("{recipe:?} is no file, no run and no recipe; {carried}")
         }
-    }
+    };
+    Err(Error::Usage(message))
 }

@@ -51,6 +51,7 @@ impl PretrainRecipe {
 }
 
 impl Recipe for PretrainRecipe {
+    const COMMAND: &'static str = "pretrain";
     const SECTIONS: &'static [&'static str] = &["Keys of both", "Pre-training", "Other methods"];
 
     /// The keys of a method are known only where the recipe names it.

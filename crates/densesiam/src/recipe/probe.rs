@@ -142,6 +142,7 @@ impl ProbeSettings {
 }
 
 impl Recipe for ProbeRecipe {
+    const COMMAND: &'static str = "probe";
     const SECTIONS: &'static [&'static str] = &["Keys of both", "Segmentation", "Probe"];
 
     fn read(&self, tables: &Tables) -> Result<Self, RecipeError> {

@@ -62,6 +62,7 @@ impl SegmentRecipe {
 }
 
 impl Recipe for SegmentRecipe {
+    const COMMAND: &'static str = "segment";
     const SECTIONS: &'static [&'static str] =
         &["Keys of both", "Segmentation", "Other methods of segmentation"];
 

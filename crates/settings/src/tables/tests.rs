@@ -25,6 +25,8 @@ struct Train {
     duration: String,
     learning_rate: f64,
     milestones: Vec<u64>,
+    splits: Vec<String>,
+    classes: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize, Debug, PartialEq)]
@@ -70,6 +72,8 @@ impl Default for Recipe {
                 duration: "200 epochs".to_owned(),
                 learning_rate: 0.05,
                 milestones: Vec::new(),
+                splits: vec!["train".to_owned()],
+                classes: Vec::new(),
             },
             pixsim: PixSim { grid: 7, weight: 1.0, distance: Distance::CrossEntropy },
             regionsim: RegionSim::default(),
@@ -112,6 +116,35 @@ fn dump_reads_back_to_the_same_recipe() {
     recipe.pixsim.weight = 1e-300;
     recipe.pixsim.distance = Distance::Cosine;
     assert_eq!(read(&dump(&recipe), &[]).unwrap(), recipe);
+}
+
+#[test]
+fn a_key_of_the_same_table_is_meant_before_that_of_another_program() {
+    let known = ["train.batch_size", "roi.batch", "roi.positive"];
+    let meant = |key| crate::keys::nearest(key, known.into_iter());
+    assert_eq!(meant("roi.batchsize"), Some("roi.batch"));
+    assert_eq!(meant("batchsize"), Some("train.batch_size"));
+}
+
+#[test]
+fn a_list_of_words_needs_no_quotes() {
+    for key in ["splits", "classes"] {
+        for (text, words) in [
+            ("[\"a\", \"b c\"]", &["a", "b c"][..]),
+            ("[a, b c]", &["a", "b c"]),
+            ("a,b c", &["a", "b c"]),
+            ("2007/trainval", &["2007/trainval"]),
+            ("\"a\"", &["a"]),
+            ("[]", &[]),
+            ("", &[]),
+        ] {
+            let train = read("", &[&format!("train.{key}={text}")]).unwrap().train;
+            assert_eq!(if key == "splits" { train.splits } else { train.classes }, words, "{text}");
+        }
+    }
+    assert_eq!(read("", &["train.splits=2007"]).unwrap().train.splits, ["2007"]);
+    assert_eq!(read("", &["train.milestones=[1,2]"]).unwrap().train.milestones, [1, 2]);
+    assert!(complaint("", &["train.milestones=1"]).contains("an array is expected"));
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub struct DetectionRecipe {
 }
 
 impl Recipe for DetectionRecipe {
+    const COMMAND: &'static str = "transfer";
     const SECTIONS: &'static [&'static str] = &["Keys of both", "Transfer", "Transfer to detection"];
 
     fn defaults(text: &str, origin: &str, settings: &[String]) -> Result<Self, RecipeError> {

@@ -37,7 +37,7 @@ impl Model {
     /// # Errors
     /// When there is no such recipe, or it names no model.
     pub fn of(recipe: &str, settings: &[String]) -> Result<Self, Error> {
-        let (text, origin) = contents(recipe)?;
+        let (text, origin) = contents(recipe, "transfer")?;
         let name = written("model", &text, &origin, settings)?;
         let found = Self::ALL.into_iter().find(|model| name.as_deref() == Some(model.name()));
         let names = || Self::ALL.map(Self::name).join(" or ");

@@ -32,6 +32,7 @@ pub struct FcnRecipe {
 }
 
 impl Recipe for FcnRecipe {
+    const COMMAND: &'static str = "transfer";
     const SECTIONS: &'static [&'static str] = &["Keys of both", "Transfer", "Transfer to segmentation"];
 
     fn defaults(text: &str, origin: &str, settings: &[String]) -> Result<Self, RecipeError> {
