@@ -33,4 +33,4 @@ pub use error::WeightsError;
 pub use file::{Format, Limits, WeightsFile, read, read_bytes};
 pub use matching::{Layout, Match, Mismatch, NameMatch, NoMatch, match_names};
 pub use tensor::{DType, Tensor};
-pub use write::{StateDict, WriteError, write_detectron2, write_torch};
+pub use write::{StateDict, WriteError, write_detectron2, write_detectron2_model, write_torch};

@@ -155,6 +155,9 @@ fn a_detector_draws_boxes_and_its_results_are_scored_as_in_its_run() {
         place.run(&exported).succeeded().prints(&["120 tensors of resnet18"]);
         assert!(place.path(file).is_file());
     }
+    let whole = |format| place.run(&["export", "runs/detector", "--format", format]);
+    whole("detectron2-detector").succeeded().prints(&["ROI_HEADS.NAME Res5ROIHeadsExtraNorm"]);
+    whole("torchvision-pyramid").exited(2).says(&["has no pyramid"]);
 
     let last = evaluations(&place, "detector").pop().unwrap();
     let results = fs::read_dir(place.path("runs/detector/detections")).unwrap().count();
@@ -295,6 +298,20 @@ fn masks_are_learnt_drawn_and_scored_as_in_their_run() {
     let words = ["transfer", "coco_folder"].into_iter().chain(INSTANT).chain(settings.copied()).chain(more);
     let words: Vec<String> = words.map(str::to_owned).chain(own).collect();
     place.run(&borrowed(&words)).succeeded().says(&["mask AP50", "hill, lake"]);
+    let export = |format: &str, run: &str| place.run(&["export", run, "--format", format]);
+    export("detectron2-detector", "runs/masks")
+        .succeeded()
+        .prints(&["NUM_CLASSES 2   (hill, lake)", "MASK_ON True"]);
+    place.run(&["inspect", "detector.pkl"]).succeeded().prints(&[
+        "backbone.bottom_up.",
+        "model.backbone.fpn_lateral2 (5 tensors)",
+        "usable here",
+    ]);
+    export("torchvision-pyramid", "runs/masks")
+        .succeeded()
+        .prints(&["168 tensors of resnet18 and its feature pyramid"]);
+    place.run(&["inspect", "pyramid.pth"]).succeeded().prints(&["usable here", "body.", "fpn (48 tensors)"]);
+
     let last = evaluations(&place, "masks").pop().unwrap();
     let truth = format!("{root}/annotations/instances_val.json");
     for (masks, prefix) in [(&[][..], ""), (&["--masks"], "mask_")] {
@@ -331,7 +348,12 @@ fn what_cannot_be_transferred_is_refused_with_the_reason() {
     refused("voc_folder", &["fcn.dropout=0.5"]).exited(2).says(&["fcn.dropout"]);
     refused("voc_folder", &["model=fcn"]).exited(2).says(&["objects"]);
     refused("segmentation_folder", &["labels.train=none"]).exited(3).says(&["none"]);
-    place.run(&["transfer", "folder_r18"]).exited(2).says(&["names no model"]);
+    place
+        .run(&["transfer", "folder_r18"])
+        .exited(2)
+        .says(&["is a recipe of another command", "densesiam pretrain folder_r18"]);
+    fs::write(place.path("none.toml"), "[run]\nname = \"none\"\n").unwrap();
+    place.run(&["transfer", "none.toml"]).exited(2).says(&["names no model"]);
     let cut = voc(&place).join("Annotations");
     let first = fs::read_dir(&cut).unwrap().next().unwrap().unwrap().path();
     let text = fs::read_to_string(&first).unwrap();

@@ -1,5 +1,6 @@
 //! Exports trained models, with the names and file formats that other tools read directly.
 
+mod detector;
 mod notes;
 
 use std::fs;
@@ -8,9 +9,13 @@ use std::path::{Path, PathBuf};
 use densesiam_engine::checkpoint::tensors_to_safetensors;
 use densesiam_nn::{Architecture, segment};
 use densesiam_weights::onnx::{self, Categories, ClassOfCategory, NoTensor, Normalisation};
-use densesiam_weights::{DType, StateDict, WriteError, write_detectron2, write_torch};
+use densesiam_weights::{
+    DType, StateDict, WriteError, write_detectron2, write_detectron2_model, write_torch,
+};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
+
+use detector::Detector;
 
 use crate::error::Error;
 use crate::file::{write_bytes, write_whole};
@@ -29,6 +34,10 @@ pub enum Format {
     Torchvision,
     /// The encoder under detectron2's names: a .pkl file.
     Detectron2,
+    /// A whole detector under detectron2's names: a .pkl file.
+    Detectron2Detector,
+    /// A detector's encoder and feature pyramid under torchvision's names: a .pth file.
+    TorchvisionPyramid,
     /// The encoder for mmpretrain, mmdetection and mmsegmentation: a .pth file.
     Openmmlab,
     /// The encoder for timm and the Hugging Face hub: a folder.
@@ -41,10 +50,12 @@ pub enum Format {
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Safetensors,
         Self::Torchvision,
         Self::Detectron2,
+        Self::Detectron2Detector,
+        Self::TorchvisionPyramid,
         Self::Openmmlab,
         Self::Timm,
         Self::Onnx,
@@ -59,6 +70,13 @@ impl Format {
                 ("torchvision", "The encoder under torchvision's names, for torch.load: a .pth file")
             }
             Self::Detectron2 => ("detectron2", "The encoder under detectron2's names: a .pkl file"),
+            Self::Detectron2Detector => {
+                ("detectron2-detector", "A whole detector under detectron2's names: a .pkl file")
+            }
+            Self::TorchvisionPyramid => (
+                "torchvision-pyramid",
+                "A detector's encoder and feature pyramid under torchvision's names: a .pth file",
+            ),
             Self::Openmmlab => {
                 ("openmmlab", "The encoder for mmpretrain, mmdetection and mmsegmentation: a .pth file")
             }
@@ -77,6 +95,8 @@ impl Format {
             Self::Safetensors => "encoder.safetensors",
             Self::Torchvision | Self::Openmmlab => "encoder.pth",
             Self::Detectron2 => "encoder.pkl",
+            Self::Detectron2Detector => "detector.pkl",
+            Self::TorchvisionPyramid => "pyramid.pth",
             Self::Timm => "encoder",
             Self::Onnx => "encoder.onnx",
             Self::OnnxSegmentation => "segmentation.onnx",
@@ -101,14 +121,29 @@ pub fn export(checkpoint: &Path, format: Format, out: &Path) -> Result<String, E
         let metadata = [("architecture".to_owned(), name.clone()), ("step".to_owned(), step.clone())];
         tensors_to_safetensors(path, &encoder, &metadata.into())
     };
+    let for_torch = |tensors: &[densesiam_weights::Tensor], under| {
+        let meta = [("architecture", name.as_str()), ("step", &step), ("author", "densesiam")];
+        let state = StateDict { tensors, under, meta: &meta };
+        write_whole(out, |file| write_torch(file, &state).map_err(|error| unwritten(out, error)))
+    };
     match format {
         Format::Safetensors => safetensors(out).map(drop)?,
         Format::Torchvision | Format::Openmmlab => {
-            let tensors = as_bytes(&encoder)?;
             let under = (format == Format::Openmmlab).then_some("state_dict");
-            let meta = [("architecture", name.as_str()), ("step", &step), ("author", "densesiam")];
-            let state = StateDict { tensors: &tensors, under, meta: &meta };
-            write_whole(out, |file| write_torch(file, &state).map_err(|error| unwritten(out, error)))?;
+            for_torch(&as_bytes(&encoder)?, under)?;
+        }
+        Format::TorchvisionPyramid => {
+            let detector = Detector::of(&run, &contents)?;
+            let tensors = detector.for_torchvision(&checkpoint.model)?;
+            for_torch(&as_bytes(&tensors)?, None)?;
+            return Ok(format!("{}: {}", out.display(), notes::of_pyramid(&detector, tensors.len(), out)));
+        }
+        Format::Detectron2Detector => {
+            let detector = Detector::of(&run, &contents)?;
+            let tensors = as_bytes(&detector.for_detectron2(&checkpoint.model))?;
+            let written = |file: &mut _| write_detectron2_model(file, &tensors, "densesiam");
+            write_whole(out, |file| written(file).map_err(|error| unwritten(out, error)))?;
+            return Ok(format!("{}: {}", out.display(), notes::of_detector(&detector, tensors.len(), out)));
         }
         Format::Detectron2 => {
             let tensors = as_bytes(&encoder)?;

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use densesiam_nn::Architecture;
+use densesiam_nn::detect::{Design, Settings};
 
 use super::Format;
+use super::detector::Detector;
 use densesiam_nn::input::{DEVIATION, MEAN};
 
 /// What was written, and what a user must set so that the weights are not silently ignored, nor the pictures prepared
@@ -17,9 +19,9 @@ pub(super) fn what_to_know(
     out: &Path,
 ) -> String {
     let file = out.display();
-    let of_255 = |values: [f32; 3]| values.map(|value| format!("{:.3}", value * 255.0)).join(", ");
-    let (mean, deviation) = (of_255(MEAN), of_255(DEVIATION));
+    let [mean, deviation] = [MEAN, DEVIATION].map(of_255);
     match format {
+        Format::Detectron2Detector | Format::TorchvisionPyramid => format!("{tensors} tensors of {name}"),
         Format::Safetensors => format!("{tensors} tensors of {name} under torchvision's names"),
         Format::Torchvision => format!(
             "{tensors} tensors of {name}
@@ -28,24 +30,10 @@ pub(super) fn what_to_know(
   assert all(name.startswith(\"fc.\") for name in missing.missing_keys) and not missing.unexpected_keys",
             file.to_string()
         ),
-        Format::Detectron2 => {
-            let depth = name.trim_start_matches("resnet");
-            let narrow = match architecture {
-                Architecture::ResNet18 | Architecture::ResNet34 => "\n  MODEL.RESNETS.RES2_OUT_CHANNELS 64",
-                Architecture::ResNet50 | Architecture::ResNet101 => "",
-            };
-            format!(
-                "{tensors} tensors of {name} under detectron2's names; its defaults are for another network, so set
-  MODEL.WEIGHTS {file}
-  MODEL.RESNETS.DEPTH {depth}{narrow}
-  MODEL.RESNETS.STRIDE_IN_1X1 False
-  MODEL.RESNETS.NORM SyncBN   (FrozenBN would keep statistics that were never made for the new pictures)
-  MODEL.BACKBONE.FREEZE_AT 0
-  MODEL.PIXEL_MEAN [{mean}]
-  MODEL.PIXEL_STD [{deviation}]
-  INPUT.FORMAT RGB"
-            )
-        }
+        Format::Detectron2 => format!(
+            "{tensors} tensors of {name} under detectron2's names; its defaults are for another network, so set\n{}",
+            of_detectron2(architecture, out)
+        ),
         Format::Openmmlab => {
             let depth = name.trim_start_matches("resnet");
             format!(
@@ -71,4 +59,90 @@ pub(super) fn what_to_know(
              in the metadata is the class that each category was matched to"
             .into(),
     }
+}
+
+/// What a user of detectron2 must set for an encoder.
+fn of_detectron2(architecture: Architecture, out: &Path) -> String {
+    let (file, name) = (out.display(), architecture.key());
+    let depth = name.trim_start_matches("resnet");
+    let narrow = match architecture {
+        Architecture::ResNet18 | Architecture::ResNet34 => "\n  MODEL.RESNETS.RES2_OUT_CHANNELS 64",
+        Architecture::ResNet50 | Architecture::ResNet101 => "",
+    };
+    let [mean, deviation] = [MEAN, DEVIATION].map(of_255);
+    format!(
+        "  MODEL.WEIGHTS {file}
+  MODEL.RESNETS.DEPTH {depth}{narrow}
+  MODEL.RESNETS.STRIDE_IN_1X1 False
+  MODEL.RESNETS.NORM SyncBN   (FrozenBN would keep statistics that were never made for the new pictures)
+  MODEL.BACKBONE.FREEZE_AT 0
+  MODEL.PIXEL_MEAN [{mean}]
+  MODEL.PIXEL_STD [{deviation}]
+  INPUT.FORMAT RGB"
+    )
+}
+
+/// What a user of detectron2 must know about a whole detector.
+pub(super) fn of_detector(detector: &Detector, tensors: usize, out: &Path) -> String {
+    let Settings { detector: settings, encoder, .. } = &detector.recipe.model;
+    let (sizes, ratios) = (&settings.anchor_sizes, &settings.anchor_ratios);
+    let levels = |sizes: Vec<String>| format!("[{}]", sizes.join(", "));
+    let network = match settings.design {
+        Design::C4 => "  MODEL.ROI_HEADS.NAME Res5ROIHeadsExtraNorm   (of MoCo's and DenseCL's code)
+  MODEL.RPN.HEAD_NAME StandardRPNHead"
+            .to_owned(),
+        Design::Fpn => format!(
+            "  MODEL.BACKBONE.NAME build_resnet_fpn_backbone
+  MODEL.FPN.NORM SyncBN
+  MODEL.FPN.OUT_CHANNELS {width}
+  MODEL.ROI_HEADS.NAME StandardROIHeads
+  MODEL.ROI_BOX_HEAD NAME FastRCNNConvFCHead, NUM_CONV 4, NUM_FC 1, CONV_DIM {width}, NORM SyncBN
+  MODEL.ROI_MASK_HEAD NUM_CONV 4, CONV_DIM {width}, NORM SyncBN
+  MODEL.MASK_ON {masks}",
+            width = settings.width,
+            masks = if settings.masks { "True" } else { "False" },
+        ),
+    };
+    let sizes = match settings.design {
+        Design::C4 => format!("[{}]", levels(sizes.iter().map(f64::to_string).collect())),
+        Design::Fpn => levels(sizes.iter().map(|size| format!("[{size}]")).collect()),
+    };
+    format!(
+        "{tensors} tensors of the detector under detectron2's names; its defaults are for another network, so set
+{}
+{network}
+  MODEL.ANCHOR_GENERATOR.SIZES {sizes}
+  MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS [{ratios:?}]
+  MODEL.ROI_HEADS.NUM_CLASSES {}   ({})",
+        of_detectron2(encoder.architecture, out),
+        detector.classes.len(),
+        detector.classes.join(", ")
+    )
+}
+
+/// What a user of torchvision must know about a detector's encoder and pyramid.
+pub(super) fn of_pyramid(detector: &Detector, tensors: usize, out: &Path) -> String {
+    let Settings { detector: settings, encoder, .. } = &detector.recipe.model;
+    let (name, channels) = (encoder.architecture.key(), encoder.architecture.channels());
+    let pyramid = match settings.width {
+        256 => String::new(),
+        width => format!(
+            "
+  backbone.fpn = torchvision.ops.FeaturePyramidNetwork(
+      {channels:?}, {width}, torchvision.ops.feature_pyramid_network.LastLevelMaxPool(), torch.nn.BatchNorm2d)"
+        ),
+    };
+    format!(
+        "{tensors} tensors of {name} and its feature pyramid
+  backbone = torchvision.models.detection.backbone_utils._resnet_fpn_extractor(
+      torchvision.models.{name}(), 5, norm_layer=torch.nn.BatchNorm2d){pyramid}
+  backbone.load_state_dict(torch.load({:?}, weights_only=True))
+  torchvision's detectors count the classes from 1 and have heads of another form; train these anew.",
+        out.display().to_string()
+    )
+}
+
+/// Three numbers of pictures in 0..1 for those in 0..255.
+fn of_255(values: [f32; 3]) -> String {
+    values.map(|value| format!("{:.3}", value * 255.0)).join(", ")
 }

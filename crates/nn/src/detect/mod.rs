@@ -28,7 +28,7 @@ use densesiam_torch_ext::{Group, roi_align};
 use tch::{Device, Kind, Tensor};
 
 pub use self::mask_head::MASK_SIDE;
-pub use self::names::detectron2_name;
+pub use self::names::{detectron2_name, torchvision_name};
 pub use self::sampling::Sampling;
 pub use self::settings::{Design, DetectorSettings, RoiSettings, RpnSettings, Settings};
 

@@ -13,6 +13,23 @@ use crate::{DType, Tensor};
 /// # Errors
 /// [`WriteError`] if `out` refuses, or for elements that NumPy does not have.
 pub fn write_detectron2(out: impl Write, tensors: &[Tensor], author: &str) -> Result<(), WriteError> {
+    write(out, (tensors, to_detectron2), author, true)
+}
+
+/// Writes a whole model as a `.pkl` file for detectron2's `MODEL.WEIGHTS`, which takes its tensors by their names as they are.
+///
+/// # Errors
+/// As [`write_detectron2`].
+pub fn write_detectron2_model(out: impl Write, tensors: &[Tensor], author: &str) -> Result<(), WriteError> {
+    write(out, (tensors, str::to_owned), author, false)
+}
+
+fn write(
+    out: impl Write,
+    (tensors, name_of): (&[Tensor], impl Fn(&str) -> String),
+    author: &str,
+    matching: bool,
+) -> Result<(), WriteError> {
     if let Some(tensor) = tensors.iter().find(|tensor| tensor.dtype == DType::BF16) {
         let (name, dtype) = (tensor.name.clone(), tensor.dtype);
         return Err(WriteError::Unsupported { name, dtype, format: "NumPy" });
@@ -22,14 +39,14 @@ pub fn write_detectron2(out: impl Write, tensors: &[Tensor], author: &str) -> Re
         file.text("model")?;
         file.dict(|model| {
             tensors.iter().try_for_each(|tensor| {
-                model.text(&to_detectron2(&tensor.name))?;
+                model.text(&name_of(&tensor.name))?;
                 array(model, tensor)
             })
         })?;
         file.text("__author__")?;
         file.text(author)?;
         file.text("matching_heuristics")?;
-        file.bool(true)
+        file.bool(matching)
     })?;
     pickle.finish()?.flush()?;
     Ok(())

@@ -6,7 +6,7 @@ mod detectron2;
 mod pickle;
 mod torch;
 
-pub use detectron2::write_detectron2;
+pub use detectron2::{write_detectron2, write_detectron2_model};
 pub use torch::{StateDict, write_torch};
 
 /// Why a weights file was not written.

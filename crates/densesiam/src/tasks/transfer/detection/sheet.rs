@@ -4,8 +4,9 @@
 use std::cmp::Reverse;
 
 use densesiam_data::decode::{DecodeLimits, decode};
-use densesiam_data::detection::DetectionSet;
-use densesiam_geometry::Xywh;
+use densesiam_data::detection::{DetectionSet, Object};
+use densesiam_geometry::mask::RunLengths;
+use densesiam_geometry::{Region, Xywh};
 use densesiam_metrics::detection::Detection;
 use densesiam_report::pictures::{INK, NamedBox, Palette, draw_boxes, fitted, titled_sheet};
 use image::RgbImage;
@@ -28,7 +29,7 @@ pub(super) fn draw(set: &DetectionSet, detections: &[Detection], limits: &Decode
         own.filter(|found| found.score >= FOUND)
     };
     let mut pictures: Vec<_> = (0..set.len())
-        .map(|picture| (wrong(set, picture, &found(picture).collect::<Vec<_>>()), picture))
+        .map(|picture| (wrong(set.objects(picture), &found(picture).collect::<Vec<_>>()), picture))
         .collect();
     pictures.sort_by_key(|&(wrong, picture)| (Reverse(wrong), picture));
     let best = pictures.len().saturating_sub(SHOWN).max(SHOWN.min(pictures.len()));
@@ -46,23 +47,40 @@ pub(super) fn draw(set: &DetectionSet, detections: &[Detection], limits: &Decode
     (!rows.is_empty()).then(|| titled_sheet(&titles, rows, &key))
 }
 
-/// How many objects were missed and how many boxes are wrong. Each object is found by one box at most.
-fn wrong(set: &DetectionSet, picture: usize, found: &[&Detection]) -> usize {
-    let objects = set.objects(picture);
+/// How many objects were missed and how many boxes are wrong. Each object is found by one box at most; objects that count neither
+/// as found nor as missed, difficult ones and crowds, are neither, nor are the boxes on them.
+fn wrong(objects: &[Object], found: &[&Detection]) -> usize {
+    let counts = |object: &Object| !object.difficult && !object.crowd;
     let mut taken = vec![false; objects.len()];
-    let mut right = 0;
+    let (mut right, mut ignored) = (0, 0);
     for found in found {
         let fits = |place: &usize| {
             let object = &objects[*place];
             object.class == found.class && found.bbox.iou(&Xywh::from(object.bbox), object.crowd) >= RIGHT
         };
-        let free = (0..objects.len()).filter(|&place| !taken[place]).find(fits);
-        if let Some(place) = free {
-            taken[place] = true;
-            right += 1;
+        let free = || (0..objects.len()).filter(|&place| !taken[place] && counts(&objects[place]));
+        match free().find(fits) {
+            Some(place) => {
+                taken[place] = true;
+                right += 1;
+            }
+            None => {
+                let beyond =
+                    (0..objects.len()).filter(|&place| !counts(&objects[place])).any(|place| fits(&place));
+                ignored += usize::from(beyond);
+            }
         }
     }
-    objects.len() + found.len() - 2 * right
+    let counted = objects.iter().filter(|object| counts(object)).count();
+    counted + found.len() - ignored - 2 * right
+}
+
+/// A box as it is drawn into a picture: with its words, and the pixels of its mask in the picture's own size.
+struct Drawn {
+    region: Region,
+    class: usize,
+    words: String,
+    mask: Option<RunLengths>,
 }
 
 fn row(
@@ -75,32 +93,86 @@ fn row(
     set.picture(picture).read_into(&mut bytes).ok()?;
     let decoded = decode(&bytes, limits).ok()?;
     let whole = RgbImage::from_raw(decoded.width, decoded.height, decoded.pixels)?;
-    let scale = f64::from(HEIGHT) / f64::from(whole.height().max(1));
+    let own = [whole.height(), whole.width()];
     let small = fitted(&whole, HEIGHT);
     let words = |class: usize, score: f64| format!("{} {score:.2}", set.classes[class]);
-    let scaled = |bbox: Xywh| {
-        let Xywh { x, y, width, height } = bbox;
-        Xywh { x: x * scale, y: y * scale, width: width * scale, height: height * scale }.into()
-    };
-    let of_found: Vec<_> = found
+    let of_found: Vec<Drawn> = found
         .iter()
-        .map(|found| (scaled(found.bbox), found.class, words(found.class, found.score)))
+        .map(|found| Drawn {
+            region: found.bbox.into(),
+            class: found.class,
+            words: words(found.class, found.score),
+            mask: found.mask.clone(),
+        })
         .collect();
-    let of_objects: Vec<_> = set
+    let has_masks = of_found.iter().any(|drawn| drawn.mask.is_some());
+    let of_objects: Vec<Drawn> = set
         .objects(picture)
         .iter()
-        .map(|object| (scaled(object.bbox.into()), object.class, set.classes[object.class].clone()))
+        .map(|object| Drawn {
+            region: object.bbox,
+            class: object.class,
+            words: set.classes[object.class].clone(),
+            mask: object.shape.as_ref().filter(|_| has_masks).and_then(|shape| shape.mask(own)),
+        })
         .collect();
-    let with = |boxes: &[(_, usize, String)]| {
-        let mut drawn = small.clone();
-        let named = boxes.iter().map(|(region, class, words)| NamedBox {
-            region: *region,
-            class: *class,
-            words,
-            mask: None,
-        });
-        draw_boxes(&mut drawn, &named.collect::<Vec<_>>(), &Palette::default());
-        drawn
+    Some([of_found, of_objects].map(|drawn| with_boxes(&small, own, &drawn)).into())
+}
+
+/// A picture with boxes, which are given in the pixels of its own size (height, width).
+fn with_boxes(small: &RgbImage, own: [u32; 2], boxes: &[Drawn]) -> RgbImage {
+    let mut drawn = small.clone();
+    let [height, width] = [small.height(), small.width()];
+    let [y, x] = [f64::from(height) / f64::from(own[0]), f64::from(width) / f64::from(own[1])];
+    // The first on top; one mask at a time, because each is as large as the picture.
+    for Drawn { region, class, words, mask } in boxes.iter().rev() {
+        let Region { x0, y0, x1, y1 } = *region;
+        let region = Region { x0: x0 * x, y0: y0 * y, x1: x1 * x, y1: y1 * y };
+        let mask = mask.as_ref().map(|mask| nearest(&mask.bits(), own, [height, width]));
+        let named = NamedBox { region, class: *class, words, mask: mask.as_deref() };
+        draw_boxes(&mut drawn, &[named], &Palette::default());
+    }
+    drawn
+}
+
+/// The bits of a mask of one size (height, width) at another, each that of the nearest pixel.
+fn nearest(bits: &[bool], own: [u32; 2], [height, width]: [u32; 2]) -> Vec<bool> {
+    let at = |place: u32, of: u32, own: u32| (2 * place as usize + 1) * own as usize / (2 * of as usize);
+    let row = |y: u32| {
+        let first = at(y, height, own[0]) * own[1] as usize;
+        (0..width).map(move |x| bits[first + at(x, width, own[1])])
     };
-    Some(vec![with(&of_found), with(&of_objects)])
+    (0..height).flat_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn difficult_objects_and_crowds_are_neither_missed_nor_found_wrongly() {
+        let bbox = Region { x0: 0.0, y0: 0.0, x1: 10.0, y1: 10.0 };
+        let plain = Object { bbox, class: 0, difficult: false, crowd: false, area: 100.0, shape: None };
+        let found = Detection { picture: 0, class: 0, score: 0.9, bbox: bbox.into(), mask: None };
+        let other = Detection { class: 1, ..found.clone() };
+        let difficult = Object { difficult: true, ..plain.clone() };
+        let crowd = Object { crowd: true, ..plain.clone() };
+        let objects = [[difficult, plain.clone()], [crowd, plain]];
+        for [ignored, plain] in objects.each_ref().map(|two| two.each_ref().map(std::slice::from_ref)) {
+            assert_eq!(wrong(plain, &[]), 1);
+            assert_eq!(wrong(plain, &[&found]), 0);
+            assert_eq!(wrong(plain, &[&found, &found]), 1, "the second is one too many");
+            assert_eq!(wrong(plain, &[&other]), 2);
+            assert_eq!(wrong(ignored, &[]), 0);
+            assert_eq!(wrong(ignored, &[&found, &found]), 0);
+        }
+        assert!(objects.iter().all(|both| wrong(both, &[&found]) == 0), "the plain one is found");
+    }
+
+    #[test]
+    fn masks_are_scaled_to_the_nearest_pixel() {
+        let bits = [true, false, false, true];
+        assert_eq!(nearest(&bits, [2, 2], [2, 4]), [true, true, false, false, false, false, true, true]);
+        assert_eq!(nearest(&bits, [2, 2], [1, 1]), [true]);
+    }
 }
