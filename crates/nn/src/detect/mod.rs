@@ -131,9 +131,6 @@ enum Heads {
     Pyramid(Box<PyramidHeads>),
 }
 
-/// Bins of a box of C4 along a side, before the last stage halves them.
-const C4_BINS: i64 = 14;
-
 /// Boxes whose values are computed at once in a detection, so that memory does not grow with the pictures of a batch.
 const BOXES_AT_ONCE: usize = 512;
 
@@ -155,7 +152,7 @@ impl Detector {
             encoder,
             heads,
             rpn: Rpn::new(&(&root / "proposal_generator"), of_maps, anchors, &settings.rpn),
-            predictor: Predictor::new(&(&root / "roi_heads.box_predictor"), of_boxes, classes),
+            predictor: Predictor::new(&(&root / "roi_heads.box_predictor"), of_boxes, classes, &settings.roi),
             settings: settings.clone(),
             sampling: Sampling::Random,
             group: store.group().clone(),
@@ -206,11 +203,14 @@ impl Detector {
         let of_objects = |rois: &Vec<Roi>| rois.iter().filter(|roi| roi.object.is_some()).count() as i64;
         let mut counts = [rois.iter().map(Vec::len).sum::<usize>() as i64, rois.iter().map(of_objects).sum()];
         self.group.sum_counts(&mut counts);
+        let [class_weight, box_weight, mask_weight] = roi.weights;
         let [class, of_box] = match counts[0] {
             0 => no_losses(batch.pictures),
             count => {
                 let values = self.values(&maps, &boxes_of(&rois, |roi| Some(roi.region)), mode);
-                self.predictor.losses(&values, &rois, batch.objects).map(|sum| sum / count as f64)
+                let [class, of_box] = self.predictor.losses(&values, &rois, batch.objects);
+                let of_one = 1.0 / count as f64;
+                [class * (class_weight * of_one), of_box * (box_weight * of_one)]
             }
         };
         let mut losses = vec![
@@ -224,7 +224,7 @@ impl Detector {
                 0 => zero_like(batch.pictures),
                 count => mask_loss(head, masks, &maps, &rois, batch.objects, mode) / count as f64,
             };
-            losses.push(("loss_mask", loss));
+            losses.push(("loss_mask", loss * mask_weight));
         }
         losses
     }
@@ -269,6 +269,10 @@ impl Detector {
         }
     }
 
+    fn bins(&self) -> i64 {
+        self.settings.roi.bins(self.settings.detector.design)
+    }
+
     fn mask_head(&self) -> Option<&MaskHead> {
         match &self.heads {
             Heads::C4(_) => None,
@@ -282,11 +286,11 @@ impl Detector {
             Heads::C4(norm) => {
                 let (map, stride) = (&maps.maps[0], maps.strides[0]);
                 let boxes: Vec<_> = boxes.iter().map(numbers_of).collect();
-                let values = roi_align(map, &boxes, 1.0 / f64::from(stride), C4_BINS);
+                let values = roi_align(map, &boxes, 1.0 / f64::from(stride), self.bins());
                 let values = norm.forward(&self.encoder.last_stage(&values, mode), mode);
                 values.mean_dim([2i64, 3].as_slice(), false, values.kind())
             }
-            Heads::Pyramid(heads) => heads.values(maps, boxes, mode),
+            Heads::Pyramid(heads) => heads.values(maps, boxes, self.bins(), mode),
         }
     }
 }

@@ -13,8 +13,6 @@ use crate::layers::Linear;
 use crate::losses::loss_kind;
 use crate::store::{Initial, Scope};
 
-const CODING: Coding = Coding { weights: [10.0, 10.0, 5.0, 5.0] };
-
 /// A box of a picture that a step learns from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Roi {
@@ -32,7 +30,7 @@ pub(super) fn draw_rois(
     key: Key,
 ) -> Vec<Roi> {
     boxes.extend(objects);
-    let labels = RoiSettings::MATCHER.labels(&boxes, objects);
+    let labels = settings.matcher().labels(&boxes, objects);
     let key = Key { purpose: Purpose::RegionsOfInterest, ..key };
     let drawn = sampling.draw(&labels, settings.batch, settings.positive_fraction, key);
     let roi = |index: usize| {
@@ -59,11 +57,12 @@ pub(super) struct Predictor {
     logits: Linear,
     deltas: Linear,
     classes: i64,
+    coding: Coding,
 }
 
 impl Predictor {
     /// Below `scope`, for values `[boxes, channels]`. The last logit is that of the background.
-    pub(super) fn new(scope: &Scope, channels: i64, classes: i64) -> Self {
+    pub(super) fn new(scope: &Scope, channels: i64, classes: i64, settings: &RoiSettings) -> Self {
         let linear = |name: &str, out: i64, deviation: f64| {
             let bias = Some(Initial::Constant(0.0));
             Linear::with(&(scope / name), [channels, out], Initial::Normal(deviation), bias)
@@ -72,6 +71,7 @@ impl Predictor {
             logits: linear("cls_score", classes + 1, 0.01),
             deltas: linear("bbox_pred", 4 * classes, 0.001),
             classes,
+            coding: Coding { weights: settings.coding },
         }
     }
 
@@ -94,7 +94,7 @@ impl Predictor {
                 if let Some(object) = roi.object.map(|index| &objects[index]) {
                     // The row of the object's class, if every class of every box had one.
                     rows.push(classes.len() as i64 * self.classes + object.class as i64);
-                    differences.extend(CODING.encode(&roi.region, &object.region));
+                    differences.extend(self.coding.encode(&roi.region, &object.region));
                 }
                 classes.push(roi.object.map_or(self.classes, |index| objects[index].class as i64));
             }
@@ -126,7 +126,9 @@ impl Predictor {
                 for (class, differences) in deltas.chunks_exact(4).enumerate() {
                     if scores[class] > settings.score_threshold {
                         let differences = std::array::from_fn(|number| differences[number]);
-                        candidates.0.push(CODING.decode(proposal, differences).clipped(size.map(f64::from)));
+                        candidates
+                            .0
+                            .push(self.coding.decode(proposal, differences).clipped(size.map(f64::from)));
                         candidates.1.push(scores[class]);
                         candidates.2.push(class);
                     }

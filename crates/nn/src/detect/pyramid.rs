@@ -14,8 +14,6 @@ use crate::store::{Initial, Scope, Store};
 
 /// Channels of the box head's values.
 const VALUES: i64 = 1024;
-/// Bins of a box along a side, for its class.
-const BINS: i64 = 7;
 
 /// From C2..C5 to P2..P5: 1x1 convolutions, sums from the top down, and a 3x3 convolution at each level, each with a norm.
 #[derive(Debug)]
@@ -109,7 +107,8 @@ impl PyramidHeads {
             let initial = Initial::XavierFanIn(channels * kernel * kernel);
             NormedConvolution::new([&scope, &(&scope / "norm")], [channels, width], kernel, initial)
         };
-        let inputs = width * BINS * BINS;
+        let bins = settings.roi.bins(settings.detector.design);
+        let inputs = width * bins * bins;
         let linear = || {
             let none = Some(Initial::Constant(0.0));
             Linear::with(&(&box_head / "fc1"), [inputs, VALUES], Initial::XavierFanIn(inputs), none)
@@ -134,8 +133,14 @@ impl PyramidHeads {
     }
 
     /// The values of boxes, `[boxes, 1024]`.
-    pub(super) fn values(&self, pyramid: &Features, boxes: &[(usize, Region)], mode: Mode) -> Tensor {
-        self.box_head.forward(&pool(pyramid, boxes, BINS), mode)
+    pub(super) fn values(
+        &self,
+        pyramid: &Features,
+        boxes: &[(usize, Region)],
+        bins: i64,
+        mode: Mode,
+    ) -> Tensor {
+        self.box_head.forward(&pool(pyramid, boxes, bins), mode)
     }
 }
 

@@ -17,8 +17,6 @@ use crate::layers::Convolution;
 use crate::losses::loss_kind;
 use crate::store::{Initial, Scope};
 
-const CODING: Coding = Coding { weights: [1.0; 4] };
-
 /// The head, which is the same at all levels.
 #[derive(Debug)]
 pub(super) struct Rpn {
@@ -105,14 +103,15 @@ impl Rpn {
         let numbers = numbers(&Tensor::cat(&of_levels, 1));
         let of_picture = numbers.len() / sizes.len().max(1);
         let (levels, nms_threshold) = (&predicted.levels, self.settings.nms_threshold);
+        let coding = Coding { weights: self.settings.coding };
         each(sizes.len(), |picture| {
             let mut numbers = numbers[picture * of_picture..][..of_picture].chunks_exact(NUMBERS);
-            let mut candidates = Candidates::default();
+            let mut candidates = Candidates::none(coding);
             for (level, anchors) in levels.iter().enumerate() {
                 let of_level: Vec<&[f64]> = numbers.by_ref().take(counts[level]).collect();
                 candidates.add_best(level, anchors, &of_level, pre, sizes[picture].map(f64::from));
             }
-            let Candidates { boxes, scores, levels } = candidates;
+            let Candidates { boxes, scores, levels, .. } = candidates;
             let chosen = choose(&boxes, &scores, &levels, nms_threshold, post);
             chosen.into_iter().map(|index| boxes[index]).collect()
         })
@@ -147,7 +146,8 @@ impl Rpn {
         let differences = upload(&differences, &[objects.len() as i64, 4], device).to_kind(kind);
         let of_box = (rows(&deltas, &objects) - differences).abs().sum(kind);
         let wanted = (self.settings.batch * targets.len()).max(1) as f64;
-        [of_class / wanted, of_box / wanted]
+        let [class_weight, box_weight] = self.settings.weights;
+        [of_class * (class_weight / wanted), of_box * (box_weight / wanted)]
     }
 }
 
@@ -159,11 +159,12 @@ pub(super) fn draw_anchors(
     sampling: Sampling,
     key: Key,
 ) -> AnchorTargets {
-    let labels = RpnSettings::MATCHER.labels(anchors, objects);
+    let labels = settings.matcher().labels(anchors, objects);
     let key = Key { purpose: Purpose::Anchors, ..key };
+    let coding = Coding { weights: settings.coding };
     let drawn = sampling.draw(&labels, settings.batch, settings.positive_fraction, key);
     let difference = |&index: &usize| match labels[index] {
-        Label::Object(object) => CODING.encode(&anchors[index], &objects[object]),
+        Label::Object(object) => coding.encode(&anchors[index], &objects[object]),
         Label::Background | Label::Ignored => [0.0; 4],
     };
     AnchorTargets { differences: drawn.objects.iter().map(difference).collect(), drawn }
@@ -202,14 +203,19 @@ fn with_numbers(numbers: &Tensor, logits: &Tensor, deltas: &Tensor) -> Tensor {
 }
 
 /// The boxes of a picture that may become proposals.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Candidates {
     boxes: Vec<Region>,
     scores: Vec<f64>,
     levels: Vec<usize>,
+    coding: Coding,
 }
 
 impl Candidates {
+    fn none(coding: Coding) -> Self {
+        Self { boxes: Vec::new(), scores: Vec::new(), levels: Vec::new(), coding }
+    }
+
     /// Adds the boxes of the `most` best anchors of a level, cut to the picture, unless nothing of them is left. `numbers` has the
     /// number, the logit and the differences of each anchor.
     fn add_best(
@@ -230,7 +236,8 @@ impl Candidates {
         order.sort_unstable_by(by_score);
         for index in order {
             let differences = std::array::from_fn(|number| numbers[index][2 + number]);
-            let region = CODING.decode(&anchors[numbers[index][0] as usize], differences).clipped(size);
+            let anchor = &anchors[numbers[index][0] as usize];
+            let region = self.coding.decode(anchor, differences).clipped(size);
             if region.width() > 0.0 && region.height() > 0.0 {
                 self.boxes.push(region);
                 self.scores.push(numbers[index][1]);

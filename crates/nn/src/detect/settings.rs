@@ -116,10 +116,17 @@ impl DetectorSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RpnSettings {
+    /// Below the first overlap with every object an anchor is background, from the second it is an object, and between them it is
+    /// ignored. The best anchors of each object are objects too.
+    pub overlaps: [f64; 2],
     /// Anchors of a picture that are learned from.
     pub batch: usize,
     /// The largest share of objects among these.
     pub positive_fraction: f64,
+    /// What the differences of centre (x, y) and of size (width, height) are multiplied by.
+    pub coding: [f64; 4],
+    /// Weights of the losses of class and of box.
+    pub weights: [f64; 2],
     /// Proposals that overlap a better one by more than this are left out.
     pub nms_threshold: f64,
     /// The best boxes of each map that are looked at, in training and in evaluation.
@@ -131,8 +138,11 @@ pub struct RpnSettings {
 impl Default for RpnSettings {
     fn default() -> Self {
         Self {
+            overlaps: [0.3, 0.7],
             batch: 256,
             positive_fraction: 0.5,
+            coding: [1.0; 4],
+            weights: [1.0; 2],
             nms_threshold: 0.7,
             pre_nms: [12_000, 6_000],
             post_nms: [2_000, 1_000],
@@ -142,9 +152,14 @@ impl Default for RpnSettings {
 
 impl RpnSettings {
     /// Which anchors are objects.
-    pub(super) const MATCHER: Matcher = Matcher { background: 0.3, object: 0.7, best: true };
+    pub(super) fn matcher(&self) -> Matcher {
+        matcher(self.overlaps, true)
+    }
 
     fn validate(&self) -> Result<(), SettingError> {
+        validate_overlaps("rpn.overlaps", &self.overlaps)?;
+        validate_coding("rpn.coding", &self.coding)?;
+        validate_weights("rpn.weights", &self.weights)?;
         within("rpn.batch", self.batch, 1..=100_000, "anchors")?;
         within("rpn.positive_fraction", self.positive_fraction, 0.0..=1.0, "of them")?;
         within("rpn.nms_threshold", self.nms_threshold, 0.0..=1.0, "of the common area")?;
@@ -160,10 +175,19 @@ impl RpnSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RoiSettings {
+    /// Below the first overlap with every object a proposal is background, from the second it is an object, and between them it is
+    /// ignored.
+    pub overlaps: [f64; 2],
     /// Boxes of a picture that are learned from.
     pub batch: usize,
     /// The largest share of objects among these.
     pub positive_fraction: f64,
+    /// What the differences of centre (x, y) and of size (width, height) are multiplied by.
+    pub coding: [f64; 4],
+    /// Weights of the losses of class, of box and of mask.
+    pub weights: [f64; 3],
+    /// Bins of a box along a side, in which values are read; 0 for 14 of C4, which the last stage halves, and 7 of a pyramid.
+    pub bins: usize,
     /// Boxes that overlap a better one of their class by more than this are left out.
     pub nms_threshold: f64,
     /// Only classes that are more likely than this are detected.
@@ -175,8 +199,12 @@ pub struct RoiSettings {
 impl Default for RoiSettings {
     fn default() -> Self {
         Self {
+            overlaps: [0.5; 2],
             batch: 512,
             positive_fraction: 0.25,
+            coding: [10.0, 10.0, 5.0, 5.0],
+            weights: [1.0; 3],
+            bins: 0,
             nms_threshold: 0.5,
             score_threshold: 0.05,
             detections: 100,
@@ -186,13 +214,48 @@ impl Default for RoiSettings {
 
 impl RoiSettings {
     /// Which proposals are objects.
-    pub(super) const MATCHER: Matcher = Matcher { background: 0.5, object: 0.5, best: false };
+    pub(super) fn matcher(&self) -> Matcher {
+        matcher(self.overlaps, false)
+    }
+
+    /// Bins of a box along a side.
+    pub(super) fn bins(&self, design: Design) -> i64 {
+        match (self.bins, design) {
+            (0, Design::C4) => 14,
+            (0, Design::Fpn) => 7,
+            (bins, _) => bins as i64,
+        }
+    }
 
     fn validate(&self) -> Result<(), SettingError> {
+        validate_overlaps("roi.overlaps", &self.overlaps)?;
+        validate_coding("roi.coding", &self.coding)?;
+        validate_weights("roi.weights", &self.weights)?;
+        within("roi.bins", self.bins, 0..=64, "bins")?;
         within("roi.batch", self.batch, 1..=100_000, "boxes")?;
         within("roi.positive_fraction", self.positive_fraction, 0.0..=1.0, "of them")?;
         within("roi.nms_threshold", self.nms_threshold, 0.0..=1.0, "of the common area")?;
         within("roi.score_threshold", self.score_threshold, 0.0..=1.0, "as a probability")?;
         within("roi.detections", self.detections, 1..=10_000, "boxes")
     }
+}
+
+fn matcher([background, object]: [f64; 2], best: bool) -> Matcher {
+    Matcher { background, object, best }
+}
+
+fn validate_overlaps(key: &'static str, overlaps: &[f64; 2]) -> Result<(), SettingError> {
+    let [background, object] = overlaps;
+    let allowed = 0.0 <= *background && background <= object && *object <= 1.0;
+    require(allowed, key, &format!("{overlaps:?}"), "two overlaps from 0 to 1, the first no larger")
+}
+
+fn validate_coding(key: &'static str, coding: &[f64; 4]) -> Result<(), SettingError> {
+    let allowed = coding.iter().all(|factor| (0.001..=1000.0).contains(factor));
+    require(allowed, key, &format!("{coding:?}"), "four factors from 0.001 to 1000")
+}
+
+fn validate_weights(key: &'static str, weights: &[f64]) -> Result<(), SettingError> {
+    let allowed = weights.iter().all(|weight| (0.0..=1000.0).contains(weight));
+    require(allowed, key, &format!("{weights:?}"), "weights from 0 to 1000")
 }

@@ -112,6 +112,46 @@ fn a_batch_without_objects_has_no_loss_of_boxes_and_masks() {
 
 /// The training loop judges such a step by its loss, so the step must come to its end.
 #[test]
+fn losses_have_their_weights_and_boxes_their_bins() {
+    for design in [Design::C4, Design::Fpn] {
+        let losses = |change: &dyn Fn(&mut Settings)| {
+            let mut settings = settings(design, Architecture::ResNet18);
+            change(&mut settings);
+            settings.validate().unwrap();
+            let model = Detector::new(&Store::new(Kind::Double, Device::Cpu, 3), &settings, CLASSES);
+            let losses = step(&model, &pictures(2), &objects(), &keys(2));
+            losses.into_iter().map(|(name, loss)| (name, value(&loss))).collect::<Vec<_>>()
+        };
+        let plain = losses(&|_| {});
+        let weighed = losses(&|settings| {
+            settings.rpn.weights = [2.0, 3.0];
+            settings.roi.weights = [5.0, 7.0, 11.0];
+        });
+        let mut sum = 0.0;
+        for ((name, plain), (_, weighed)) in plain.iter().zip(&weighed) {
+            let weight = match *name {
+                "loss_rpn_class" => 2.0,
+                "loss_rpn_box" => 3.0,
+                "loss_class" => 5.0,
+                "loss_box" => 7.0,
+                "loss_mask" => 11.0,
+                _ => sum / plain,
+            };
+            sum += weight * plain;
+            assert!((weight * plain - weighed).abs() <= 1e-12 * weighed, "{name}: {plain} {weighed}");
+        }
+        assert_ne!(plain, losses(&|settings| settings.roi.bins = 6));
+        assert_ne!(plain, losses(&|settings| settings.roi.overlaps = [0.01, 0.02]));
+        assert_ne!(plain, losses(&|settings| settings.rpn.overlaps = [0.05, 0.1]));
+        assert_ne!(plain, losses(&|settings| settings.rpn.coding = [2.0; 4]));
+        let coded = |coding| {
+            losses(&|settings| (settings.roi.overlaps, settings.roi.coding) = ([0.01, 0.02], coding))
+        };
+        assert_ne!(coded([10.0, 10.0, 5.0, 5.0]), coded([2.0; 4]));
+    }
+}
+
+#[test]
 fn pictures_that_are_not_finite_give_a_loss_that_is_not_finite() {
     for objects in [objects(), vec![vec![], vec![]]] {
         for design in [Design::C4, Design::Fpn] {
