@@ -42,6 +42,7 @@ NAMES = [
     "fpn-detect",
     "views",
     "segment-views",
+    "detection-views",
     "predict",
     "start-up",
     "index",
@@ -52,6 +53,7 @@ DATA_PATHS = {
     "pillow": "torchvision on Pillow",
     "tensors": "torchvision v2 on tensors",
     "albumentations": "Albumentations on OpenCV",
+    "mapper": "Detectron2's mapper on Pillow",
     "ImageFolder": "torchvision's ImageFolder",
 }
 
@@ -246,6 +248,23 @@ class Pairs:
         title = "JPEG file to the two 320 px views of segmentation, by way of 640 px"
         program = "segment_views.py"
         return self.data_path("segment-views", title, "segment-loader", program, ["pillow", "tensors"])
+
+    def detection_views(self):
+        """On pictures with COCO's annotations, in COCO/train2017 or made up."""
+        options, split = self.options, "train2017" if self.options.coco else "train"
+        root = options.coco or self.folders.annotated(640, 4 if self.quick else 40) / "coco"
+        passes = ["--pictures", 4 if self.quick else options.count]
+        passes += ["--repeats", 1 if self.quick else options.repeats]
+        recipe = ["coco_mask_rcnn_fpn_1x", f"data.root={root}", f"objects.train={split}", "objects.val="]
+        peer = ["--root", root / split, "--annotations", root / f"annotations/instances_{split}.json"]
+        return Pair(
+            "detection-views",
+            "JPEG file to the view of Mask R-CNN's training, one core",
+            {"": [options.densesiam, "bench", "transfer-loader", *recipe, "encoder.weights=random", *passes]},
+            {"mapper": [sys.executable, PEERS / "detection_views.py", *peer, *passes]},
+            value="pictures_per_second_a_core",
+            one_core=True,
+        )
 
     def predict(self):
         size, batch = (64, 2) if self.quick else (320, self.batch(32, 128))
@@ -566,6 +585,7 @@ def parse_options():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", help=f"some of {','.join(NAMES)}")
+    parser.add_argument("--coco", type=pathlib.Path, help="a folder with train2017 and its annotations, for detection-views")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3, help="timed steps a round")
     parser.add_argument("--warmup", type=int, default=1, help="steps before those")

@@ -1,4 +1,4 @@
-//! The data paths: from files to two views of each picture, on one core.
+//! The data paths: from files to the views of each picture, on one core.
 
 use std::time::Instant;
 
@@ -15,35 +15,59 @@ use serde_json::json;
 use tch::{Device, Kind};
 
 use super::limits::{copy_rate, matrix_product_rate};
-use super::{PictureArguments, least, median};
+use super::{PassArguments, PictureArguments, least, median};
 use crate::answer::answer_line;
 use densesiam::error::Error;
+use densesiam::recipe::find;
+use densesiam::recipe::transfer::Model;
+use densesiam::tasks::transfer::{detection, segmentation};
 
 /// `densesiam bench loader`
 pub(super) fn pretrain_views(arguments: &PictureArguments, size: u32) -> Result<(), Error> {
-    measure("loader", arguments, &RandomViews { size, ..RandomViews::default() })
+    let index = ImageIndex::scan(&arguments.root)?;
+    measure("loader", (&index, &arguments.passes), &RandomViews { size, ..RandomViews::default() })
 }
 
 /// `densesiam bench segment-loader`
 pub(super) fn segment_views(arguments: &PictureArguments) -> Result<(), Error> {
-    measure("segment-loader", arguments, &AlignedViews::default())
+    let index = ImageIndex::scan(&arguments.root)?;
+    measure("segment-loader", (&index, &arguments.passes), &AlignedViews::default())
+}
+
+/// `densesiam bench transfer-loader`
+pub(super) fn transfer_views(recipe: &str, settings: &[String], passes: &PassArguments) -> Result<(), Error> {
+    const NAME: &str = "transfer-loader";
+    match Model::of(recipe, settings)? {
+        Model::Fcn => {
+            let plan = segmentation::Plan::new(find(recipe, settings)?)?;
+            measure(NAME, (&plan.run.index, passes), &plan.views())
+        }
+        Model::Detector => {
+            let plan = detection::Plan::new(find(recipe, settings)?)?;
+            measure(NAME, (&plan.run.index, passes), &plan.views())
+        }
+    }
 }
 
 /// Makes the views of some pictures several times; the first pass is a warm-up and does not count.
-fn measure<A: Augmentation>(name: &str, arguments: &PictureArguments, augmentation: &A) -> Result<(), Error> {
+fn measure<A: Augmentation>(
+    name: &str,
+    (index, passes): (&ImageIndex, &PassArguments),
+    augmentation: &A,
+) -> Result<(), Error> {
     augmentation.validate()?;
-    let index = ImageIndex::scan(&arguments.root)?;
-    let count = arguments.pictures.min(index.len());
+    let count = passes.pictures.min(index.len());
     let sizes = augmentation.sizes();
-    let source =
-        SampleSource { index: &index, augmentation, seed: 1, limits: DecodeLimits::default(), min_side: 1 };
+    let source = SampleSource { index, augmentation, seed: 1, limits: DecodeLimits::default(), min_side: 1 };
     let mut scratch = SampleScratch::new(&sizes);
-    let (mut whole, mut decoded) = (Vec::new(), Vec::new());
-    for repeat in 0..=arguments.repeats {
-        let decode = seconds_to_decode(&index, count, &source.limits)?;
+    let (mut whole, mut decoded, mut unusable) = (Vec::new(), Vec::new(), 0);
+    for repeat in 0..=passes.repeats {
+        let decode = seconds_to_decode(index, count, &source.limits)?;
         let start = Instant::now();
         for sample in 0..count {
-            let _ = load_sample(&source, sample as u64, repeat as u64, &mut scratch);
+            // An unusable picture takes time here, as it does in training.
+            let made = load_sample(&source, sample as u64, repeat as u64, &mut scratch);
+            unusable += usize::from(made.is_err());
         }
         if repeat > 0 {
             decoded.push(decode / count as f64 * 1e3);
@@ -53,7 +77,7 @@ fn measure<A: Augmentation>(name: &str, arguments: &PictureArguments, augmentati
     let peak = memory::peak_megabytes();
     set_threads(1);
     let line = json!({
-        "bench": name, "program": "densesiam", "pictures": count, "size": sizes.first(),
+        "bench": name, "program": "densesiam", "pictures": count, "unusable": unusable, "size": sizes.first(),
         "milliseconds_a_picture": {"median": median(&whole), "minimum": least(&whole), "decode": least(&decoded)},
         "pictures_per_second_a_core": 1e3 / median(&whole),
         "peak_memory_megabytes": peak,
@@ -70,7 +94,6 @@ fn seconds_to_decode(index: &ImageIndex, count: usize, limits: &DecodeLimits) ->
     for sample in 0..count {
         let place = index.place(sample);
         place.read_into(&mut bytes).map_err(|error| Error::file(place.to_string(), error))?;
-        // An unreadable picture takes time here, as it does in training.
         let _ = decode_into(&bytes, limits, &mut image);
     }
     Ok(start.elapsed().as_secs_f64())

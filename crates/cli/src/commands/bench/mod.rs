@@ -62,6 +62,16 @@ pub(crate) enum Bench {
     },
     /// Decode and the two views of segmentation of each picture (640 pixels to 320), on one core
     SegmentLoader(PictureArguments),
+    /// Decode and the view of each training picture of a transfer, with its labels, on one core
+    TransferLoader {
+        /// A recipe of `densesiam transfer`
+        recipe: String,
+        /// Settings laid over the recipe, as key=value; `densesiam keys` explains them
+        settings: Vec<String>,
+        /// Pictures and passes
+        #[command(flatten)]
+        passes: PassArguments,
+    },
     /// Rounds of k-means over made-up features in memory
     Clusters {
         /// Features
@@ -148,7 +158,15 @@ pub(crate) struct StepArguments {
 pub(crate) struct PictureArguments {
     /// A folder of pictures
     root: PathBuf,
-    /// How many of them
+    /// How many of them, and how often
+    #[command(flatten)]
+    passes: PassArguments,
+}
+
+/// How many pictures are read, and how often
+#[derive(Debug, Args)]
+pub(crate) struct PassArguments {
+    /// How many of the pictures
     #[arg(long, default_value_t = 120, value_parser = number(1..=1_000_000_000))]
     pictures: usize,
     /// How often
@@ -165,6 +183,7 @@ pub(super) fn run(bench: &Bench) -> Result<(), Error> {
         Bench::Detect { recipe, step } => step::detect(recipe, step),
         Bench::Loader { pictures, size } => data::pretrain_views(pictures, *size),
         Bench::SegmentLoader(pictures) => data::segment_views(pictures),
+        Bench::TransferLoader { recipe, settings, passes } => data::transfer_views(recipe, settings, passes),
         Bench::Clusters { rows, dim, clusters, threads, steps, warmup } => {
             clusters::run([*rows, *dim, *clusters], *threads, (*warmup, *steps))
         }

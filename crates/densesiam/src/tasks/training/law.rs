@@ -7,7 +7,7 @@ use std::time::Duration as Timeout;
 
 use densesiam_data::decode::DecodeLimits;
 use densesiam_data::demo::{DemoSettings, write_demo};
-use densesiam_data::detection::{Annotation, DetectionSet, Object};
+use densesiam_data::detection::{Annotation, DetectionSet, DetectionViews, Object};
 use densesiam_data::index::ImageIndex;
 use densesiam_data::labelled::LabelledSet;
 use densesiam_data::loader::{Loader, LoaderSettings};
@@ -389,9 +389,9 @@ fn processes_transfer_to_detection_as_one() {
     let recipe: DetectionRecipe =
         load("model = \"detector\"", "the test", &settings.map(str::to_owned)).unwrap();
     let learner = |store: &Store| {
-        let learner = DetectionLearner::new(&recipe, &set, store, Kind::Double);
-        let views = learner.views().clone();
-        (learner, views)
+        let (augment, set) = (recipe.augment.clone(), Arc::clone(&set));
+        let views = DetectionViews { augment, set, masks: false };
+        (DetectionLearner::new(&recipe, views.clone(), store, Kind::Double), views)
     };
     let [alone, together] = [1, 2].map(|world| train_together(world, 5, &pictures, learner));
     assert_law(&together, &alone[0]);

@@ -5,9 +5,7 @@ mod evaluation;
 mod plan;
 mod sheet;
 
-use std::sync::Arc;
-
-use densesiam_data::detection::{DetectionSet, DetectionView, DetectionViews};
+use densesiam_data::detection::{DetectionView, DetectionViews};
 use densesiam_data::loader::Batch;
 use densesiam_engine::interrupt::Interrupt;
 use densesiam_engine::log::Voice;
@@ -60,18 +58,14 @@ pub struct DetectionLearner {
 }
 
 impl DetectionLearner {
-    /// Builds the detector of a recipe in `store`, for the classes of the set that it learns; pictures enter its encoder in
+    /// Builds the detector of a recipe in `store`, for the classes of the set whose views it learns; pictures enter its encoder in
     /// `kind`.
-    pub fn new(recipe: &DetectionRecipe, set: &Arc<DetectionSet>, store: &Store, kind: Kind) -> Self {
+    pub fn new(recipe: &DetectionRecipe, views: DetectionViews, store: &Store, kind: Kind) -> Self {
         let settings = &recipe.model;
         Self {
-            detector: Detector::new(store, settings, set.classes.len()),
+            detector: Detector::new(store, settings, views.set.classes.len()),
             input: Input::new(kind, store.device()),
-            views: DetectionViews {
-                augment: recipe.augment.clone(),
-                set: Arc::clone(set),
-                masks: settings.detector.masks,
-            },
+            views,
             multiple: multiple(settings),
             seed: recipe.common.run.seed,
             batch_size: recipe.common.train.batch_size,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use densesiam_data::decode::DecodeLimits;
-use densesiam_data::detection::{Classes, DetectionReading, DetectionSet, DetectionSurvey};
+use densesiam_data::detection::{Classes, DetectionReading, DetectionSet, DetectionSurvey, DetectionViews};
 use densesiam_data::order::{Part, Schedule};
 use densesiam_nn::{ENCODER, Store};
 
@@ -86,7 +86,16 @@ impl Plan {
 
     /// What the steps learn, with its model in `store`.
     pub fn learner(&self, store: &Store) -> DetectionLearner {
-        DetectionLearner::new(&self.recipe, &self.training, store, self.run.precision.kind())
+        DetectionLearner::new(&self.recipe, self.views(), store, self.run.precision.kind())
+    }
+
+    /// How the views of the training are made.
+    pub fn views(&self) -> DetectionViews {
+        DetectionViews {
+            augment: self.recipe.augment.clone(),
+            set: Arc::clone(&self.training),
+            masks: self.recipe.model.detector.masks,
+        }
     }
 
     /// How pictures are read for an evaluation.

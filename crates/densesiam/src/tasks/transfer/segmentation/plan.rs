@@ -79,9 +79,13 @@ impl Plan {
 
     /// What the steps learn, with its model in `store`.
     pub fn learner(&self, store: &Store) -> FcnLearner {
+        FcnLearner::new(&self.recipe, self.views(), store, self.run.precision.kind())
+    }
+
+    /// How the views of the training are made.
+    pub fn views(&self) -> LabelledCrops {
         let (settings, set) = (self.recipe.augment.clone(), Arc::clone(&self.training));
-        let views = LabelledCrops { settings, set, limits: self.run.limits() };
-        FcnLearner::new(&self.recipe, views, store, self.run.precision.kind())
+        LabelledCrops { settings, set, limits: self.run.limits() }
     }
 
     /// How pictures are read for an evaluation.
