@@ -12,6 +12,7 @@
 //! whatever the precision of the features.
 
 pub mod boxes;
+mod convolution;
 mod fraction;
 pub mod mask;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod roi;
 mod windows;
 mod xywh;
 
+pub use convolution::DilatedConvolution;
 pub use fraction::Fraction;
 pub use roi::RoiAlign;
 pub use windows::slide_windows;

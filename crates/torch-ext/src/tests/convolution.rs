@@ -1,5 +1,7 @@
 //! Convolutions, the stem's among them.
 
+use densesiam_geometry::DilatedConvolution;
+
 use super::place::places;
 use super::*;
 
@@ -57,6 +59,37 @@ fn a_dilated_convolution_agrees_with_libtorchs_in_float64() {
             let error = (found - expected).abs().max().double_value(&[]);
             let scale = expected.abs().max().double_value(&[]);
             assert!(error < 1e-4 * scale, "{place} of {height} x {width}: {error:e} of {scale:e}");
+        }
+    }
+}
+
+#[test]
+fn a_dilated_convolution_agrees_with_the_plain_loop() {
+    let numbers =
+        |tensor: &Tensor| Vec::<f64>::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).unwrap();
+    for (channels, out, height, width, dilation) in [(16, 32, 6, 6, 2), (16, 16, 9, 3, 4), (3, 5, 6, 7, 2)] {
+        let [input, weight, of_output] =
+            [[1, channels, height, width], [out, channels, 3, 3], [1, out, height, width]];
+        let leaf =
+            |shape: &[i64], seed| noise(shape, seed).to_kind(Kind::Float).detach().set_requires_grad(true);
+        let (input, weight) = (leaf(&input, 1), leaf(&weight, 2));
+        let of_output = noise(&of_output, 3).to_kind(Kind::Float);
+        let output = convolution(&input, &weight, None, [1, dilation]);
+        (&output * &of_output).sum(Kind::Float).backward();
+        let plain = DilatedConvolution {
+            kernel: 3,
+            dilation: dilation as usize,
+            channels: channels as usize,
+            out: out as usize,
+        };
+        let (maps, weights, size) = (numbers(&input), numbers(&weight), [height as usize, width as usize]);
+        let [of_maps, of_weights] = plain.gradients(&numbers(&of_output), &maps, size, &weights);
+        let expected = [plain.apply(&maps, size, &weights), of_maps, of_weights];
+        for (found, expected) in [output.detach(), input.grad(), weight.grad()].iter().zip(&expected) {
+            let scale = expected.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+            for (found, expected) in numbers(found).iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-5 * scale, "{found} {expected}");
+            }
         }
     }
 }
