@@ -14,7 +14,7 @@ use densesiam_nn::input::Input;
 use crate::error::Error;
 use crate::recipe::transfer::Model;
 use crate::recipe::transfer::detection::DetectionRecipe;
-use crate::run::{Contents, locate, opened};
+use crate::run::{Contents, locate, opened, workers};
 use crate::tasks::transfer::detection::{DetectionEvaluation, evaluate, multiple, padded, reading};
 
 /// A trained detector: the network with what is needed to use it.
@@ -61,7 +61,7 @@ impl ObjectDetection {
     /// When a picture cannot be read.
     pub fn evaluate(&self, set: &Arc<DetectionSet>) -> Result<DetectionEvaluation, Error> {
         let Self { recipe, detector, input, .. } = self;
-        let workers = recipe.common.data.workers.max(1);
+        let workers = workers(recipe.common.data.workers, recipe.common.run.device.resolve()?);
         evaluate(set, &reading(recipe, workers), recipe, (detector, input), (&Group::alone(), self.step))
     }
 

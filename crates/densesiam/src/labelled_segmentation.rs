@@ -16,7 +16,7 @@ use densesiam_report::pictures::Palette;
 use crate::error::Error;
 use crate::recipe::transfer::Model;
 use crate::recipe::transfer::segmentation::FcnRecipe;
-use crate::run::{Contents, Table, locate, opened};
+use crate::run::{Contents, Table, locate, opened, workers};
 use crate::segmentation::pixels::{STRIP_VALUES, categories};
 use crate::tasks::transfer::segmentation::{FcnEvaluation, evaluate, inference, reading};
 
@@ -79,7 +79,8 @@ impl LabelledSegmentation {
             let (own, other) = (names_listed(&self.classes), names_listed(&names));
             return Err(Error::Usage(format!("{} has the classes {other}, and the network {own}", set.name)));
         }
-        let reading = reading(recipe, recipe.common.data.workers.max(1));
+        let workers = workers(recipe.common.data.workers, recipe.common.run.device.resolve()?);
+        let reading = reading(recipe, workers);
         evaluate(set, reading, recipe, (network, input), &Group::alone())
     }
 

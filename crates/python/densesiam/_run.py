@@ -71,7 +71,7 @@ def _train(
 
 
 def evaluate(run: Run | Argument, *, quiet: bool = False, **tables: Table) -> dict[str, Any]:
-    """The scores of a segmentation on labelled pictures, as ``densesiam evaluate --json`` prints them."""
+    """The scores of a segmentation or a detector on pictures with labels, as ``densesiam evaluate --json`` prints them."""
     path = run.path if isinstance(run, Run) else run
     scores: dict[str, Any] = json.loads(run_program("evaluate", path, *settings(tables), "--json", quiet=quiet))
     return scores

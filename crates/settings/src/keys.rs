@@ -128,12 +128,21 @@ fn override_value(text: &str, default: Option<&Value>) -> Value {
     let parsed = format!("value = {text}").parse::<Table>().ok().filter(|table| table.len() == 1);
     let list = default.and_then(Value::as_array).map(Vec::as_slice);
     match (parsed.and_then(|mut table| table.remove("value")), list) {
+        (Some(Value::Array(list)), Some([Value::String(_), ..])) => {
+            Value::Array(list.into_iter().map(as_word).collect())
+        }
         (Some(Value::Array(list)), _) => Value::Array(list),
-        (Some(Value::String(_)) | None, Some([])) => words(text),
+        (Some(word @ Value::String(_)), Some([] | [Value::String(_), ..])) => Value::Array(vec![word]),
+        (None, Some([])) => words(text),
         (_, Some([Value::String(_), ..])) => words(text),
         (Some(parsed), _) if parsed.is_str() || !default.is_some_and(Value::is_str) => parsed,
         _ => Value::String(text.to_owned()),
     }
+}
+
+/// A number in a list of words, `[2007]`.
+fn as_word(value: Value) -> Value {
+    if value.is_integer() { Value::String(value.to_string()) } else { value }
 }
 
 /// A list of words as it is written on a command line, without the quotes that a shell takes away: `train`, `[train,val]`.

@@ -44,7 +44,8 @@ pub(super) fn run(task: Option<&str>, pattern: Option<&str>) -> Result<(), Error
     let (task, pattern) = match (task, pattern) {
         (Some(word), None) if !is_task(word) => (None, word),
         (Some(word), Some(_)) if !is_task(word) => {
-            let tasks = TASKS.map(|(name, _)| name).join(", ");
+            let tasks: Vec<&str> = TASKS.map(|(name, _)| name).into_iter().chain([TRANSFER.0]).collect();
+            let tasks = tasks.join(", ");
             return Err(Error::Usage(format!(
                 "{word:?} is no task: {tasks}; quote a pattern of several words"
             )));
@@ -182,7 +183,8 @@ mod tests {
     fn every_key_of_a_task_is_explained_and_where_tasks_differ_apart() {
         let of_transfer: Vec<_> =
             entries(Some("transfer")).into_iter().flat_map(|entry| entry.tasks).collect();
-        assert!(of_transfer.iter().all(|task| ["fcn", "detector"].contains(task)));
+        assert!(of_transfer.iter().all(|task| TRANSFER.1.contains(task)));
+        assert!(TRANSFER.1.iter().all(|task| of_transfer.contains(task)));
         let all = entries(None);
         let of = |key: &str| -> Vec<(Vec<&str>, &str)> {
             let same = all.iter().filter(|entry| entry.key.name == key);

@@ -294,6 +294,11 @@ fn every_measurement_is_one_line_of_json() {
     );
     assert_eq!(line(&[&["loader", root][..], &pictures].concat())["size"], 224);
     assert_eq!(line(&[&["segment-loader", root][..], &pictures].concat())["size"], 320);
+    let mut loader = vec!["transfer-loader", "voc_folder", "encoder.weights=random", "objects.val="];
+    let annotated = format!("data.root={}", crate::transfer::voc(&place).display());
+    loader.push(&annotated);
+    let measured = line(&[&loader[..], &pictures[..]].concat());
+    assert_eq!((&measured["pictures"], &measured["unusable"]), (&2.into(), &0.into()));
     assert_eq!(line(&["predict", "--size", "32", "--batch", "1", "--steps", "1"])["categories"], 11);
     assert_eq!(line(&["index", root])["pictures"], 16);
     let memory =

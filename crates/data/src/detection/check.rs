@@ -48,6 +48,8 @@ pub struct DetectionCheck {
     pub remarks: Vec<String>,
     /// What is wrong with lists and annotations, and which pictures are missing.
     pub faults: Vec<Fault>,
+    /// Pictures whose annotation was read.
+    pub(super) read: usize,
     /// How many objects are no crowds.
     pub(super) learnable: usize,
     pictures: Vec<Checked>,
@@ -70,11 +72,11 @@ impl DetectionCheck {
         Self { name, ..Self::default() }
     }
 
-    /// Adds the fault of a set from which nothing can be learnt, unless the fault is that nothing was read.
+    /// Adds the fault of a set from which nothing can be learnt, unless no annotation could be read.
     pub(super) fn look_at_whole(&mut self) {
-        if self.listed > 0 && self.learnable == 0 {
+        if self.read > 0 && self.learnable == 0 {
             let crowds = if self.crowds > 0 { "no object but crowds" } else { "no object" };
-            let (pictures, name) = (self.listed, self.name.clone());
+            let (pictures, name) = (self.read, self.name.clone());
             self.fault(
                 "sets without an object",
                 format_args!("the {pictures} pictures of {name} have {crowds}"),

@@ -156,6 +156,12 @@ pub enum DetectionError {
         /// The files that would have been its annotations.
         tried: Vec<PathBuf>,
     },
+    /// COCO's annotations list no picture.
+    #[error("{} lists no picture; check that it is complete", shown(annotations))]
+    NoPictureListed {
+        /// The annotations.
+        annotations: PathBuf,
+    },
     /// The pictures of COCO's annotations are nowhere near them.
     #[error(
         "the pictures of {} were not found: {} and the next ones lie in none of {}; unpack the pictures into one of these folders",

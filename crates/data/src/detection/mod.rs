@@ -22,13 +22,13 @@ mod voc;
 pub use check::DetectionCheck;
 pub use coco::{
     CocoCategory, CocoCoordinate, CocoEntry, CocoError, CocoFault, CocoFile, CocoFindings, CocoObject,
-    CocoPicture, CocoShape, CocoSplit, coco_splits, read_coco,
+    CocoPicture, CocoShape, CocoSplit, coco_splits, is_json, read_coco,
 };
 pub use error::DetectionError;
 pub use reading::{DetectionBatch, DetectionReader, DetectionReading};
 pub use results::{
     VocResultError, VocResultFault, parse_coco_results, parse_voc_results, read_coco_results,
-    read_voc_results, write_coco_results, write_voc_results,
+    read_voc_results, voc_results_file, write_coco_results, write_voc_results,
 };
 pub use sample::{Annotation, Object, Shape};
 pub use score::{CocoScored, ScoreError, score};

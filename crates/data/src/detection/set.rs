@@ -111,22 +111,36 @@ impl DetectionSet {
         if names.len() == self.len() {
             return Ok(self);
         }
-        let left_out = (0..self.len()).filter(|&sample| !is_kept(&self.annotations[sample]));
-        let left_out: Vec<String> = left_out.map(|sample| self.picture(sample).to_string()).collect();
-        let mut findings = self.findings;
-        findings.push(DetectionFinding {
-            set: self.name.clone(),
-            problem: if masks { DetectionProblem::NoOutlineLearnt } else { DetectionProblem::NothingLearnt },
-            count: left_out.len(),
-            of: left_out.len() + names.len(),
-            first: left_out.into_iter().take(NAMED).collect(),
-        });
+        let findings = [self.findings.clone(), self.left_out(masks)].concat();
         let index = ImageIndex::from_names(self.index.root(), names.iter().map(|name| name.as_os_str()))?;
         let of_kept = self.picture_ids.into_iter().zip(&self.annotations);
         let picture_ids = of_kept.filter(|(_, annotation)| is_kept(annotation)).map(|(id, _)| id).collect();
         let annotations = self.annotations.into_iter().filter(is_kept).collect();
         let kept = Self::new(self.name, self.classes, index, annotations)?;
         Ok(kept.with_ids(picture_ids, self.class_ids).with_findings(findings))
+    }
+
+    /// The findings of the pictures that [`DetectionSet::of_use`] leaves out, by their reason.
+    fn left_out(&self, masks: bool) -> Vec<DetectionFinding> {
+        let nothing = |annotation: &Annotation| !annotation.is_of_use(false);
+        let no_outline =
+            |annotation: &Annotation| annotation.is_of_use(false) && !annotation.is_of_use(masks);
+        let of = |problem, is_left_out: &dyn Fn(&Annotation) -> bool| {
+            let samples = (0..self.len()).filter(|&sample| is_left_out(&self.annotations[sample]));
+            let pictures: Vec<String> = samples.map(|sample| self.picture(sample).to_string()).collect();
+            DetectionFinding {
+                set: self.name.clone(),
+                problem,
+                count: pictures.len(),
+                of: self.len(),
+                first: pictures.into_iter().take(NAMED).collect(),
+            }
+        };
+        let found = [
+            of(DetectionProblem::NothingLearnt, &nothing),
+            of(DetectionProblem::NoOutlineLearnt, &no_outline),
+        ];
+        found.into_iter().filter(|finding| finding.count > 0).collect()
     }
 
     /// The pictures, in the order of the set.

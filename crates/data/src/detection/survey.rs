@@ -14,6 +14,7 @@ use crate::order::Order;
 const MOST: usize = 1024;
 /// The most pictures that a finding names; it only counts the others.
 pub(super) const NAMED: usize = 3;
+const NO_OBJECT: &str = "pictures have no object, or only crowds";
 /// By how many pixels a box may leave its picture unnoticed: less than any person draws.
 const SLACK: f64 = 1.0;
 
@@ -74,10 +75,12 @@ pub enum DetectionProblem {
     RepeatedId,
     /// Annotations are of a category that the file does not list, and were left out (COCO).
     UnlistedCategory,
-    /// Polygons have fewer than three corners, or half a one, and were left out (COCO).
+    /// Polygons have fewer than three corners, or an odd number of coordinates, and were left out (COCO).
     ShortPolygon,
     /// Polygons lie outside their picture (COCO).
     PolygonOutside,
+    /// Pictures have the file of another one (COCO).
+    SharedFile,
 }
 
 impl DetectionSurvey {
@@ -194,10 +197,7 @@ impl fmt::Display for DetectionFinding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { set, problem, count, of, first } = self;
         let (what, comes_of_it) = match problem {
-            DetectionProblem::NoObject => (
-                "pictures have no object, or only crowds",
-                "training can leave them out, an evaluation counts them",
-            ),
+            DetectionProblem::NoObject => (NO_OBJECT, "training leaves them out, an evaluation counts them"),
             DetectionProblem::EmptyBox => (
                 "boxes have no area or corners the wrong way round",
                 "training leaves them out, and an evaluation misses them always; correct them",
@@ -214,9 +214,7 @@ impl fmt::Display for DetectionFinding {
             DetectionProblem::AbsentClass => {
                 ("classes have no object", "nothing is learnt of them here, and their score is 0 or missing")
             }
-            DetectionProblem::NothingLearnt => {
-                ("pictures have no object, or only crowds", "training leaves these pictures out")
-            }
+            DetectionProblem::NothingLearnt => (NO_OBJECT, "training leaves these pictures out"),
             DetectionProblem::NoOutlineLearnt => (
                 "pictures have no object with an outline",
                 "training leaves these pictures out, because it learns masks; for boxes alone, set detector.masks = false",
@@ -226,9 +224,14 @@ impl fmt::Display for DetectionFinding {
                 "annotations are of a category that the file does not list",
                 "they are left out; add the category, or correct its id",
             ),
-            DetectionProblem::ShortPolygon => {
-                ("polygons have fewer than three corners, or half a one", "they are left out")
-            }
+            DetectionProblem::ShortPolygon => (
+                "polygons have fewer than three corners, or an odd number of coordinates",
+                "they are left out",
+            ),
+            DetectionProblem::SharedFile => (
+                "pictures have the file of another one",
+                "each has its own objects only, and those of the other are background in it; give them one id",
+            ),
             DetectionProblem::PolygonOutside => (
                 "polygons lie outside their picture",
                 "they hold nothing; check that the annotations belong to these pictures and are in pixels",

@@ -593,6 +593,14 @@ fn a_picture_outside_the_folder_of_the_pictures_is_refused() {
         let check = DetectionCheck::of_coco(&split, &[]);
         assert!(check.faults.iter().any(|fault| fault.why.contains("the picture 9 has")), "{name}");
     }
+    // Where the folder of the pictures is looked for, the names are what is wrong.
+    std::fs::write(&path, whole.replace("nine.jpg", "../a.jpg").replace("two.jpg", "../b.jpg")).unwrap();
+    let split = CocoSplit::near(&path);
+    let said = read_coco(&split, &Classes::Found).unwrap_err().to_string();
+    assert!(said.contains("has the file_name"), "{said}");
+    let check = DetectionCheck::of_coco(&split, &[]);
+    assert_eq!(check.faults.iter().filter(|fault| fault.why.contains("has the file_name")).count(), 2);
+    assert_eq!(check.faults.len(), 2, "{:?}", check.faults);
 }
 
 #[test]
@@ -641,6 +649,14 @@ fn a_check_names_every_fault_of_a_file() {
         assert!(faults.iter().any(|fault| fault.contains(words)), "{words}: {faults:?}");
     }
     assert_eq!((faults.len(), check.remarks.len(), check.outlined), (3, 1, Some(2)));
+    // What is wrong with a picture is not said of each of its objects too.
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, whole.replace("\"width\":100", "\"width\":0")).unwrap();
+    let check = DetectionCheck::of_coco(&split, &[]);
+    let faults: Vec<&str> = check.faults.iter().map(|fault| &*fault.why).collect();
+    assert!(faults.iter().any(|fault| fault.contains("picture 2 has 0 x 50 pixels")), "{faults:?}");
+    assert!(!faults.iter().any(|fault| fault.contains("belongs to the picture 2")), "{faults:?}");
+    std::fs::write(&path, &whole).unwrap();
 
     let whole = std::fs::read_to_string(&path).unwrap();
     for (from, to, kind) in [
@@ -660,6 +676,28 @@ fn a_check_names_every_fault_of_a_file() {
     let alone = DetectionCheck::of_coco_file(&split, &[]);
     assert!(alone.faults.is_empty() && alone.pictures_not_found.is_some(), "{:?}", alone.faults);
     assert_eq!(DetectionCheck::of_coco(&split, &[]).faults.len(), 1);
+}
+
+#[test]
+fn detected_boxes_are_looked_at() {
+    let file = read(&json!([annotation(&json!({}))])).unwrap();
+    let found = |bbox: [f64; 4]| {
+        let list = json!([{"image_id": 2, "category_id": 7, "bbox": bbox, "score": 0.5}]);
+        parse_coco_results(&*serde_json::to_vec(&list).unwrap(), &file, Kind::Boxes)
+    };
+    let turned = found([20.0, 10.0, -10.0, 10.0]).unwrap_err().to_string();
+    assert!(turned.contains("is -10 wide and 10 high; a box is [x, y, width, height]"), "{turned}");
+    assert!(found([20.0, 10.0, -1e-7, 10.0]).is_ok(), "rounding");
+
+    let folder = tempfile::tempdir().unwrap();
+    let [truth, results] = ["truth.json", "results.json"].map(|name| folder.path().join(name));
+    std::fs::write(&truth, document(&json!([annotation(&json!({}))]))).unwrap();
+    let corners = json!([
+        {"image_id": 2, "category_id": 7, "bbox": [60.0, 10.0, 80.0, 20.0], "score": 0.5},
+        {"image_id": 2, "category_id": 7, "bbox": [60.0, 10.0, 20.0, 10.0], "score": 0.5},
+    ]);
+    std::fs::write(&results, corners.to_string()).unwrap();
+    assert_eq!(score(&truth, &results, Kind::Boxes).unwrap().outside, 1);
 }
 
 #[test]

@@ -123,6 +123,12 @@ fn a_list_may_name_the_files_of_the_pictures() {
     fs::write(folder.path().join("ImageSets/Main/train.txt"), "one.png\n").unwrap();
     let set = read(folder.path(), &["train"], &Classes::Found).unwrap();
     assert_eq!(set.names(), ["one"]);
+    // Another picture of the same name in a folder is not this one.
+    fs::create_dir_all(folder.path().join("JPEGImages/sub")).unwrap();
+    fs::copy(folder.path().join("JPEGImages/one.png"), folder.path().join("JPEGImages/sub/one.png")).unwrap();
+    fs::write(folder.path().join("ImageSets/Main/train.txt"), "sub/one.png\n").unwrap();
+    let said = read(folder.path(), &["train"], &Classes::Found).unwrap_err().to_string();
+    assert!(said.contains("sub/one") && said.contains("is not there"), "{said}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use densesiam_nn::Architecture;
 use densesiam_nn::detect::{Design, detectron2_name, torchvision_name};
 use tch::Tensor;
 
@@ -38,9 +39,24 @@ impl Detector {
     }
 
     /// All its tensors under detectron2's names. Counters of batches, which detectron2 does not keep, are left out.
-    pub(super) fn for_detectron2(&self, model: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+    ///
+    /// # Errors
+    /// When detectron2 has no such network.
+    pub(super) fn for_detectron2(&self, model: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Error> {
+        let architecture = self.recipe.model.encoder.architecture;
+        let is_basic = matches!(architecture, Architecture::ResNet18 | Architecture::ResNet34);
+        if is_basic && self.design() == Design::C4 {
+            let message = format!(
+                "detectron2's C4 heads are made of bottlenecks, and the last stage of {} is not; --format detectron2 \
+                 writes its encoder",
+                architecture.key()
+            );
+            return Err(Error::Usage(message));
+        }
         let kept = model.iter().filter(|(name, _)| !name.ends_with("num_batches_tracked"));
-        kept.map(|(name, tensor)| (detectron2_name(name, self.design()), tensor.shallow_clone())).collect()
+        Ok(kept
+            .map(|(name, tensor)| (detectron2_name(name, self.design()), tensor.shallow_clone()))
+            .collect())
     }
 
     /// Its encoder and pyramid under torchvision's names.

@@ -126,37 +126,50 @@ pub fn export(checkpoint: &Path, format: Format, out: &Path) -> Result<String, E
         let state = StateDict { tensors, under, meta: &meta };
         write_whole(out, |file| write_torch(file, &state).map_err(|error| unwritten(out, error)))
     };
-    match format {
-        Format::Safetensors => safetensors(out).map(drop)?,
-        Format::Torchvision | Format::Openmmlab => {
-            let under = (format == Format::Openmmlab).then_some("state_dict");
-            for_torch(&as_bytes(&encoder)?, under)?;
+    let of_encoder = notes::Encoder { architecture, tensors: encoder.len() };
+    let note = match format {
+        Format::Safetensors => {
+            safetensors(out)?;
+            of_encoder.for_anyone()
+        }
+        Format::Torchvision => {
+            for_torch(&as_bytes(&encoder)?, None)?;
+            of_encoder.for_torchvision(out)
+        }
+        Format::Openmmlab => {
+            for_torch(&as_bytes(&encoder)?, Some("state_dict"))?;
+            of_encoder.for_openmmlab(out)
         }
         Format::TorchvisionPyramid => {
             let detector = Detector::of(&run, &contents)?;
             let tensors = detector.for_torchvision(&checkpoint.model)?;
             for_torch(&as_bytes(&tensors)?, None)?;
-            return Ok(format!("{}: {}", out.display(), notes::of_pyramid(&detector, tensors.len(), out)));
+            notes::of_pyramid(&detector, tensors.len(), out)
         }
         Format::Detectron2Detector => {
             let detector = Detector::of(&run, &contents)?;
-            let tensors = as_bytes(&detector.for_detectron2(&checkpoint.model))?;
+            let tensors = as_bytes(&detector.for_detectron2(&checkpoint.model)?)?;
             let written = |file: &mut _| write_detectron2_model(file, &tensors, "densesiam");
             write_whole(out, |file| written(file).map_err(|error| unwritten(out, error)))?;
-            return Ok(format!("{}: {}", out.display(), notes::of_detector(&detector, tensors.len(), out)));
+            notes::of_detector(&detector, tensors.len(), out)
         }
         Format::Detectron2 => {
             let tensors = as_bytes(&encoder)?;
             let written = |file: &mut _| write_detectron2(file, &tensors, "densesiam");
             write_whole(out, |file| written(file).map_err(|error| unwritten(out, error)))?;
+            of_encoder.for_detectron2(out)
         }
         Format::Timm => {
             fs::create_dir_all(out).map_err(|source| Error::file(out, source))?;
             safetensors(&out.join("model.safetensors"))?;
             let config = format!("{:#}\n", timm_config(architecture, &name));
             write_bytes(&out.join("config.json"), config.as_bytes())?;
+            of_encoder.for_timm(out)
         }
-        Format::Onnx => write_bytes(out, &onnx::encoder(&as_bytes(&encoder)?, NORMALISATION)?)?,
+        Format::Onnx => {
+            write_bytes(out, &onnx::encoder(&as_bytes(&encoder)?, NORMALISATION)?)?;
+            notes::ONNX.to_owned()
+        }
         Format::OnnxSegmentation => {
             if contents.task != "segment" {
                 let message =
@@ -174,10 +187,10 @@ pub fn export(checkpoint: &Path, format: Format, out: &Path) -> Result<String, E
             let encoder = (&*contents.encoder, NORMALISATION);
             let network = onnx::segmentation(&tensors, encoder, categories, classes)?;
             write_bytes(out, &network)?;
+            notes::ONNX_SEGMENTATION.to_owned()
         }
-    }
-    let tensors = encoder.len();
-    Ok(format!("{}: {}", out.display(), notes::what_to_know(format, architecture, &name, tensors, out)))
+    };
+    Ok(format!("{}: {note}", out.display()))
 }
 
 /// What gives the scores of a segmentation's categories in a graph, and the tensors of a convolution that does, under the names that it

@@ -215,7 +215,8 @@ pub fn names_like(carried: &[(&str, &str)], name: &str) -> String {
     let names = || carried.iter().map(|(known, _)| *known);
     let near = names().map(|known| (likeness(known), known)).filter(|(alike, _)| *alike >= ALIKE);
     let near = near.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known);
-    let begins = names().find(|known| last(known).starts_with(&last(name)));
+    let begun = last(name);
+    let begins = names().find(|known| begun.len() >= 3 && last(known).starts_with(&begun));
     let meant = begins.or(near).map_or("the".to_owned(), |known| format!("did you mean {known}? The"));
     format!("{meant} program carries {}", names().collect::<Vec<_>>().join(", "))
 }

@@ -186,6 +186,9 @@ pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
     Ok(loaded)
 }
 
+/// The command of the recipes of transfer.
+const TRANSFER: &str = "transfer";
+
 /// The text of a recipe for a command, and what messages call it: that of a run directory, a file, or a recipe that the program
 /// carries.
 ///
@@ -204,20 +207,17 @@ fn contents(recipe: &str, command: &str) -> Result<(String, String), Error> {
             Some(own) => format!("{recipe} is a recipe of another command; write: densesiam {own} {recipe}"),
         },
         None if path.is_dir() => {
+            let root = format!("data.root={}", shown(recipe));
             let example = match command {
-                "transfer" => "to learn the labels of the pictures in it write: densesiam transfer RECIPE",
-                _ => "to segment the pictures in it write: densesiam segment folder",
+                TRANSFER => format!(
+                    "to learn the labels of its pictures write: densesiam transfer RECIPE {root} encoder.weights=ENCODER, with \
+                     voc_folder, coco_folder or segmentation_folder as RECIPE"
+                ),
+                _ => format!(
+                    "to segment the pictures in it write: densesiam segment folder {root} labels.categories=N"
+                ),
             };
-            let more = match command {
-                "transfer" => {
-                    "encoder.weights=ENCODER, with voc_folder, coco_folder or segmentation_folder as RECIPE"
-                }
-                _ => "labels.categories=N",
-            };
-            let folder = shown(recipe);
-            format!(
-                "{recipe:?} is a folder without a recipe.toml, and so no run; {example} data.root={folder} {more}"
-            )
+            format!("{recipe:?} is a folder without a recipe.toml, and so no run; {example}")
         }
         None => {
             let carried = builtin::names_like(&builtin::recipes_of(command), recipe);

@@ -270,7 +270,7 @@ impl Detector {
     }
 
     fn bins(&self) -> i64 {
-        self.settings.roi.bins(self.settings.detector.design)
+        self.settings.roi.bins_of(self.settings.detector.design)
     }
 
     fn mask_head(&self) -> Option<&MaskHead> {

@@ -107,7 +107,7 @@ impl PyramidHeads {
             let initial = Initial::XavierFanIn(channels * kernel * kernel);
             NormedConvolution::new([&scope, &(&scope / "norm")], [channels, width], kernel, initial)
         };
-        let bins = settings.roi.bins(settings.detector.design);
+        let bins = settings.roi.bins_of(settings.detector.design);
         let inputs = width * bins * bins;
         let linear = || {
             let none = Some(Initial::Constant(0.0));

@@ -219,7 +219,7 @@ impl RoiSettings {
     }
 
     /// Bins of a box along a side.
-    pub(super) fn bins(&self, design: Design) -> i64 {
+    pub fn bins_of(&self, design: Design) -> i64 {
         match (self.bins, design) {
             (0, Design::C4) => 14,
             (0, Design::Fpn) => 7,

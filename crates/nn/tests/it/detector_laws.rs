@@ -110,7 +110,6 @@ fn a_batch_without_objects_has_no_loss_of_boxes_and_masks() {
     }
 }
 
-/// The training loop judges such a step by its loss, so the step must come to its end.
 #[test]
 fn losses_have_their_weights_and_boxes_their_bins() {
     for design in [Design::C4, Design::Fpn] {
@@ -151,6 +150,7 @@ fn losses_have_their_weights_and_boxes_their_bins() {
     }
 }
 
+/// The training loop judges such a step by its loss, so the step must come to its end.
 #[test]
 fn pictures_that_are_not_finite_give_a_loss_that_is_not_finite() {
     for objects in [objects(), vec![vec![], vec![]]] {

@@ -135,6 +135,7 @@ fn a_list_of_words_needs_no_quotes() {
             ("a,b c", &["a", "b c"]),
             ("2007/trainval", &["2007/trainval"]),
             ("\"a\"", &["a"]),
+            ("\"a, b\"", &["a, b"]),
             ("[]", &[]),
             ("", &[]),
         ] {
@@ -142,7 +143,9 @@ fn a_list_of_words_needs_no_quotes() {
             assert_eq!(if key == "splits" { train.splits } else { train.classes }, words, "{text}");
         }
     }
-    assert_eq!(read("", &["train.splits=2007"]).unwrap().train.splits, ["2007"]);
+    for text in ["2007", "[2007]"] {
+        assert_eq!(read("", &[&format!("train.splits={text}")]).unwrap().train.splits, ["2007"]);
+    }
     assert_eq!(read("", &["train.milestones=[1,2]"]).unwrap().train.milestones, [1, 2]);
     assert!(complaint("", &["train.milestones=1"]).contains("an array is expected"));
 }

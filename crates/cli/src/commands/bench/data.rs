@@ -25,13 +25,17 @@ use densesiam::tasks::transfer::{detection, segmentation};
 /// `densesiam bench loader`
 pub(super) fn pretrain_views(arguments: &PictureArguments, size: u32) -> Result<(), Error> {
     let index = ImageIndex::scan(&arguments.root)?;
-    measure("loader", (&index, &arguments.passes), &RandomViews { size, ..RandomViews::default() })
+    measure(
+        "loader",
+        (&index, DecodeLimits::default(), &arguments.passes),
+        &RandomViews { size, ..RandomViews::default() },
+    )
 }
 
 /// `densesiam bench segment-loader`
 pub(super) fn segment_views(arguments: &PictureArguments) -> Result<(), Error> {
     let index = ImageIndex::scan(&arguments.root)?;
-    measure("segment-loader", (&index, &arguments.passes), &AlignedViews::default())
+    measure("segment-loader", (&index, DecodeLimits::default(), &arguments.passes), &AlignedViews::default())
 }
 
 /// `densesiam bench transfer-loader`
@@ -40,11 +44,11 @@ pub(super) fn transfer_views(recipe: &str, settings: &[String], passes: &PassArg
     match Model::of(recipe, settings)? {
         Model::Fcn => {
             let plan = segmentation::Plan::new(find(recipe, settings)?)?;
-            measure(NAME, (&plan.run.index, passes), &plan.views())
+            measure(NAME, (&plan.run.index, plan.run.limits(), passes), &plan.views())
         }
         Model::Detector => {
             let plan = detection::Plan::new(find(recipe, settings)?)?;
-            measure(NAME, (&plan.run.index, passes), &plan.views())
+            measure(NAME, (&plan.run.index, plan.run.limits(), passes), &plan.views())
         }
     }
 }
@@ -52,13 +56,13 @@ pub(super) fn transfer_views(recipe: &str, settings: &[String], passes: &PassArg
 /// Makes the views of some pictures several times; the first pass is a warm-up and does not count.
 fn measure<A: Augmentation>(
     name: &str,
-    (index, passes): (&ImageIndex, &PassArguments),
+    (index, limits, passes): (&ImageIndex, DecodeLimits, &PassArguments),
     augmentation: &A,
 ) -> Result<(), Error> {
     augmentation.validate()?;
     let count = passes.pictures.min(index.len());
     let sizes = augmentation.sizes();
-    let source = SampleSource { index, augmentation, seed: 1, limits: DecodeLimits::default(), min_side: 1 };
+    let source = SampleSource { index, augmentation, seed: 1, limits, min_side: 1 };
     let mut scratch = SampleScratch::new(&sizes);
     let (mut whole, mut decoded, mut unusable) = (Vec::new(), Vec::new(), 0);
     for repeat in 0..=passes.repeats {
@@ -67,7 +71,7 @@ fn measure<A: Augmentation>(
         for sample in 0..count {
             // An unusable picture takes time here, as it does in training.
             let made = load_sample(&source, sample as u64, repeat as u64, &mut scratch);
-            unusable += usize::from(made.is_err());
+            unusable += usize::from(repeat == 0 && made.is_err());
         }
         if repeat > 0 {
             decoded.push(decode / count as f64 * 1e3);

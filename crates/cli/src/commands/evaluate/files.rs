@@ -4,7 +4,9 @@ use std::path::Path;
 
 use densesiam::error::Error;
 use densesiam::tasks::transfer::detection::truths;
-use densesiam_data::detection::{Classes, coco_splits, read_voc, read_voc_results, score as coco, voc_parts};
+use densesiam_data::detection::{
+    Classes, CocoSplit, coco_splits, read_voc, read_voc_results, score as coco, voc_parts,
+};
 use densesiam_engine::log::say;
 use densesiam_metrics::detection::{Kind, Rounding, VocEvaluator, VocRule};
 use densesiam_text::shown;
@@ -51,7 +53,12 @@ fn refuse_unused(detections: &Path, ground_truth: &Path, arguments: &EvaluateArg
     ];
     let unused = of_voc.iter().find(|(_, given)| *given).map(|(option, _)| *option);
     let (truth, found) = (shown(ground_truth), shown(detections));
+    let annotations = |root| {
+        let split = coco_splits(root).into_iter().next()?;
+        CocoSplit::find(root, &split).ok().map(|split| split.annotations)
+    };
     let message = match (ground_truth.is_dir(), unused) {
+        _ if !ground_truth.exists() => format!("--ground-truth: {truth} is not there; check the path"),
         (false, Some(option)) => format!(
             "{option} is for a folder in VOC's format, and {truth} is a file, which is scored by COCO's rules; leave out {option}, \
              or name the folder"
@@ -60,10 +67,9 @@ fn refuse_unused(detections: &Path, ground_truth: &Path, arguments: &EvaluateArg
             "--masks: {truth} is a folder in VOC's format, which has boxes alone; leave out --masks, or name COCO's annotations, \
              a .json file"
         ),
-        (true, _) if voc_parts(ground_truth).is_none() && !coco_splits(ground_truth).is_empty() => format!(
-            "{truth} is a folder in COCO's format; name the file of the annotations that the detections belong to, such as \
-             annotations/instances_{}.json",
-            coco_splits(ground_truth)[0]
+        (true, _) if voc_parts(ground_truth).is_none() && annotations(ground_truth).is_some() => format!(
+            "{truth} is a folder in COCO's format; name the file of the annotations that the detections belong to, such as {}",
+            shown(&annotations(ground_truth).unwrap_or_default())
         ),
         (true, _) if detections.is_file() => format!(
             "{truth} is a folder in VOC's format, and {found} a file; name the folder of the files comp4_det_SPLIT_CLASS.txt, \

@@ -12,8 +12,9 @@ use crate::answer::{answer, answer_line};
 use densesiam::detection::ObjectDetection;
 use densesiam::error::Error;
 use densesiam::labelled_segmentation::LabelledSegmentation;
+use densesiam::recipe::Common;
 use densesiam::recipe::transfer::Model;
-use densesiam::run::{Contents, locate};
+use densesiam::run::{Contents, locate, workers};
 use densesiam::segmentation::Segmentation;
 use densesiam::tasks::segment::{evaluate, evaluation_settings, labelled_set};
 use densesiam::tasks::transfer::segmentation::validation_set;
@@ -51,7 +52,8 @@ pub(super) fn run(arguments: &EvaluateArguments) -> Result<(), Error> {
 
 fn segmentation(trained: &Segmentation, json: bool) -> Result<(), Error> {
     let set = Arc::new(labelled_set(&trained.recipe)?.ok_or_else(no_labels)?);
-    let settings = evaluation_settings(&trained.recipe, trained.recipe.common.data.workers.max(1));
+    let Common { data, run, .. } = &trained.recipe.common;
+    let settings = evaluation_settings(&trained.recipe, workers(data.workers, run.device.resolve()?));
     if let Some(doubt) = LabelSurvey::of(&set, &settings.limits).finding() {
         say(format_args!("WARNING: {doubt}"));
     }

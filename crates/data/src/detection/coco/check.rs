@@ -1,11 +1,10 @@
 //! The check of sets in COCO's format: what is there, and what is wrong with it.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use densesiam_text::shown;
 
-use super::{CocoError, CocoFault, CocoFile, CocoShape, CocoSplit, below, name_of};
+use super::{CocoError, CocoFault, CocoFile, CocoShape, CocoSplit, below, name_of, shared_files};
 use crate::check::NO_SPLIT;
 use crate::detection::check::{CLASSES, Checked, NO_PICTURE};
 use crate::detection::set::fault_of;
@@ -72,9 +71,16 @@ impl DetectionCheck {
 
     fn add_pictures(&mut self, file: &CocoFile<f32>, split: &CocoSplit) {
         let annotations = &split.annotations;
-        self.listed = file.pictures().len();
-        let folder = split.pictures(file).map_err(|error| self.pictures_not_found = Some(error)).ok();
-        let mut taken = HashMap::new();
+        (self.listed, self.read) = (file.pictures().len(), file.pictures().len());
+        // Names that are no paths have faults of their own.
+        let has_names = file.pictures().iter().any(|picture| below(picture).is_some());
+        let folder =
+            split.pictures(file).map_err(|error| self.pictures_not_found = has_names.then_some(error)).ok();
+        for (name, [one, other]) in shared_files(file.pictures()) {
+            let why =
+                format_args!("{}, of the pictures {one} and {other} of {}", shown(name), shown(annotations));
+            self.fault("files of several pictures", why);
+        }
         for (number, picture) in file.pictures().iter().enumerate() {
             let id = picture.id;
             self.without_object += usize::from(file.objects_of(number).is_empty());
@@ -83,14 +89,6 @@ impl DetectionCheck {
                 self.fault(NO_PICTURE, CocoError { path: annotations.clone(), fault });
                 continue;
             };
-            if let Some(other) = taken.insert(path, id) {
-                let why = format_args!(
-                    "{}, of the pictures {other} and {id} of {}",
-                    shown(path),
-                    shown(annotations)
-                );
-                self.fault("files of several pictures", why);
-            }
             let Some(folder) = folder else { continue };
             let path = folder.join(path);
             if path.is_file() {

@@ -27,8 +27,8 @@ use json::whole;
 pub(super) use json::{Entry, Outline, each_entry};
 pub(super) use read::{opened, parsed};
 pub use set::read_coco;
-use split::below;
-pub use split::{CocoSplit, coco_splits};
+pub use split::{CocoSplit, coco_splits, is_json};
+use split::{below, shared_files};
 
 /// What the set of these annotations is called. Roboflow's files all have one name, and their folder has that of the split.
 fn name_of(annotations: &Path) -> String {

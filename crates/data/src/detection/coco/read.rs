@@ -1,5 +1,6 @@
 //! How a file of COCO is read.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -185,8 +186,10 @@ impl<N: CocoCoordinate> Draft<N> {
         categories.sort_by_key(|category| category.id);
         unique("picture", &mut pictures, |picture| picture.id, refuse)?;
         unique("category", &mut categories, |category| category.id, refuse)?;
+        let mut unmeasurable = HashSet::new();
         for picture in pictures.extract_if(.., |picture| !is_measurable(picture)) {
             let CocoPicture { id, width, height, .. } = picture;
+            unmeasurable.insert(id);
             refuse(CocoFault::PictureSize { id, width, height, longest: LONGEST_SIDE })?;
         }
         let mut file = CocoFile {
@@ -198,7 +201,8 @@ impl<N: CocoCoordinate> Draft<N> {
             masks: Vec::new(),
             findings: self.findings,
         };
-        for draft in drafts {
+        // What is wrong with a picture is said once, and not of each of its objects.
+        for draft in drafts.into_iter().filter(|draft| !unmeasurable.contains(&draft.picture)) {
             file.place(draft).or_else(&mut *refuse)?;
         }
         file.find_duplicates();

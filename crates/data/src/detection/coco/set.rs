@@ -1,14 +1,16 @@
 //! COCO's annotations as a set of objects to learn from.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use densesiam_text::shown;
 
 use super::{
-    CocoEntry, CocoError, CocoFault, CocoFile, CocoFindings, CocoObject, CocoShape, CocoSplit, below,
-    measured, name_of,
+    CocoEntry, CocoError, CocoFault, CocoFile, CocoFindings, CocoObject, CocoPicture, CocoShape, CocoSplit,
+    below, measured, name_of, shared_files,
 };
 use crate::detection::set::fault_of;
+use crate::detection::survey::NAMED;
 use crate::detection::{
     Annotation, Classes, DetectionError, DetectionFinding, DetectionProblem, DetectionSet, Object, Shape,
 };
@@ -22,8 +24,17 @@ use crate::index::ImageIndex;
 pub fn read_coco(split: &CocoSplit, classes: &Classes) -> Result<DetectionSet, DetectionError> {
     let annotations = &*split.annotations;
     let file = CocoFile::<f64>::open(annotations)?;
-    let folder = split.pictures(&file)?;
     let name = name_of(annotations);
+    if file.pictures().is_empty() {
+        return Err(DetectionError::NoPictureListed { annotations: annotations.into() });
+    }
+    if let Some(CocoPicture { id, file_name, .. }) =
+        file.pictures().iter().find(|picture| below(picture).is_none())
+    {
+        let fault = CocoFault::PictureName { id: *id, name: file_name.clone() };
+        return Err(CocoError { path: annotations.into(), fault }.into());
+    }
+    let folder = split.pictures(&file)?;
     let found: Vec<String> = file.categories().iter().map(|category| category.name.clone()).collect();
     let list = match classes {
         Classes::Found => found.clone(),
@@ -41,11 +52,7 @@ pub fn read_coco(split: &CocoSplit, classes: &Classes) -> Result<DetectionSet, D
     order.sort_by(|&one, &two| file.pictures()[one].file_name.cmp(&file.pictures()[two].file_name));
     let (mut names, mut kept) = (Vec::with_capacity(order.len()), Vec::with_capacity(order.len()));
     for &picture in &order {
-        let of_file = &file.pictures()[picture];
-        let Some(path) = below(of_file) else {
-            let fault = CocoFault::PictureName { id: of_file.id, name: of_file.file_name.clone() };
-            return Err(CocoError { path: annotations.into(), fault }.into());
-        };
+        let path = Path::new(&file.pictures()[picture].file_name);
         if !folder.join(path).is_file() {
             return Err(DetectionError::MissingPicture { picture: folder.join(path) });
         }
@@ -88,7 +95,19 @@ fn findings(file: &CocoFile<f64>, set: &str) -> Vec<DetectionFinding> {
         (DetectionProblem::PolygonOutside, polygons_outside, polygons),
     ];
     let found = found.into_iter().filter(|(_, ids, _)| !ids.is_empty());
-    found.map(|(problem, ids, of)| DetectionFinding::of_annotations(set, problem, ids, of)).collect()
+    let mut findings: Vec<_> =
+        found.map(|(problem, ids, of)| DetectionFinding::of_annotations(set, problem, ids, of)).collect();
+    let shared = shared_files(file.pictures());
+    if !shared.is_empty() {
+        findings.push(DetectionFinding {
+            set: set.into(),
+            problem: DetectionProblem::SharedFile,
+            count: shared.len(),
+            of: file.pictures().len(),
+            first: shared.iter().take(NAMED).map(|(name, _)| (*name).to_owned()).collect(),
+        });
+    }
+    findings
 }
 
 fn numbered(file: &CocoFile<f64>, object: &CocoObject, class: usize) -> Result<Object, CocoFault> {

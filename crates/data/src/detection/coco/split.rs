@@ -1,5 +1,6 @@
 //! Where the annotations of a split lie, and where its pictures.
 
+use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::{CocoCoordinate, CocoFile, CocoPicture};
@@ -88,8 +89,18 @@ pub(super) fn below(picture: &CocoPicture) -> Option<&Path> {
     (!picture.file_name.is_empty() && path.components().all(stays)).then_some(path)
 }
 
+/// The files that several pictures have: their names, each with the ids of two of the pictures.
+pub(super) fn shared_files(pictures: &[CocoPicture]) -> Vec<(&str, [u64; 2])> {
+    let mut taken = HashMap::new();
+    let shared = pictures.iter().filter_map(|picture| {
+        let before = taken.insert(below(picture)?, picture.id)?;
+        Some((&*picture.file_name, [before, picture.id]))
+    });
+    shared.collect()
+}
+
 /// Whether a path is that of a JSON file, by its name.
-pub(crate) fn is_json(path: &Path) -> bool {
+pub fn is_json(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
 }
 

@@ -64,7 +64,9 @@ fn detection<N: CocoCoordinate>(
     let mask =
         || found.segmentation.as_ref().map(|outline| mask(outline, truth.size(picture), entry)).transpose();
     let bbox = found.bbox.map(Xywh::from);
-    if let Some(Xywh { width, height, .. }) = bbox.filter(|bbox| bbox.width < 0.0 || bbox.height < 0.0) {
+    // Rounding may leave a little less than nothing.
+    let is_turned = |bbox: &Xywh| bbox.width.min(bbox.height) < -1e-3;
+    if let Some(Xywh { width, height, .. }) = bbox.filter(is_turned) {
         return Err(CocoFault::NegativeBox { entry, width, height });
     }
     let (bbox, mask) = match (kind, bbox) {

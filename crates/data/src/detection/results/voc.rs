@@ -16,6 +16,11 @@ const SUFFIX: &str = ".txt";
 /// Largest file that is read.
 const LARGEST: u64 = 1 << 30;
 
+/// The file of a class in a folder of results.
+pub fn voc_results_file(folder: &Path, class: &str) -> PathBuf {
+    folder.join(format!("{PREFIX}{class}{SUFFIX}"))
+}
+
 /// Why results cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {fault}", shown(path))]
@@ -187,7 +192,7 @@ pub fn write_voc_results(
     rounding: Rounding,
 ) -> Result<(), VocResultError> {
     for (number, class) in classes.iter().enumerate() {
-        let path = folder.join(format!("{PREFIX}{class}{SUFFIX}"));
+        let path = voc_results_file(folder, class);
         let own = detections.iter().filter(|found| found.class == number);
         let write = || {
             let mut file = BufWriter::new(File::create(&path)?);

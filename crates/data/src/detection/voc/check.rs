@@ -106,6 +106,7 @@ impl DetectionCheck {
                 return self.picture(Checked { path, annotation, size: None, boxes: Vec::new() });
             }
         };
+        self.read += 1;
         self.without_object += usize::from(read.objects.is_empty());
         for (number, object) in (1..).zip(&read.objects) {
             self.difficult += usize::from(object.difficult);

@@ -117,9 +117,11 @@ fn listed(root: &Path, part: &VocPart, spelling: &Spelling) -> Result<Vec<Listed
     let text = densesiam_text::read(&list).map_err(|error| DetectionError::list(list, error))?;
     let of_stem = |line: &str| {
         // Some lists name the file of the picture.
-        let is_file = pictures.join(line).is_file();
-        let stem = is_file.then(|| Path::new(line).file_stem()?.to_str()).flatten().unwrap_or(line);
-        let picture = pictures.join(spelling.picture(&pictures, stem));
+        let stem = match pictures.join(line).is_file() {
+            true => Path::new(line).with_extension("").to_string_lossy().into_owned(),
+            false => line.to_owned(),
+        };
+        let picture = pictures.join(spelling.picture(&pictures, &stem));
         let below = picture.strip_prefix(root).unwrap_or(&picture).into();
         let named = format!("{stem}.xml");
         let annotation = match spelling.file(&annotations, Path::new(&named)) {

@@ -16,7 +16,7 @@ use toml::{Table, Value};
 
 use super::{Model, require_beginning, require_model};
 use crate::error::Error;
-use crate::recipe::{Beginning, Common, Recipe, RunSettings, Training};
+use crate::recipe::{Beginning, Common, Recipe, RunSettings, TRANSFER, Training};
 
 /// A complete recipe of a detector. Its default is Faster R-CNN C4 with the paper's protocol for VOC.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,7 +36,7 @@ pub struct DetectionRecipe {
 }
 
 impl Recipe for DetectionRecipe {
-    const COMMAND: &'static str = "transfer";
+    const COMMAND: &'static str = TRANSFER;
     const SECTIONS: &'static [&'static str] = &["Keys of both", "Transfer", "Transfer to detection"];
 
     fn defaults(text: &str, origin: &str, settings: &[String]) -> Result<Self, RecipeError> {
@@ -155,7 +155,7 @@ impl ObjectSettings {
 pub enum ObjectLayout {
     /// `ImageSets/Main/SPLIT.txt`, `Annotations` and `JPEGImages`, perhaps of several years.
     Voc,
-    /// `annotations/instances_SPLIT.json`, pictures in `SPLIT`.
+    /// Annotations and pictures as [`CocoSplit::find`] finds them.
     Coco,
 }
 

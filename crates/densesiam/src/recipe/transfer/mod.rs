@@ -8,7 +8,7 @@ use densesiam_settings::keys::RecipeError;
 use densesiam_settings::tables::written;
 use densesiam_settings::{SettingError, require};
 
-use super::{Beginning, contents};
+use super::{Beginning, TRANSFER, contents};
 use crate::error::Error;
 
 /// The network that an encoder becomes a part of: the key `model`.
@@ -37,7 +37,7 @@ impl Model {
     /// # Errors
     /// When there is no such recipe, or it names no model.
     pub fn of(recipe: &str, settings: &[String]) -> Result<Self, Error> {
-        let (text, origin) = contents(recipe, "transfer")?;
+        let (text, origin) = contents(recipe, TRANSFER)?;
         let name = written("model", &text, &origin, settings)?;
         let found = Self::ALL.into_iter().find(|model| name.as_deref() == Some(model.name()));
         let names = || Self::ALL.map(Self::name).join(" or ");
@@ -98,6 +98,7 @@ mod tests {
             let steps = &header.metadata().as_ref().unwrap()["lr.steps"];
             let steps: serde_json::Map<String, serde_json::Value> = serde_json::from_str(steps).unwrap();
             let tensors = SafeTensors::deserialize(&bytes).unwrap();
+            assert_eq!(steps.len(), 3, "every protocol");
             for (protocol, steps) in steps {
                 let steps: Vec<u64> = serde_json::from_value(steps).unwrap();
                 // mmengine's decay ends a step earlier, which is a share of 8e-7.

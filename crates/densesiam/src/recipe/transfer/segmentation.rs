@@ -12,7 +12,7 @@ use toml::{Table, Value};
 
 use super::{Model, require_beginning, require_model};
 use crate::recipe::labels::LabelSettings;
-use crate::recipe::{Beginning, Common, Recipe, RunSettings, Training};
+use crate::recipe::{Beginning, Common, Recipe, RunSettings, TRANSFER, Training};
 
 /// A complete recipe of a fully convolutional network. Its default is the paper's protocol for Cityscapes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,7 +32,7 @@ pub struct FcnRecipe {
 }
 
 impl Recipe for FcnRecipe {
-    const COMMAND: &'static str = "transfer";
+    const COMMAND: &'static str = TRANSFER;
     const SECTIONS: &'static [&'static str] = &["Keys of both", "Transfer", "Transfer to segmentation"];
 
     fn defaults(text: &str, origin: &str, settings: &[String]) -> Result<Self, RecipeError> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use densesiam::error::Error;
-use densesiam_data::detection::{CocoSplit, DetectionCheck, VocPart, coco_splits, voc_parts};
+use densesiam_data::detection::{CocoSplit, DetectionCheck, VocPart, coco_splits, is_json, voc_parts};
 use densesiam_data::labelled::{DataSetError, LabelCheck, Layout, Taxonomy};
 use serde_json::json;
 
@@ -84,16 +84,12 @@ impl CheckLayout {
         let is_there = |layout: &Self| match layout {
             Self::Pictures => false,
             Self::Voc => voc_parts(root).is_some(),
-            Self::Coco => is_annotations(root) || !coco_splits(root).is_empty(),
+            Self::Coco => is_json(root) || !coco_splits(root).is_empty(),
             labelled => labels.is_some() && labelled.of_labels() == labels,
         };
         let found: Vec<_> = Self::value_variants().iter().copied().filter(is_there).collect();
         if found.is_empty() { vec![Self::Pictures] } else { found }
     }
-}
-
-fn is_annotations(root: &Path) -> bool {
-    root.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
 }
 
 /// Prints the findings, as lines or as JSON. Pictures alone that are unreadable are a finding and not a failure, because training
@@ -160,7 +156,7 @@ fn objects(arguments: &CheckArguments, layout: CheckLayout, sets: &mut Vec<Check
         sets.push(Checked::objects(&DetectionCheck::of_voc(root, &parts, classes), classes));
         return Ok(());
     }
-    if is_annotations(root) {
+    if is_json(root) {
         if !splits.is_empty() {
             return Err(Error::Usage("--split is for a folder, and one file has one split".into()));
         }

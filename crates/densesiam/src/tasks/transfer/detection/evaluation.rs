@@ -1,11 +1,12 @@
 //! Evaluation of a detector: every picture by itself, its boxes at its own size, and average precision over the whole set.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use densesiam_data::detection::{
-    DetectionReader, DetectionReading, DetectionSet, Object, write_coco_results, write_voc_results,
+    DetectionReader, DetectionReading, DetectionSet, Object, voc_results_file, write_coco_results,
+    write_voc_results,
 };
 use densesiam_data::order::Part;
 use densesiam_geometry::Xywh;
@@ -288,6 +289,13 @@ impl DetectionEvaluation {
         }
         Ok(())
     }
+}
+
+/// The files that [`DetectionEvaluation::write`] writes into a folder.
+pub fn written_files(folder: &Path, set: &DetectionSet, layout: ObjectLayout) -> Vec<PathBuf> {
+    let of_class = |class: &String| voc_results_file(folder, class);
+    let of_classes = set.classes.iter().filter(|_| layout == ObjectLayout::Voc).map(of_class);
+    [folder.join("results.json")].into_iter().chain(of_classes).collect()
 }
 
 impl fmt::Display for DetectionEvaluation {

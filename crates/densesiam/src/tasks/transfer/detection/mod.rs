@@ -19,7 +19,7 @@ use densesiam_report::page::Status;
 use densesiam_settings::duration::Now;
 use tch::{Kind, Tensor};
 
-pub use evaluation::{DetectionEvaluation, evaluate, truths};
+pub use evaluation::{DetectionEvaluation, evaluate, truths, written_files};
 pub use plan::{Plan, reading, validation_set};
 
 use super::{measure_statistics, report};
