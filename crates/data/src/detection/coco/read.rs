@@ -41,14 +41,21 @@ impl<N: CocoCoordinate> CocoFile<N> {
     /// # Errors
     /// A [`CocoError`] if nothing can be read.
     pub fn open_without_faulty(path: &Path) -> Result<(Self, Vec<CocoFault>), CocoError> {
+        let read = opened(path).and_then(Self::read_without_faulty);
+        read.map_err(|fault| CocoError { path: path.into(), fault })
+    }
+
+    /// As [`CocoFile::open_without_faulty`], of the bytes of a file.
+    ///
+    /// # Errors
+    /// A [`CocoFault`] if nothing can be read.
+    pub fn read_without_faulty(bytes: impl BufRead) -> Result<(Self, Vec<CocoFault>), CocoFault> {
         let mut faults = Vec::new();
-        let read = opened(path).and_then(|bytes| {
-            Draft::of(bytes)?.resolved(&mut |fault| {
-                faults.push(fault);
-                Ok(())
-            })
-        });
-        read.map(|file| (file, faults)).map_err(|fault| CocoError { path: path.into(), fault })
+        let file = Draft::of(bytes)?.resolved(&mut |fault| {
+            faults.push(fault);
+            Ok(())
+        })?;
+        Ok((file, faults))
     }
 
     /// Reads the bytes of a ground truth.
