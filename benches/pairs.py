@@ -253,8 +253,7 @@ class Pairs:
         """On pictures with COCO's annotations, in COCO/train2017 or made up."""
         options, split = self.options, "train2017" if self.options.coco else "train"
         root = options.coco or self.folders.annotated(640, 4 if self.quick else 40) / "coco"
-        passes = ["--pictures", 4 if self.quick else options.count]
-        passes += ["--repeats", 1 if self.quick else options.repeats]
+        passes = self.passes()
         recipe = ["coco_mask_rcnn_fpn_1x", f"data.root={root}", f"objects.train={split}", "objects.val="]
         peer = ["--root", root / split, "--annotations", root / f"annotations/instances_{split}.json"]
         return Pair(
@@ -310,10 +309,14 @@ class Pairs:
     def batch(self, on_processor, on_cuda):
         return on_cuda if self.options.device.startswith("cuda") else on_processor
 
+    def passes(self):
+        """How many pictures a data path reads, and how often."""
+        count, repeats = (4, 1) if self.quick else (self.options.count, self.options.repeats)
+        return ["--pictures", count, "--repeats", repeats]
+
     def data_path(self, name, title, command, program, variants):
         options, root, peer = self.options, self.folders.pictures(), [sys.executable, PEERS / program]
-        passes = ["--pictures", 4 if self.quick else options.count]
-        passes += ["--repeats", 1 if self.quick else options.repeats]
+        passes = self.passes()
         return Pair(
             name,
             f"{title}, one core, {'a folder of' if options.pictures else 'made-up'} pictures",

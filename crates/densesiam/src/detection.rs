@@ -14,7 +14,7 @@ use densesiam_nn::input::Input;
 use crate::error::Error;
 use crate::recipe::transfer::Model;
 use crate::recipe::transfer::detection::DetectionRecipe;
-use crate::run::{Contents, locate, opened, workers};
+use crate::run::{Contents, locate, opened, workers_of};
 use crate::tasks::transfer::detection::{DetectionEvaluation, evaluate, multiple, padded, reading};
 
 /// A trained detector: the network with what is needed to use it.
@@ -44,7 +44,7 @@ impl ObjectDetection {
     /// When they do not belong to a detector.
     pub fn of((run, checkpoint): (PathBuf, Checkpoint), settings: &[String]) -> Result<Self, Error> {
         let contents = Contents::read(&checkpoint)?;
-        if (contents.task.as_str(), contents.method.as_str()) != ("transfer", Model::Detector.name()) {
+        if contents.model() != Some(Model::Detector) {
             let message = format!("{} is no detector; train one with `densesiam transfer`", run.display());
             return Err(Error::Usage(message));
         }
@@ -61,8 +61,8 @@ impl ObjectDetection {
     /// When a picture cannot be read.
     pub fn evaluate(&self, set: &Arc<DetectionSet>) -> Result<DetectionEvaluation, Error> {
         let Self { recipe, detector, input, .. } = self;
-        let workers = workers(recipe.common.data.workers, recipe.common.run.device.resolve()?);
-        evaluate(set, &reading(recipe, workers), recipe, (detector, input), (&Group::alone(), self.step))
+        let reading = reading(recipe, workers_of(&recipe.common)?);
+        evaluate(set, &reading, recipe, (detector, input), (&Group::alone(), self.step))
     }
 
     /// The objects in a picture, by falling score, in its pixels. The detector sees it at the evaluation's size.

@@ -16,7 +16,7 @@ use densesiam_report::pictures::Palette;
 use crate::error::Error;
 use crate::recipe::transfer::Model;
 use crate::recipe::transfer::segmentation::FcnRecipe;
-use crate::run::{Contents, Table, locate, opened, workers};
+use crate::run::{Contents, Table, locate, opened, workers_of};
 use crate::segmentation::pixels::{STRIP_VALUES, categories};
 use crate::tasks::transfer::segmentation::{FcnEvaluation, evaluate, inference, reading};
 
@@ -49,7 +49,7 @@ impl LabelledSegmentation {
     /// When they do not belong to a segmentation with labels.
     pub fn of((run, checkpoint): (PathBuf, Checkpoint), settings: &[String]) -> Result<Self, Error> {
         let contents = Contents::read(&checkpoint)?;
-        if (contents.task.as_str(), contents.method.as_str()) != ("transfer", Model::Fcn.name()) {
+        if contents.model() != Some(Model::Fcn) {
             let message = format!("{} is no segmentation with labels", run.display());
             return Err(Error::Usage(message));
         }
@@ -79,8 +79,7 @@ impl LabelledSegmentation {
             let (own, other) = (names_listed(&self.classes), names_listed(&names));
             return Err(Error::Usage(format!("{} has the classes {other}, and the network {own}", set.name)));
         }
-        let workers = workers(recipe.common.data.workers, recipe.common.run.device.resolve()?);
-        let reading = reading(recipe, workers);
+        let reading = reading(recipe, workers_of(&recipe.common)?);
         evaluate(set, reading, recipe, (network, input), &Group::alone())
     }
 

@@ -9,6 +9,7 @@ use terminal_size::{Width, terminal_size_of};
 use super::takes_settings;
 use crate::answer::answer;
 use densesiam::error::Error;
+use densesiam::recipe::Recipe;
 use densesiam::recipe::embed::EmbedRecipe;
 use densesiam::recipe::knn::KnnRecipe;
 use densesiam::recipe::pretrain::PretrainRecipe;
@@ -20,18 +21,34 @@ use densesiam::recipe::transfer::segmentation::FcnRecipe;
 use densesiam_settings::keys::nearest;
 use densesiam_settings::usual::keys_meant;
 
-/// The tasks that have recipes, and the keys of each.
-const TASKS: [(&str, Keys); 7] = [
-    ("pretrain", reference::keys::<PretrainRecipe>),
-    ("segment", reference::keys::<SegmentRecipe>),
-    ("fcn", reference::keys::<FcnRecipe>),
-    ("detector", reference::keys::<DetectionRecipe>),
-    ("probe", reference::keys::<ProbeRecipe>),
-    ("knn", reference::keys::<KnnRecipe>),
-    ("embed", reference::keys::<EmbedRecipe>),
+/// The tasks that have recipes.
+const TASKS: [Task; 7] = [
+    Task::of::<PretrainRecipe>("pretrain"),
+    Task::of::<SegmentRecipe>("segment"),
+    Task::of::<FcnRecipe>("fcn"),
+    Task::of::<DetectionRecipe>("detector"),
+    Task::of::<ProbeRecipe>("probe"),
+    Task::of::<KnnRecipe>("knn"),
+    Task::of::<EmbedRecipe>("embed"),
 ];
 
-type Keys = fn() -> Vec<Key>;
+/// A task, the command that reads its recipes, and their keys.
+struct Task {
+    name: &'static str,
+    command: &'static str,
+    keys: fn() -> Vec<Key>,
+}
+
+impl Task {
+    const fn of<R: Recipe>(name: &'static str) -> Self {
+        Self { name, command: R::COMMAND, keys: reference::keys::<R> }
+    }
+
+    /// Whether a word names it, or the command that has it, perhaps beside another.
+    fn is_called(&self, word: &str) -> bool {
+        [self.name, self.command].contains(&word)
+    }
+}
 
 /// A key, and the tasks in which it is the same.
 struct Entry {
@@ -44,7 +61,12 @@ pub(super) fn run(task: Option<&str>, pattern: Option<&str>) -> Result<(), Error
     let (task, pattern) = match (task, pattern) {
         (Some(word), None) if !is_task(word) => (None, word),
         (Some(word), Some(_)) if !is_task(word) => {
-            let tasks: Vec<&str> = TASKS.map(|(name, _)| name).into_iter().chain([TRANSFER.0]).collect();
+            let mut tasks: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
+            for Task { command, .. } in &TASKS {
+                if !tasks.contains(command) {
+                    tasks.push(command);
+                }
+            }
             let tasks = tasks.join(", ");
             return Err(Error::Usage(format!(
                 "{word:?} is no task: {tasks}; quote a pattern of several words"
@@ -98,27 +120,19 @@ const UNKNOWN: usize = 80;
 /// The widest text, in columns, that is still easy to read.
 const WIDEST: usize = 110;
 
-/// The command whose recipes are of two tasks.
-const TRANSFER: (&str, [&str; 2]) = ("transfer", ["fcn", "detector"]);
-
-/// Whether a word names a task, or the command of two of them.
+/// Whether a word names a task, or the command of one or several.
 fn is_task(word: &str) -> bool {
-    word == TRANSFER.0 || TASKS.iter().any(|(name, _)| *name == word)
+    TASKS.iter().any(|task| task.is_called(word))
 }
 
 /// The keys of one task or of all tasks; keys that are the same in several tasks are listed once.
 fn entries(task: Option<&str>) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
-    let of_task = |name: &str| match task {
-        Some(task) if task == TRANSFER.0 => TRANSFER.1.contains(&name),
-        Some(task) => task == name,
-        None => true,
-    };
-    for (name, keys) in TASKS.iter().filter(|(name, _)| of_task(name)) {
-        for key in keys() {
+    for of in TASKS.iter().filter(|of| task.is_none_or(|task| of.is_called(task))) {
+        for key in (of.keys)() {
             match entries.iter_mut().find(|entry| entry.key == key) {
-                Some(same) => same.tasks.push(name),
-                None => entries.push(Entry { key, tasks: vec![name] }),
+                Some(same) => same.tasks.push(of.name),
+                None => entries.push(Entry { key, tasks: vec![of.name] }),
             }
         }
     }
@@ -183,8 +197,8 @@ mod tests {
     fn every_key_of_a_task_is_explained_and_where_tasks_differ_apart() {
         let of_transfer: Vec<_> =
             entries(Some("transfer")).into_iter().flat_map(|entry| entry.tasks).collect();
-        assert!(of_transfer.iter().all(|task| TRANSFER.1.contains(task)));
-        assert!(TRANSFER.1.iter().all(|task| of_transfer.contains(task)));
+        assert!(of_transfer.iter().all(|task| ["fcn", "detector"].contains(task)));
+        assert!(["fcn", "detector"].iter().all(|task| of_transfer.contains(task)));
         let all = entries(None);
         let of = |key: &str| -> Vec<(Vec<&str>, &str)> {
             let same = all.iter().filter(|entry| entry.key.name == key);

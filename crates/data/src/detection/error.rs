@@ -1,5 +1,6 @@
 //! Why a data set of objects cannot be opened.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
@@ -148,7 +149,7 @@ pub enum DetectionError {
     #[error(
         "the split {split} has no annotations in COCO's format: there is no {}; name another split, or the path of a .json file \
          below data.root",
-        tried.iter().map(|path| shown(path).to_string()).collect::<Vec<_>>().join(", no ")
+        joined(tried, ", no ")
     )]
     NoAnnotations {
         /// The split.
@@ -167,7 +168,7 @@ pub enum DetectionError {
         "the pictures of {} were not found: {} and the next ones lie in none of {}; unpack the pictures into one of these folders",
         shown(annotations),
         shown(first),
-        tried.iter().map(|path| shown(path).to_string()).collect::<Vec<_>>().join(", ")
+        joined(tried, ", ")
     )]
     NoPictures {
         /// The annotations.
@@ -195,5 +196,9 @@ impl DetectionError {
 }
 
 fn listed(names: &[String]) -> String {
-    names.iter().map(|name| shown(name).to_string()).collect::<Vec<_>>().join(", ")
+    joined(names, ", ")
+}
+
+fn joined(names: &[impl AsRef<OsStr>], separator: &str) -> String {
+    names.iter().map(|name| shown(name).to_string()).collect::<Vec<_>>().join(separator)
 }

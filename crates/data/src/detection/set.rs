@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::survey::NAMED;
 use super::{Annotation, DetectionError, DetectionFinding, DetectionProblem, Object, Shape};
 use crate::decode::upright_size;
 use crate::index::{ImageIndex, Place};
@@ -128,13 +127,7 @@ impl DetectionSet {
         let of = |problem, is_left_out: &dyn Fn(&Annotation) -> bool| {
             let samples = (0..self.len()).filter(|&sample| is_left_out(&self.annotations[sample]));
             let pictures: Vec<String> = samples.map(|sample| self.picture(sample).to_string()).collect();
-            DetectionFinding {
-                set: self.name.clone(),
-                problem,
-                count: pictures.len(),
-                of: self.len(),
-                first: pictures.into_iter().take(NAMED).collect(),
-            }
+            DetectionFinding::new(&self.name, problem, pictures.into_iter(), self.len())
         };
         let found = [
             of(DetectionProblem::NothingLearnt, &nothing),

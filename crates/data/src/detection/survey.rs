@@ -13,7 +13,7 @@ use crate::order::Order;
 /// The most pictures whose header is read.
 const MOST: usize = 1024;
 /// The most pictures that a finding names; it only counts the others.
-pub(super) const NAMED: usize = 3;
+const NAMED: usize = 3;
 const NO_OBJECT: &str = "pictures have no object, or only crowds";
 /// By how many pixels a box may leave its picture unnoticed: less than any person draws.
 const SLACK: f64 = 1.0;
@@ -186,10 +186,14 @@ pub(super) fn leaves(bbox: &Region, [width, height]: [u32; 2]) -> bool {
 }
 
 impl DetectionFinding {
-    /// A finding of annotations with these ids.
-    pub(super) fn of_annotations(set: &str, problem: DetectionProblem, ids: &[u64], of: usize) -> Self {
-        let first = ids.iter().take(NAMED).map(|id| format!("annotation {id}")).collect();
-        Self { set: set.into(), problem, count: ids.len(), of, first }
+    /// What is found of all these, of which the first few are named, out of so many.
+    pub(super) fn new(
+        set: &str,
+        problem: DetectionProblem,
+        all: impl ExactSizeIterator<Item = String>,
+        of: usize,
+    ) -> Self {
+        Self { set: set.into(), problem, count: all.len(), of, first: all.take(NAMED).collect() }
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests say what they leave out, and figures")]
 
 mod coco;
+mod coco_set;
 mod data_sets;
 mod decoding;
 mod detecting;

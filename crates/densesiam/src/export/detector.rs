@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use densesiam_nn::Architecture;
 use densesiam_nn::detect::{Design, detectron2_name, torchvision_name};
 use tch::Tensor;
 
@@ -26,7 +25,7 @@ impl Detector {
     /// # Errors
     /// When the run has trained none, or its recipe cannot be read.
     pub(super) fn of(run: &Path, contents: &Contents) -> Result<Self, Error> {
-        if (contents.task.as_str(), contents.method.as_str()) != ("transfer", Model::Detector.name()) {
+        if contents.model() != Some(Model::Detector) {
             let message = format!("{} is no detector; the other formats write its encoder", run.display());
             return Err(Error::Usage(message));
         }
@@ -44,8 +43,7 @@ impl Detector {
     /// When detectron2 has no such network.
     pub(super) fn for_detectron2(&self, model: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Error> {
         let architecture = self.recipe.model.encoder.architecture;
-        let is_basic = matches!(architecture, Architecture::ResNet18 | Architecture::ResNet34);
-        if is_basic && self.design() == Design::C4 {
+        if !architecture.has_bottlenecks() && self.design() == Design::C4 {
             let message = format!(
                 "detectron2's C4 heads are made of bottlenecks, and the last stage of {} is not; --format detectron2 \
                  writes its encoder",

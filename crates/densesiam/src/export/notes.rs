@@ -160,10 +160,7 @@ pub(super) fn of_pyramid(detector: &Detector, tensors: usize, out: &Path) -> Str
 fn detectron2_keys(architecture: Architecture, out: &Path) -> String {
     let (file, name) = (out.display(), architecture.key());
     let depth = name.trim_start_matches("resnet");
-    let narrow = match architecture {
-        Architecture::ResNet18 | Architecture::ResNet34 => "\n  MODEL.RESNETS.RES2_OUT_CHANNELS 64",
-        Architecture::ResNet50 | Architecture::ResNet101 => "",
-    };
+    let narrow = if architecture.has_bottlenecks() { "" } else { "\n  MODEL.RESNETS.RES2_OUT_CHANNELS 64" };
     let [mean, deviation] = [MEAN, DEVIATION].map(of_255);
     format!(
         "  MODEL.WEIGHTS {file}

@@ -187,7 +187,7 @@ pub fn find<R: Recipe>(recipe: &str, settings: &[String]) -> Result<R, Error> {
 }
 
 /// The command of the recipes of transfer.
-const TRANSFER: &str = "transfer";
+pub(crate) const TRANSFER: &str = "transfer";
 
 /// The text of a recipe for a command, and what messages call it: that of a run directory, a file, or a recipe that the program
 /// carries.

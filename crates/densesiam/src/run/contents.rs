@@ -9,6 +9,8 @@ use tch::Tensor;
 
 use super::setup::Run;
 use crate::error::Error;
+use crate::recipe::TRANSFER;
+use crate::recipe::transfer::Model;
 
 /// What a checkpoint holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +73,12 @@ impl Contents {
             bad_files: Vec::new(),
             best: None,
         }
+    }
+
+    /// The network of a transfer; nothing of another task.
+    pub fn model(&self) -> Option<Model> {
+        let is_it = |model: &Model| self.task == TRANSFER && self.method == model.name();
+        Model::ALL.into_iter().find(is_it)
     }
 
     /// Reads what a checkpoint states about its contents.

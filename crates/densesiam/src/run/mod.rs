@@ -28,7 +28,7 @@ use crate::recipe::{Training, find};
 pub use contents::{Best, Contents};
 pub use numbers::Taken;
 pub use processes::{all_succeed, exchange, unless_lost};
-pub use setup::{Run, TaskNames, When, enough_to_train_on, look_at, workers};
+pub use setup::{Run, TaskNames, When, enough_to_train_on, look_at, workers, workers_of};
 pub use table::Table;
 pub use trouble::Trouble;
 

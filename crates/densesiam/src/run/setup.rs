@@ -381,6 +381,14 @@ fn horizon(train: &TrainSettings, index: &ImageIndex) -> Result<Horizon, Error> 
     if horizon.total_steps == 0 { Err(usage(&"it comes to no step at all")) } else { Ok(horizon) }
 }
 
+/// Threads that read pictures for a recipe on its device.
+///
+/// # Errors
+/// When the device is not there.
+pub fn workers_of(common: &Common) -> Result<usize, Error> {
+    Ok(workers(common.data.workers, common.run.device.resolve()?))
+}
+
 /// Threads that read pictures: `asked` threads, or for 0 a number that suits the device.
 pub fn workers(asked: usize, device: Device) -> usize {
     let cores = available_parallelism().map_or(1, NonZero::get);

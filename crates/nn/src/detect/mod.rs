@@ -222,9 +222,11 @@ impl Detector {
         if let Some((head, masks)) = self.mask_head().zip(batch.masks) {
             let loss = match counts[1] {
                 0 => zero_like(batch.pictures),
-                count => mask_loss(head, masks, &maps, &rois, batch.objects, mode) / count as f64,
+                count => {
+                    mask_loss(head, masks, &maps, &rois, batch.objects, mode) * (mask_weight / count as f64)
+                }
             };
-            losses.push(("loss_mask", loss * mask_weight));
+            losses.push(("loss_mask", loss));
         }
         losses
     }

@@ -106,12 +106,13 @@ impl Rpn {
         let coding = Coding { weights: self.settings.coding };
         each(sizes.len(), |picture| {
             let mut numbers = numbers[picture * of_picture..][..of_picture].chunks_exact(NUMBERS);
-            let mut candidates = Candidates::none(coding);
+            let mut candidates = Candidates::default();
             for (level, anchors) in levels.iter().enumerate() {
                 let of_level: Vec<&[f64]> = numbers.by_ref().take(counts[level]).collect();
-                candidates.add_best(level, anchors, &of_level, pre, sizes[picture].map(f64::from));
+                let size = sizes[picture].map(f64::from);
+                candidates.add_best((level, anchors, coding), &of_level, pre, size);
             }
-            let Candidates { boxes, scores, levels, .. } = candidates;
+            let Candidates { boxes, scores, levels } = candidates;
             let chosen = choose(&boxes, &scores, &levels, nms_threshold, post);
             chosen.into_iter().map(|index| boxes[index]).collect()
         })
@@ -203,25 +204,19 @@ fn with_numbers(numbers: &Tensor, logits: &Tensor, deltas: &Tensor) -> Tensor {
 }
 
 /// The boxes of a picture that may become proposals.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Candidates {
     boxes: Vec<Region>,
     scores: Vec<f64>,
     levels: Vec<usize>,
-    coding: Coding,
 }
 
 impl Candidates {
-    fn none(coding: Coding) -> Self {
-        Self { boxes: Vec::new(), scores: Vec::new(), levels: Vec::new(), coding }
-    }
-
     /// Adds the boxes of the `most` best anchors of a level, cut to the picture, unless nothing of them is left. `numbers` has the
     /// number, the logit and the differences of each anchor.
     fn add_best(
         &mut self,
-        level: usize,
-        anchors: &[Region],
+        (level, anchors, coding): (usize, &[Region], Coding),
         numbers: &[&[f64]],
         most: usize,
         size: [f64; 2],
@@ -237,7 +232,7 @@ impl Candidates {
         for index in order {
             let differences = std::array::from_fn(|number| numbers[index][2 + number]);
             let anchor = &anchors[numbers[index][0] as usize];
-            let region = self.coding.decode(anchor, differences).clipped(size);
+            let region = coding.decode(anchor, differences).clipped(size);
             if region.width() > 0.0 && region.height() > 0.0 {
                 self.boxes.push(region);
                 self.scores.push(numbers[index][1]);

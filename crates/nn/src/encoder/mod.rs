@@ -80,7 +80,8 @@ impl Architecture {
         }
     }
 
-    fn has_bottlenecks(self) -> bool {
+    /// Whether a block has a 1x1, a 3x3 and a 1x1 convolution, in place of two of 3x3.
+    pub fn has_bottlenecks(self) -> bool {
         matches!(self, Self::ResNet50 | Self::ResNet101)
     }
 }

@@ -53,29 +53,29 @@ fn refuse_unused(detections: &Path, ground_truth: &Path, arguments: &EvaluateArg
     ];
     let unused = of_voc.iter().find(|(_, given)| *given).map(|(option, _)| *option);
     let (truth, found) = (shown(ground_truth), shown(detections));
-    let annotations = |root| {
-        let split = coco_splits(root).into_iter().next()?;
-        CocoSplit::find(root, &split).ok().map(|split| split.annotations)
+    let of_coco = match voc_parts(ground_truth) {
+        None => coco_splits(ground_truth).first().and_then(|split| CocoSplit::find(ground_truth, split).ok()),
+        Some(_) => None,
     };
-    let message = match (ground_truth.is_dir(), unused) {
+    let message = match (ground_truth.is_dir(), unused, of_coco) {
         _ if !ground_truth.exists() => format!("--ground-truth: {truth} is not there; check the path"),
-        (false, Some(option)) => format!(
+        (false, Some(option), _) => format!(
             "{option} is for a folder in VOC's format, and {truth} is a file, which is scored by COCO's rules; leave out {option}, \
              or name the folder"
         ),
-        (true, _) if *masks => format!(
+        (true, ..) if *masks => format!(
             "--masks: {truth} is a folder in VOC's format, which has boxes alone; leave out --masks, or name COCO's annotations, \
              a .json file"
         ),
-        (true, _) if voc_parts(ground_truth).is_none() && annotations(ground_truth).is_some() => format!(
+        (true, _, Some(split)) => format!(
             "{truth} is a folder in COCO's format; name the file of the annotations that the detections belong to, such as {}",
-            shown(&annotations(ground_truth).unwrap_or_default())
+            shown(&split.annotations)
         ),
-        (true, _) if detections.is_file() => format!(
+        (true, ..) if detections.is_file() => format!(
             "{truth} is a folder in VOC's format, and {found} a file; name the folder of the files comp4_det_SPLIT_CLASS.txt, \
              or COCO's annotations as --ground-truth"
         ),
-        (false, _) if detections.is_dir() => format!(
+        (false, ..) if detections.is_dir() => format!(
             "{truth} is a file in COCO's format, and {found} a folder; name its results.json, or a folder in VOC's format as \
              --ground-truth"
         ),

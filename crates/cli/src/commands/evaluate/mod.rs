@@ -12,9 +12,8 @@ use crate::answer::{answer, answer_line};
 use densesiam::detection::ObjectDetection;
 use densesiam::error::Error;
 use densesiam::labelled_segmentation::LabelledSegmentation;
-use densesiam::recipe::Common;
 use densesiam::recipe::transfer::Model;
-use densesiam::run::{Contents, locate, workers};
+use densesiam::run::{Contents, locate, workers_of};
 use densesiam::segmentation::Segmentation;
 use densesiam::tasks::segment::{evaluate, evaluation_settings, labelled_set};
 use densesiam::tasks::transfer::segmentation::validation_set;
@@ -35,25 +34,21 @@ pub(super) fn run(arguments: &EvaluateArguments) -> Result<(), Error> {
         return Err(Error::Usage("name a run, or --detections and --ground-truth".into()));
     };
     let located = locate(checkpoint)?;
-    let contents = Contents::read(&located.1)?;
-    let is_detector = contents.task == "transfer" && contents.method == Model::Detector.name();
-    if out.is_some() && !is_detector {
+    let model = Contents::read(&located.1)?.model();
+    if out.is_some() && model != Some(Model::Detector) {
         let message = "--out is for the detections of a detector; `densesiam predict` writes label maps";
         return Err(Error::Usage(message.into()));
     }
-    if is_detector {
-        objects::run(&ObjectDetection::of(located, settings)?, arguments)
-    } else if contents.task == "transfer" {
-        labelled(&LabelledSegmentation::of(located, settings)?, *json)
-    } else {
-        segmentation(&Segmentation::of(located, settings)?, *json)
+    match model {
+        None => segmentation(&Segmentation::of(located, settings)?, *json),
+        Some(Model::Fcn) => labelled(&LabelledSegmentation::of(located, settings)?, *json),
+        Some(Model::Detector) => objects::run(&ObjectDetection::of(located, settings)?, arguments),
     }
 }
 
 fn segmentation(trained: &Segmentation, json: bool) -> Result<(), Error> {
     let set = Arc::new(labelled_set(&trained.recipe)?.ok_or_else(no_labels)?);
-    let Common { data, run, .. } = &trained.recipe.common;
-    let settings = evaluation_settings(&trained.recipe, workers(data.workers, run.device.resolve()?));
+    let settings = evaluation_settings(&trained.recipe, workers_of(&trained.recipe.common)?);
     if let Some(doubt) = LabelSurvey::of(&set, &settings.limits).finding() {
         say(format_args!("WARNING: {doubt}"));
     }

@@ -31,7 +31,7 @@ use densesiam::error::Error;
 use densesiam::labelled_segmentation::LabelledSegmentation;
 use densesiam::recipe::segment::SegmentRecipe;
 use densesiam::recipe::transfer::Model;
-use densesiam::run::{Contents, locate, workers};
+use densesiam::run::{Contents, locate, workers_of};
 use densesiam::segmentation::Segmentation;
 use legend::Legend;
 use names::{is_shortened, stems};
@@ -42,12 +42,10 @@ use writer::Writer;
 pub(super) fn run(arguments: &PredictArguments) -> Result<(), Error> {
     let located = locate(&arguments.checkpoint)?;
     let (contents, settings) = (Contents::read(&located.1)?, &arguments.settings);
-    if contents.task != "transfer" {
-        label_maps(arguments, &Segmentation::of(located, settings)?)
-    } else if contents.method == Model::Fcn.name() {
-        labels::run(arguments, &LabelledSegmentation::of(located, settings)?)
-    } else {
-        objects::run(arguments, &ObjectDetection::of(located, settings)?)
+    match contents.model() {
+        None => label_maps(arguments, &Segmentation::of(located, settings)?),
+        Some(Model::Fcn) => labels::run(arguments, &LabelledSegmentation::of(located, settings)?),
+        Some(Model::Detector) => objects::run(arguments, &ObjectDetection::of(located, settings)?),
     }
 }
 
@@ -77,7 +75,7 @@ fn label_maps(arguments: &PredictArguments, trained: &Segmentation) -> Result<()
 
     let interrupt = interrupt()?;
     let (start, mut unreadable) = (Instant::now(), 0);
-    let threads = workers(recipe.common.data.workers, recipe.common.run.device.resolve()?);
+    let threads = workers_of(&recipe.common)?;
     let mut reader = Reader::new(Arc::clone(&index), memory.reader(recipe, threads, !arguments.no_overlays))?;
     let mut batches = Batches::new(memory.batch_pixels, memory.waiting);
     let writer = Writer::start(Values::of(trained), threads, memory.written)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use densesiam_text::shown;
 
-use super::{CocoError, CocoFault, CocoFile, CocoShape, CocoSplit, below, name_of, shared_files};
+use super::{CocoError, CocoFile, CocoShape, CocoSplit, below, name_of, shared_files};
 use crate::check::NO_SPLIT;
 use crate::detection::check::{CLASSES, Checked, NO_PICTURE};
 use crate::detection::set::fault_of;
@@ -72,10 +72,15 @@ impl DetectionCheck {
     fn add_pictures(&mut self, file: &CocoFile<f32>, split: &CocoSplit) {
         let annotations = &split.annotations;
         (self.listed, self.read) = (file.pictures().len(), file.pictures().len());
-        // Names that are no paths have faults of their own.
-        let has_names = file.pictures().iter().any(|picture| below(picture).is_some());
-        let folder =
-            split.pictures(file).map_err(|error| self.pictures_not_found = has_names.then_some(error)).ok();
+        let folder = match split.pictures(file) {
+            Ok(folder) => Some(folder),
+            Err(error) => {
+                // Names that are no paths have faults of their own.
+                let has_names = file.pictures().iter().any(|picture| below(picture).is_ok());
+                self.pictures_not_found = has_names.then_some(error);
+                None
+            }
+        };
         for (name, [one, other]) in shared_files(file.pictures()) {
             let why =
                 format_args!("{}, of the pictures {one} and {other} of {}", shown(name), shown(annotations));
@@ -84,10 +89,12 @@ impl DetectionCheck {
         for (number, picture) in file.pictures().iter().enumerate() {
             let id = picture.id;
             self.without_object += usize::from(file.objects_of(number).is_empty());
-            let Some(path) = below(picture) else {
-                let fault = CocoFault::PictureName { id, name: picture.file_name.clone() };
-                self.fault(NO_PICTURE, CocoError { path: annotations.clone(), fault });
-                continue;
+            let path = match below(picture) {
+                Ok(path) => path,
+                Err(fault) => {
+                    self.fault(NO_PICTURE, CocoError { path: annotations.clone(), fault });
+                    continue;
+                }
             };
             let Some(folder) = folder else { continue };
             let path = folder.join(path);

@@ -6,11 +6,10 @@ use std::path::Path;
 use densesiam_text::shown;
 
 use super::{
-    CocoEntry, CocoError, CocoFault, CocoFile, CocoFindings, CocoObject, CocoPicture, CocoShape, CocoSplit,
-    below, measured, name_of, shared_files,
+    CocoEntry, CocoError, CocoFault, CocoFile, CocoFindings, CocoObject, CocoShape, CocoSplit, below,
+    measured, name_of, shared_files,
 };
 use crate::detection::set::fault_of;
-use crate::detection::survey::NAMED;
 use crate::detection::{
     Annotation, Classes, DetectionError, DetectionFinding, DetectionProblem, DetectionSet, Object, Shape,
 };
@@ -28,12 +27,8 @@ pub fn read_coco(split: &CocoSplit, classes: &Classes) -> Result<DetectionSet, D
     if file.pictures().is_empty() {
         return Err(DetectionError::NoPictureListed { annotations: annotations.into() });
     }
-    if let Some(CocoPicture { id, file_name, .. }) =
-        file.pictures().iter().find(|picture| below(picture).is_none())
-    {
-        let fault = CocoFault::PictureName { id: *id, name: file_name.clone() };
-        return Err(CocoError { path: annotations.into(), fault }.into());
-    }
+    let named = file.pictures().iter().try_for_each(|picture| below(picture).map(drop));
+    named.map_err(|fault| CocoError { path: annotations.into(), fault })?;
     let folder = split.pictures(&file)?;
     let found: Vec<String> = file.categories().iter().map(|category| category.name.clone()).collect();
     let list = match classes {
@@ -95,17 +90,14 @@ fn findings(file: &CocoFile<f64>, set: &str) -> Vec<DetectionFinding> {
         (DetectionProblem::PolygonOutside, polygons_outside, polygons),
     ];
     let found = found.into_iter().filter(|(_, ids, _)| !ids.is_empty());
-    let mut findings: Vec<_> =
-        found.map(|(problem, ids, of)| DetectionFinding::of_annotations(set, problem, ids, of)).collect();
+    let of_annotations = |(problem, ids, of): (_, &Vec<u64>, _)| {
+        DetectionFinding::new(set, problem, ids.iter().map(|id| format!("annotation {id}")), of)
+    };
+    let mut findings: Vec<_> = found.map(of_annotations).collect();
     let shared = shared_files(file.pictures());
     if !shared.is_empty() {
-        findings.push(DetectionFinding {
-            set: set.into(),
-            problem: DetectionProblem::SharedFile,
-            count: shared.len(),
-            of: file.pictures().len(),
-            first: shared.iter().take(NAMED).map(|(name, _)| (*name).to_owned()).collect(),
-        });
+        let names = shared.iter().map(|(name, _)| (*name).to_owned());
+        findings.push(DetectionFinding::new(set, DetectionProblem::SharedFile, names, file.pictures().len()));
     }
     findings
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::{CocoCoordinate, CocoFile, CocoPicture};
+use super::{CocoCoordinate, CocoFault, CocoFile, CocoPicture};
 use crate::detection::DetectionError;
 
 /// What COCO calls its files of annotations, before the split.
@@ -69,7 +69,7 @@ impl CocoSplit {
 
     /// The folder in which one of the first pictures of the file lies.
     pub(super) fn pictures<N: CocoCoordinate>(&self, file: &CocoFile<N>) -> Result<&Path, DetectionError> {
-        let first = || file.pictures().iter().filter_map(below).take(TRIED);
+        let first = || file.pictures().iter().filter_map(|picture| below(picture).ok()).take(TRIED);
         let holds = |folder: &&PathBuf| first().any(|name| folder.join(name).is_file());
         match (self.folders.iter().find(holds), &self.folders[..]) {
             (Some(folder), _) | (None, [folder]) => Ok(folder),
@@ -82,18 +82,24 @@ impl CocoSplit {
     }
 }
 
-/// The path of a picture below the folder of the pictures; `None` if it is none, or leaves that folder.
-pub(super) fn below(picture: &CocoPicture) -> Option<&Path> {
+/// The path of a picture below the folder of the pictures.
+///
+/// # Errors
+/// [`CocoFault::PictureName`] if it is none, or leaves that folder.
+pub(super) fn below(picture: &CocoPicture) -> Result<&Path, CocoFault> {
     let path = Path::new(&picture.file_name);
     let stays = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
-    (!picture.file_name.is_empty() && path.components().all(stays)).then_some(path)
+    match !picture.file_name.is_empty() && path.components().all(stays) {
+        true => Ok(path),
+        false => Err(CocoFault::PictureName { id: picture.id, name: picture.file_name.clone() }),
+    }
 }
 
 /// The files that several pictures have: their names, each with the ids of two of the pictures.
 pub(super) fn shared_files(pictures: &[CocoPicture]) -> Vec<(&str, [u64; 2])> {
     let mut taken = HashMap::new();
     let shared = pictures.iter().filter_map(|picture| {
-        let before = taken.insert(below(picture)?, picture.id)?;
+        let before = taken.insert(below(picture).ok()?, picture.id)?;
         Some((&*picture.file_name, [before, picture.id]))
     });
     shared.collect()

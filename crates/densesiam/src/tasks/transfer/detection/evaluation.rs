@@ -193,31 +193,6 @@ impl Scores {
         }
     }
 
-    /// The figures of boxes, and those of masks as `mask_` and their name.
-    fn all_figures(&self) -> Vec<(String, Option<f64>)> {
-        let boxes = self.figures().into_iter().map(|(name, figure)| (name.to_owned(), figure));
-        let masks = self.mask_figures().iter().map(|(name, figure)| (format!("mask_{name}"), *figure));
-        boxes.chain(masks).collect()
-    }
-
-    /// AP, and AP at an IoU of 0.5, of each class, of boxes and of masks.
-    fn of_classes(&self) -> Vec<(&'static str, Vec<Option<f64>>)> {
-        match self {
-            Self::Voc(scores) => {
-                let at_half = scores.class_ap.iter().map(|ap| ap[0]);
-                vec![("AP", scores.class_mean()), ("AP50", at_half.collect())]
-            }
-            Self::Coco(boxes, masks) => {
-                let mut columns = vec![("AP", boxes.class_ap.clone()), ("AP50", boxes.class_ap50.clone())];
-                if let Some(masks) = masks {
-                    columns.push(("mask_AP", masks.class_ap.clone()));
-                    columns.push(("mask_AP50", masks.class_ap50.clone()));
-                }
-                columns
-            }
-        }
-    }
-
     /// Precision over recall of each class at an IoU of 0.5, of boxes.
     fn curves(&self) -> Vec<Option<Curve>> {
         match self {
@@ -239,12 +214,27 @@ impl DetectionEvaluation {
 
     /// All figures by name; those of masks begin with `mask_`.
     pub fn figures(&self) -> Vec<(String, Option<f64>)> {
-        self.scores.all_figures()
+        let boxes = self.scores.figures().into_iter().map(|(name, figure)| (name.to_owned(), figure));
+        let of_mask = |(name, figure): &(&str, Option<f64>)| (format!("mask_{name}"), *figure);
+        boxes.chain(self.scores.mask_figures().iter().map(of_mask)).collect()
     }
 
-    /// The scores of each class, by the name of the score.
+    /// AP, and AP at an IoU of 0.5, of each class, of boxes and of masks, by the name of the score.
     pub fn of_classes(&self) -> Vec<(&'static str, Vec<Option<f64>>)> {
-        self.scores.of_classes()
+        match &self.scores {
+            Scores::Voc(scores) => {
+                let at_half = scores.class_ap.iter().map(|ap| ap[0]);
+                vec![("AP", scores.class_mean()), ("AP50", at_half.collect())]
+            }
+            Scores::Coco(boxes, masks) => {
+                let mut columns = vec![("AP", boxes.class_ap.clone()), ("AP50", boxes.class_ap50.clone())];
+                if let Some(masks) = masks {
+                    columns.push(("mask_AP", masks.class_ap.clone()));
+                    columns.push(("mask_AP50", masks.class_ap50.clone()));
+                }
+                columns
+            }
+        }
     }
 
     /// The figures, and AP and precision over recall of each class, as one line of `evaluations.jsonl`.

@@ -58,17 +58,13 @@ fn wrong(objects: &[Object], found: &[&Detection]) -> usize {
             let object = &objects[*place];
             object.class == found.class && found.bbox.iou(&Xywh::from(object.bbox), object.crowd) >= RIGHT
         };
-        let free = || (0..objects.len()).filter(|&place| !taken[place] && counts(&objects[place]));
-        match free().find(fits) {
-            Some(place) => {
+        let fitting: Vec<usize> = (0..objects.len()).filter(|&place| !taken[place]).filter(fits).collect();
+        match fitting.iter().find(|&&place| counts(&objects[place])) {
+            Some(&place) => {
                 taken[place] = true;
                 right += 1;
             }
-            None => {
-                let beyond =
-                    (0..objects.len()).filter(|&place| !counts(&objects[place])).any(|place| fits(&place));
-                ignored += usize::from(beyond);
-            }
+            None => ignored += usize::from(!fitting.is_empty()),
         }
     }
     let counted = objects.iter().filter(|object| counts(object)).count();
